@@ -1,0 +1,26 @@
+/** The controller's configuration file (JSON); every key may be overridden by the environment variable named beside it. */
+export type ControllerConfig = {
+  /** GODWIT_STATE_DIR: embedded database, image store, secrets. */
+  readonly stateDir: string;
+  /** DATABASE_URL: your own PostgreSQL (15+); absent: the embedded one under stateDir. */
+  readonly databaseUrl?: string;
+  /** Public APIs and dashboard: an inherited socket (systemd socket activation: LISTEN_FDS, fd 3) or an address. */
+  readonly listen: { readonly inherited: true } | { readonly address: string; readonly port: number };
+  /** GODWIT_PUBLIC_URL: what the catalog and version links say, e.g. http://127.0.0.1:8774 */
+  readonly publicUrl: string;
+  /** Listener for agents (TLS by the cluster's own CA). `names` are IPs/DNS names for its certificate. */
+  readonly agentListen: { readonly address: string; readonly port: number; readonly names: readonly string[] };
+  /** Where uploaded images are kept, default <stateDir>/images. */
+  readonly imageDir?: string;
+  /** Name of this controller in the executors table; default host name and pid. */
+  readonly executorName?: string;
+  /** Region of the catalog, default RegionOne. */
+  readonly region?: string;
+  /** With `bootstrap`: writes the admin's password here (0600) instead of printing it. */
+  readonly bootstrapOutput?: string;
+  readonly cpuAllocationRatio?: number;
+  readonly ramAllocationRatio?: number;
+  readonly diskAllocationRatio?: number;
+  readonly limits?: { readonly outgoingPerHost?: number; readonly incomingPerHost?: number; readonly total?: number };
+  readonly logLevel?: 'debug' | 'info' | 'warn' | 'error';
+};

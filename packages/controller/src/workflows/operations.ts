@@ -1,0 +1,57 @@
+import type { MigrationId, ServerId } from '@godwit/domain/ids';
+
+/** Who asks, as the token says; `requestId` is the `req-<uuid>` of the API answer. */
+export type Caller = {
+  readonly userId: string;
+  readonly projectId: string;
+  readonly roles: readonly string[];
+  readonly isAdmin: boolean;
+  readonly requestId: string;
+};
+
+export type CreateServers = {
+  readonly name: string;
+  readonly description: string | null;
+  readonly imageId: string | null;
+  readonly flavorId: string;
+  readonly minCount: number;
+  readonly maxCount: number;
+  readonly networks: 'auto' | 'none' | readonly ({ readonly networkId: string; readonly fixedIp?: string } | { readonly portId: string })[];
+  readonly availabilityZone: string | null;
+  /** Requested host or hypervisor host name (2.74, or `zone:host` by an admin). Still checked by every filter. */
+  readonly host: string | null;
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly tags: readonly string[];
+  readonly keyName: string | null;
+  readonly userData: string | null;
+  readonly configDrive: boolean;
+  readonly diskConfig: 'AUTO' | 'MANUAL';
+  readonly hints: { readonly group?: string; readonly same_host?: readonly string[]; readonly different_host?: readonly string[] };
+};
+
+export type LiveMigrateRequest = {
+  /** null: the scheduler picks. */
+  readonly host: string | null;
+  readonly blockMigration: boolean | 'auto';
+  readonly force: boolean;
+  /** Below 2.34: scheduling and pre-checks happen before the answer, and a refusal is thrown (HTTP 400) instead of recorded. */
+  readonly checksBeforeAnswer: boolean;
+};
+
+/**
+ * What the compute API can ask of the workflows. Each resolves when the change is *accepted*: task_state set by
+ * compare-and-set, action recorded, workflow enqueued — one transaction. Each throws GodwitError (nothing changed):
+ * ServerNotFound, ServerLocked, InvalidState, BareMetalCannotMigrate, HostNotFound, … in the contract's order.
+ */
+export type ServerOperations = {
+  create(caller: Caller, request: CreateServers): Promise<{ readonly serverIds: readonly ServerId[]; readonly reservationId: string; readonly adminPass: string }>;
+  delete(caller: Caller, server: ServerId): Promise<void>;
+  start(caller: Caller, server: ServerId): Promise<void>;
+  stop(caller: Caller, server: ServerId): Promise<void>;
+  pause(caller: Caller, server: ServerId): Promise<void>;
+  unpause(caller: Caller, server: ServerId): Promise<void>;
+  reboot(caller: Caller, server: ServerId, type: 'SOFT' | 'HARD'): Promise<void>;
+  liveMigrate(caller: Caller, server: ServerId, request: LiveMigrateRequest): Promise<MigrationId>;
+  /** Cancels a live migration before the release; the route has checked the contract's states. */
+  abortMigration(caller: Caller, migration: MigrationId): Promise<void>;
+};
