@@ -1,0 +1,136 @@
+import type { NetworkId, PortId, ServerId } from './ids.ts';
+
+/**
+ * A guest as one host runs it: plain data, JSON-serialisable, kept beside the process (`spec.json`) and sent to the other host of a move.
+ * What both sides of a migration must agree on is here; what belongs to one process only (sockets, TLS files, incoming) is not.
+ */
+export type GuestSpec = {
+  readonly serverId: ServerId;
+  /** The server's name in the API; never reaches QEMU's command line. */
+  readonly name: string;
+  readonly vcpus: number;
+  readonly ramMib: number;
+  /** Pinned and versioned, e.g. `pc-q35-10.0`: an alias such as `q35` means another machine on another QEMU. */
+  readonly machineType: string;
+  /** QEMU's `-cpu` value: a model with its feature changes, e.g. `Nehalem-v1` or `Skylake-Server-v5,-hle`. */
+  readonly cpuModel: string;
+  readonly accelerator: 'tcg' | 'kvm';
+  /**
+   * Version of Godwit's own device layout (which device sits in which PCI slot). Pinned at creation: a guest keeps it across moves to newer agents,
+   * because QEMU's migration stream names devices by slot.
+   */
+  readonly deviceLayout: 1;
+  readonly disks: readonly DiskSpec[];
+  readonly nics: readonly NicSpec[];
+  /** Absent: the guest boots from its first disk. */
+  readonly directBoot?: DirectBootSpec;
+  readonly graphics: 'none' | 'vnc';
+  readonly balloon: boolean;
+};
+
+export type DiskFormat = 'qcow2' | 'raw';
+
+export type DiskSpec = {
+  /** Unique within the guest; shown to it as the disk's serial (its first 20 characters). */
+  readonly id: string;
+  /** Absolute, on this host. */
+  readonly path: string;
+  readonly format: DiskFormat;
+  /** Only for qcow2. Given explicitly: a file name inside an image is never followed. */
+  readonly backing?: BackingSpec;
+  readonly readOnly: boolean;
+  /** `shared`: the destination opens the same file; `local`: a move has to copy it. */
+  readonly storage: 'shared' | 'local';
+  readonly sizeBytes: number;
+  /** O_DIRECT. On a shared pool without it, host page caches may disagree after a move. */
+  readonly directIo: boolean;
+};
+
+/** A read-only layer below a disk. */
+export type BackingSpec = { readonly path: string; readonly format: DiskFormat; readonly backing?: BackingSpec };
+
+export type NicSpec = {
+  readonly portId: PortId;
+  /** Lower case, colons. */
+  readonly mac: string;
+  readonly tapName: string;
+  readonly networkId: NetworkId;
+  /** Told to the guest as its MTU; absent: 1500. */
+  readonly mtu?: number;
+};
+
+/** OpenStack's image properties kernel_id, ramdisk_id, os_command_line, as files on this host. */
+export type DirectBootSpec = { readonly kernelPath: string; readonly initrdPath?: string; readonly commandLine: string };
+
+/** Limits of device layout 1. */
+export const guestLimits = { vcpus: 255, minRamMib: 1, nics: 8, disks: 18, commandLineBytes: 2047, backingLayers: 8 } as const;
+
+const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
+const macAddress = /^[0-9a-f][02468ace](:[0-9a-f]{2}){5}$/;
+/** A machine type with a version: pc-q35-10.0, pc-i440fx-9.2. */
+const pinnedMachine = /^pc-(q35|i440fx)-\d+\.\d+(\.\d+)?$/;
+/** A CPU model and feature words; nothing that could start another option. */
+const cpu = /^[A-Za-z0-9][A-Za-z0-9._-]*(,([+-][a-z0-9._-]+|[a-z0-9._-]+=[a-z0-9._-]+))*$/;
+/** Linux: 15 bytes, no slash, no white space. */
+const interfaceName = /^[A-Za-z0-9][A-Za-z0-9._-]{0,14}$/;
+const diskId = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
+
+/** Everything wrong with a spec, one sentence each with the datum; empty when QEMU can be started from it. */
+export function guestSpecProblems(spec: GuestSpec): readonly string[] {
+  const problems: string[] = [];
+  const demand = (holds: boolean, sentence: string): void => {
+    if (!holds) problems.push(sentence);
+  };
+  demand(uuid.test(spec.serverId), `server id ${JSON.stringify(spec.serverId)} is not a UUID`);
+  demand(Number.isInteger(spec.vcpus) && spec.vcpus >= 1 && spec.vcpus <= guestLimits.vcpus, `vcpus ${spec.vcpus} is not between 1 and ${guestLimits.vcpus}`);
+  demand(Number.isSafeInteger(spec.ramMib) && spec.ramMib >= guestLimits.minRamMib, `ram ${spec.ramMib} MiB is not a positive integer`);
+  demand(pinnedMachine.test(spec.machineType), `machine type ${JSON.stringify(spec.machineType)} is not a versioned pc-q35 or pc-i440fx`);
+  demand(cpu.test(spec.cpuModel), `cpu model ${JSON.stringify(spec.cpuModel)} is not a model with features`);
+  demand(spec.deviceLayout === 1, `device layout ${String(spec.deviceLayout)} is unknown to this agent`);
+  demand(spec.disks.length <= guestLimits.disks, `${spec.disks.length} disks are more than ${guestLimits.disks}`);
+  demand(spec.nics.length <= guestLimits.nics, `${spec.nics.length} ports are more than ${guestLimits.nics}`);
+  demand(distinct(spec.disks.map((disk) => disk.id)), 'two disks have the same id');
+  demand(distinct(spec.disks.filter((disk) => !disk.readOnly).map((disk) => disk.path)), 'two writable disks have the same path');
+  demand(distinct(spec.nics.map((nic) => nic.mac)), 'two ports have the same MAC address');
+  demand(distinct(spec.nics.map((nic) => nic.tapName)), 'two ports have the same tap');
+  for (const disk of spec.disks) problems.push(...diskProblems(disk));
+  for (const nic of spec.nics) problems.push(...nicProblems(nic));
+  if (spec.directBoot) {
+    demand(absolute(spec.directBoot.kernelPath), `kernel path ${JSON.stringify(spec.directBoot.kernelPath)} is not absolute and plain`);
+    demand(spec.directBoot.initrdPath === undefined || absolute(spec.directBoot.initrdPath), `initrd path ${JSON.stringify(spec.directBoot.initrdPath)} is not absolute and plain`);
+    const line = spec.directBoot.commandLine;
+    demand(line.length <= guestLimits.commandLineBytes && !hasControl(line), `the kernel command line is longer than ${guestLimits.commandLineBytes} bytes or has control characters`);
+  }
+  return problems;
+}
+
+function diskProblems(disk: DiskSpec): string[] {
+  const problems: string[] = [];
+  if (!diskId.test(disk.id)) problems.push(`disk id ${JSON.stringify(disk.id)} is not a plain word`);
+  if (!absolute(disk.path)) problems.push(`path ${JSON.stringify(disk.path)} of disk ${disk.id} is not absolute and plain`);
+  if (!Number.isSafeInteger(disk.sizeBytes) || disk.sizeBytes < 512 || disk.sizeBytes % 512 !== 0) problems.push(`size ${disk.sizeBytes} of disk ${disk.id} is not a multiple of 512 bytes`);
+  if (disk.backing && disk.format !== 'qcow2') problems.push(`disk ${disk.id} is ${disk.format} and cannot have a backing image`);
+  let layers = 0;
+  for (let layer = disk.backing; layer; layer = layer.backing) {
+    layers += 1;
+    if (layers > guestLimits.backingLayers) {
+      problems.push(`disk ${disk.id} has more than ${guestLimits.backingLayers} backing layers`);
+      break;
+    }
+    if (!absolute(layer.path)) problems.push(`backing path ${JSON.stringify(layer.path)} of disk ${disk.id} is not absolute and plain`);
+    if (layer.backing && layer.format !== 'qcow2') problems.push(`a raw layer of disk ${disk.id} cannot have a backing image`);
+  }
+  return problems;
+}
+
+function nicProblems(nic: NicSpec): string[] {
+  const problems: string[] = [];
+  if (!macAddress.test(nic.mac)) problems.push(`MAC ${JSON.stringify(nic.mac)} of port ${nic.portId} is not a lower-case unicast address`);
+  if (!interfaceName.test(nic.tapName)) problems.push(`tap name ${JSON.stringify(nic.tapName)} of port ${nic.portId} is not an interface name`);
+  if (nic.mtu !== undefined && !(Number.isInteger(nic.mtu) && nic.mtu >= 68 && nic.mtu <= 65_535)) problems.push(`MTU ${nic.mtu} of port ${nic.portId} is not between 68 and 65535`);
+  return problems;
+}
+
+const distinct = (values: readonly string[]): boolean => new Set(values).size === values.length;
+const absolute = (path: string): boolean => path.startsWith('/') && !path.split('/').includes('..') && !hasControl(path);
+const hasControl = (text: string): boolean => [...text].some((one) => one < ' ' || one === '\x7f');
