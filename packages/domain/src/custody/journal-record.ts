@@ -1,0 +1,24 @@
+import type { BootId, Epoch, Fence } from '../ids.ts';
+import type { Grant } from './grant.ts';
+import type { QemuProcess } from './qemu-view.ts';
+
+/** What a host writes down about one server. `recover` folds these, in order, into a `HostCustody`. */
+export type JournalRecord =
+  /** fsync: an answered grant is known after a power loss. */
+  | { readonly kind: 'grant'; readonly grant: Grant }
+  /** plain: the process is dead after a power loss anyway. */
+  | { readonly kind: 'bound'; readonly epoch: Epoch; readonly process: QemuProcess }
+  /** plain, and before `cont`: after a power loss the boot id tells what this would have told. */
+  | { readonly kind: 'taking'; readonly epoch: Epoch; readonly bootId: BootId; readonly process: QemuProcess }
+  /** plain: an armed source that loses power has no RAM left to release. */
+  | { readonly kind: 'armed'; readonly grant: Grant }
+  /** plain. `aborted`: by order, QEMU may still be ending it; `ended`: QEMU has ended it and runs on; `forfeited`: the destination forfeited, run on. */
+  | { readonly kind: 'disarmed'; readonly epoch: Epoch; readonly because: 'aborted' | 'ended' | 'forfeited' }
+  /** fsync, before the answer. */
+  | { readonly kind: 'forfeited'; readonly epoch: Epoch }
+  /** fsync, before the answer: every copy under a lower epoch is dead, and nothing up to `epoch` is accepted. */
+  | { readonly kind: 'destroyed'; readonly epoch: Epoch }
+  /** fsync, before the answer: no unseen grant up to `floor` is accepted. */
+  | { readonly kind: 'census'; readonly floor: Epoch }
+  /** plain: a higher fence was obeyed. */
+  | { readonly kind: 'fence'; readonly fence: Fence };

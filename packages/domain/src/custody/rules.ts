@@ -1,0 +1,96 @@
+/**
+ * The custody rules as switches, all on in production. They exist for one purpose: the explorer turns them off one at a time and must find a
+ * counterexample for each (explorer/mutants.ts). A rule that can be turned off without one is either untested or not needed.
+ */
+export type Rules = {
+  /** `taking` is journaled before `cont`. */
+  readonly takingJournaled: boolean;
+  /** A forfeit needs the boot of the grant. */
+  readonly forfeitBootProof: boolean;
+  /** A take or an accepted grant needs the boot of the grant. */
+  readonly takeBootProof: boolean;
+  /** A forfeit is fsynced before it is answered. */
+  readonly forfeitFsynced: boolean;
+  /** A grant is fsynced before it is answered. */
+  readonly grantFsynced: boolean;
+  /** A forfeit kills and reaps the incoming QEMU first. */
+  readonly forfeitKills: boolean;
+  /** A forfeit is refused once `taking` exists. */
+  readonly takenNeverForfeits: boolean;
+  /** Destroying needs an epoch newer than the copy's. */
+  readonly destroyFenced: boolean;
+  /** Destroying sends SIGKILL. */
+  readonly destroyKills: boolean;
+  /** `cont` on a destination only when paused and incoming completed. */
+  readonly contGuarded: boolean;
+  /** `unpause` is refused for a copy that is not held, or is leaving. */
+  readonly unpauseGuarded: boolean;
+  /** A release must name the migration, destination and epoch of the grant. */
+  readonly releaseMatched: boolean;
+  /** Release needs runstate postmigrate beside status completed. */
+  readonly releaseNeedsPostmigrate: boolean;
+  /** A completion after the disarm is withheld, not released. */
+  readonly disarmWithholds: boolean;
+  /** No `cont` after a cancel: QEMU resumes by itself. */
+  readonly noContAfterCancel: boolean;
+  /** `migrate` needs a known arm. */
+  readonly armBeforeMigrate: boolean;
+  /** A message at or below an epoch that is finished here is refused. */
+  readonly staleEpochRefused: boolean;
+  /** The source arms only for an epoch above everything it knows. */
+  readonly staleArmRefused: boolean;
+  /** A released source resumes only when the forfeited epoch is the one it released to. */
+  readonly resumeMatched: boolean;
+  /** Commands with a lower fence are refused by hosts. */
+  readonly fenceChecked: boolean;
+  /** Row writes with a lower fence fail. */
+  readonly rowFenced: boolean;
+  /** The source answers first, the destination forfeits second. */
+  readonly disarmBeforeForfeit: boolean;
+  /** A released source is resumed only after a forfeit, never after unknown, silence or fencing. */
+  readonly resumeOnlyAfterForfeit: boolean;
+  /** Every grant burns a new number. */
+  readonly epochBurned: boolean;
+  /** A copy that the controller does not know is destroyed when it is reported. */
+  readonly supersededDestroyed: boolean;
+  /** A start needs the previous copy dead or its host fenced. */
+  readonly startNeedsNowhere: boolean;
+  /** After a restore nothing is granted until every host reported. */
+  readonly recoveryWaits: boolean;
+  /** QEMU's own resume ends the migration in our books too. */
+  readonly selfResumeHeeded: boolean;
+  /** A guest is never started again by the agent alone. */
+  readonly noLocalStart: boolean;
+};
+
+export const RULES: Rules = {
+  takingJournaled: true,
+  forfeitBootProof: true,
+  takeBootProof: true,
+  forfeitFsynced: true,
+  grantFsynced: true,
+  forfeitKills: true,
+  takenNeverForfeits: true,
+  destroyFenced: true,
+  destroyKills: true,
+  contGuarded: true,
+  unpauseGuarded: true,
+  releaseMatched: true,
+  releaseNeedsPostmigrate: true,
+  disarmWithholds: true,
+  noContAfterCancel: true,
+  armBeforeMigrate: true,
+  staleEpochRefused: true,
+  staleArmRefused: true,
+  resumeMatched: true,
+  fenceChecked: true,
+  rowFenced: true,
+  disarmBeforeForfeit: true,
+  resumeOnlyAfterForfeit: true,
+  epochBurned: true,
+  supersededDestroyed: true,
+  startNeedsNowhere: true,
+  recoveryWaits: true,
+  selfResumeHeeded: true,
+  noLocalStart: true,
+};
