@@ -65,6 +65,20 @@ export declare type Grant = Message<"godwit.agent.v1.Grant"> & {
    * @generated from field: godwit.agent.v1.EndState end_state = 8;
    */
   endState: EndState;
+
+  /**
+   * boot id of the destination when the grant was made; empty: the boot in which the destination first hears of it
+   *
+   * @generated from field: string destination_boot_id = 9;
+   */
+  destinationBootId: string;
+
+  /**
+   * may the source release while pages are still missing at the destination
+   *
+   * @generated from field: bool post_copy = 10;
+   */
+  postCopy: boolean;
 };
 
 /**
