@@ -10,6 +10,7 @@ interface LockEntry {
   readonly dev?: boolean;
   readonly os?: readonly string[];
   readonly cpu?: readonly string[];
+  readonly libc?: readonly string[];
   readonly optionalDependencies?: Readonly<Record<string, string>>;
 }
 
@@ -44,13 +45,14 @@ function isResolved(packages: LockEntries, from: string, name: string): boolean 
   }
 }
 
-function platformOf(name: string): { readonly os: readonly string[]; readonly cpu: readonly string[] } {
+function platformOf(name: string): Pick<LockEntry, 'os' | 'cpu' | 'libc'> {
   const words = name.slice(name.lastIndexOf('/') + 1).split('-');
   const os = OS_NAMES.find((candidate) => words.includes(candidate));
   const cpu = words.find((word) => CPU_NAMES.includes(word) || /^arm/.test(word));
   if (os === undefined || cpu === undefined) throw new Error(`the optional package ${name} is not in the lock file, and its name tells no platform`);
   if (os === 'linux' && cpu === 'x64' && !words.includes('musl')) throw new Error(`the optional package ${name} is not in the lock file, and this platform needs it`);
-  return { os: [os], cpu: [/^armv?\d*$/.test(cpu) && cpu !== 'arm64' ? 'arm' : cpu] };
+  const libc = words.find((word) => word.startsWith('musl'));
+  return { os: [os], cpu: [cpu.startsWith('arm') && cpu !== 'arm64' ? 'arm' : cpu], ...(libc === undefined ? {} : { libc: ['musl'] }) };
 }
 
 if (import.meta.main) {
