@@ -1,0 +1,338 @@
+import type { HostFacts } from '@godwit/domain/host';
+import type { MigrationMeasures, MigrationOutcome, MigrationPhase, MigrationStatus, MigrationType, TimelineEntry } from '@godwit/domain/migration';
+import type { PowerState, TaskState, VmState } from '@godwit/domain/server';
+import type { ColumnType, Generated, JSONColumnType } from 'kysely';
+
+/**
+ * The tables of migrations/0001-core.sql … 0019. How columns arrive: bigint as number (a value beyond 2^53 throws), timestamptz as Date (milliseconds:
+ * compare and order in SQL where microseconds matter), inet, cidr and macaddr as strings, jsonb parsed. jsonb is written as a string
+ * (`JSON.stringify`), because the driver would take a plain array for a PostgreSQL array.
+ */
+export interface CoreTables {
+  host: HostTable;
+  join_token: JoinTokenTable;
+  aggregate: AggregateTable;
+  aggregate_host: { aggregate_id: number; host_id: string };
+  flavor: FlavorTable;
+  flavor_access: { flavor_id: string; project_id: string };
+  image: ImageTable;
+  network: NetworkTable;
+  subnet: SubnetTable;
+  server: ServerTable;
+  disk: DiskTable;
+  port: PortTable;
+  ip_allocation: { subnet_id: string; address: string; port_id: string };
+  server_group: ServerGroupTable;
+  server_group_member: { group_id: string; server_id: string };
+  migration: MigrationTable;
+  allocation: AllocationTable;
+  instance_action: InstanceActionTable;
+  instance_action_event: InstanceActionEventTable;
+  executor: ExecutorTable;
+  event: EventTable;
+  setting: { key: string; value: JSONColumnType<object> };
+}
+
+/** jsonb: parsed when read, a JSON string when written; may be left out where the column has a default. */
+export type Json<T extends object> = ColumnType<T, string | undefined, string>;
+/** A nullable jsonb column. */
+export type NullableJson<T extends object> = ColumnType<T | null, string | null | undefined, string | null>;
+type Now = ColumnType<Date, Date | undefined, Date>;
+
+export interface HostTable {
+  id: string;
+  api_id: Generated<number>;
+  service_id: Generated<string>;
+  name: string;
+  hypervisor_type: HostFacts['hypervisorType'];
+  address: string;
+  rpc_port: number;
+  initial_zone: string | null;
+  enabled: Generated<boolean>;
+  disabled_reason: string | null;
+  forced_down: Generated<boolean>;
+  reachable: Generated<boolean>;
+  last_seen_at: Date | null;
+  boot_id: string | null;
+  fenced_at: Date | null;
+  facts: ColumnType<HostFacts, string, string>;
+  certificate_fingerprint: string | null;
+  restart_guests_after_boot: Generated<boolean>;
+  deleted_at: Date | null;
+  created_at: Now;
+  updated_at: Now;
+}
+
+export interface JoinTokenTable {
+  secret_hash: string;
+  host_name: string | null;
+  expires_at: Date;
+  used_at: Date | null;
+  used_by: string | null;
+  created_at: Now;
+}
+
+export interface AggregateTable {
+  id: Generated<number>;
+  uuid: Generated<string>;
+  name: string;
+  metadata: Json<Record<string, string>>;
+  created_at: Now;
+  updated_at: Date | null;
+  deleted_at: Date | null;
+}
+
+export interface FlavorTable {
+  id: string;
+  name: string;
+  vcpus: number;
+  ram_mib: number;
+  disk_gib: number;
+  ephemeral_gib: Generated<number>;
+  swap_mib: Generated<number>;
+  rxtx_factor: Generated<number>;
+  is_public: Generated<boolean>;
+  disabled: Generated<boolean>;
+  description: string | null;
+  extra_specs: Json<Record<string, string>>;
+  created_at: Now;
+  updated_at: Date | null;
+  deleted_at: Date | null;
+}
+
+export interface ImageTable {
+  id: string;
+  name: string | null;
+  owner: string | null;
+  status: 'queued' | 'saving' | 'active' | 'deactivated' | 'deleted' | 'killed';
+  visibility: Generated<'public' | 'private' | 'shared' | 'community'>;
+  protected: Generated<boolean>;
+  disk_format: string | null;
+  container_format: string | null;
+  size_bytes: number | null;
+  virtual_size_bytes: number | null;
+  md5: string | null;
+  sha512: string | null;
+  min_disk_gib: Generated<number>;
+  min_ram_mib: Generated<number>;
+  tags: Generated<string[]>;
+  properties: Json<Record<string, string>>;
+  created_at: Now;
+  updated_at: Now;
+  deleted_at: Date | null;
+}
+
+export interface NetworkTable {
+  id: string;
+  name: string;
+  project_id: string | null;
+  shared: Generated<boolean>;
+  admin_state_up: Generated<boolean>;
+  mtu: Generated<number>;
+  bridge: string | null;
+  created_at: Now;
+  updated_at: Now;
+}
+
+export interface SubnetTable {
+  id: string;
+  network_id: string;
+  name: Generated<string>;
+  cidr: string;
+  gateway: string | null;
+  pool_start: string;
+  pool_end: string;
+  enable_dhcp: Generated<boolean>;
+  dns_nameservers: Generated<string[]>;
+  project_id: string | null;
+  created_at: Now;
+  updated_at: Now;
+}
+
+/** A flavor as it was when the server was made or resized. */
+export type FlavorSnapshot = {
+  readonly name: string;
+  readonly vcpus: number;
+  readonly ram_mib: number;
+  readonly disk_gib: number;
+  readonly ephemeral_gib: number;
+  readonly swap_mib: number;
+  readonly extra_specs: Readonly<Record<string, string>>;
+};
+
+/** Why a server is in ERROR, as the compute API shows it; `created` is ISO 8601 UTC. */
+export type ServerFault = { readonly code: number; readonly message: string; readonly details?: string; readonly created: string };
+
+export type DirectBootColumn = { readonly kernelImageId: string; readonly ramdiskImageId: string; readonly commandLine: string };
+
+export interface ServerTable {
+  id: string;
+  name: string;
+  hostname: string;
+  description: string | null;
+  project_id: string;
+  user_id: string;
+  vm_state: VmState;
+  task_state: TaskState;
+  power_state: ColumnType<PowerState, PowerState | undefined, PowerState>;
+  host_id: string | null;
+  epoch: Generated<number>;
+  highest_epoch: Generated<number>;
+  requested_zone: string | null;
+  scheduler_hints: Json<{ group?: string; same_host?: readonly string[]; different_host?: readonly string[] }>;
+  image_id: string | null;
+  flavor_id: string;
+  flavor: ColumnType<FlavorSnapshot, string, string>;
+  machine_type: string | null;
+  cpu_model: string | null;
+  direct_boot: NullableJson<DirectBootColumn>;
+  metadata: Json<Record<string, string>>;
+  tags: Generated<string[]>;
+  key_name: string | null;
+  user_data: string | null;
+  config_drive: Generated<boolean>;
+  disk_config: Generated<string>;
+  locked: Generated<boolean>;
+  locked_reason: string | null;
+  reservation_id: string;
+  launch_index: Generated<number>;
+  progress: Generated<number>;
+  fault: NullableJson<ServerFault>;
+  launched_at: Date | null;
+  terminated_at: Date | null;
+  deleted_at: Date | null;
+  created_at: Now;
+  updated_at: Now;
+}
+
+export interface DiskTable {
+  id: string;
+  server_id: string;
+  device_index: number;
+  pool: string;
+  storage: 'shared' | 'local';
+  format: 'qcow2' | 'raw';
+  size_bytes: number;
+  image_id: string | null;
+}
+
+export type FixedIpColumn = { readonly subnetId: string; readonly address: string; readonly prefixLength: number; readonly gateway: string | null };
+
+export interface PortTable {
+  id: string;
+  network_id: string;
+  project_id: string;
+  server_id: string | null;
+  device_index: number | null;
+  name: Generated<string>;
+  mac: string;
+  fixed_ips: Json<readonly FixedIpColumn[]>;
+  host_id: string | null;
+  status: Generated<string>;
+  created_at: Now;
+  updated_at: Now;
+}
+
+export interface ServerGroupTable {
+  id: string;
+  name: string;
+  policy: 'affinity' | 'anti-affinity' | 'soft-affinity' | 'soft-anti-affinity';
+  max_server_per_host: number | null;
+  project_id: string;
+  user_id: string;
+  created_at: Now;
+  deleted_at: Date | null;
+}
+
+/** The migration row is the saga's log: every write of an executor is conditional on `fence`. */
+export interface MigrationTable {
+  id: string;
+  api_id: Generated<number>;
+  server_id: string;
+  type: MigrationType;
+  status: MigrationStatus;
+  phase: MigrationPhase;
+  fence: Generated<number>;
+  source_host_id: string | null;
+  destination_host_id: string | null;
+  requested_host: string | null;
+  block_migration: Generated<'auto' | 'true' | 'false'>;
+  policy: Json<object>;
+  epoch_from: number | null;
+  epoch_to: number | null;
+  grant_end_state: 'running' | 'paused' | null;
+  old_flavor_id: string | null;
+  new_flavor_id: string | null;
+  previous_vm_state: VmState;
+  abort_requested_at: Date | null;
+  memory_total_bytes: number | null;
+  memory_processed_bytes: number | null;
+  memory_remaining_bytes: number | null;
+  disk_total_bytes: number | null;
+  disk_processed_bytes: number | null;
+  disk_remaining_bytes: number | null;
+  measures: Json<Partial<MigrationMeasures>>;
+  timeline: Json<readonly TimelineEntry[]>;
+  phase_durations_ms: Json<Readonly<Record<string, number>>>;
+  verdicts: NullableJson<object>;
+  incoming_ready: NullableJson<object>;
+  release: NullableJson<object>;
+  outcome: NullableJson<MigrationOutcome>;
+  user_id: string;
+  project_id: string;
+  request_id: string;
+  created_at: Now;
+  updated_at: Date | null;
+  finished_at: Date | null;
+}
+
+export interface AllocationTable {
+  consumer_id: string;
+  consumer_type: 'server' | 'migration';
+  server_id: string;
+  host_id: string;
+  vcpus: number;
+  ram_mib: number;
+  disk_gib: number;
+  created_at: Now;
+}
+
+export interface InstanceActionTable {
+  id: Generated<number>;
+  server_id: string;
+  action: string;
+  request_id: string;
+  user_id: string | null;
+  project_id: string | null;
+  message: string | null;
+  start_time: Now;
+  updated_at: Now;
+}
+
+export interface InstanceActionEventTable {
+  id: Generated<number>;
+  action_id: number;
+  event: string;
+  host_id: string | null;
+  start_time: Now;
+  finish_time: Date | null;
+  result: string | null;
+  traceback: string | null;
+  details: string | null;
+}
+
+export interface ExecutorTable {
+  id: string;
+  started_at: Now;
+  heartbeat_at: Now;
+  application_version: string;
+}
+
+export interface EventTable {
+  id: Generated<number>;
+  kind: 'server' | 'migration' | 'host' | 'drain';
+  subject_id: string;
+  project_id: string | null;
+  data: ColumnType<object, string, never>;
+  at: Now;
+}

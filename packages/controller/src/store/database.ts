@@ -1,0 +1,70 @@
+import { Kysely, PostgresDialect, type Transaction } from 'kysely';
+import pg from 'pg';
+import type { Tables } from './tables.ts';
+
+/** The query builder over every table. */
+export type Db = Kysely<Tables>;
+/** Inside a transaction; a function that takes `Db` takes this too. */
+export type Tx = Transaction<Tables>;
+
+/** A PostgreSQL database: the query builder, and connections of one's own for LISTEN and session locks. */
+export type Database = {
+  readonly url: string;
+  readonly db: Db;
+  /** A connection outside the pool, connected. Its errors are reported to `onConnectionError` and end it; the caller ends it otherwise. */
+  readonly connect: (applicationName: string) => Promise<pg.Client>;
+  readonly pool: pg.Pool;
+  /** Waits for running queries and closes every pooled connection. */
+  readonly close: () => Promise<void>;
+};
+
+export type DatabaseOptions = {
+  readonly url: string;
+  /** Upper bound of pooled connections; default 12. */
+  readonly maxConnections?: number;
+  /** Told of connections that the server ended; the pool replaces them by itself. */
+  readonly onConnectionError?: (error: Error) => void;
+};
+
+/**
+ * Opens a pool (no connection is made yet). bigint arrives as number, and throws beyond 2^53; `pg` would crash the process when the server dies
+ * under an idle or a checked-out client, so both have error handlers.
+ */
+export function openDatabase(options: DatabaseOptions): Database {
+  const onError = options.onConnectionError ?? (() => {});
+  const types = { getTypeParser };
+  const pool = new pg.Pool({
+    connectionString: options.url,
+    max: options.maxConnections ?? 12,
+    application_name: 'godwit',
+    connectionTimeoutMillis: 10_000,
+    types,
+  });
+  pool.on('error', onError);
+  pool.on('connect', (client) => client.on('error', onError));
+  return {
+    url: options.url,
+    db: new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) }),
+    connect: async (applicationName) => {
+      const client = new pg.Client({ connectionString: options.url, application_name: `godwit ${applicationName}`, keepAlive: true, types });
+      client.on('error', onError);
+      await client.connect();
+      return client;
+    },
+    pool,
+    close: () => pool.end(),
+  };
+}
+
+const INT8 = 20;
+
+function getTypeParser(oid: number, format?: 'text' | 'binary'): (value: string) => unknown {
+  if (oid === INT8) return safeInteger;
+  return pg.types.getTypeParser(oid, format ?? 'text') as (value: string) => unknown;
+}
+
+function safeInteger(text: string): number {
+  const value = Number(text);
+  if (!Number.isSafeInteger(value)) throw new RangeError(`a bigint from the database is beyond 2^53: ${text}`);
+  return value;
+}
