@@ -90,7 +90,7 @@ interface KernelModule {
 }
 
 async function readModules(kernelDir: string): Promise<readonly KernelModule[]> {
-  const present = new Set(await readdir(path.join(kernelDir, 'modules')).catch(() => []));
+  const present = new Set(await readdir(path.join(kernelDir, 'modules')).catch((): string[] => []));
   const modules: KernelModule[] = [];
   for (const name of moduleOrder) {
     const file = path.join(kernelDir, 'modules', `${name}.ko`);
@@ -131,7 +131,7 @@ async function command(file: string, args: readonly string[]): Promise<void> {
 }
 
 async function exists(file: string): Promise<boolean> {
-  return (await readdir(path.dirname(file)).catch(() => [])).includes(path.basename(file));
+  return (await readdir(path.dirname(file)).catch((): string[] => [])).includes(path.basename(file));
 }
 
 if (import.meta.main) {
