@@ -1,0 +1,3 @@
+import type { ServicePlugin } from '../plugins.ts';
+
+export const computePlugin: ServicePlugin = async () => {};
