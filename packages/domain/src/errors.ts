@@ -7,7 +7,7 @@ export const errorCodes = [
   'OverQuota', 'RateLimited', 'NotImplemented', 'ServiceUnavailable', 'Internal',
   'ServerNotFound', 'HostNotFound', 'MigrationNotFound', 'InvalidState', 'ServerLocked', 'BareMetalCannotMigrate', 'BareMetalTarget', 'NoValidHost', 'SameHost', 'SourceServiceDown',
   'BlockMigrationUnavailable', 'InvalidLocalStorage', 'InvalidSharedStorage', 'MigrationPreCheck', 'InvalidMigrationState',
-  'ImageTooLarge', 'ImageTruncated', 'ImageUnsafe', 'NoSpace', 'CustodyRefused', 'AgentUnreachable',
+  'ImageTooLarge', 'ImageTruncated', 'ImageUnsafe', 'NoSpace', 'CustodyRefused', 'AgentUnreachable', 'GuestStartFailed', 'NetworkSetupFailed', 'PoolUnavailable',
 ] as const;
 export type ErrorCode = (typeof errorCodes)[number];
 

@@ -1,0 +1,161 @@
+import { GodwitError } from '@godwit/domain/errors';
+import { guestSpecProblems, type BackingSpec, type DiskSpec, type GuestSpec, type NicSpec } from '@godwit/domain/guest-spec';
+
+/** What belongs to one QEMU process rather than to the guest. All paths absolute. */
+export type Launch = {
+  readonly qmpSocket: string;
+  readonly oobSocket: string;
+  /** Serial console of the guest: a unix socket for one reader, and a log that takes every byte whether or not someone reads. */
+  readonly consoleSocket: string;
+  readonly consoleLog: string;
+  /** VNC over a unix socket; used only by guests with graphics. */
+  readonly vncSocket: string;
+  /** Waits for a migration stream (`-incoming defer`) instead of the guest's first instruction. Both wait: `-S` is always given. */
+  readonly incoming: boolean;
+  /** QEMU's image locks. On, except in tests that prove custody without them. */
+  readonly imageLocking: boolean;
+  /** Seccomp filter; off only where this QEMU was built without it. */
+  readonly sandbox: boolean;
+  /** In-kernel virtio-net. Frames then bypass QEMU's own tap reader. */
+  readonly vhostNet: boolean;
+  /** Certificates for migration streams, loaded when QEMU starts. Later ones: QMP `object-add`. */
+  readonly tls: readonly TlsCredentials[];
+};
+
+export type TlsCredentials = {
+  readonly id: string;
+  /** Holds ca-cert.pem and {server,client}-{cert,key}.pem. */
+  readonly dir: string;
+  readonly endpoint: 'server' | 'client';
+};
+
+/** Node of a disk's format layer: what the guest's device, a mirror and an NBD export name. */
+export const diskNode = (index: number): string => `disk${index}`;
+/** Node of a disk's protocol layer: the file itself. */
+export const diskFileNode = (index: number): string => `disk${index}-file`;
+/** QOM id of the device that shows a disk to the guest. */
+export const diskDevice = (index: number): string => `vd${index}`;
+export const nicDevice = (index: number): string => `nic${index}`;
+export const netdevId = (index: number): string => `tap${index}`;
+/** Id of the guest's RAM object, hence of its RAMBlock in the stream. */
+export const ramObject = 'ram0';
+
+/** PCI slots of device layout 1, on pcie.0 (q35) or pci.0 (i440fx, whose own devices are in slots 0 and 1). */
+const slots = { rng: 0x02, balloon: 0x03, firstNic: 0x04, firstDisk: 0x0c, graphics: 0x1e } as const;
+
+/**
+ * The arguments of qemu-system-x86_64 for a guest: a pure function, the same for source and destination except for `launch`.
+ * The process starts with its vCPUs stopped (`-S`), opens nothing but what is named here, and never exits because the guest powers off
+ * or panics: it stays, stopped, in a run state that tells a restarted agent what happened.
+ * Throws GodwitError BadRequest naming every problem when the spec cannot be run.
+ */
+export function commandLine(spec: GuestSpec, launch: Launch): string[] {
+  const problems = guestSpecProblems(spec);
+  if (problems.length > 0) throw new GodwitError('BadRequest', `this guest cannot be started: ${problems.join('; ')}`, { serverId: spec.serverId });
+  const bus = spec.machineType.startsWith('pc-q35') ? 'pcie.0' : 'pci.0';
+  const pci = (slot: number): { bus: string; addr: string } => ({ bus, addr: `0x${slot.toString(16)}` });
+  return [
+    ...['-nodefaults', '-no-user-config', '-display', 'none', '-S'],
+    ...['-name', `guest=${spec.serverId},debug-threads=on`, '-uuid', spec.serverId, '-msg', 'timestamp=on'],
+    ...['-machine', `${spec.machineType},memory-backend=${ramObject},dump-guest-core=off,hpet=off,vmport=off,usb=off`],
+    // TCG's translation buffer defaults to a share of the host's memory; 16 MiB costs little speed and keeps guests small.
+    ...['-accel', spec.accelerator === 'tcg' ? 'tcg,thread=multi,tb-size=16' : 'kvm'],
+    // enforce: QEMU refuses to start, rather than dropping a CPU feature that the guest may have seen on another host.
+    ...['-cpu', `${spec.cpuModel},enforce`, '-smp', `${spec.vcpus},sockets=1,cores=${spec.vcpus},threads=1`, '-m', `${spec.ramMib}M`],
+    ...['-object', json({ 'qom-type': 'memory-backend-memfd', id: ramObject, size: spec.ramMib * 1024 * 1024, share: true })],
+    ...['-rtc', 'base=utc', '-boot', 'strict=on', '-action', 'shutdown=pause,panic=pause,reboot=reset'],
+    ...(launch.sandbox ? ['-sandbox', 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny'] : []),
+    ...launch.tls.flatMap((tls) => ['-object', json({ 'qom-type': 'tls-creds-x509', id: tls.id, dir: tls.dir, endpoint: tls.endpoint, 'verify-peer': true })]),
+    ...monitor('qmp', launch.qmpSocket),
+    ...monitor('oob', launch.oobSocket),
+    ...['-chardev', `socket,id=console,path=${escaped(launch.consoleSocket)},server=on,wait=off,logfile=${escaped(launch.consoleLog)},logappend=on`],
+    ...device({ driver: 'isa-serial', id: 'serial0', chardev: 'console' }),
+    ...device({ driver: 'pvpanic', id: 'panic0' }),
+    ...['-object', json({ 'qom-type': 'rng-random', id: 'entropy', filename: '/dev/urandom' })],
+    ...device({ driver: 'virtio-rng-pci', id: 'rng0', rng: 'entropy', ...pci(slots.rng) }),
+    ...(spec.balloon ? device({ driver: 'virtio-balloon-pci', id: 'balloon0', 'free-page-reporting': true, ...pci(slots.balloon) }) : []),
+    ...(spec.graphics === 'vnc' ? [...device({ driver: 'VGA', id: 'video0', ...pci(slots.graphics) }), '-vnc', `unix:${escaped(launch.vncSocket)}`] : []),
+    ...spec.nics.flatMap((nic, index) => nicArguments(nic, index, launch, pci(slots.firstNic + index))),
+    ...spec.disks.flatMap((disk, index) => diskArguments(disk, index, launch, spec.directBoot === undefined, pci(slots.firstDisk + index))),
+    ...directBootArguments(spec),
+    ...(launch.incoming ? ['-incoming', 'defer'] : []),
+  ];
+}
+
+function monitor(id: string, socket: string): string[] {
+  return ['-chardev', `socket,id=${id},path=${escaped(socket)},server=on,wait=off`, '-mon', `chardev=${id},mode=control`];
+}
+
+function nicArguments(nic: NicSpec, index: number, launch: Launch, address: object): string[] {
+  const id = netdevId(index);
+  return [
+    ...['-netdev', json({ type: 'tap', id, ifname: nic.tapName, script: 'no', downscript: 'no', vhost: launch.vhostNet })],
+    // No option ROM: it would be one more RAM block that both sides must have byte for byte, for a network boot that we do not offer.
+    ...device({ driver: 'virtio-net-pci', id: nicDevice(index), netdev: id, mac: nic.mac, romfile: '', ...(nic.mtu !== undefined && { host_mtu: nic.mtu }), ...address }),
+  ];
+}
+
+function diskArguments(disk: DiskSpec, index: number, launch: Launch, bootable: boolean, address: object): string[] {
+  const backing = disk.backing ? backingArguments(disk.backing, index, 1, disk.directIo) : [];
+  return [
+    ...backing,
+    ...blockdev(fileNode(diskFileNode(index), disk.path, disk.readOnly, disk.directIo, launch.imageLocking)),
+    ...blockdev({
+      driver: disk.format,
+      'node-name': diskNode(index),
+      file: diskFileNode(index),
+      'read-only': disk.readOnly,
+      discard: 'unmap',
+      'detect-zeroes': disk.readOnly ? 'off' : 'unmap',
+      cache: { direct: disk.directIo, 'no-flush': false },
+      // null: QEMU must not open whatever the image's own header names.
+      ...(disk.format === 'qcow2' && { backing: disk.backing ? backingNode(index, 1) : null }),
+    }),
+    ...device({
+      driver: 'virtio-blk-pci',
+      id: diskDevice(index),
+      drive: diskNode(index),
+      serial: disk.id.slice(0, 20),
+      'write-cache': 'on',
+      // A write that fails (pool full, storage gone) stops the guest, which can go on once the cause is removed, instead of breaking its file system.
+      werror: disk.readOnly ? 'report' : 'stop',
+      rerror: 'report',
+      ...(bootable && index === 0 && { bootindex: 1 }),
+      ...address,
+    }),
+  ];
+}
+
+const backingNode = (index: number, depth: number): string => `disk${index}-back${depth}`;
+
+function backingArguments(layer: BackingSpec, index: number, depth: number, directIo: boolean): string[] {
+  const node = backingNode(index, depth);
+  return [
+    ...(layer.backing ? backingArguments(layer.backing, index, depth + 1, directIo) : []),
+    // Read-only and written once: its lock would only hinder other guests on it from starting, and the page cache cannot go stale.
+    ...blockdev(fileNode(`${node}-file`, layer.path, true, false, false)),
+    ...blockdev({
+      driver: layer.format,
+      'node-name': node,
+      file: `${node}-file`,
+      'read-only': true,
+      ...(layer.format === 'qcow2' && { backing: layer.backing ? backingNode(index, depth + 1) : null }),
+    }),
+  ];
+}
+
+function fileNode(node: string, path: string, readOnly: boolean, direct: boolean, locking: boolean): object {
+  return { driver: 'file', 'node-name': node, filename: path, 'read-only': readOnly, discard: 'unmap', aio: 'threads', cache: { direct, 'no-flush': false }, locking: locking ? 'on' : 'off' };
+}
+
+function directBootArguments(spec: GuestSpec): string[] {
+  const boot = spec.directBoot;
+  if (!boot) return [];
+  return ['-kernel', boot.kernelPath, ...(boot.initrdPath === undefined ? [] : ['-initrd', boot.initrdPath]), '-append', boot.commandLine];
+}
+
+const json = (value: object): string => JSON.stringify(value);
+const device = (value: object): string[] => ['-device', json(value)];
+const blockdev = (value: object): string[] => ['-blockdev', json(value)];
+/** Key=value options end at a comma; a doubled one stands for itself. */
+const escaped = (value: string): string => value.replaceAll(',', ',,');
