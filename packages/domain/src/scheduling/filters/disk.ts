@@ -1,0 +1,22 @@
+import { physicalResources } from '../host-state.ts';
+import { type Filter, amount } from '../filter.ts';
+
+/** Unclaimed disk, over-commit ratio applied, holds the flavor's. What is free on the medium is the storage filter's matter. */
+export const disk: Filter = {
+  name: 'disk',
+  prepare: (demand) => {
+    const neededGib = demand.flavor.diskGib;
+    if (neededGib === 0) return null;
+    const totals = new Map<object, number>();
+    return (host) => {
+      let totalGib = totals.get(host.facts);
+      if (totalGib === undefined) totals.set(host.facts, (totalGib = physicalResources(host.facts).diskGib));
+      const freeGib = Math.floor(totalGib * host.ratios.diskGib) - host.usage.diskGib;
+      return freeGib >= neededGib ? null : { filter: 'disk', code: 'InsufficientDisk', data: { neededGib, freeGib: Math.max(0, freeGib), missingGib: neededGib - freeGib } };
+    };
+  },
+  describe: (rejection) => ({
+    sentence: `needs ${amount(rejection, 'neededGib')} GB of disk, ${amount(rejection, 'freeGib')} GB unclaimed`,
+    smallestChange: `free ${amount(rejection, 'missingGib')} GB of disk claims here`,
+  }),
+};

@@ -1,0 +1,16 @@
+import { type Filter, onceForEqualFacts, text } from '../filter.ts';
+
+/** The host's QEMU knows the machine type that was pinned at the server's first start. */
+export const machineType: Filter = {
+  name: 'machine-type',
+  prepare: (demand) => {
+    const pinned = demand.machineType;
+    if (pinned === null) return null;
+    return onceForEqualFacts((facts) =>
+      facts.machineTypes.includes(pinned) ? null : { filter: 'machine-type', code: 'MachineType', data: { needed: pinned, qemuVersion: facts.qemuVersion } });
+  },
+  describe: (rejection) => ({
+    sentence: `needs machine type ${text(rejection, 'needed')}, QEMU ${text(rejection, 'qemuVersion')} here does not have it`,
+    smallestChange: 'install a QEMU that has this machine type',
+  }),
+};

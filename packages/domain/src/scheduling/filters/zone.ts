@@ -1,0 +1,17 @@
+import { type Filter, text } from '../filter.ts';
+
+/** A server created with a zone stays in it in every move; one created without may cross. */
+export const zone: Filter = {
+  name: 'zone',
+  prepare: (demand) => {
+    const needed = demand.requestedZone;
+    if (needed === null) return null;
+    const created = demand.kind === 'create' ? 'asked' : 'created';
+    return (host) => (host.zone === needed ? null : { filter: 'zone', code: 'Zone', data: { needed, has: host.zone, created } });
+  },
+  describe: (rejection) => {
+    const needed = text(rejection, 'needed');
+    const why = text(rejection, 'created') === 'asked' ? `the request asks for zone ${needed}` : `the server was created in zone ${needed} and stays in it`;
+    return { sentence: `zone: ${why}, this host is in ${text(rejection, 'has')}`, smallestChange: `add the host to an aggregate of zone ${needed}` };
+  },
+};
