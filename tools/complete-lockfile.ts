@@ -28,7 +28,8 @@ export function completeEntries(packages: LockEntries): LockEntries {
   for (const [path, entry] of Object.entries(packages)) {
     for (const [name, version] of Object.entries(entry.optionalDependencies ?? {})) {
       if (isResolved(packages, path, name)) continue;
-      if (!/^\d/.test(version)) throw new Error(`${path} wants ${name}@${version}, which is not in the lock file and is not one exact version`);
+      if (!/^\d/.test(version))
+        throw new Error(`${path} wants ${name}@${version}, which is not in the lock file and is not one exact version`);
       added[`node_modules/${name}`] = { version, ...platformOf(name), ...(entry.dev === true ? { dev: true } : {}), optional: true };
     }
   }
@@ -48,9 +49,11 @@ function isResolved(packages: LockEntries, from: string, name: string): boolean 
 function platformOf(name: string): Pick<LockEntry, 'os' | 'cpu' | 'libc'> {
   const words = name.slice(name.lastIndexOf('/') + 1).split('-');
   const os = OS_NAMES.find((candidate) => words.includes(candidate));
-  const cpu = words.find((word) => CPU_NAMES.includes(word) || /^arm/.test(word));
-  if (os === undefined || cpu === undefined) throw new Error(`the optional package ${name} is not in the lock file, and its name tells no platform`);
-  if (os === 'linux' && cpu === 'x64' && !words.includes('musl')) throw new Error(`the optional package ${name} is not in the lock file, and this platform needs it`);
+  const cpu = words.find((word) => CPU_NAMES.includes(word) || word.startsWith('arm'));
+  if (os === undefined || cpu === undefined)
+    throw new Error(`the optional package ${name} is not in the lock file, and its name tells no platform`);
+  if (os === 'linux' && cpu === 'x64' && !words.includes('musl'))
+    throw new Error(`the optional package ${name} is not in the lock file, and this platform needs it`);
   const libc = words.find((word) => word.startsWith('musl'));
   return { os: [os], cpu: [cpu.startsWith('arm') && cpu !== 'arm64' ? 'arm' : cpu], ...(libc === undefined ? {} : { libc: ['musl'] }) };
 }

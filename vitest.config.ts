@@ -1,0 +1,57 @@
+import { defineConfig } from 'vitest/config';
+import { BaseSequencer, type TestSpecification } from 'vitest/node';
+
+/** Files run in the order of their paths: e2e files are numbered, and a failure of the real ones is easier to read when the order never changes. */
+class PathOrder extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    return [...files].sort((a, b) => a.moduleId.localeCompare(b.moduleId, 'en'));
+  }
+}
+
+const SECOND_MS = 1000;
+const ignored = ['**/node_modules/**', '**/dist/**', '**/.cache/**'];
+
+// One project per stage of `make test`: tools/ci.ts runs them one after the other, `npx vitest run --project unit` runs one alone.
+export default defineConfig({
+  test: {
+    allowOnly: false,
+    sequence: { sequencer: PathOrder },
+    projects: [
+      {
+        test: {
+          name: 'unit',
+          include: ['packages/*/src/**/*.test.ts', 'tools/**/*.test.ts', 'bench/**/*.test.ts'],
+          exclude: [...ignored, '**/*.real.test.ts', 'packages/dashboard/**'],
+          testTimeout: 20 * SECOND_MS,
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        test: {
+          name: 'real',
+          include: ['packages/*/src/**/*.real.test.ts', 'tools/**/*.real.test.ts'],
+          exclude: ignored,
+          fileParallelism: false,
+          maxWorkers: 1,
+          testTimeout: 120 * SECOND_MS,
+          hookTimeout: 60 * SECOND_MS,
+          teardownTimeout: 30 * SECOND_MS,
+          sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        test: {
+          name: 'e2e',
+          include: ['e2e/**/*.e2e.ts'],
+          exclude: ignored,
+          fileParallelism: false,
+          maxWorkers: 1,
+          testTimeout: 300 * SECOND_MS,
+          hookTimeout: 180 * SECOND_MS,
+          teardownTimeout: 60 * SECOND_MS,
+          sequence: { groupOrder: 2 },
+        },
+      },
+    ],
+  },
+});
