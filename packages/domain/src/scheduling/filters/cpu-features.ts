@@ -1,4 +1,4 @@
-import { type Filter, onceForEqualFacts, text } from '../filter.ts';
+import { type Filter, oncePer, text } from '../filter.ts';
 
 /** The host's CPU (as QEMU expands it) has every feature that the running guest has been shown. */
 export const cpuFeatures: Filter = {
@@ -6,8 +6,8 @@ export const cpuFeatures: Filter = {
   prepare: (demand) => {
     const needed = demand.cpuFeatures;
     if (needed === null || needed.length === 0) return null;
-    return onceForEqualFacts((facts) => {
-      const has = new Set(facts.cpuFeatures);
+    return oncePer((facts) => facts.cpuFeatures, (features, facts) => {
+      const has = new Set(features);
       const missing = needed.filter((feature) => !has.has(feature));
       return missing.length === 0 ? null : { filter: 'cpu-features', code: 'CpuFeatures', data: { missing, cpuModel: facts.cpuModel } };
     });

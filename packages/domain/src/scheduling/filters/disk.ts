@@ -7,11 +7,8 @@ export const disk: Filter = {
   prepare: (demand) => {
     const neededGib = demand.flavor.diskGib;
     if (neededGib === 0) return null;
-    const totals = new Map<object, number>();
     return (host) => {
-      let totalGib = totals.get(host.facts);
-      if (totalGib === undefined) totals.set(host.facts, (totalGib = physicalResources(host.facts).diskGib));
-      const freeGib = Math.floor(totalGib * host.ratios.diskGib) - host.usage.diskGib;
+      const freeGib = Math.floor(physicalResources(host.facts).diskGib * host.ratios.diskGib) - host.usage.diskGib;
       return freeGib >= neededGib ? null : { filter: 'disk', code: 'InsufficientDisk', data: { neededGib, freeGib: Math.max(0, freeGib), missingGib: neededGib - freeGib } };
     };
   },

@@ -1,4 +1,4 @@
-import { type Filter, onceForEqualFacts, text } from '../filter.ts';
+import { type Filter, oncePer, text } from '../filter.ts';
 
 /** The host's QEMU knows the machine type that was pinned at the server's first start. */
 export const machineType: Filter = {
@@ -6,8 +6,8 @@ export const machineType: Filter = {
   prepare: (demand) => {
     const pinned = demand.machineType;
     if (pinned === null) return null;
-    return onceForEqualFacts((facts) =>
-      facts.machineTypes.includes(pinned) ? null : { filter: 'machine-type', code: 'MachineType', data: { needed: pinned, qemuVersion: facts.qemuVersion } });
+    return oncePer((facts) => facts.machineTypes, (machineTypes, facts) =>
+      machineTypes.includes(pinned) ? null : { filter: 'machine-type', code: 'MachineType', data: { needed: pinned, qemuVersion: facts.qemuVersion } });
   },
   describe: (rejection) => ({
     sentence: `needs machine type ${text(rejection, 'needed')}, QEMU ${text(rejection, 'qemuVersion')} here does not have it`,

@@ -1,4 +1,4 @@
-import { type Filter, onceForEqualFacts, text } from '../filter.ts';
+import { type Filter, oncePer, text } from '../filter.ts';
 
 /** The host has every bridge that the server's networks name. */
 export const networkReach: Filter = {
@@ -6,8 +6,8 @@ export const networkReach: Filter = {
   prepare: (demand) => {
     const bridged = demand.networks.flatMap(({ name, bridge }) => (bridge === null ? [] : [{ name, bridge }]));
     if (bridged.length === 0) return null;
-    return onceForEqualFacts((facts) => {
-      const missing = bridged.find(({ bridge }) => !facts.bridges.includes(bridge));
+    return oncePer((facts) => facts.bridges, (bridges) => {
+      const missing = bridged.find(({ bridge }) => !bridges.includes(bridge));
       return missing === undefined ? null : { filter: 'network-reach', code: 'NetworkUnreachable', data: { network: missing.name, bridge: missing.bridge } };
     });
   },

@@ -1,4 +1,4 @@
-import { type Filter, onceForEqualFacts, text } from '../filter.ts';
+import { type Filter, text } from '../filter.ts';
 
 /**
  * The pair of QEMUs can pass RAM: same accelerator (device and CPU state differ between KVM and TCG), and a destination
@@ -11,14 +11,15 @@ export const qemuVersion: Filter = {
     const source = demand.runningOn;
     if (source === null) return null;
     const [sourceMajor, sourceMinor] = majorMinor(source.qemuVersion);
-    return onceForEqualFacts((facts) => {
+    return ({ facts }) => {
       if (facts.accelerator !== source.accelerator) {
         return { filter: 'qemu-version', code: 'Accelerator', data: { source: source.accelerator, destination: facts.accelerator } };
       }
+      if (facts.qemuVersion === source.qemuVersion) return null;
       const [major, minor] = majorMinor(facts.qemuVersion);
       if (major > sourceMajor || (major === sourceMajor && minor >= sourceMinor)) return null;
       return { filter: 'qemu-version', code: 'QemuVersion', data: { source: source.qemuVersion, destination: facts.qemuVersion } };
-    });
+    };
   },
   describe: (rejection) =>
     rejection.code === 'Accelerator'

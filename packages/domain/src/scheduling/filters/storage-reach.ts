@@ -1,4 +1,4 @@
-import { type Filter, amount, onceForEqualFacts, text } from '../filter.ts';
+import { type Filter, amount, text } from '../filter.ts';
 import { placeDisks } from '../place-disks.ts';
 
 /**
@@ -9,10 +9,10 @@ export const storageReach: Filter = {
   name: 'storage-reach',
   prepare: (demand) => {
     if (demand.disks.length === 0) return null;
-    return onceForEqualFacts((facts) => {
+    return ({ facts }) => {
       const placement = placeDisks(demand.disks, facts, demand.copiesLocalDisks);
       return 'rejection' in placement ? placement.rejection : null;
-    });
+    };
   },
   describe: (rejection) => {
     const pool = text(rejection, 'pool');
