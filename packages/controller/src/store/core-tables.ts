@@ -194,6 +194,9 @@ export interface ServerTable {
   disk_config: Generated<string>;
   locked: Generated<boolean>;
   locked_reason: string | null;
+  locked_by: 'owner' | 'admin' | null;
+  access_ip_v4: string | null;
+  access_ip_v6: string | null;
   reservation_id: string;
   launch_index: Generated<number>;
   progress: Generated<number>;

@@ -1,0 +1,50 @@
+import { GodwitError } from '@godwit/domain/errors';
+import type { FastifyRequest } from 'fastify';
+import { readToken, type Token } from '../auth/tokens.ts';
+import type { Db } from '../store/database.ts';
+import type { Caller, ServerOperations } from '../workflows/operations.ts';
+
+/** What the OpenStack APIs need of the controller; the app's context has it all. */
+export type ApiContext = {
+  readonly db: Db;
+  readonly operations: ServerOperations;
+  /** e.g. http://127.0.0.1:8774, without a slash at the end. */
+  readonly publicUrl: string;
+  readonly region: string;
+};
+
+/** The token of `X-Auth-Token`. Throws `Unauthorized` when there is none or it does not hold. */
+export async function requireToken(db: Db, request: FastifyRequest): Promise<Token> {
+  const header = request.headers['x-auth-token'];
+  const text = typeof header === 'string' ? header : undefined;
+  const token = text === undefined || text === '' ? null : await readToken(db, text);
+  if (token === null) throw new GodwitError('Unauthorized', 'The request you have made requires authentication.');
+  return token;
+}
+
+/** Who asks, from their token. `projectId` is empty unless the token is scoped to a project. */
+export function callerOf(token: Token, requestId: string): Caller {
+  const roles = token.roles.map((role) => role.name);
+  return { userId: token.user.id, projectId: token.project?.id ?? '', roles, isAdmin: roles.includes('admin'), requestId };
+}
+
+/** `requireToken` and `callerOf` in one: for services that only need to know who asks. */
+export async function requireCaller(db: Db, request: FastifyRequest, requestId: string): Promise<Caller> {
+  return callerOf(await requireToken(db, request), requestId);
+}
+
+/**
+ * Scheme and host for links: what a proxy says the client used, else the public URL when it was asked for by that name, else the name the client used.
+ * Links have to lead back to us from where the client is (the lab's client namespace reaches us by another address than the host does).
+ */
+export function linkBase(publicUrl: string, headers: FastifyRequest['headers']): string {
+  const own = new URL(publicUrl);
+  const forwardedHost = first(headers['x-forwarded-host']);
+  const host = forwardedHost ?? headers.host;
+  if (host === undefined || !/^[A-Za-z0-9.\-:[\]_]{1,255}$/.test(host)) return own.origin;
+  const protocol = first(headers['x-forwarded-proto']);
+  const scheme = protocol === 'https' || protocol === 'http' ? protocol : host === own.host ? own.protocol.slice(0, -1) : 'http';
+  return `${scheme}://${host}`;
+}
+
+const first = (value: string | string[] | undefined): string | undefined => (Array.isArray(value) ? value[0] : value)?.split(',')[0]?.trim();

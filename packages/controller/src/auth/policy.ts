@@ -1,0 +1,56 @@
+import { GodwitError } from '@godwit/domain/errors';
+import { type ActionRule, actionRules, isAllowed, policyMessage } from '@godwit/domain/server-states';
+
+/**
+ * Who may do what, beyond the actions on one server (those are `actionRules` of domain/server-states). Rule names are the ones a 403 tells;
+ * sources: the policy reference of the OpenStack compute and identity services, 26th release.
+ * `anyone`: whoever holds a token of a project; `reader`, `member`: that role in the project; `admin`.
+ */
+export type Who = 'anyone' | ActionRule['who'];
+
+const compute = {
+  'servers:index': 'reader', 'servers:index:get_all_tenants': 'admin', 'servers:detail': 'reader', 'servers:detail:get_all_tenants': 'admin', 'servers:show': 'reader',
+  'servers:create': 'member', 'servers:create:forced_host': 'admin', 'compute:servers:create:requested_destination': 'admin', 'servers:allow_all_filters': 'admin',
+  'os-extended-server-attributes': 'admin', 'servers:show:host_status': 'admin', 'os-lock-server:unlock:unlock_override': 'admin',
+  'servers:migrations:index': 'admin', 'servers:migrations:show': 'admin', 'os-migrations:index': 'admin',
+  'os-instance-actions:list': 'reader', 'os-instance-actions:show': 'reader', 'os-instance-actions:events': 'admin', 'os-instance-actions:events:details': 'admin',
+  'server-metadata:index': 'reader', 'server-metadata:show': 'reader', 'os-server-tags:index': 'reader', 'os-server-tags:show': 'reader',
+  'ips:index': 'reader', 'os-security-groups:list': 'reader', 'os-attach-interfaces:list': 'reader', 'os-volumes-attachments:index': 'reader', 'os-server-diagnostics': 'admin',
+  'os-flavor-manage:create': 'admin', 'os-flavor-manage:update': 'admin', 'os-flavor-manage:delete': 'admin', 'os-flavor-access': 'admin', 'os-flavor-access:add_tenant_access': 'admin',
+  'os-flavor-access:remove_tenant_access': 'admin', 'os-flavor-extra-specs:index': 'anyone', 'os-flavor-extra-specs:show': 'anyone', 'os-flavor-extra-specs:create': 'admin',
+  'os-flavor-extra-specs:update': 'admin', 'os-flavor-extra-specs:delete': 'admin',
+  'os-keypairs:index': 'anyone', 'os-keypairs:create': 'anyone', 'os-keypairs:delete': 'anyone', 'os-keypairs:show': 'anyone',
+  'limits': 'anyone', 'limits:other_project': 'admin', 'os-quota-sets:show': 'reader', 'os-quota-sets:defaults': 'anyone', 'extensions': 'anyone',
+  'os-server-groups:index': 'reader', 'os-server-groups:index:all_projects': 'admin', 'os-server-groups:show': 'reader', 'os-server-groups:create': 'member', 'os-server-groups:delete': 'member',
+  'os-hypervisors:list': 'admin', 'os-hypervisors:list-detail': 'admin', 'os-hypervisors:show': 'admin', 'os-hypervisors:statistics': 'admin', 'os-hypervisors:uptime': 'admin',
+  'os-hypervisors:search': 'admin', 'os-hypervisors:servers': 'admin',
+  'os-services:list': 'admin', 'os-services:update': 'admin', 'os-services:delete': 'admin',
+  'os-aggregates:index': 'admin', 'os-aggregates:show': 'admin', 'os-aggregates:create': 'admin', 'os-aggregates:update': 'admin', 'os-aggregates:delete': 'admin',
+  'os-aggregates:add_host': 'admin', 'os-aggregates:remove_host': 'admin', 'os-aggregates:set_metadata': 'admin',
+  'os-availability-zone:list': 'anyone', 'os-availability-zone:detail': 'admin', 'os-hosts:list': 'admin', 'os-hosts:show': 'admin', 'os-hosts:update': 'admin',
+} as const satisfies Readonly<Record<string, Who>>;
+
+export type PolicyRule = keyof typeof compute;
+
+/** Who asks, as far as a policy cares. */
+export type PolicyCaller = { readonly projectId: string; readonly roles: readonly string[]; readonly isAdmin: boolean };
+
+/** May this caller, by this rule? A caller without a project may nothing here. */
+export function allows(caller: PolicyCaller, rule: PolicyRule): boolean {
+  if (caller.isAdmin) return true;
+  const who: Who = compute[rule];
+  return caller.projectId !== '' && (who === 'anyone' || isAllowed(who, caller));
+}
+
+/** Throws `Forbidden` with the API's sentence. */
+export function assertAllowed(caller: PolicyCaller, rule: PolicyRule): void {
+  if (!allows(caller, rule)) throw new GodwitError('Forbidden', policyMessage(fullName(rule)));
+}
+
+const fullName = (rule: PolicyRule): string => (rule.startsWith('compute:') ? rule : `os_compute_api:${rule}`);
+
+/** Every rule of the compute API with who it takes: the table of the documentation and of the tests. */
+export const policyTable: readonly { readonly rule: string; readonly who: Who }[] = [
+  ...Object.entries(compute).map(([rule, who]) => ({ rule: fullName(rule as PolicyRule), who })),
+  ...Object.values(actionRules).map(({ policy, who }) => ({ rule: policy, who })),
+];
