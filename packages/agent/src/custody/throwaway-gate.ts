@@ -1,0 +1,55 @@
+import { kill } from 'node:process';
+import { GodwitError } from '@godwit/domain/errors';
+import type { GuestProcess } from '../qemu/guest-process.ts';
+import { isAlive, type ProcessRef } from '../qemu/process-ref.ts';
+import { isThrowaway } from '../qemu/throwaway-guest.ts';
+
+/**
+ * The gate for guests without identity: probes and the self-test. Nobody owns them, two copies of one harm nobody, so there is no epoch and no
+ * journal. Every entry refuses (CustodyRefused) a guest whose id is not a throwaway one: this is no way around the gate of real guests.
+ */
+export const throwawayGate = {
+  /** Runs the vCPUs. */
+  async run(guest: GuestProcess): Promise<void> {
+    refuseReal(guest);
+    await guest.qmp.execute('cont');
+  },
+
+  /** Starts a migration stream; returns when QEMU has accepted the command. */
+  async migrate(guest: GuestProcess, args: Readonly<Record<string, unknown>>): Promise<void> {
+    refuseReal(guest);
+    await guest.qmp.execute('migrate', args);
+  },
+
+  /** Lets a guest that stands at pre-switchover go on. */
+  async migrateContinue(guest: GuestProcess): Promise<void> {
+    refuseReal(guest);
+    await guest.qmp.execute('migrate-continue', { state: 'pre-switchover' });
+  },
+
+  /** Kills the process (SIGKILL) and returns once it is dead. */
+  async discard(guest: GuestProcess): Promise<void> {
+    refuseReal(guest);
+    killProbe(guest.ref);
+    await guest.ended;
+    await Promise.all([guest.qmp.close(), guest.oob.close()]);
+  },
+
+  /** Kills a `-machine none` process: it has no vCPU at all. */
+  discardMachineless(ref: ProcessRef): void {
+    killProbe(ref);
+  },
+} as const;
+
+function refuseReal(guest: GuestProcess): void {
+  if (!isThrowaway(guest.spec.serverId)) throw new GodwitError('CustodyRefused', `server ${guest.spec.serverId} is no throwaway guest`);
+}
+
+function killProbe(ref: ProcessRef): void {
+  if (!isAlive(ref)) return;
+  try {
+    kill(ref.pid, 'SIGKILL');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+  }
+}
