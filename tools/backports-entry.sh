@@ -45,10 +45,10 @@ read_deb822() {
       }
       count = 0
     }
+    FNR == 1 { finish() }
     /^[ \t]*#/ { next }
     /^[ \t]*$/ { finish(); next }
     { lines[++count] = $0 }
-    FNR == 1 && NR != 1 { saved = lines[count]; count--; finish(); lines[++count] = saved }
     END { finish(); exit !found }
   ' "${deb822_files[@]}"
 }
@@ -65,7 +65,7 @@ read_lines() {
       }
     }
     END { exit !found }
-  ' "$@"
+  ' "${@:3}"
 }
 
 existing_line_files=()

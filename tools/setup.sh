@@ -5,7 +5,8 @@
 #   tools/setup.sh           install what is missing
 #   tools/setup.sh --check   only say what is missing (exit code 1 if anything is)
 #
-# For its test: GODWIT_OS_RELEASE, GODWIT_APT_DIRECTORY and GODWIT_CACHE stand in for /etc/os-release, /etc/apt and .cache.
+# For its test: GODWIT_OS_RELEASE, GODWIT_APT_DIRECTORY, GODWIT_CACHE and GODWIT_SBIN stand in for /etc/os-release, /etc/apt, .cache
+# and the directories of the system's commands.
 set -euo pipefail
 
 root=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.." && pwd)
@@ -14,7 +15,7 @@ cache=${GODWIT_CACHE:-$root/.cache}
 os_release=${GODWIT_OS_RELEASE:-/etc/os-release}
 apt_directory=${GODWIT_APT_DIRECTORY:-/etc/apt}
 # A normal user's PATH lacks the directories of ip and nft on Debian.
-PATH=$PATH:/usr/sbin:/sbin
+PATH=$PATH:${GODWIT_SBIN-/usr/sbin:/sbin}
 export LC_ALL=C DEBIAN_FRONTEND=noninteractive
 
 check_only=no
@@ -255,9 +256,9 @@ can_be_root() {
   return 1
 }
 
-# What apt says it is going to fetch, such as "85.3 MB".
+# What apt says it is going to fetch, such as "85.3 MB". Answering no makes apt-get fail, which is no failure here.
 download_size() {
-  apt-get install --assume-no "${install_options[@]:1}" "$@" 2>/dev/null </dev/null | sed -n 's/^Need to get \(.*\) of archives.*/\1/p'
+  { apt-get install --assume-no "${install_options[@]:1}" "$@" 2>/dev/null </dev/null || true; } | sed -n 's/^Need to get \(.*\) of archives.*/\1/p'
 }
 
 install_packages() {
@@ -331,6 +332,7 @@ fi
 if [[ -z $node ]] || [[ $modules_missing == yes ]]; then
   has npm || fail "npm is needed to fetch Node $NODE_MIN_MAJOR and the libraries; install Node (any version) with npm"
 fi
+if ((${#missing_lines[@]})); then install_packages; fi
 if [[ -z $node ]]; then
   run_step "Node $(locked_node version) from npm" "53 MB to fetch, 190 MB on disk, 5 to 60 s" fetch_node
   find_node || fail "the fetched Node does not run here"
@@ -349,7 +351,6 @@ if [[ $modules_missing == yes ]]; then
   node_modules_complete || fail "npm ci succeeded, and still node_modules is not as in package-lock.json"
 fi
 "$node" --disable-warning=ExperimentalWarning tools/postgres-links.ts
-if ((${#missing_lines[@]})); then install_packages; fi
 if [[ $kernel_missing == yes ]]; then
   if [[ -z $(apt-cache depends linux-image-cloud-amd64 2>/dev/null) ]]; then
     can_be_root || fail "apt has no package lists; run apt-get update as root, then make setup again"
