@@ -15,10 +15,11 @@ const hostCount = 10_000;
 const decisions = 500;
 const features = Array.from({ length: 120 }, (_, index) => `feature-${index}`);
 const intern = factsInterner();
+const racks = Array.from({ length: 5 }, (_, rack) => [{ id: rack, name: `rack${rack}`, metadata: { rack: String(rack) } }]);
 const hosts = Array.from({ length: hostCount }, (_, index) =>
   hostFixture(`node${index}`, {
     zone: `az${index % 3}`,
-    aggregates: [{ id: index % 5, name: `rack${index % 5}`, metadata: { rack: String(index % 5) } }],
+    aggregates: racks[index % 5] ?? [],
     // As agents report: own free bytes and load per host, a few CPU models.
     facts: intern(factsFixture({
       cpuModel: `model-${index % 4}`, cpuFeatures: features.slice(0, 100 + (index % 4) * 5), load: [index % 7, 1, 1],

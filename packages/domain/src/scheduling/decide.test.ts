@@ -84,8 +84,8 @@ describe('decide', () => {
         for (const reason of one.reasons) expect(reason.sentence).not.toMatch(/undefined|NaN|^$|\[object/);
       }
       const stored = storedVerdicts(decision);
-      for (const { host, rejections } of decision.verdicts) {
-        for (const rejection of rejections) {
+      for (const [index, host] of decision.hosts.entries()) {
+        for (const rejection of decision.rejections[index] ?? []) {
           const group = stored.rejected.find((one) => one.code === rejection.code);
           const { sentence } = explainRejection(rejection, demand);
           expect(group?.examples.some((example) => example.sentence === sentence && example.hosts.includes(host.name))).toBe(true);

@@ -17,16 +17,14 @@ export type Candidate = {
   readonly loadAfter: Load;
 };
 
-/** What the filters say of one host: it passes when `rejections` is empty. */
-export type HostVerdict = { readonly host: HostState; readonly rejections: readonly Rejection[] };
-
 export type Decision = {
   readonly demand: ServerDemand;
   /** Best first; at most `limit` of the `passing`. Empty: no valid host. */
   readonly chosen: readonly Candidate[];
   readonly passing: number;
-  /** One per host of the snapshot, in its order. */
-  readonly verdicts: readonly HostVerdict[];
+  readonly hosts: readonly HostState[];
+  /** Beside `hosts`: every reason why the host of that index does not pass; empty when it does. */
+  readonly rejections: readonly (readonly Rejection[])[];
 };
 
 export type DecideOptions = {
@@ -44,14 +42,14 @@ const passes: readonly Rejection[] = [];
  */
 export function decide(snapshot: Snapshot, demand: ServerDemand, options: DecideOptions): Decision {
   const checks = filters.flatMap((filter) => filter.prepare(demand) ?? []);
-  const verdicts: HostVerdict[] = [];
   const passing: number[] = [];
-  for (const [index, host] of snapshot.hosts.entries()) {
-    const rejections = rejectionsOf(host, checks);
-    if (rejections.length === 0) passing.push(index);
-    verdicts.push({ host, rejections });
-  }
-  return { demand, chosen: rank(snapshot, demand, passing, options), passing: passing.length, verdicts };
+  const { hosts } = snapshot;
+  const rejections = hosts.map((host, index) => {
+    const found = rejectionsOf(host, checks);
+    if (found.length === 0) passing.push(index);
+    return found;
+  });
+  return { demand, chosen: rank(snapshot, demand, passing, options), passing: passing.length, hosts, rejections };
 }
 
 function rejectionsOf(host: HostState, checks: readonly HostCheck[]): readonly Rejection[] {
@@ -65,46 +63,52 @@ function rejectionsOf(host: HostState, checks: readonly HostCheck[]): readonly R
   return rejections ?? passes;
 }
 
-/** The best `limit` of `passing` by repeated insertion into a short list, so that ten thousand candidates are not sorted to name five. */
+/**
+ * The best `limit` of `passing`. Weights stand in one flat array, and the best are kept by insertion into a short list:
+ * ten thousand candidates are neither made objects of nor sorted to name five.
+ */
 function rank(snapshot: Snapshot, demand: ServerDemand, passing: readonly number[], { seed, limit = 5 }: DecideOptions): Candidate[] {
   const active = weighers.flatMap((weigher) => {
     const weigh = weigher.prepare(demand);
     return weigh === null ? [] : [{ name: weigher.name, weigh }];
   });
-  const hostAt = (index: number): HostState => snapshot.hosts[index] as HostState; // indices come from the loop over these hosts
-  const keys = passing.map((index) => {
-    const host = hostAt(index);
-    return { index, weights: active.map(({ weigh }) => weigh(host)), tie: tieBreak(snapshot.idHashes[index] ?? 0, seed) };
-  });
-  type Key = (typeof keys)[number];
-  const compare = (a: Key, b: Key): number => {
-    for (let weigher = 0; weigher < a.weights.length; weigher++) {
-      const difference = (a.weights[weigher] ?? 0) - (b.weights[weigher] ?? 0);
+  const width = active.length + 1;
+  const keys = new Float64Array(passing.length * width);
+  const hostAt = (position: number): HostState => snapshot.hosts[passing[position] as number] as HostState; // positions come from loops over `passing`
+  for (let position = 0; position < passing.length; position++) {
+    const host = hostAt(position);
+    let slot = position * width;
+    for (const { weigh } of active) keys[slot++] = weigh(host);
+    keys[slot] = tieBreak(snapshot.idHashes[passing[position] as number] as number, seed);
+  }
+  const compare = (a: number, b: number): number => {
+    for (let slot = 0; slot < width; slot++) {
+      const difference = (keys[a * width + slot] as number) - (keys[b * width + slot] as number);
       if (difference !== 0) return difference;
     }
-    if (a.tie !== b.tie) return a.tie - b.tie;
-    return hostAt(a.index).id < hostAt(b.index).id ? -1 : 1; // equal hashes of different ids
+    return hostAt(a).id < hostAt(b).id ? -1 : 1; // equal hashes of different ids
   };
-  let best: Key[];
-  if (keys.length <= limit || limit > 64) best = keys.sort(compare).slice(0, limit);
-  else {
-    best = [];
-    for (const key of keys) {
-      const last = best[limit - 1];
-      if (last !== undefined && compare(key, last) >= 0) continue;
-      let at = Math.min(best.length, limit - 1);
-      for (let previous = best[at - 1]; at > 0 && previous !== undefined && compare(key, previous) < 0; previous = best[at - 1]) best[at--] = previous;
-      best[at] = key;
-    }
-  }
-  return best.map((key, position) => {
-    const host = hostAt(key.index);
+  return best(passing.length, limit, compare).map((position, index) => {
+    const host = hostAt(position);
     return {
       host,
-      rank: position + 1,
-      weights: active.map(({ name }, weigher) => ({ weigher: name, weight: key.weights[weigher] ?? 0 })),
+      rank: index + 1,
+      weights: active.map(({ name }, slot) => ({ weigher: name, weight: keys[position * width + slot] as number })),
       loadBefore: loadOf(host),
       loadAfter: loadOf(host, demand.flavor),
     };
   });
+}
+
+/** The first `limit` of the numbers 0 … count-1 in the order of `compare`. */
+function best(count: number, limit: number, compare: (a: number, b: number) => number): number[] {
+  if (count <= limit || limit > 64) return Array.from({ length: count }, (_, index) => index).sort(compare).slice(0, limit);
+  const list: number[] = [];
+  for (let candidate = 0; candidate < count; candidate++) {
+    if (list.length === limit && compare(candidate, list[limit - 1] as number) >= 0) continue;
+    let at = list.length < limit ? list.length : limit - 1;
+    for (; at > 0 && compare(candidate, list[at - 1] as number) < 0; at--) list[at] = list[at - 1] as number;
+    list[at] = candidate;
+  }
+  return list;
 }

@@ -35,7 +35,8 @@ export type ExplainedHost = {
 export function explainDecision(decision: Decision): readonly ExplainedHost[] {
   const { demand } = decision;
   const ranked = new Map(decision.chosen.map((candidate) => [candidate.host.id, candidate]));
-  const explained = decision.verdicts.map(({ host, rejections }): ExplainedHost => {
+  const explained = decision.hosts.map((host, index): ExplainedHost => {
+    const rejections = decision.rejections[index] ?? [];
     const candidate = ranked.get(host.id);
     return {
       host,

@@ -39,8 +39,8 @@ export function storedVerdicts(decision: Decision): StoredVerdicts {
   type Entry = { readonly rejection: Rejection; readonly hosts: string[] };
   type Group = { readonly rejection: Rejection; count: number; readonly byObject: Map<Rejection, Entry>; readonly byData: Map<string, Entry>; readonly entries: Entry[] };
   const groups = new Map<RejectionCode, Group>();
-  for (const { host, rejections } of decision.verdicts) {
-    for (const rejection of rejections) {
+  for (const [index, host] of decision.hosts.entries()) {
+    for (const rejection of decision.rejections[index] ?? []) {
       let group = groups.get(rejection.code);
       if (group === undefined) groups.set(rejection.code, (group = { rejection, count: 0, byObject: new Map(), byData: new Map(), entries: [] }));
       group.count += 1;
@@ -60,7 +60,7 @@ export function storedVerdicts(decision: Decision): StoredVerdicts {
     }
   }
   return {
-    hosts: decision.verdicts.length,
+    hosts: decision.hosts.length,
     passing: decision.passing,
     ranked: decision.chosen.map((candidate) => storedCandidate(candidate, decision)),
     rejected: [...groups.values()]

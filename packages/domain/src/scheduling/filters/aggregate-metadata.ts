@@ -1,4 +1,4 @@
-import { type Filter, text } from '../filter.ts';
+import { type Filter, type Rejection, text } from '../filter.ts';
 import type { HostAggregate } from '../host-state.ts';
 import { extraSpecMatches } from './extra-spec-match.ts';
 
@@ -17,18 +17,20 @@ export const aggregateMetadata: Filter = {
       else if (!key.includes(':')) needs.push([key, requirement]);
     }
     if (needs.length === 0) return null;
-    const satisfies = (aggregates: readonly HostAggregate[], key: string, requirement: string) =>
-      aggregates.some((aggregate) => {
-        const value = aggregate.metadata[key];
-        return value !== undefined && value.split(',').some((one) => extraSpecMatches(one.trim(), requirement));
-      });
-    return (host) => {
+    const judge = (aggregates: readonly HostAggregate[]): Rejection | null => {
       for (const [key, requirement] of needs) {
-        if (satisfies(host.aggregates, key, requirement)) continue;
-        const has = host.aggregates.flatMap((aggregate) => aggregate.metadata[key] ?? []);
-        return { filter: 'aggregate-metadata', code: 'AggregateMetadata', data: { key, requirement, has, flavor: demand.flavor.name } };
+        const values = aggregates.flatMap((aggregate) => aggregate.metadata[key] ?? []);
+        if (values.some((value) => value.split(',').some((one) => extraSpecMatches(one.trim(), requirement)))) continue;
+        return { filter: 'aggregate-metadata', code: 'AggregateMetadata', data: { key, requirement, has: values, flavor: demand.flavor.name } };
       }
       return null;
+    };
+    // A handful of aggregate combinations serve thousands of hosts, and the snapshot shares their arrays.
+    const known = new Map<readonly HostAggregate[], Rejection | null>();
+    return ({ aggregates }) => {
+      let verdict = known.get(aggregates);
+      if (verdict === undefined) known.set(aggregates, (verdict = judge(aggregates)));
+      return verdict;
     };
   },
   describe: (rejection) => {

@@ -1,4 +1,4 @@
-import { type Filter, text } from '../filter.ts';
+import { type Filter, type Rejection, text } from '../filter.ts';
 
 /** A server created with a zone stays in it in every move; one created without may cross. */
 export const zone: Filter = {
@@ -7,7 +7,13 @@ export const zone: Filter = {
     const needed = demand.requestedZone;
     if (needed === null) return null;
     const created = demand.kind === 'create' ? 'asked' : 'created';
-    return (host) => (host.zone === needed ? null : { filter: 'zone', code: 'Zone', data: { needed, has: host.zone, created } });
+    const byZone = new Map<string, Rejection>();
+    return ({ zone: has }) => {
+      if (has === needed) return null;
+      let rejection = byZone.get(has);
+      if (rejection === undefined) byZone.set(has, (rejection = { filter: 'zone', code: 'Zone', data: { needed, has, created } }));
+      return rejection;
+    };
   },
   describe: (rejection) => {
     const needed = text(rejection, 'needed');
