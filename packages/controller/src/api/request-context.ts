@@ -1,17 +1,12 @@
 import { GodwitError } from '@godwit/domain/errors';
 import type { FastifyRequest } from 'fastify';
+import type { AppContext } from '../app-context.ts';
 import { readToken, type Token } from '../auth/tokens.ts';
 import type { Db } from '../store/database.ts';
-import type { Caller, ServerOperations } from '../workflows/operations.ts';
+import type { Caller } from '../workflows/operations.ts';
 
 /** What the OpenStack APIs need of the controller; the app's context has it all. */
-export type ApiContext = {
-  readonly db: Db;
-  readonly operations: ServerOperations;
-  /** e.g. http://127.0.0.1:8774, without a slash at the end. */
-  readonly publicUrl: string;
-  readonly region: string;
-};
+export type ApiContext = Pick<AppContext, 'db' | 'operations' | 'agents' | 'log'> & { readonly config: Pick<AppContext['config'], 'publicUrl' | 'region'> };
 
 /** The token of `X-Auth-Token`. Throws `Unauthorized` when there is none or it does not hold. */
 export async function requireToken(db: Db, request: FastifyRequest): Promise<Token> {
@@ -29,8 +24,8 @@ export function callerOf(token: Token, requestId: string): Caller {
 }
 
 /** `requireToken` and `callerOf` in one: for services that only need to know who asks. */
-export async function requireCaller(db: Db, request: FastifyRequest, requestId: string): Promise<Caller> {
-  return callerOf(await requireToken(db, request), requestId);
+export async function requireCaller(db: Db, request: FastifyRequest): Promise<Caller> {
+  return callerOf(await requireToken(db, request), request.id);
 }
 
 /**
