@@ -1,0 +1,30 @@
+import type { BootId, Epoch, MigrationId, ServerId } from '@godwit/domain/ids';
+
+export type GuestState =
+  | 'running'
+  | 'paused'
+  /** Powered off inside, or stopped by us; no QEMU process. */
+  | 'shutoff'
+  /** QEMU died, or the guest panicked; the report's detail has the cause. */
+  | 'crashed'
+  /** A destination that has not taken. */
+  | 'incoming'
+  /** A source that has released. */
+  | 'released'
+  | 'io-error';
+
+/** What this host says of one guest it has or had. */
+export type GuestReport = {
+  readonly serverId: ServerId;
+  /** The highest this host knows for the server. */
+  readonly epoch: Epoch;
+  readonly state: GuestState;
+  readonly detail: string;
+  /** Of a move in progress. */
+  readonly migrationId: MigrationId | null;
+  readonly pid: number | null;
+  readonly machineType: string;
+  readonly cpuModel: string;
+  readonly bootId: BootId;
+  readonly diskBytesUsed: number;
+};

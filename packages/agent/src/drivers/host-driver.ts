@@ -1,0 +1,97 @@
+import type { Grant } from '@godwit/domain/custody/grant';
+import type { BootId, Epoch, Fence, HostId, MigrationId, ServerId } from '@godwit/domain/ids';
+import type { HostFacts } from '@godwit/domain/host';
+import type { GuestReport } from './guest-report.ts';
+import type { HostEvents } from './host-events.ts';
+import type { MigrationReport, TakeAnswer } from './migration-report.ts';
+import type { WantedGuest } from './wanted-guest.ts';
+
+/** The authority under which a mutating call is made. */
+export type Authority = { readonly serverId: ServerId; readonly epoch: Epoch; readonly fence: Fence };
+
+/** Where a peer agent is, and who it must prove to be. */
+export type PeerAddress = { readonly hostId: HostId; readonly address: string; readonly rpcPort: number };
+
+export type MigrationPolicy = {
+  readonly downtimeLimitMs: number;
+  /** Per second; 0: unlimited. */
+  readonly maxBandwidthBytes: number;
+  readonly blockMigration: boolean;
+  readonly localDiskIds: readonly string[];
+  /** The guest's frames reach both taps from shortly before the stop. */
+  readonly networkSwitch: boolean;
+  readonly postCopyAllowed: boolean;
+  /** Of copying; 0: none. */
+  readonly deadlineMs: number;
+};
+
+/** What the destination opened for the source. */
+export type IncomingReady = {
+  readonly migrationId: MigrationId;
+  readonly ramAddress: string;
+  readonly ramPort: number;
+  readonly nbdPort: number;
+  readonly machineType: string;
+  readonly cpuModel: string;
+  readonly preparedMs: number;
+};
+
+/** The source's word that its copy will never run again, with the two instants that the blackout is measured from (source clock). */
+export type ReleaseNotice = {
+  readonly serverId: ServerId;
+  readonly migrationId: MigrationId;
+  readonly source: HostId;
+  readonly destination: HostId;
+  readonly epoch: Epoch;
+  readonly stoppedAtMs: number;
+  readonly completedAtMs: number;
+};
+
+export type ReleaseAnswer = { readonly answer: TakeAnswer; readonly detail: string; readonly resumedAtMs: number | null };
+
+/** How the source reaches the destination's tap; null: the destination opened nothing. */
+export type NetworkEncapsulation = { readonly kind: 'vxlan'; readonly address: string; readonly port: number; readonly vni: number; readonly nics: readonly { readonly mac: string; readonly vni: number }[] };
+
+/**
+ * What an agent can do on its host; `qemu` and `simulated` implement it and pass one conformance suite. Mutating calls are idempotent for the same
+ * arguments: a repeated call observes first. Every one throws GodwitError (or CustodyRefused, see custody) with nothing changed when it refuses.
+ */
+export type HostDriver = {
+  readonly hostId: HostId;
+  readonly bootId: BootId;
+  readonly events: HostEvents;
+  facts(): Promise<HostFacts>;
+  guests(): Promise<readonly GuestReport[]>;
+  migrations(): readonly MigrationReport[];
+
+  /** Creates disks where absent, starts QEMU stopped, takes, and leaves the guest in the grant's end state. */
+  startGuest(grant: Grant, guest: WantedGuest): Promise<GuestReport>;
+  /** No QEMU process when it returns; disks stay. */
+  stopGuest(authority: Authority, timeoutMs: number): Promise<GuestReport>;
+  pauseGuest(authority: Authority): Promise<GuestReport>;
+  unpauseGuest(authority: Authority): Promise<GuestReport>;
+  rebootGuest(authority: Authority, hard: boolean): Promise<GuestReport>;
+  /** Under a newer epoch than the copy's. Returns whether there was anything. */
+  destroyGuest(authority: Authority, deleteDisks: boolean, guest: WantedGuest | null): Promise<boolean>;
+  /** Every copy below the epoch is dead (SIGKILL) when it returns; disks kept. */
+  supersede(authority: Authority): Promise<GuestReport>;
+  /** The end of the console log; `maxLines` 0: no limit but the bytes. */
+  readConsole(serverId: ServerId, maxBytes: number, maxLines: number): Promise<Buffer>;
+
+  prepareIncoming(grant: Grant, guest: WantedGuest, policy: MigrationPolicy, source: PeerAddress): Promise<IncomingReady>;
+  startOutgoing(grant: Grant, ready: IncomingReady, policy: MigrationPolicy, destination: PeerAddress): Promise<MigrationReport>;
+  setMigrationPolicy(authority: Authority, migrationId: MigrationId, policy: MigrationPolicy): Promise<MigrationReport>;
+  cancelOutgoing(grant: Grant): Promise<MigrationReport>;
+  forfeitIncoming(grant: Grant, deleteDisks: boolean, guest: WantedGuest | null): Promise<{ readonly answer: TakeAnswer; readonly detail: string }>;
+  relayRelease(release: ReleaseNotice): Promise<MigrationReport>;
+  finishIncoming(authority: Authority, migrationId: MigrationId): Promise<MigrationReport>;
+  dropOutgoing(authority: Authority, migrationId: MigrationId, deleteDisks: boolean, guest: WantedGuest | null): Promise<boolean>;
+
+  /** From the source, authenticated as `release.source`. Answers once the guest runs here (or cannot). */
+  release(release: ReleaseNotice): Promise<ReleaseAnswer>;
+  setNetworkOpen(from: HostId, migrationId: MigrationId, open: boolean): Promise<NetworkEncapsulation | null>;
+  /** This host's clock as the agent tells it, UTC ms with a fraction. */
+  nowMs(): number;
+  /** Lets go of sockets and timers; guests run on. */
+  close(): Promise<void>;
+};

@@ -1,0 +1,42 @@
+import type { DiskFormat } from '@godwit/domain/guest-spec';
+import type { ImageId, NetworkId, PortId, ProjectId, ServerId } from '@godwit/domain/ids';
+
+/** A guest as the controller wants it: names of pools, images and networks, no path of any host. */
+export type WantedGuest = {
+  readonly serverId: ServerId;
+  readonly projectId: ProjectId;
+  readonly name: string;
+  readonly hostname: string;
+  readonly vcpus: number;
+  readonly ramMib: number;
+  /** Empty at creation: the host's default; pinned from then on. */
+  readonly machineType: string;
+  readonly cpuModel: string;
+  readonly disks: readonly WantedDisk[];
+  readonly nics: readonly WantedNic[];
+  readonly directBoot: WantedDirectBoot | null;
+};
+
+export type WantedDisk = {
+  readonly diskId: string;
+  readonly pool: string;
+  readonly format: DiskFormat;
+  readonly sizeBytes: number;
+  /** null: blank. */
+  readonly image: WantedImage | null;
+};
+
+export type WantedImage = { readonly imageId: ImageId; readonly format: DiskFormat; readonly sha512: string };
+
+export type WantedNic = {
+  readonly portId: PortId;
+  readonly networkId: NetworkId;
+  readonly mac: string;
+  readonly fixedIps: readonly { readonly address: string; readonly prefixLength: number; readonly gateway: string }[];
+  /** 0: the network's default. */
+  readonly mtu: number;
+  /** Empty: the agent's configured guest bridge. */
+  readonly bridge: string;
+};
+
+export type WantedDirectBoot = { readonly kernelImageId: ImageId; readonly ramdiskImageId: ImageId | null; readonly commandLine: string };

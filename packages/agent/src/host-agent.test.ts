@@ -1,0 +1,148 @@
+import { createServer, type AddressInfo } from 'node:net';
+import { createSecureServer } from 'node:http2';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Code, ConnectError, createClient } from '@connectrpc/connect';
+import { connectNodeAdapter } from '@connectrpc/connect-node';
+import { Agent, Peer } from '@godwit/contract/gen/agent_pb';
+import { Cluster } from '@godwit/contract/gen/join_pb';
+import { as, type BootId } from '@godwit/domain/ids';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { openSimulatedHost, simulatedFacts } from './drivers/simulated/open-simulated-host.ts';
+import { startHostAgent, type HostAgent, type HostSetup } from './host-agent.ts';
+import { createTestCa, type TestCa } from './identity/test-ca.ts';
+import { createTlsTransport, type TlsTransport } from './rpc/tls-transport.ts';
+
+const hostId = '11111111-1111-4111-8111-111111111111';
+const peerId = '22222222-2222-4222-8222-222222222222';
+const host = { name: 'sim1', hypervisorType: 'QEMU', cores: 4, ramMib: 8192, diskGib: 100 } as const;
+const secret = 'secret-secret-secret';
+
+let directory: string;
+let ca: TestCa;
+let tokens: string[];
+const open: { close(): unknown }[] = [];
+
+beforeEach(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'gw-agent-'));
+  ca = await createTestCa();
+  tokens = [];
+});
+afterEach(async () => {
+  for (const one of open.splice(0).reverse()) await one.close();
+  await rm(directory, { recursive: true, force: true });
+});
+
+/** A controller's agent listener as far as Join goes. */
+async function listenForJoins(): Promise<string> {
+  const own = await ca.controller(['127.0.0.1']);
+  const server = createSecureServer({ key: own.privateKeyPem, cert: own.certificatePem + ca.caPem, allowHTTP1: false }, connectNodeAdapter({
+    routes: (router) => {
+      router.service(Cluster, {
+        join: async (request) => {
+          tokens.push(request.token);
+          if (!request.token.startsWith(secret)) throw new ConnectError('the join token is unknown, expired or used', Code.Unauthenticated);
+          return { hostId, certificatePem: await ca.sign(request.certificateRequestPem, hostId, [request.address]), caPem: ca.caPem };
+        },
+      });
+    },
+  }));
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  open.push(server);
+  return `https://127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
+
+async function freePort(): Promise<number> {
+  const probe = createServer();
+  await new Promise<void>((resolve) => probe.listen(0, '127.0.0.1', resolve));
+  const { port } = probe.address() as AddressInfo;
+  await new Promise<void>((resolve) => probe.close(() => resolve()));
+  return port;
+}
+
+const quiet = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
+
+async function start(controllerUrl: string, token: string, signal = new AbortController().signal, warn: (fields: Record<string, unknown>) => void = () => undefined): Promise<HostAgent> {
+  const setup: HostSetup = {
+    hostName: host.name, stateDir: directory, address: '127.0.0.1', rpcPort: await freePort(), controllerUrl, bootId: 'boot-1', zone: '', log: { ...quiet, warn },
+    joinToken: () => Promise.resolve(token), facts: () => Promise.resolve(simulatedFacts(host)), openDriver: (identity) => openSimulatedHost({ host, stateDir: directory, identity, bootId: as<BootId>('boot-1'), log: quiet }),
+  };
+  const agent = await startHostAgent(setup, signal);
+  open.push(agent);
+  return agent;
+}
+
+async function link(agent: HostAgent, role: 'controller' | 'peer', expected: string = hostId): Promise<TlsTransport> {
+  const credentials = role === 'controller' ? await ca.controller(['127.0.0.1']) : await ca.host(peerId, ['127.0.0.1']);
+  const transport = createTlsTransport(`https://127.0.0.1:${agent.rpcPort}`, credentials, { role: 'host', hostId: expected });
+  open.push(transport);
+  return transport;
+}
+
+const codeOf = (promise: Promise<unknown>): Promise<Code | undefined> => promise.then(() => undefined, (error: unknown) => ConnectError.from(error).code);
+
+test('a host joins once, serves its controller, and needs no token after that', async () => {
+  const controller = await listenForJoins();
+  const agent = await start(controller, `${secret}.${ca.fingerprint}`);
+  const answer = await createClient(Agent, (await link(agent, 'controller')).transport).getHost({});
+  expect(answer).toMatchObject({ hostId, hostName: 'sim1', bootId: 'boot-1' });
+  expect(JSON.parse(answer.factsJson)).toMatchObject({ cores: 4, ramMib: 8192 });
+  await agent.close();
+  await start('https://127.0.0.1:1', 'not a token');
+  expect(tokens).toHaveLength(1);
+});
+
+test('the token is not shown to a controller of another CA', async () => {
+  const stranger = await createTestCa();
+  const controller = await listenForJoins();
+  const stop = new AbortController();
+  const warned = Promise.withResolvers<unknown>();
+  const starting = start(controller, `${secret}.${stranger.fingerprint}`, stop.signal, ({ err }) => warned.resolve(err));
+  expect(await warned.promise).toMatchObject({ message: expect.stringContaining('does not show the CA certificate') });
+  stop.abort();
+  await expect(starting).rejects.toThrow();
+  expect(tokens).toEqual([]);
+});
+
+test('each service is only for its caller, and each caller only for the host it means', async () => {
+  const agent = await start(await listenForJoins(), `${secret}.${ca.fingerprint}`);
+  const [controller, peer] = [await link(agent, 'controller'), await link(agent, 'peer')];
+  expect(await codeOf(createClient(Agent, peer.transport).listGuests({}))).toBe(Code.PermissionDenied);
+  expect(await codeOf(createClient(Peer, controller.transport).clock({}))).toBe(Code.PermissionDenied);
+  expect(await codeOf(createClient(Peer, peer.transport).clock({}))).toBeUndefined();
+  const foreign = createClient(Peer, peer.transport).release({ release: { serverId: hostId, migrationId: hostId, sourceHostId: hostId, destinationHostId: hostId, epoch: 2n } });
+  expect(await codeOf(foreign)).toBe(Code.PermissionDenied);
+  await expect((await link(agent, 'controller', peerId)).warm()).rejects.toThrow(/speaks for host/);
+});
+
+test('a client without a certificate, or with a stranger\'s, gets no further than the handshake', async () => {
+  const agent = await start(await listenForJoins(), `${secret}.${ca.fingerprint}`);
+  const stranger = await createTestCa();
+  for (const credentials of [{ caPem: ca.caPem }, { ...(await stranger.controller(['127.0.0.1'])), caPem: ca.caPem }]) {
+    const transport = createTlsTransport(`https://127.0.0.1:${agent.rpcPort}`, credentials, { role: 'host', hostId });
+    open.push(transport);
+    expect(await codeOf(createClient(Agent, transport.transport).getHost({}, { timeoutMs: 2_000 }))).toBeDefined();
+  }
+});
+
+test('bad ids are refused with a code before the driver sees them', async () => {
+  const agent = await start(await listenForJoins(), `${secret}.${ca.fingerprint}`);
+  const client = createClient(Agent, (await link(agent, 'controller')).transport);
+  const error = await client.pauseGuest({ custody: { serverId: '../../etc', epoch: 1n, fence: 1n } }).catch((caught: unknown) => ConnectError.from(caught));
+  expect(error).toMatchObject({ code: Code.InvalidArgument });
+  expect((error as ConnectError).metadata.get('godwit-code')).toBe('BadRequest');
+});
+
+test('a watcher hears heartbeats, and a full report first', async () => {
+  const agent = await start(await listenForJoins(), `${secret}.${ca.fingerprint}`);
+  const client = createClient(Agent, (await link(agent, 'controller')).transport);
+  const stop = new AbortController();
+  const heard: string[] = [];
+  for await (const event of client.watch({ afterSequence: 0n }, { signal: stop.signal })) {
+    heard.push(event.event.case ?? '');
+    if (heard.length === 2) break;
+  }
+  stop.abort();
+  expect(heard).toEqual(['heartbeat', 'heartbeat']);
+});

@@ -1,0 +1,92 @@
+import { readFile } from 'node:fs/promises';
+import type { HostDriver } from './drivers/host-driver.ts';
+import { loadHostIdentity, storeHostIdentity, type HostIdentity } from './identity/host-identity.ts';
+import { parseJoinToken } from './identity/join-token.ts';
+import { joinCluster } from './identity/join.ts';
+import { keepRenewed, renewIdentity } from './identity/renewal.ts';
+import type { HostFacts } from '@godwit/domain/host';
+import { startRpcServer, type RpcLog } from './rpc/rpc-server.ts';
+
+/** One host of this process, before it has an identity. */
+export type HostSetup = {
+  readonly hostName: string;
+  readonly stateDir: string;
+  readonly address: string;
+  readonly rpcPort: number;
+  readonly controllerUrl: string;
+  readonly bootId: string;
+  readonly zone: string;
+  /** Reads the join token; called only while the host has no certificate. */
+  readonly joinToken: () => Promise<string>;
+  /** For the join, before there is a driver. */
+  readonly facts: () => Promise<HostFacts>;
+  readonly openDriver: (identity: CurrentIdentity) => Promise<HostDriver>;
+  readonly log: RpcLog & { readonly info: (fields: Record<string, unknown>, message: string) => void; readonly warn: (fields: Record<string, unknown>, message: string) => void };
+};
+
+/** The identity in use: its certificate changes while the agent runs, its host id never. */
+export type CurrentIdentity = { current: HostIdentity };
+
+export type HostAgent = { readonly driver: HostDriver; readonly rpcPort: number; close(): Promise<void> };
+
+/** How long to wait before a refused or unanswered join is tried again. */
+const joinRetryMs = 2_000;
+
+/**
+ * Brings one host up: identity (joining first where there is none), driver (which adopts what an earlier agent left), RPC. When it returns the host serves.
+ * A controller that is away delays only the join. Throws when the token is no token, or a file is damaged.
+ */
+export async function startHostAgent(setup: HostSetup, signal: AbortSignal): Promise<HostAgent> {
+  const { log } = setup;
+  const identity: CurrentIdentity = { current: (await loadHostIdentity(setup.stateDir)) ?? (await joined(setup, signal)) };
+  log.info({ hostId: identity.current.hostId, notAfter: new Date(identity.current.notAfterMs).toISOString() }, 'identity ready');
+  const driver = await setup.openDriver(identity);
+  const server = await startRpcServer({ driver, hostName: setup.hostName, identity: identity.current, address: setup.address, port: setup.rpcPort, log }).catch(async (error: unknown) => {
+    await driver.close();
+    throw error;
+  });
+  const renewal = keepRenewed(
+    identity.current,
+    (current) => renewIdentity(setup.controllerUrl, current, { hostName: setup.hostName, address: setup.address, rpcPort: server.port, bootId: setup.bootId }),
+    async (next) => {
+      await storeHostIdentity(setup.stateDir, next);
+      identity.current = next;
+      server.use(next);
+      log.info({ notAfter: new Date(next.notAfterMs).toISOString() }, 'certificate renewed');
+    },
+    (error) => log.warn({ err: error }, 'the certificate could not be renewed yet'),
+  );
+  log.info({ address: setup.address, port: server.port }, 'agent serves');
+  return {
+    driver,
+    rpcPort: server.port,
+    close: async () => {
+      renewal.stop();
+      await server.close();
+      await driver.close();
+    },
+  };
+}
+
+async function joined(setup: HostSetup, signal: AbortSignal): Promise<HostIdentity> {
+  for (;;) {
+    signal.throwIfAborted();
+    // Read again each time: an operator may replace a used or mistyped token while the agent waits.
+    const token = parseJoinToken(await setup.joinToken());
+    try {
+      const presence = { hostName: setup.hostName, address: setup.address, rpcPort: setup.rpcPort, bootId: setup.bootId, zone: setup.zone, factsJson: JSON.stringify(await setup.facts()) };
+      const identity = await joinCluster(setup.controllerUrl, token, presence);
+      await storeHostIdentity(setup.stateDir, identity);
+      return identity;
+    } catch (error) {
+      setup.log.warn({ err: error }, 'the host could not join yet');
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, joinRetryMs);
+        signal.addEventListener('abort', () => { clearTimeout(timer); resolve(); }, { once: true });
+      });
+    }
+  }
+}
+
+/** Reads a boot id file: the kernel's, or one that a lab injects. */
+export const readBootId = async (file: string): Promise<string> => (await readFile(file, 'utf8')).trim();

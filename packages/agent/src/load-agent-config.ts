@@ -1,0 +1,75 @@
+import { readFileSync } from 'node:fs';
+import type { AgentConfig } from '@godwit/contract/config/agent-config';
+import { GodwitError } from '@godwit/domain/errors';
+
+/** The configuration with its defaults filled in. */
+export type LoadedConfig = AgentConfig & { readonly bootIdFile: string; readonly migrationPorts: readonly [number, number] };
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+const defaultRpcPort = 8781;
+/** IANA's dynamic ports begin at 49152; 64 of them are 32 moves at once with disks. */
+const defaultMigrationPorts = [49_152, 49_215] as const;
+/** sun_path's 107 bytes less `/guests/<uuid>/oob.sock`. */
+const longestStateDirBytes = 107 - '/guests//oob.sock'.length - 36;
+
+/**
+ * Reads the agent's configuration file and lays the environment over it. Throws GodwitError BadRequest with one sentence that names every key
+ * that is missing or wrong.
+ */
+export function loadAgentConfig(file: string, environment: Environment = process.env): LoadedConfig {
+  let parsed: Partial<Record<keyof AgentConfig, unknown>>;
+  try {
+    parsed = JSON.parse(readFileSync(file, 'utf8')) as typeof parsed;
+  } catch (error) {
+    throw new GodwitError('BadRequest', `the configuration ${file} cannot be read: ${(error as Error).message}`, {}, { cause: error });
+  }
+  const text = (name: string, value: unknown): unknown => environment[name] ?? value;
+  const number = (name: string, value: unknown): unknown => (environment[name] === undefined ? value : Number(environment[name]));
+  const merged = {
+    driver: 'qemu',
+    ...parsed,
+    hostName: text('GODWIT_HOST_NAME', parsed.hostName),
+    stateDir: text('GODWIT_STATE_DIR', parsed.stateDir),
+    managementAddress: text('GODWIT_MANAGEMENT_ADDRESS', parsed.managementAddress),
+    rpcPort: number('GODWIT_RPC_PORT', parsed.rpcPort ?? defaultRpcPort),
+    controllerUrl: text('GODWIT_CONTROLLER_URL', parsed.controllerUrl),
+    joinTokenFile: text('GODWIT_JOIN_TOKEN_FILE', parsed.joinTokenFile),
+    bootIdFile: text('GODWIT_BOOT_ID_FILE', parsed.bootIdFile ?? '/proc/sys/kernel/random/boot_id'),
+    ...((environment['GODWIT_ZONE'] ?? parsed.zone) !== undefined && { zone: text('GODWIT_ZONE', parsed.zone) }),
+    ...((environment['GODWIT_CLOCK_SKEW_MS'] ?? parsed.clockSkewMs) !== undefined && { clockSkewMs: number('GODWIT_CLOCK_SKEW_MS', parsed.clockSkewMs) }),
+    migrationPorts: parsed.migrationPorts ?? defaultMigrationPorts,
+    pools: parsed.pools ?? [],
+  };
+  const problems = configProblems(merged);
+  if (problems.length > 0) throw new GodwitError('BadRequest', `the configuration ${file} is wrong: ${problems.join('; ')}`);
+  return merged as unknown as LoadedConfig;
+}
+
+function configProblems(config: Readonly<Record<string, unknown>>): readonly string[] {
+  const problems: string[] = [];
+  const demand = (holds: boolean, sentence: string): void => {
+    if (!holds) problems.push(sentence);
+  };
+  const filled = (value: unknown): value is string => typeof value === 'string' && value !== '';
+  demand(config['driver'] === 'qemu' || config['driver'] === 'simulated', `driver is ${JSON.stringify(config['driver'])}, not "qemu" or "simulated"`);
+  demand(filled(config['hostName']), 'hostName is missing');
+  demand(filled(config['stateDir']) && config['stateDir'].startsWith('/'), 'stateDir is not an absolute path');
+  if (config['driver'] === 'qemu' && filled(config['stateDir'])) {
+    demand(Buffer.byteLength(config['stateDir']) <= longestStateDirBytes, `stateDir is longer than ${longestStateDirBytes} bytes, so that the sockets below it could not be made`);
+    demand(filled((config['bridge'] as { name?: unknown } | undefined)?.name), 'bridge.name is missing');
+  }
+  demand(filled(config['managementAddress']) && !['0.0.0.0', '::'].includes(config['managementAddress']), 'managementAddress is missing or a wildcard');
+  demand(isPort(config['rpcPort']), `rpcPort ${JSON.stringify(config['rpcPort'])} is not a port`);
+  demand(filled(config['controllerUrl']) && config['controllerUrl'].startsWith('https://') && URL.canParse(config['controllerUrl']), 'controllerUrl is not an https:// address');
+  demand(filled(config['joinTokenFile']), 'joinTokenFile is missing');
+  const ports = config['migrationPorts'];
+  demand(Array.isArray(ports) && ports.length === 2 && isPort(ports[0]) && isPort(ports[1]) && ports[0] <= ports[1], 'migrationPorts is not [first, last]');
+  demand(Array.isArray(config['pools']), 'pools is not a list');
+  const simulated = config['simulatedHosts'];
+  demand(config['driver'] !== 'simulated' || (Array.isArray(simulated) && simulated.length > 0), 'driver "simulated" needs simulatedHosts');
+  demand(config['clockSkewMs'] === undefined || Number.isFinite(config['clockSkewMs']), 'clockSkewMs is not a number');
+  return problems;
+}
+
+const isPort = (value: unknown): value is number => Number.isInteger(value) && Number(value) >= 1 && Number(value) <= 65_535;

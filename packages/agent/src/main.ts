@@ -1,0 +1,77 @@
+import { mkdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import type { BootId } from '@godwit/domain/ids';
+import { as } from '@godwit/domain/ids';
+import pino, { type Logger } from 'pino';
+import { openQemuDriver, qemuHostFacts } from './drivers/qemu/open-qemu-driver.ts';
+import { openSimulatedHost, simulatedFacts } from './drivers/simulated/open-simulated-host.ts';
+import { readBootId, startHostAgent, type HostAgent, type HostSetup } from './host-agent.ts';
+import { loadAgentConfig, type LoadedConfig } from './load-agent-config.ts';
+
+/**
+ * Runs the agent until SIGINT or SIGTERM; guests outlive it. Returns the exit code: 0 after a signal, 2 for a wrong command line or configuration,
+ * 1 for anything else that keeps it from serving.
+ */
+export const main = async (argv: readonly string[]): Promise<number> => {
+  let config: LoadedConfig;
+  try {
+    const { values } = parseArgs({ args: [...argv], options: { config: { type: 'string' } }, strict: true });
+    if (values.config === undefined) throw new Error('usage: agent --config FILE');
+    config = loadAgentConfig(values.config);
+  } catch (error) {
+    process.stderr.write(`godwit agent: ${(error as Error).message}\n`);
+    return 2;
+  }
+  const log = pino({ name: 'agent', level: process.env['GODWIT_LOG_LEVEL'] ?? 'info', base: { host: config.hostName } }, pino.destination({ dest: 2, sync: true }));
+  const stop = new AbortController();
+  const stopped = new Promise<void>((resolve) => stop.signal.addEventListener('abort', () => resolve(), { once: true }));
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
+  const agents: HostAgent[] = [];
+  try {
+    await mkdir(config.stateDir, { recursive: true, mode: 0o700 });
+    for (const setup of await hostSetups(config, log)) {
+      if (stop.signal.aborted) break;
+      agents.push(await startHostAgent(setup, stop.signal));
+    }
+    await stopped;
+    return 0;
+  } catch (error) {
+    if (stop.signal.aborted) return 0;
+    log.fatal({ err: error }, 'the agent cannot serve');
+    return 1;
+  } finally {
+    await Promise.allSettled(agents.map((agent) => agent.close()));
+  }
+};
+
+async function hostSetups(config: LoadedConfig, log: Logger): Promise<readonly HostSetup[]> {
+  const bootId = await readBootId(config.bootIdFile);
+  const shared = { address: config.managementAddress, controllerUrl: config.controllerUrl, bootId, zone: config.zone ?? '' };
+  if (config.driver === 'qemu') {
+    const joinToken = () => readFile(config.joinTokenFile, 'utf8');
+    return [{ ...shared, hostName: config.hostName, stateDir: config.stateDir, rpcPort: config.rpcPort, joinToken, log, facts: () => qemuHostFacts(config), openDriver: (identity) => openQemuDriver(config, identity, as<BootId>(bootId), log) }];
+  }
+  const setups = (config.simulatedHosts ?? []).map(async (host, index): Promise<HostSetup> => {
+    const stateDir = join(config.stateDir, 'hosts', host.name);
+    await mkdir(stateDir, { recursive: true, mode: 0o700 });
+    const hostLog = log.child({ host: host.name });
+    return {
+      ...shared, hostName: host.name, stateDir, rpcPort: config.rpcPort + index, log: hostLog,
+      ...(host.zone !== undefined && { zone: host.zone }),
+      joinToken: async () => lineFor(index, await readFile(config.joinTokenFile, 'utf8')),
+      facts: () => Promise.resolve(simulatedFacts(host)),
+      openDriver: (identity) => openSimulatedHost({ host, stateDir, identity, bootId: as<BootId>(bootId), log: hostLog }),
+    };
+  });
+  return Promise.all(setups);
+}
+
+/** Tokens are for one host each: a file for several simulated hosts holds one per line, in their order. */
+function lineFor(index: number, text: string): string {
+  const lines = text.split('\n').filter((line) => line.trim() !== '');
+  return lines[index] ?? lines[0] ?? '';
+}
+
+// Run as a program (`node main.ts --config FILE`); importing it starts nothing.
+if (import.meta.main) process.exitCode = await main(process.argv.slice(2));

@@ -1,0 +1,55 @@
+import { Code, ConnectError } from '@connectrpc/connect';
+import { GodwitError, type ErrorCode } from '@godwit/domain/errors';
+import { REFUSALS, type Refusal } from '@godwit/domain/custody/refusal';
+
+/** Custody said no; nothing has changed. Carries the whole refusal, so that a controller behind the truth can see how far. */
+export class CustodyRefused extends Error {
+  override readonly name = 'CustodyRefused';
+  readonly refusal: Refusal;
+  constructor(refusal: Refusal) {
+    super(refusal.message || REFUSALS[refusal.code]);
+    this.refusal = refusal;
+  }
+}
+
+/**
+ * Any error as a Connect error with metadata `godwit-code` (a code of domain/errors or of custody's refusals), and for refusals
+ * `godwit-known-epoch` and `godwit-known-fence`.
+ */
+export function toConnectError(error: unknown): ConnectError {
+  if (error instanceof ConnectError) return error;
+  if (error instanceof CustodyRefused) {
+    const { refusal } = error;
+    return coded(error.message, Code.FailedPrecondition, refusal.code, error, { 'godwit-known-epoch': String(refusal.knownEpoch), 'godwit-known-fence': String(refusal.knownFence) });
+  }
+  if (error instanceof GodwitError) return coded(error.message, codeOf(error.code), error.code, error);
+  return coded(error instanceof Error ? error.message : String(error), Code.Internal, 'Internal', error);
+}
+
+// Header values are bytes: a message may hold anything, so only codes and numbers travel there.
+const coded = (message: string, code: Code, godwitCode: string, cause: unknown, extra: Record<string, string> = {}): ConnectError =>
+  new ConnectError(message, code, { 'godwit-code': godwitCode, ...extra }, undefined, cause);
+
+function codeOf(code: ErrorCode): Code {
+  switch (code) {
+    case 'BadRequest': case 'SchemaViolation': case 'UnsupportedMediaType': case 'ImageUnsafe': case 'ImageTruncated': case 'ImageTooLarge':
+      return Code.InvalidArgument;
+    case 'Unauthorized':
+      return Code.Unauthenticated;
+    case 'Forbidden':
+      return Code.PermissionDenied;
+    case 'NotFound': case 'ServerNotFound': case 'HostNotFound': case 'MigrationNotFound':
+      return Code.NotFound;
+    case 'NotImplemented': case 'MethodNotAllowed': case 'UnsupportedMicroversion': case 'BlockMigrationUnavailable':
+      return Code.Unimplemented;
+    case 'NoSpace': case 'OverQuota': case 'RateLimited':
+      return Code.ResourceExhausted;
+    case 'ServiceUnavailable': case 'AgentUnreachable': case 'SourceServiceDown': case 'PoolUnavailable':
+      return Code.Unavailable;
+    case 'Conflict': case 'InvalidState': case 'ServerLocked': case 'BareMetalCannotMigrate': case 'BareMetalTarget': case 'NoValidHost': case 'SameHost':
+    case 'InvalidLocalStorage': case 'InvalidSharedStorage': case 'MigrationPreCheck': case 'InvalidMigrationState': case 'CustodyRefused':
+      return Code.FailedPrecondition;
+    case 'Internal': case 'GuestStartFailed': case 'NetworkSetupFailed':
+      return Code.Internal;
+  }
+}

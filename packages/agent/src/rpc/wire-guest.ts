@@ -1,0 +1,78 @@
+import { create } from '@bufbuild/protobuf';
+import type { Guest } from '@godwit/contract/gen/guest_pb';
+import { GuestReportSchema, GuestState as WireState, type GuestReport as WireReport } from '@godwit/contract/gen/guest_pb';
+import { GodwitError } from '@godwit/domain/errors';
+import type { DiskFormat } from '@godwit/domain/guest-spec';
+import { as } from '@godwit/domain/ids';
+import type { GuestReport, GuestState } from '../drivers/guest-report.ts';
+import type { WantedGuest } from '../drivers/wanted-guest.ts';
+
+const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
+
+/** A non-empty UUID, or BadRequest naming the field. Ids become parts of paths and interface names: nothing else may pass. */
+export function idFromWire<T extends string>(value: string, field: string): T {
+  if (!uuid.test(value)) throw new GodwitError('BadRequest', `${field} ${JSON.stringify(value)} is not a UUID`);
+  return as<T>(value);
+}
+
+/** An int64 as a safe integer, or BadRequest. */
+export function numberFromWire(value: bigint, field: string): number {
+  const number = Number(value);
+  if (!Number.isSafeInteger(number) || number < 0) throw new GodwitError('BadRequest', `${field} ${value} is not a count`);
+  return number;
+}
+
+/** A guest as asked for over RPC. Throws BadRequest when a field is missing or not what it must be. */
+export function guestFromWire(wire: Guest | undefined): WantedGuest {
+  if (!wire) throw new GodwitError('BadRequest', 'the request names no guest');
+  return {
+    serverId: idFromWire(wire.serverId, 'server id'),
+    projectId: as(wire.projectId),
+    name: wire.name,
+    hostname: wire.hostname,
+    vcpus: wire.vcpus,
+    ramMib: numberFromWire(wire.ramMib, 'ram_mib'),
+    machineType: wire.machineType,
+    cpuModel: wire.cpuModel,
+    disks: wire.disks.map((disk) => ({
+      diskId: plainWord(disk.diskId, 'disk id'),
+      pool: disk.pool,
+      format: formatFromWire(disk.format),
+      sizeBytes: numberFromWire(disk.sizeBytes, 'size_bytes'),
+      image: disk.imageId === '' ? null : { imageId: idFromWire(disk.imageId, 'image id'), format: formatFromWire(disk.imageFormat), sha512: checksum(disk.imageSha512) },
+    })),
+    nics: wire.nics.map((nic) => ({
+      portId: idFromWire(nic.portId, 'port id'), networkId: idFromWire(nic.networkId, 'network id'), mac: nic.mac.toLowerCase(), mtu: nic.mtu, bridge: nic.bridge,
+      fixedIps: nic.fixedIps.map(({ address, prefixLength, gateway }) => ({ address, prefixLength, gateway })),
+    })),
+    directBoot: wire.directBoot
+      ? { kernelImageId: idFromWire(wire.directBoot.kernelImageId, 'kernel image id'), ramdiskImageId: wire.directBoot.ramdiskImageId === '' ? null : idFromWire(wire.directBoot.ramdiskImageId, 'ramdisk image id'), commandLine: wire.directBoot.commandLine }
+      : null,
+  };
+}
+
+function plainWord(value: string, field: string): string {
+  if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(value)) throw new GodwitError('BadRequest', `${field} ${JSON.stringify(value)} is not a plain word`);
+  return value;
+}
+
+function checksum(value: string): string {
+  if (value !== '' && !/^[0-9a-f]{128}$/.test(value)) throw new GodwitError('BadRequest', 'image_sha512 is not a SHA-512 in hexadecimal');
+  return value;
+}
+
+function formatFromWire(value: string): DiskFormat {
+  if (value === 'qcow2' || value === 'raw') return value;
+  throw new GodwitError('BadRequest', `format ${JSON.stringify(value)} is neither qcow2 nor raw`);
+}
+
+const states: Readonly<Record<GuestState, WireState>> = {
+  running: WireState.RUNNING, paused: WireState.PAUSED, shutoff: WireState.SHUTOFF, crashed: WireState.CRASHED, incoming: WireState.INCOMING, released: WireState.RELEASED, 'io-error': WireState.IO_ERROR,
+};
+export const guestStateToWire = (state: GuestState): WireState => states[state];
+
+export const guestReportToWire = (report: GuestReport): WireReport =>
+  create(GuestReportSchema, {
+    serverId: report.serverId, epoch: BigInt(report.epoch), state: states[report.state], detail: report.detail, migrationId: report.migrationId ?? '', pid: report.pid ?? 0,
+    machineType: report.machineType, cpuModel: report.cpuModel, bootId: report.bootId, diskBytesUsed: BigInt(report.diskBytesUsed),
+  });
