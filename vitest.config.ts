@@ -15,6 +15,7 @@ const ignored = ['**/node_modules/**', '**/dist/**', '**/.cache/**'];
 export default defineConfig({
   test: {
     allowOnly: false,
+    teardownTimeout: 60 * SECOND_MS,
     sequence: { sequencer: PathOrder },
     projects: [
       {
@@ -35,7 +36,6 @@ export default defineConfig({
           maxWorkers: 1,
           testTimeout: 120 * SECOND_MS,
           hookTimeout: 60 * SECOND_MS,
-          teardownTimeout: 30 * SECOND_MS,
           sequence: { groupOrder: 1 },
         },
       },
@@ -48,7 +48,6 @@ export default defineConfig({
           maxWorkers: 1,
           testTimeout: 300 * SECOND_MS,
           hookTimeout: 180 * SECOND_MS,
-          teardownTimeout: 60 * SECOND_MS,
           sequence: { groupOrder: 2 },
         },
       },

@@ -1,7 +1,7 @@
 import { execFile, execFileSync } from 'node:child_process';
 import { chmod, copyFile, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
@@ -21,9 +21,10 @@ beforeEach(async () => {
   await mkdir(join(machine, 'log'));
   for (const file of ['tools/setup.sh', 'tools/backports-entry.sh', 'package-lock.json'])
     await copyFile(join(checkout, file), join(machine, 'checkout', file));
-  for (const name of BASICS.split(' ')) {
-    await symlink(execFileSync('bash', ['-c', `type -P ${name}`], { encoding: 'utf8' }).trim(), join(machine, 'bin', name));
-  }
+  const paths = execFileSync('bash', ['-c', `type -P ${BASICS}`], { encoding: 'utf8' })
+    .trim()
+    .split('\n');
+  for (const path of paths) await symlink(path, join(machine, 'bin', basename(path)));
   await writeFile(join(machine, 'os-release'), 'ID=debian\nVERSION_CODENAME=bookworm\n');
   await writeFile(join(machine, 'apt/sources.list'), 'deb [signed-by=/keys/debian.gpg] http://mirror.example/debian bookworm main\n');
   await command(
