@@ -92,7 +92,7 @@ async function send<Answer>(url: string, method: string, token: string, service:
   const init: RequestInit & { duplex?: 'half' } = { method, headers, signal: AbortSignal.timeout(options.timeoutMs ?? 60_000) };
   if (options.stream !== undefined) {
     headers['content-type'] = 'application/octet-stream';
-    init.body = options.stream as BodyInit;
+    init.body = options.stream as NonNullable<RequestInit["body"]>;
     init.duplex = 'half';
   } else if (options.body !== undefined) {
     headers['content-type'] ??= 'application/json';
