@@ -1,6 +1,14 @@
-import type { Client } from '@connectrpc/connect';
-import type { Agent } from '@godwit/contract/gen/agent_pb';
+import { checkServerIdentity, type PeerCertificate } from 'node:tls';
+import { type Client, createClient } from '@connectrpc/connect';
+import { createConnectTransport, Http2SessionManager } from '@connectrpc/connect-node';
+import { certificateRole } from '@godwit/contract/certificate-names';
+import { Agent } from '@godwit/contract/gen/agent_pb';
+import { GodwitError } from '@godwit/domain/errors';
 import type { HostId } from '@godwit/domain/ids';
+import type { OwnCertificate } from '../auth/own-certificate.ts';
+import type { Db } from '../store/database.ts';
+
+export type AgentClient = Client<typeof Agent>;
 
 /** RPC clients to the hosts' agents, over mTLS; the connection to a host is kept open and shared. */
 export type Agents = {
@@ -8,8 +16,69 @@ export type Agents = {
    * The client of one host. Calls reject with ConnectError; `refusalOf` reads the code out of it.
    * Throws GodwitError HostNotFound when there is no such host.
    */
-  readonly client: (host: HostId) => Promise<Client<typeof Agent>>;
+  readonly client: (host: HostId) => Promise<AgentClient>;
   /** Forgets the connection to a host whose address or certificate changed. */
   readonly forget: (host: HostId) => void;
   readonly close: () => Promise<void>;
 };
+
+// A half-open link looks alive for minutes: a connection whose ping stays unanswered this long is dead.
+const PING_INTERVAL_MS = 2_000;
+const PING_TIMEOUT_MS = 3_000;
+const IDLE_MS = 3_600_000;
+
+/** Clients by the address in the host's row; the host must prove by its certificate that it is that host. */
+export function createAgents(db: Db, own: OwnCertificate): Agents {
+  type Link = { readonly client: AgentClient; readonly sessions: Http2SessionManager };
+  const links = new Map<HostId, Promise<Link>>();
+  const connect = async (host: HostId): Promise<Link> => {
+    const row = await db.selectFrom('host').select(['address', 'rpc_port']).where('id', '=', host).where('deleted_at', 'is', null).executeTakeFirst();
+    if (row === undefined) throw new GodwitError('HostNotFound', `Host ${host} could not be found.`);
+    const { certificate, authorities } = own.current();
+    const baseUrl = `https://${row.address.includes(':') ? `[${row.address}]` : row.address}:${row.rpc_port}`;
+    const sessions = new Http2SessionManager(
+      baseUrl,
+      { pingIntervalMs: PING_INTERVAL_MS, pingTimeoutMs: PING_TIMEOUT_MS, pingIdleConnection: true, idleConnectionTimeoutMs: IDLE_MS },
+      {
+        ca: authorities.bundlePem,
+        cert: certificate.certificatePem,
+        key: certificate.privateKeyPem,
+        minVersion: 'TLSv1.3',
+        checkServerIdentity: (name: string, peer: PeerCertificate) => checkServerIdentity(name, peer) ?? strangerError(peer, host),
+      },
+    );
+    return { sessions, client: createClient(Agent, createConnectTransport({ baseUrl, httpVersion: '2', sessionManager: sessions, useBinaryFormat: true })) };
+  };
+  const forget = (host: HostId): void => {
+    const link = links.get(host);
+    links.delete(host);
+    link?.then(
+      ({ sessions }) => sessions.abort(),
+      () => {},
+    );
+  };
+  // New calls use the new certificate; the agents trust both while authorities overlap.
+  own.onRenewed(() => {
+    for (const host of [...links.keys()]) forget(host);
+  });
+  return {
+    client: async (host) => {
+      let link = links.get(host);
+      if (link === undefined) {
+        link = connect(host);
+        links.set(host, link);
+        link.catch(() => links.delete(host));
+      }
+      return (await link).client;
+    },
+    forget,
+    close: async () => {
+      for (const host of [...links.keys()]) forget(host);
+    },
+  };
+}
+
+function strangerError(peer: PeerCertificate, host: HostId): Error | undefined {
+  const role = certificateRole(peer.subjectaltname);
+  return role?.role === 'host' && role.hostId === host ? undefined : new Error(`the agent at this address does not prove to be host ${host}`);
+}

@@ -1,3 +1,4 @@
+import type { CustodyRow } from '@godwit/domain/custody/custody-row';
 import type { HostFacts } from '@godwit/domain/host';
 import type { MigrationMeasures, MigrationOutcome, MigrationPhase, MigrationStatus, MigrationType, TimelineEntry } from '@godwit/domain/migration';
 import type { PowerState, TaskState, VmState } from '@godwit/domain/server';
@@ -29,6 +30,9 @@ export interface CoreTables {
   instance_action: InstanceActionTable;
   instance_action_event: InstanceActionEventTable;
   executor: ExecutorTable;
+  certificate_authority: CertificateAuthorityTable;
+  workflow: WorkflowTable;
+  duty: { name: string; executor_id: string; expires_at: Date };
   event: EventTable;
   setting: { key: string; value: JSONColumnType<object> };
 }
@@ -163,6 +167,9 @@ export type FlavorSnapshot = {
 /** Why a server is in ERROR, as the compute API shows it; `created` is ISO 8601 UTC. */
 export type ServerFault = { readonly code: number; readonly message: string; readonly details?: string; readonly created: string };
 
+/** What the custody row has beside the server's own columns (`epoch` there is `highest_epoch` here). */
+export type CustodyColumn = Pick<CustodyRow, 'holder' | 'operation' | 'remains' | 'behind'>;
+
 export type DirectBootColumn = { readonly kernelImageId: string; readonly ramdiskImageId: string; readonly commandLine: string };
 
 export interface ServerTable {
@@ -201,6 +208,9 @@ export interface ServerTable {
   launch_index: Generated<number>;
   progress: Generated<number>;
   fault: NullableJson<ServerFault>;
+  /** The executor in charge of the server: every write of an executor is conditional on it. */
+  fence: Generated<number>;
+  custody: Json<CustodyColumn>;
   launched_at: Date | null;
   terminated_at: Date | null;
   deleted_at: Date | null;
@@ -326,9 +336,33 @@ export interface InstanceActionEventTable {
 
 export interface ExecutorTable {
   id: string;
+  name: Generated<string>;
   started_at: Now;
   heartbeat_at: Now;
   application_version: string;
+}
+
+export interface CertificateAuthorityTable {
+  id: Generated<number>;
+  certificate_pem: string;
+  private_key_pem: string;
+  not_after: Date;
+  active_from: Date;
+  created_at: Now;
+}
+
+export interface WorkflowTable {
+  id: Generated<string>;
+  kind: string;
+  subject_id: string;
+  input: Json<object>;
+  executor_id: string | null;
+  fence: number | null;
+  attempts: Generated<number>;
+  not_before: Now;
+  last_error: string | null;
+  created_at: Now;
+  finished_at: Date | null;
 }
 
 export interface EventTable {

@@ -1,0 +1,104 @@
+import { join } from 'node:path';
+import type { FastifyInstance } from 'fastify';
+import type { Logger } from 'pino';
+import { type AgentListener, startAgentListener } from './agents/agent-listener.ts';
+import { createAgents } from './agents/agents.ts';
+import type { AppContext } from './app-context.ts';
+import { buildApp } from './app.ts';
+import { ownCertificate } from './auth/own-certificate.ts';
+import type { ResolvedConfig } from './config/load-config.ts';
+import { startEventFeed } from './events/event-feed.ts';
+import { createMetrics } from './metrics.ts';
+import { type Database, openDatabase } from './store/database.ts';
+import { ensurePostgres } from './store/embedded/postgres-server.ts';
+import { migrate } from './store/migrate.ts';
+import { startWorkflowEngine } from './workflows/engine.ts';
+
+/** A controller that serves. */
+export type Controller = {
+  readonly context: AppContext;
+  readonly app: FastifyInstance;
+  readonly agentPort: number;
+  /** Stops serving, hands unfinished work to other controllers, and closes everything but the embedded database, which stays. */
+  readonly stop: () => Promise<void>;
+};
+
+/** Directory of the embedded server. */
+export const postgresDirectory = (config: Pick<ResolvedConfig, 'stateDir'>): string => join(config.stateDir, 'postgres');
+
+/** Opens the configured database, brought to the newest schema; starts or adopts the embedded server when none is configured. */
+export async function openConfiguredDatabase(config: ResolvedConfig, log: Logger): Promise<Database> {
+  let url = config.databaseUrl;
+  if (url === null) {
+    const server = await ensurePostgres({ directory: postgresDirectory(config) });
+    log.info({ pid: server.pid, adopted: server.adopted }, 'the embedded PostgreSQL runs');
+    url = server.url;
+  }
+  const ran = await migrate(url);
+  if (ran.length > 0) log.info({ steps: ran }, 'the schema was brought up to date');
+  return openDatabase({ url, onConnectionError: (error) => log.warn({ err: error }, 'a database connection was lost') });
+}
+
+/**
+ * Starts everything of one controller: database, workflows, the agents' listener, the public listener. When it throws, nothing of it is left running but the
+ * embedded database.
+ */
+export async function startController(config: ResolvedConfig, log: Logger): Promise<Controller> {
+  const closers: (() => Promise<void>)[] = [];
+  const stop = async (): Promise<void> => {
+    for (const close of closers.splice(0).reverse()) await close().catch((error: unknown) => log.warn({ err: error }, 'something did not close cleanly'));
+  };
+  try {
+    const database = await openConfiguredDatabase(config, log);
+    closers.push(() => database.close());
+    const own = await ownCertificate(database.db, config.agentListen.names, log);
+    closers.push(async () => own.stop());
+    const events = await startEventFeed(database, log);
+    closers.push(() => events.close());
+    const agents = createAgents(database.db, own);
+    closers.push(() => agents.close());
+    const metrics = createMetrics({ process: true });
+    const engine = await startWorkflowEngine({ config, database, agents, metrics, log });
+    closers.push(() => engine.stop());
+    const listener: AgentListener = await startAgentListener({
+      db: database.db,
+      log,
+      own,
+      listen: config.agentListen,
+      imageFile: async (imageId) => {
+        const image = await database.db.selectFrom('image').select('id').where('id', '=', imageId).where('status', '=', 'active').executeTakeFirst();
+        return image === undefined ? null : join(config.imageDir, image.id);
+      },
+      onHostChanged: (host) => {
+        agents.forget(host);
+        engine.hostChanged(host);
+      },
+      onRelease: (from, release) => engine.releaseReported(from, release),
+    });
+    closers.push(() => listener.close());
+    const context: AppContext = { config, database, db: database.db, operations: engine.operations, agents, events, metrics, log };
+    const app = await buildApp(context);
+    closers.push(() => app.close());
+    await listen(app, config.listen);
+    log.info({ listen: config.listen, agentPort: listener.port }, 'the controller serves');
+    return { context, app, agentPort: listener.port, stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+// systemd's socket activation hands the first socket over as this descriptor.
+const FIRST_INHERITED_FD = 3;
+
+async function listen(app: FastifyInstance, where: ResolvedConfig['listen']): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    app.server.once('error', reject);
+    const done = () => {
+      app.server.off('error', reject);
+      resolve();
+    };
+    if ('inherited' in where) app.server.listen({ fd: FIRST_INHERITED_FD }, done);
+    else app.server.listen({ host: where.address, port: where.port }, done);
+  });
+}

@@ -1,0 +1,213 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+import { asFence } from '@godwit/domain/ids';
+import { sql } from 'kysely';
+import type pg from 'pg';
+import type { Logger } from 'pino';
+import type { Database, Db } from '../store/database.ts';
+import { Fenced, type NewWorkflow, Stopped, type WorkflowHandler, type WorkflowKind, type WorkflowRun, type Workflows } from './port.ts';
+import { createWakeups } from './wakeups.ts';
+
+const WORK_CHANNEL = 'godwit_workflow';
+const WAKE_CHANNEL = 'godwit_wake';
+/** Kept by hand, not a build's hash: runs of an older version are continued by this one, because the row says where they are. */
+export const APPLICATION_VERSION = '1';
+
+export type ExecutorOptions = {
+  /** Survives restarts: what an earlier process of this name left is taken over at once. */
+  readonly name: string;
+  readonly handlers: Readonly<Record<WorkflowKind, WorkflowHandler>>;
+  readonly log: Logger;
+  /** Default 1000. */
+  readonly heartbeatMs?: number;
+  /** An executor without a heartbeat for this long is dead; default 5000. Being wrong is harmless: fences keep the living one out. */
+  readonly deadAfterMs?: number;
+  /** Runs at the same time in this process; default 200. */
+  readonly concurrency?: number;
+};
+
+const RETRY_FIRST_MS = 500;
+const RETRY_MAX_MS = 60_000;
+const STOP_GRACE_MS = 3_000;
+
+/** Workflows on the table `workflow`: claimed by a conditional update that takes a fence, woken by NOTIFY, taken over when an executor's heartbeat stops. */
+export function createWorkflows(database: Database, options: ExecutorOptions): Workflows & { readonly executorId: string; readonly idle: () => boolean } {
+  const { db } = database;
+  const { log } = options;
+  const executorId = `${options.name}:${randomUUID()}`;
+  const heartbeatMs = options.heartbeatMs ?? 1_000;
+  const deadAfterMs = options.deadAfterMs ?? 5_000;
+  const wakeups = createWakeups();
+  const running = new Map<string, { readonly abort: AbortController; readonly done: Promise<void> }>();
+  const stopping = new AbortController();
+  let listener: pg.Client | null = null;
+  let beat: Promise<void> = Promise.resolve();
+  let claiming: Promise<void> | null = null;
+  let claimAgain = false;
+
+  const claim = async (): Promise<void> => {
+    const room = (options.concurrency ?? 200) - running.size;
+    if (room <= 0 || stopping.signal.aborted) return;
+    const { rows } = await sql<ClaimedRow>`
+      with picked as (
+        select id from workflow where finished_at is null and executor_id is null and not_before <= now()
+        order by created_at limit ${room} for update skip locked
+      )
+      update workflow w set executor_id = ${executorId}, fence = nextval('fence_sequence'), attempts = attempts + 1
+      from picked where w.id = picked.id
+      returning w.id, w.kind, w.subject_id, w.input, w.fence, w.attempts, w.created_at`.execute(db);
+    for (const row of rows) start(row);
+  };
+
+  /** One claim at a time; a call during one makes it look once more. */
+  const look = (): void => {
+    if (claiming !== null) {
+      claimAgain = true;
+      return;
+    }
+    claiming = (async () => {
+      do {
+        claimAgain = false;
+        await claim();
+      } while (claimAgain);
+    })()
+      .catch((error: unknown) => log.warn({ err: error }, 'workflows could not be claimed; trying again'))
+      .finally(() => {
+        claiming = null;
+      });
+  };
+
+  const start = (row: ClaimedRow): void => {
+    const abort = new AbortController();
+    const signal = AbortSignal.any([abort.signal, stopping.signal]);
+    const run: WorkflowRun = {
+      id: row.id,
+      kind: row.kind,
+      subjectId: row.subject_id,
+      input: row.input,
+      fence: asFence(row.fence),
+      createdAt: row.created_at,
+      attempt: row.attempts - 1,
+      signal,
+      pause: async (timeoutMs) => {
+        const timer = AbortSignal.timeout(timeoutMs);
+        await wakeups.wait(row.subject_id, row.id, AbortSignal.any([signal, timer]));
+      },
+      woken: (stop) => wakeups.wait(row.subject_id, row.id, AbortSignal.any([signal, stop])),
+    };
+    wakeups.know(row.subject_id, row.id);
+    const done = execute(run).finally(() => {
+      running.delete(row.id);
+      wakeups.forget(row.subject_id, row.id);
+      if (!stopping.signal.aborted) look();
+    });
+    running.set(row.id, { abort, done });
+  };
+
+  const execute = async (run: WorkflowRun): Promise<void> => {
+    const mine = (query: { readonly finished?: boolean; readonly error?: string; readonly delayMs?: number }) =>
+      sql`update workflow set
+            executor_id = case when ${query.finished === true} then executor_id else null end,
+            finished_at = case when ${query.finished === true} then now() end,
+            not_before = now() + ${query.delayMs ?? 0} * interval '1 millisecond',
+            last_error = ${query.error ?? null}
+          where id = ${run.id} and fence = ${run.fence}`.execute(db);
+    try {
+      await options.handlers[run.kind](run);
+      await mine({ finished: true });
+    } catch (error) {
+      try {
+        if (error instanceof Fenced) log.info({ workflow: run.id, kind: run.kind, subject: run.subjectId, fence: run.fence }, error.message);
+        if (error instanceof Fenced || error instanceof Stopped) {
+          // Handed back: whoever is in charge continues, or finds that nothing is left to do.
+          await mine({ delayMs: error instanceof Fenced ? RETRY_FIRST_MS : 0 });
+          return;
+        }
+        const delayMs = Math.min(RETRY_MAX_MS, RETRY_FIRST_MS * 2 ** Math.min(run.attempt, 10));
+        log.error({ err: error, workflow: run.id, kind: run.kind, subject: run.subjectId, delayMs }, 'a workflow failed and will be run again');
+        await mine({ error: error instanceof Error ? (error.stack ?? error.message) : String(error), delayMs });
+      } catch (inner) {
+        // The database is away: the row stays ours until our heartbeat is missed, by others or by ourselves.
+        log.error({ err: inner, workflow: run.id }, 'the end of a workflow run was not recorded');
+      }
+    }
+  };
+
+  /** Executors without a heartbeat are removed and what they had is free again. Any number of controllers may do this at once. */
+  const takeOver = async (): Promise<void> => {
+    const { rows } = await sql<{ id: string }>`
+      with dead as (
+        delete from executor where (heartbeat_at < now() - ${deadAfterMs} * interval '1 millisecond' or (name = ${options.name} and id <> ${executorId} and started_at < (select started_at from executor where id = ${executorId})))
+        and id <> ${executorId} returning id
+      )
+      select id from dead`.execute(db);
+    for (const { id } of rows) log.warn({ executor: id }, 'an executor is gone; its workflows are taken over');
+    await sql`update workflow set executor_id = null, not_before = now() where finished_at is null and executor_id is not null and executor_id not in (select id from executor)`.execute(db);
+  };
+
+  const heartbeat = async (): Promise<void> => {
+    await sql`insert into executor (id, name, application_version) values (${executorId}, ${options.name}, ${APPLICATION_VERSION}) on conflict (id) do update set heartbeat_at = now()`.execute(db);
+    await takeOver();
+    // What another executor took from us meanwhile (we were frozen) must not go on here.
+    if (running.size > 0) {
+      const ids = [...running.keys()];
+      const still = await db.selectFrom('workflow').select('id').where('id', 'in', ids).where('executor_id', '=', executorId).execute();
+      const kept = new Set(still.map((row) => row.id));
+      for (const id of ids) if (!kept.has(id)) running.get(id)?.abort.abort();
+    }
+    look();
+  };
+
+  const beatOn = async (): Promise<void> => {
+    while (!stopping.signal.aborted) {
+      await delay(heartbeatMs, undefined, { signal: stopping.signal }).catch(() => {});
+      if (stopping.signal.aborted) return;
+      try {
+        if (listener === null) await listen();
+        await heartbeat();
+      } catch (error) {
+        log.warn({ err: error }, 'the heartbeat of this executor did not reach the database');
+      }
+    }
+  };
+
+  const listen = async (): Promise<void> => {
+    const client = await database.connect('workflows');
+    client.on('notification', (message) => {
+      if (message.channel === WORK_CHANNEL) look();
+      else if (message.payload !== undefined) wakeups.wake(message.payload);
+    });
+    client.once('end', () => {
+      if (listener === client) listener = null;
+    });
+    await client.query(`listen ${WORK_CHANNEL}; listen ${WAKE_CHANNEL}`);
+    listener = client;
+  };
+
+  return {
+    executorId,
+    idle: () => running.size === 0,
+    enqueue: async (tx: Db, workflow: NewWorkflow) => {
+      await sql`with added as (insert into workflow (kind, subject_id, input) values (${workflow.kind}, ${workflow.subjectId}, ${JSON.stringify(workflow.input ?? {})}) returning 1)
+        select pg_notify(${WORK_CHANNEL}, '') from added`.execute(tx);
+    },
+    wake: async (tx: Db, subjectId: string) => {
+      await sql`select pg_notify(${WAKE_CHANNEL}, ${subjectId})`.execute(tx);
+    },
+    start: async () => {
+      await listen();
+      await heartbeat();
+      beat = beatOn();
+    },
+    stop: async () => {
+      stopping.abort();
+      await beat;
+      await claiming;
+      await Promise.race([Promise.all([...running.values()].map((one) => one.done)), delay(STOP_GRACE_MS, undefined, { ref: false })]);
+      await sql`delete from executor where id = ${executorId}`.execute(db).catch(() => {});
+      await listener?.end().catch(() => {});
+    },
+  };
+}
+
+type ClaimedRow = { id: string; kind: WorkflowKind; subject_id: string; input: Record<string, unknown>; fence: number; attempts: number; created_at: Date };
