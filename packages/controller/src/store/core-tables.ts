@@ -124,6 +124,8 @@ export interface ImageTable {
   created_at: Now;
   updated_at: Now;
   deleted_at: Date | null;
+  hidden: Generated<boolean>;
+  upload_started_at: Date | null;
 }
 
 export interface NetworkTable {
@@ -136,6 +138,7 @@ export interface NetworkTable {
   bridge: string | null;
   created_at: Now;
   updated_at: Now;
+  description: Generated<string>;
 }
 
 export interface SubnetTable {
@@ -151,6 +154,7 @@ export interface SubnetTable {
   project_id: string | null;
   created_at: Now;
   updated_at: Now;
+  description: Generated<string>;
 }
 
 /** A flavor as it was when the server was made or resized. */
@@ -244,6 +248,10 @@ export interface PortTable {
   status: Generated<string>;
   created_at: Now;
   updated_at: Now;
+  description: Generated<string>;
+  admin_state_up: Generated<boolean>;
+  /** Made for its server: deleted with it; otherwise only unbound. */
+  delete_with_server: Generated<boolean>;
 }
 
 export interface ServerGroupTable {

@@ -1,3 +1,8 @@
-/** The tables of migrations 0040 … 0059 (images, networks, scheduling). */
-// biome-ignore lint/suspicious/noEmptyInterface: filled by the migrations of this range
-export interface ResourceTables {}
+import type { ColumnType, Generated } from 'kysely';
+
+type Now = ColumnType<Date, Date | undefined, Date>;
+
+/** The tables of migrations 0040 … 0059 (images, networks, scheduling). Columns that 0040 adds to core tables are in core-tables.ts. */
+export interface ResourceTables {
+  image_member: { image_id: string; project_id: string; status: Generated<'pending' | 'accepted' | 'rejected'>; created_at: Now; updated_at: Now };
+}

@@ -1,0 +1,63 @@
+import { GodwitError } from '@godwit/domain/errors';
+import { sql } from 'kysely';
+import type { Db } from '../store/database.ts';
+
+export type AllocatedAddress = { readonly subnetId: string; readonly address: string; readonly prefixLength: number; readonly gateway: string | null };
+
+/** How often a batch of free addresses may be taken away under our hands before the subnet counts as exhausted. */
+const maxRounds = 50;
+
+/**
+ * Takes the lowest free address of the subnet's pool for the port, in the caller's transaction: no address is ever given twice, and parallel
+ * transactions neither wait for each other nor deadlock (an address that one of them holds uncommitted is skipped by its advisory lock).
+ * Throws Conflict when the pool is exhausted.
+ */
+export async function allocateAddress(tx: Db, subnetId: string, portId: string): Promise<AllocatedAddress> {
+  for (let round = 0; round < maxRounds; round++) {
+    // Free addresses are looked for behind the allocated ones (and the pool's start), so that the size of the pool does not matter.
+    const { rows: candidates } = await sql<{ address: string }>`
+      with own as (select * from subnet where id = ${subnetId}),
+        gaps as (
+          select gap from (
+            select pool_start as gap from own
+            union
+            select allocated.address + 1 from ip_allocation allocated where allocated.subnet_id = ${subnetId}
+          ) behind, own
+          where gap between own.pool_start and own.pool_end
+            and not exists (select from ip_allocation taken where taken.subnet_id = ${subnetId} and taken.address = gap)
+          order by gap limit 16
+        )
+      select distinct host(gap + step) as address, gap + step as sorting
+      from gaps, generate_series(0, 15) step, own
+      where gap + step <= own.pool_end
+        and not exists (select from ip_allocation taken where taken.subnet_id = ${subnetId} and taken.address = gap + step)
+      order by sorting limit 64`.execute(tx);
+    if (candidates.length === 0) break;
+    for (const { address } of candidates) {
+      const { rows } = await sql<AllocatedAddress>`
+        insert into ip_allocation (subnet_id, address, port_id)
+        select id, ${address}::inet, ${portId} from subnet
+        where id = ${subnetId} and pg_try_advisory_xact_lock(hashtextextended(${`ip ${subnetId} ${address}`}, 0))
+        on conflict do nothing
+        returning subnet_id as "subnetId", host(address) as address,
+          (select masklen(cidr) from subnet where id = subnet_id) as "prefixLength", (select host(gateway) from subnet where id = subnet_id) as gateway`.execute(tx);
+      const [taken] = rows;
+      if (taken !== undefined) return taken;
+    }
+  }
+  throw new GodwitError('Conflict', `No more IP addresses available on subnet ${subnetId}.`);
+}
+
+/** Takes this very address, which must lie in the subnet. Throws BadRequest when it does not, Conflict when it is in use. */
+export async function allocateGivenAddress(tx: Db, subnetId: string, address: string, portId: string): Promise<AllocatedAddress> {
+  const { rows: [subnet] } = await sql<{ prefixLength: number; gateway: string | null; address: string; usable: boolean }>`
+    select masklen(cidr) as "prefixLength", host(gateway) as gateway, host(${address}::inet) as address,
+      ${address}::inet << cidr and host(${address}::inet) <> coalesce(host(gateway), '') and (family(cidr) = 6 or masklen(cidr) > 30
+        or (host(${address}::inet) <> host(network(cidr)) and host(${address}::inet) <> host(broadcast(cidr)))) as usable
+    from subnet where id = ${subnetId}`.execute(tx);
+  if (subnet === undefined) throw new GodwitError('NotFound', `Subnet ${subnetId} could not be found.`);
+  if (!subnet.usable) throw new GodwitError('BadRequest', `IP address ${address} is not a valid IP for the specified subnet.`);
+  const inserted = await tx.insertInto('ip_allocation').values({ subnet_id: subnetId, address: subnet.address, port_id: portId }).onConflict((conflict) => conflict.doNothing()).returning('port_id').execute();
+  if (inserted.length === 0) throw new GodwitError('Conflict', `IP address ${subnet.address} already allocated in subnet ${subnetId}.`);
+  return { subnetId, address: subnet.address, prefixLength: subnet.prefixLength, gateway: subnet.gateway };
+}

@@ -1,0 +1,81 @@
+import { GodwitError } from '@godwit/domain/errors';
+import { sql } from 'kysely';
+import type { Tx } from '../store/database.ts';
+import type { CreateServers } from '../workflows/operations.ts';
+import type { AllocatedAddress } from './allocate-address.ts';
+import { createPort } from './create-port.ts';
+import { visibleNetworks } from './visible-networks.ts';
+
+export type ServerPort = {
+  readonly portId: string;
+  readonly networkId: string;
+  readonly networkName: string;
+  readonly mac: string;
+  readonly mtu: number;
+  /** null: the agent's guest bridge. */
+  readonly bridge: string | null;
+  readonly fixedIps: readonly AllocatedAddress[];
+};
+
+export type PortRequest = {
+  readonly caller: { readonly projectId: string; readonly isAdmin: boolean };
+  readonly serverId: string;
+  readonly networks: CreateServers['networks'];
+};
+
+/**
+ * Gives a server that is being created its ports, in the order asked for (device_index), in the transaction that inserts the server (its row must be there).
+ * `auto` is the only network that the project can see; none at all gives no port. Nothing is taken when it throws and the caller rolls back:
+ * Conflict (several networks for `auto`, no address left, port in use), BadRequest (unknown network or port, address that does not fit or is in use).
+ */
+export async function allocatePorts(tx: Tx, request: PortRequest): Promise<readonly ServerPort[]> {
+  const { networks, caller, serverId } = request;
+  if (networks === 'none') return [];
+  if (networks === 'auto') {
+    // An admin sees every project's networks; what is meant is still those of the project the server is made in.
+    const own = { projectId: caller.projectId, isAdmin: false };
+    const visible = await tx.selectFrom('network').select('id').where(visibleNetworks(own)).where('admin_state_up', '=', true).orderBy('created_at').limit(2).execute();
+    if (visible.length > 1) throw new GodwitError('Conflict', 'Multiple possible networks found, use a Network ID to be more specific.');
+    const [only] = visible;
+    return only === undefined ? [] : [await portOn(tx, request, only.id, 0, undefined)];
+  }
+  const ports: ServerPort[] = [];
+  for (const [index, asked] of networks.entries()) {
+    ports.push('portId' in asked ? await bindPort(tx, request, asked.portId, index) : await portOn(tx, request, asked.networkId, index, asked.fixedIp));
+  }
+  const bound = await tx.selectFrom('port').select('id').where('server_id', '=', serverId).execute();
+  if (bound.length !== ports.length) throw new GodwitError('Internal', `server ${serverId} was given ports before`);
+  return ports;
+}
+
+/**
+ * Takes the ports from a server that is deleted, in the caller's transaction: those made for it are deleted with their addresses, the others are unbound and keep
+ * theirs. Harmless to repeat.
+ */
+export async function releasePorts(tx: Tx, serverId: string): Promise<void> {
+  await tx.deleteFrom('port').where('server_id', '=', serverId).where('delete_with_server', '=', true).execute();
+  await tx.updateTable('port').set({ server_id: null, device_index: null, host_id: null, status: 'DOWN', updated_at: sql`now()` }).where('server_id', '=', serverId).execute();
+}
+
+async function portOn(tx: Tx, { caller, serverId }: PortRequest, networkId: string, deviceIndex: number, fixedIp: string | undefined): Promise<ServerPort> {
+  const network = await tx.selectFrom('network').selectAll().where(visibleNetworks(caller)).where(sql<boolean>`id::text = ${networkId}`).executeTakeFirst();
+  if (network === undefined) throw new GodwitError('BadRequest', `Network ${networkId} could not be found.`);
+  if (!network.admin_state_up) throw new GodwitError('BadRequest', `Network ${networkId} is administratively down.`);
+  const port = await createPort(tx, {
+    networkId: network.id, projectId: caller.projectId, serverId, deviceIndex, deleteWithServer: true, ...(fixedIp === undefined ? {} : { fixedIps: [{ address: fixedIp }] }),
+  }).catch((error: unknown) => {
+    // For a create, an address that is taken is a mistake in the request (compute API reference: 400).
+    if (fixedIp !== undefined && error instanceof GodwitError && error.code === 'Conflict') throw new GodwitError('BadRequest', `Fixed IP address ${fixedIp} is already in use.`, {}, { cause: error });
+    throw error;
+  });
+  return { portId: port.id, networkId: network.id, networkName: network.name, mac: port.mac, mtu: network.mtu, bridge: network.bridge, fixedIps: port.fixedIps };
+}
+
+async function bindPort(tx: Tx, { caller, serverId }: PortRequest, portId: string, deviceIndex: number): Promise<ServerPort> {
+  const port = await tx.selectFrom('port').selectAll().where(sql<boolean>`id::text = ${portId}`).forUpdate().executeTakeFirst();
+  if (port === undefined || (!caller.isAdmin && port.project_id !== caller.projectId)) throw new GodwitError('BadRequest', `Port id ${portId} could not be found.`);
+  if (port.server_id !== null) throw new GodwitError('Conflict', `Port ${portId} is still in use.`);
+  await tx.updateTable('port').set({ server_id: serverId, device_index: deviceIndex, updated_at: sql`now()` }).where('id', '=', port.id).execute();
+  const network = await tx.selectFrom('network').selectAll().where('id', '=', port.network_id).executeTakeFirstOrThrow();
+  return { portId: port.id, networkId: network.id, networkName: network.name, mac: port.mac, mtu: network.mtu, bridge: network.bridge, fixedIps: port.fixed_ips };
+}
