@@ -1,0 +1,146 @@
+import { randomBytes } from 'node:crypto';
+import { mkdir, readdir, rename, rm, rmdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { GodwitError } from '@godwit/domain/errors';
+import type { BackingSpec, DiskFormat, DiskSpec } from '@godwit/domain/guest-spec';
+import { confinedPath, refuseEscape } from './confined-path.ts';
+import { readHead } from './inspect-image.ts';
+import type { Pool } from './pool.ts';
+import { qcow2Refusal, readQcow2Header } from './qcow2-header.ts';
+import { qemuImg } from './qemu-img.ts';
+
+export type DiskRequest = {
+  readonly serverId: string;
+  readonly diskId: string;
+  readonly format: DiskFormat;
+  readonly sizeBytes: number;
+  /** A cached image of the same pool (image-cache.ts): qcow2 disks become overlays of it, raw disks copies. Absent: a blank disk. */
+  readonly image?: { readonly path: string; readonly format: DiskFormat; readonly virtualSizeBytes: number };
+};
+
+const quick = { timeoutMs: 30_000, limited: true } as const;
+/** A copy is bounded by whoever asked for it (signal); this only catches a storage that has died. */
+const copyTimeoutMs = 6 * 3_600_000;
+
+/** Where a disk of a server lies in a pool. */
+export const diskPath = (pool: Pick<Pool, 'path'>, serverId: string, diskId: string, format: DiskFormat): string =>
+  confinedPath(join(pool.path, 'disks'), serverId, `${diskId}.${format}`);
+
+/**
+ * Creates a disk and returns it as a guest's spec names it. Repeating the call finds the disk and returns the same; its content is never touched again.
+ * Throws GodwitError BadRequest when the image is larger than the disk, Conflict when there is a disk of another size or format, NoSpace, ImageUnsafe;
+ * nothing half-made stays.
+ */
+export async function createDisk(pool: Pool, request: DiskRequest, signal?: AbortSignal): Promise<DiskSpec> {
+  const { serverId, diskId, format, sizeBytes, image } = request;
+  const path = diskPath(pool, serverId, diskId, format);
+  await refuseEscape(pool.path, path);
+  if (image && image.virtualSizeBytes > sizeBytes) {
+    throw new GodwitError('BadRequest', `the image needs a disk of ${image.virtualSizeBytes} bytes, the flavor's has ${sizeBytes}`, { diskId });
+  }
+  const disk = diskSpec(pool, request);
+  const present = await diskFacts(path, format);
+  if (present) {
+    if (present.virtualSizeBytes !== sizeBytes) throw new GodwitError('Conflict', `disk ${diskId} of server ${serverId} exists with ${present.virtualSizeBytes} bytes instead of ${sizeBytes}`);
+    return disk;
+  }
+  await mkdir(join(path, '..'), { recursive: true, mode: 0o700 });
+  const part = `${path}.${randomBytes(6).toString('hex')}.part`;
+  const size = String(sizeBytes);
+  const abort = signal ? { signal } : {};
+  try {
+    if (format === 'qcow2') {
+      await qemuImg(['create', '-q', '-f', 'qcow2', ...(image ? ['-b', image.path, '-F', image.format] : []), part, size], { ...quick, ...abort });
+    } else if (image) {
+      await qemuImg(['convert', '-q', ...(pool.io.directIo ? ['-t', 'none', '-T', 'none'] : []), '-W', '-f', image.format, '-O', 'raw', image.path, part], { timeoutMs: copyTimeoutMs, limited: false, ...abort });
+      await qemuImg(['resize', '-q', '-f', 'raw', part, size], quick);
+    } else {
+      await qemuImg(['create', '-q', '-f', 'raw', part, size], { ...quick, ...abort });
+    }
+    await rename(part, path);
+    return disk;
+  } catch (error) {
+    await rm(part, { force: true });
+    throw error;
+  }
+}
+
+/** The disk as a guest's spec names it, without looking whether it is there. */
+export function diskSpec(pool: Pool, request: DiskRequest): DiskSpec {
+  const { serverId, diskId, format, sizeBytes, image } = request;
+  const backing: BackingSpec | undefined = format === 'qcow2' && image ? { path: image.path, format: image.format } : undefined;
+  return {
+    id: diskId,
+    path: diskPath(pool, serverId, diskId, format),
+    format,
+    ...(backing && { backing }),
+    readOnly: false,
+    storage: pool.kind,
+    sizeBytes,
+    directIo: pool.io.directIo,
+  };
+}
+
+/**
+ * Grows a disk that no guest has open. The same size is no change. Throws GodwitError BadRequest when it would shrink, NotFound, Conflict while a guest runs on it.
+ */
+export async function growDisk(pool: Pool, disk: Pick<DiskSpec, 'id' | 'path' | 'format'>, sizeBytes: number): Promise<void> {
+  await refuseEscape(pool.path, disk.path);
+  const present = await diskFacts(disk.path, disk.format);
+  if (!present) throw new GodwitError('NotFound', `disk ${disk.id} is not in pool ${pool.name}`);
+  if (sizeBytes < present.virtualSizeBytes) throw new GodwitError('BadRequest', `disk ${disk.id} has ${present.virtualSizeBytes} bytes and cannot shrink to ${sizeBytes}`);
+  if (sizeBytes > present.virtualSizeBytes) await qemuImg(['resize', '-q', '-f', disk.format, disk.path, String(sizeBytes)], quick);
+}
+
+/** Deletes one disk; returns whether it was there. */
+export async function deleteDisk(pool: Pool, serverId: string, diskId: string, format: DiskFormat): Promise<boolean> {
+  const path = diskPath(pool, serverId, diskId, format);
+  await refuseEscape(pool.path, path);
+  const existed = (await diskFacts(path, format)) !== undefined;
+  await rm(path, { force: true });
+  await rmdir(join(path, '..')).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'ENOENT' && error.code !== 'ENOTEMPTY') throw error;
+  });
+  return existed;
+}
+
+/** Deletes every disk of a server in this pool. */
+export async function deleteServerDisks(pool: Pool, serverId: string): Promise<void> {
+  await rm(confinedPath(join(pool.path, 'disks'), serverId), { recursive: true, force: true });
+}
+
+/** Servers that have a folder of disks in this pool: for finding what nobody owns. */
+export async function serversWithDisks(pool: Pool): Promise<readonly string[]> {
+  return readdir(join(pool.path, 'disks'));
+}
+
+export type DiskFacts = {
+  readonly virtualSizeBytes: number;
+  /** What it occupies on the pool, holes excluded. */
+  readonly allocatedBytes: number;
+};
+
+/**
+ * Facts of a disk, or undefined when there is none. Reads its first bytes only, so it is safe while a guest writes to it.
+ * Throws GodwitError ImageUnsafe when what lies there is not a disk that we could have made.
+ */
+export async function diskFacts(path: string, format: DiskFormat): Promise<DiskFacts | undefined> {
+  let stats;
+  try {
+    stats = await stat(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+  const allocatedBytes = stats.blocks * 512;
+  if (format === 'raw') return { virtualSizeBytes: stats.size, allocatedBytes };
+  const { head } = await readHead(path);
+  try {
+    const header = readQcow2Header(head);
+    const reason = qcow2Refusal(header, true);
+    if (reason !== null) throw new RangeError(reason);
+    return { virtualSizeBytes: header.virtualSizeBytes, allocatedBytes };
+  } catch (error) {
+    throw new GodwitError('ImageUnsafe', `${path} is no disk of ours: ${(error as Error).message}`, {}, { cause: error });
+  }
+}
