@@ -1,0 +1,40 @@
+import { GodwitError } from '@godwit/domain/errors';
+import { findLink } from './link.ts';
+import { NetworkToolError, type NetworkTools } from './network-tools.ts';
+
+export type BridgeConfig = {
+  readonly name: string;
+  /** Interface towards the other hosts; becomes a port of the bridge. */
+  readonly uplink?: string;
+  /** Absent: the uplink's, else 1500. */
+  readonly mtu?: number;
+};
+
+/**
+ * Makes sure that the guest bridge exists, is up, and has its uplink; changes nothing that is right already.
+ *
+ * No spanning tree and no forward delay: a tap that joins must forward at once. No multicast snooping: without a querier it would starve guests of multicast.
+ * Throws GodwitError NetworkSetupFailed, also when the uplink is absent or a port of another bridge: it is never taken from there.
+ */
+export async function ensureBridge(tools: NetworkTools, config: BridgeConfig): Promise<void> {
+  const uplink = config.uplink === undefined ? undefined : await findLink(tools, config.uplink);
+  if (config.uplink !== undefined && !uplink) throw new GodwitError('NetworkSetupFailed', `the uplink ${config.uplink} of bridge ${config.name} does not exist`);
+  if (uplink?.master !== undefined && uplink.master !== config.name) {
+    throw new GodwitError('NetworkSetupFailed', `the uplink ${uplink.name} belongs to bridge ${uplink.master}, not to ${config.name}`);
+  }
+  const mtu = config.mtu ?? uplink?.mtu ?? 1500;
+  let bridge = await findLink(tools, config.name);
+  if (!bridge) {
+    await tools.ip('link', 'add', 'name', config.name, 'type', 'bridge', 'stp_state', '0', 'forward_delay', '0', 'mcast_snooping', '0').catch((error: unknown) => {
+      if (!(error instanceof NetworkToolError && /File exists/.test(error.said))) throw error;
+    });
+    // The bridge is for guests: the host itself takes no address on it, not even a link-local one.
+    await tools.ip('link', 'set', 'dev', config.name, 'addrgenmode', 'none');
+    bridge = await findLink(tools, config.name);
+  }
+  if (bridge?.kind !== 'bridge') throw new GodwitError('NetworkSetupFailed', `${config.name} exists and is no bridge but ${bridge?.kind ?? 'a plain interface'}`);
+  if (uplink && uplink.master === undefined) await tools.ip('link', 'set', 'dev', uplink.name, 'master', config.name);
+  if (uplink && !uplink.up) await tools.ip('link', 'set', 'dev', uplink.name, 'up');
+  if (bridge.mtu !== mtu) await tools.ip('link', 'set', 'dev', config.name, 'mtu', String(mtu));
+  if (!bridge.up) await tools.ip('link', 'set', 'dev', config.name, 'up');
+}
