@@ -168,7 +168,7 @@ install_node_modules() {
   local npm
   npm=$(readlink -f "$(command -v npm)")
   if head -n 1 "$npm" | grep -q node; then
-    PATH=$(dirname "$node"):$PATH NODE_PATH=/usr/share/nodejs:/usr/lib/nodejs "$node" "$npm" ci --ignore-scripts --no-audit --no-fund
+    NODE_NO_WARNINGS=1 PATH=$(dirname "$node"):$PATH NODE_PATH=/usr/share/nodejs:/usr/lib/nodejs "$node" "$npm" ci --ignore-scripts --no-audit --no-fund
   else
     PATH=$(dirname "$node"):$PATH npm ci --ignore-scripts --no-audit --no-fund
   fi
@@ -276,7 +276,7 @@ install_packages() {
   fi
   if ((${#missing_packages[@]})); then
     size=$(download_size "${missing_packages[@]}")
-    run_step "packages ${missing_packages[*]}" "${size:-about 200 MB} to fetch, 30 to 300 s" \
+    run_step "distribution packages" "${missing_packages[*]}: ${size:-about 200 MB} to fetch, 30 to 300 s" \
       "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install "${install_options[@]}" "${missing_packages[@]}"
   fi
   find_missing
