@@ -13,6 +13,8 @@ export type CustodyRow = {
   readonly operation: Operation | null;
   /** Hosts that may still have remains of the server: they are told to destroy everything below an epoch, until they have answered. */
   readonly remains: readonly Remains[];
+  /** A host knows a higher epoch than this row: the database has travelled back; nothing is granted until a recovery has run (rule 8). */
+  readonly behind: boolean;
 };
 
 /** Where the guest is, by the last fact that reached the database. */
@@ -23,7 +25,7 @@ export type Holder =
 export type Remains = { readonly hostId: HostId; readonly below: Epoch };
 
 /** At most one at a time for a server. */
-export type Operation = MoveOperation | StartOperation | RecoveryOperation;
+export type Operation = MoveOperation | StartOperation | DestroyOperation | RecoveryOperation;
 
 /**
  * A live migration. Forward: granting → arming → copying → releasing → (holder moves). Back: disarming → forfeiting → (resuming) → (holder stays).
@@ -36,6 +38,8 @@ export type MoveOperation = {
   readonly step: 'granting' | 'arming' | 'copying' | 'releasing' | 'disarming' | 'forfeiting' | 'resuming';
   /** Known from the steps `forfeiting` and `resuming` on. */
   readonly source: 'unknown' | 'runs' | 'completed' | 'lost';
+  /** The destination is fenced: it answers nothing, and its QEMU is as good as dead. */
+  readonly destinationFenced: boolean;
 };
 
 /** A plain start: granting → launching → (holder is the host). Back: forfeiting → (holder is nowhere). */
@@ -44,6 +48,9 @@ export type StartOperation = {
   readonly grant: Grant;
   readonly step: 'granting' | 'launching' | 'forfeiting';
 };
+
+/** Forced stop, delete, first half of a hard reboot: the holder's copy is destroyed under an epoch granted to nobody. */
+export type DestroyOperation = { readonly kind: 'destroy'; readonly hostId: HostId; readonly epoch: Epoch };
 
 /** After a restore of the database (rule 8): every host that could hold the server must report under `floor`, or be fenced. */
 export type RecoveryOperation = {

@@ -43,10 +43,12 @@ export type HeldCopy = {
   readonly process: QemuProcess;
   /** False once QEMU was seen dead: took and died. */
   readonly alive: boolean;
+  /** False between `taking` and the end of the take: `cont` may not have been sent yet, and an adopting agent finishes it. */
+  readonly settled: boolean;
   readonly outgoing: Outgoing | null;
 };
 
-/** What a holder knows of a migration away from it. `cancelling` never releases, whatever QEMU answers. */
+/** What a holder knows of a migration away from it. `cancelling`: told to abort, QEMU has not ended it yet. */
 export type Outgoing = { readonly phase: 'armed' | 'migrating' | 'cancelling'; readonly grant: Grant };
 
 /** QEMU has completed and stands in postmigrate: the guest is assumed to run elsewhere, and RAM here is resumed only after a forfeit of `to`. */
@@ -56,8 +58,7 @@ export type ReleasedCopy = {
   readonly process: QemuProcess;
   readonly alive: boolean;
   readonly to: Grant;
-  /** False: the migration completed after the disarm, so the release was withheld and will never be sent. */
-  readonly told: boolean;
-  /** After a post-copy release the RAM here is never resumed, under no epoch. */
+  /** After a post-copy release the RAM here is never resumed, under no epoch; and it is not destroyed while `serving` pages. */
   readonly mode: 'pre-copy' | 'post-copy';
+  readonly serving: boolean;
 };

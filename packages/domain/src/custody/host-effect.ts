@@ -2,6 +2,7 @@ import type { BootId, Epoch, Fence, HostId, ServerId } from '../ids.ts';
 import type { Copy } from './host-custody.ts';
 import type { Release } from './host-event.ts';
 import type { JournalRecord } from './journal-record.ts';
+import type { QemuProcess } from './qemu-view.ts';
 import type { Refusal } from './refusal.ts';
 
 /**
@@ -17,8 +18,8 @@ export type HostEffect =
   | { readonly kind: 'migrate'; readonly epoch: Epoch }
   | { readonly kind: 'continueMigration' }
   | { readonly kind: 'cancel' }
-  /** SIGKILL and wait until the process is a zombie or gone. Never quit or SIGTERM: those flush. */
-  | { readonly kind: 'kill' }
+  /** SIGKILL and wait until the process is a zombie or gone; null: whatever QEMU of this server is found. Never quit or SIGTERM: those flush. */
+  | { readonly kind: 'kill'; readonly process: QemuProcess | null }
   | { readonly kind: 'send'; readonly to: HostId; readonly message: PeerMessage }
   /** The answer to the command, or news for the controller; at least once, in any order. */
   | { readonly kind: 'tell'; readonly message: HostMessage };
@@ -34,8 +35,8 @@ export type HostMessage =
   | { readonly kind: 'armed'; readonly epoch: Epoch }
   | { readonly kind: 'released'; readonly release: Release }
   /**
-   * No release for `epoch` will follow. `runs`: the source holds the guest as before. `completed`: QEMU stands in postmigrate, whether the release was
-   * sent or withheld; RAM may be resumed after a forfeit. `lost`: the source has no live copy.
+   * The attempt has ended at the source. `runs`: never released, and the source holds the guest as before. `completed`: QEMU stands in postmigrate and the
+   * release has been sent; RAM may be resumed after a forfeit. `lost`: the source has no live copy and cannot tell whether it released.
    */
   | { readonly kind: 'disarmed'; readonly epoch: Epoch; readonly source: 'runs' | 'completed' | 'lost' }
   | { readonly kind: 'took'; readonly epoch: Epoch; readonly alive: boolean }

@@ -10,10 +10,14 @@ export type JournalRecord =
   | { readonly kind: 'bound'; readonly epoch: Epoch; readonly process: QemuProcess }
   /** plain, and before `cont`: after a power loss the boot id tells what this would have told. */
   | { readonly kind: 'taking'; readonly epoch: Epoch; readonly bootId: BootId; readonly process: QemuProcess }
+  /** plain, after `cont`: an agent that finds `taking` without it finishes the take. */
+  | { readonly kind: 'taken'; readonly epoch: Epoch }
   /** plain: an armed source that loses power has no RAM left to release. */
   | { readonly kind: 'armed'; readonly grant: Grant }
   /** plain. `aborted`: by order, QEMU may still be ending it; `ended`: QEMU has ended it and runs on; `forfeited`: the destination forfeited, run on. */
   | { readonly kind: 'disarmed'; readonly epoch: Epoch; readonly because: 'aborted' | 'ended' | 'forfeited' }
+  /** plain, before the send; post-copy only: after a pre-copy release QEMU itself still shows completed and postmigrate. */
+  | { readonly kind: 'released'; readonly epoch: Epoch }
   /** fsync, before the answer. */
   | { readonly kind: 'forfeited'; readonly epoch: Epoch }
   /** fsync, before the answer: every copy under a lower epoch is dead, and nothing up to `epoch` is accepted. */

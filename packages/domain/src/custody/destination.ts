@@ -1,0 +1,168 @@
+/**
+ * The life of a grant on the host that it names, up to the take or the forfeit: rules 0, 1, 2, 4 and 6. A plain start is the same life without a release.
+ */
+import type { BootId, Epoch } from '../ids.ts';
+import { sameGrant, type Grant } from './grant.ts';
+import type { GrantedCopy, HostCustody } from './host-custody.ts';
+import type { HostEffect } from './host-effect.ts';
+import type { Release } from './host-event.ts';
+import type { QemuProcess, QemuView } from './qemu-view.ts';
+import type { Rules } from './rules.ts';
+import { answer, type HostTransition, later, refuse, stay, tell } from './transition.ts';
+
+/** Makes the grant durable and says so; the same grant again gets the same answer. */
+export function grantReceived(state: HostCustody, grant: Grant, rules: Rules): HostTransition {
+  const { copy } = state;
+  if (grant.destination !== state.hostId || grant.serverId !== state.serverId) return refuse(state, 'custody-wrong-host', grant.epoch);
+  if (copy.kind === 'granted' && sameGrant(copy.grant, grant)) return answer(state, { kind: 'granted', epoch: grant.epoch });
+  if (copy.kind === 'held' && sameGrant(copy.grant, grant)) return answer(state, { kind: 'took', epoch: grant.epoch, alive: copy.alive });
+  if (rules.takeBootProof && grant.bootId !== state.bootId) return refuse(state, 'custody-boot-changed', grant.epoch);
+  if (rules.staleEpochRefused && grant.epoch <= state.knownEpoch) return refuse(state, 'custody-epoch-stale', grant.epoch);
+  if (copy.kind === 'granted' ? copy.grant.bootId === state.bootId : copy.kind !== 'none' && copy.alive)
+    return refuse(state, 'custody-copy-present', grant.epoch);
+  return {
+    state: { ...state, knownEpoch: later(state.knownEpoch, grant.epoch), copy: { kind: 'granted', grant, process: null, released: false } },
+    effects: [
+      { kind: 'journal', record: { kind: 'grant', grant }, durability: rules.grantFsynced ? 'fsync' : 'plain' },
+      tell({ kind: 'granted', epoch: grant.epoch }),
+    ],
+  };
+}
+
+/** Remembers which process was started for the grant, so that a later agent kills the right one. */
+export function processBound(state: HostCustody, epoch: Epoch, process: QemuProcess): HostTransition {
+  const { copy } = state;
+  if (copy.kind !== 'granted' || copy.grant.epoch !== epoch) return refuse(state, 'custody-epoch-unknown', epoch);
+  if (copy.grant.bootId !== state.bootId) return refuse(state, 'custody-boot-changed', epoch);
+  if (copy.process !== null) {
+    const same = copy.process.pid === process.pid && copy.process.startTicks === process.startTicks;
+    return same ? stay(state) : refuse(state, 'custody-copy-present', epoch);
+  }
+  return {
+    state: { ...state, copy: { ...copy, process } },
+    effects: [{ kind: 'journal', record: { kind: 'bound', epoch, process }, durability: 'plain' }],
+  };
+}
+
+/** Plain start: takes at once, there being no source to wait for. */
+export function launchOrdered(state: HostCustody, epoch: Epoch, view: QemuView | null, rules: Rules): HostTransition {
+  const { copy } = state;
+  if (copy.kind === 'held' && copy.grant.epoch === epoch) return answer(state, { kind: 'took', epoch, alive: copy.alive });
+  if (copy.kind !== 'granted' || copy.grant.epoch !== epoch || copy.grant.source !== null) return refuse(state, 'custody-epoch-unknown', epoch);
+  if (rules.takeBootProof && copy.grant.bootId !== state.bootId) return refuse(state, 'custody-boot-changed', epoch);
+  if (view === null || copy.process === null || view.runstate !== 'prelaunch') return refuse(state, 'custody-not-ready', epoch);
+  return take(state, copy, copy.process, rules);
+}
+
+/** Takes if QEMU is ready; if it is still loading, takes at the observation that shows it ready. */
+export function releaseReceived(state: HostCustody, release: Release, view: QemuView | null, rules: Rules): HostTransition {
+  const { copy } = state;
+  if (copy.kind === 'held' && copy.grant.epoch === release.epoch && copy.grant.migrationId === release.migrationId)
+    return answer(state, { kind: 'took', epoch: release.epoch, alive: copy.alive });
+  if (copy.kind !== 'granted') {
+    const stale = release.epoch <= state.refusedThrough;
+    return refuse(state, stale ? 'custody-epoch-stale' : 'custody-wrong-release', release.epoch);
+  }
+  const { grant } = copy;
+  const matches =
+    grant.epoch === release.epoch &&
+    grant.migrationId === release.migrationId &&
+    grant.source === release.source &&
+    grant.destination === release.destination;
+  if (rules.releaseMatched && !matches) return refuse(state, 'custody-wrong-release', release.epoch);
+  if (rules.takeBootProof && grant.bootId !== state.bootId) return refuse(state, 'custody-boot-changed', release.epoch);
+  return takeIfReady({ ...state, copy: { ...copy, released: true } }, view, rules);
+}
+
+/** Something was seen of an incoming QEMU. */
+export function incomingObserved(state: HostCustody, copy: GrantedCopy, view: QemuView | null, rules: Rules): HostTransition {
+  const { grant } = copy;
+  if (view === null) return copy.process === null ? stay(state) : answer(state, { kind: 'ended', epoch: grant.epoch });
+  if (copy.released) return takeIfReady(state, view, rules);
+  if (grant.postCopy && grant.source !== null && view.runstate === 'paused' && view.migration === 'postcopy-active')
+    return {
+      state,
+      effects: [{ kind: 'send', to: grant.source, message: { kind: 'postCopyReady', serverId: state.serverId, epoch: grant.epoch } }],
+    };
+  return stay(state);
+}
+
+/**
+ * Answers *forfeits* only if nothing was taken, the boot is that of the grant, and the incoming QEMU is dead; the answer is durable before it is given.
+ * Otherwise *took*, or *unknown*. An epoch never seen here is forfeited too: its grant may still be on the way.
+ */
+export function forfeitOrdered(state: HostCustody, epoch: Epoch, bootId: BootId, rules: Rules): HostTransition {
+  const { copy } = state;
+  const held = copy.kind === 'held' || copy.kind === 'released';
+  if (held && copy.grant.epoch === epoch && (rules.takenNeverForfeits || copy.kind === 'released'))
+    return answer(state, { kind: 'took', epoch, alive: copy.alive });
+  const unknown = tell({ kind: 'unknown', epoch, bootId: state.bootId });
+  if (copy.kind !== 'none' && copy.grant.epoch === epoch) {
+    if (rules.forfeitBootProof && copy.grant.bootId !== state.bootId)
+      return {
+        state: dropped(state, epoch),
+        effects: [{ kind: 'journal', record: { kind: 'destroyed', epoch }, durability: 'fsync' }, unknown],
+      };
+    return {
+      state: { ...dropped(state, epoch), forfeited: epoch },
+      effects: [...(rules.forfeitKills ? [{ kind: 'kill', process: copy.process } as const] : []), ...forfeitEffects(epoch, rules)],
+    };
+  }
+  if (state.forfeited === epoch) return answer(state, { kind: 'forfeited', epoch });
+  if (epoch <= state.knownEpoch || bootId !== state.bootId) return { state, effects: [unknown] };
+  return {
+    state: { ...state, forfeited: epoch, knownEpoch: epoch, refusedThrough: later(state.refusedThrough, epoch) },
+    effects: forfeitEffects(epoch, rules),
+  };
+}
+
+/** Finishes a take that an earlier agent began: `taking` is in the journal, so the source is never resumed and `cont` is due, once. */
+export function takeFinished(state: HostCustody, view: QemuView): HostTransition {
+  const { copy } = state;
+  if (copy.kind !== 'held' || copy.settled) return stay(state);
+  const { epoch, endState } = copy.grant;
+  const waiting = view.runstate === 'paused' || view.runstate === 'prelaunch';
+  return {
+    state: { ...state, copy: { ...copy, settled: true } },
+    effects: [
+      ...(waiting && endState === 'running' ? [{ kind: 'cont' } as const] : []),
+      { kind: 'journal', record: { kind: 'taken', epoch }, durability: 'plain' },
+      tell({ kind: 'took', epoch, alive: true }),
+    ],
+  };
+}
+
+function takeIfReady(state: HostCustody, view: QemuView | null, rules: Rules): HostTransition {
+  const { copy } = state;
+  if (copy.kind !== 'granted') return stay(state);
+  if (view === null || copy.process === null) return refuse(state, 'custody-not-ready', copy.grant.epoch);
+  const loaded = view.migration === 'completed' || (copy.grant.postCopy && view.migration === 'postcopy-active');
+  if (rules.contGuarded && !(view.runstate === 'paused' && loaded)) return stay(state);
+  return take(state, copy, copy.process, rules);
+}
+
+function take(state: HostCustody, copy: GrantedCopy, process: QemuProcess, rules: Rules): HostTransition {
+  const { epoch, endState } = copy.grant;
+  const taking: HostEffect = { kind: 'journal', record: { kind: 'taking', epoch, bootId: state.bootId, process }, durability: 'plain' };
+  return {
+    state: { ...state, copy: { kind: 'held', grant: copy.grant, process, alive: true, settled: true, outgoing: null } },
+    effects: [
+      ...(rules.takingJournaled ? [taking] : []),
+      ...(endState === 'running' ? [{ kind: 'cont' } as const] : []),
+      tell({ kind: 'took', epoch, alive: true }),
+      { kind: 'journal', record: { kind: 'taken', epoch }, durability: 'plain' },
+    ],
+  };
+}
+
+const dropped = (state: HostCustody, epoch: Epoch): HostCustody => ({
+  ...state,
+  knownEpoch: later(state.knownEpoch, epoch),
+  refusedThrough: later(state.refusedThrough, epoch),
+  copy: { kind: 'none' },
+});
+
+const forfeitEffects = (epoch: Epoch, rules: Rules): readonly HostEffect[] => [
+  { kind: 'journal', record: { kind: 'forfeited', epoch }, durability: rules.forfeitFsynced ? 'fsync' : 'plain' },
+  tell({ kind: 'forfeited', epoch }),
+];

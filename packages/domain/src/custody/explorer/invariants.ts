@@ -1,0 +1,58 @@
+/** What the explorer claims of every reachable world. Each is one sentence; the first that does not hold is the counterexample's title. */
+import { controllerStep } from '../controller.ts';
+import type { CustodyRow } from '../custody-row.ts';
+import { commandsFor } from '../controller.ts';
+import { HOSTS, type World } from './world.ts';
+
+/** Null when every claim holds. `world.ran` must already include this world. */
+export function violation(world: World): string | null {
+  let running = 0;
+  for (const [index, host] of world.hosts.entries()) {
+    for (const qemu of host.qemus) {
+      if (qemu.run !== 'running' || host.cutOff) continue;
+      running += 1;
+      if (qemu.epoch < world.ran) return `the copy on ${HOSTS[index]} runs under epoch ${qemu.epoch} after one has run under ${world.ran}`;
+    }
+    const { machine, promised } = host;
+    if (machine === null) continue;
+    if (machine.knownEpoch < promised.granted) return `${HOSTS[index]} has forgotten that it answered the grant of epoch ${promised.granted}`;
+    if (machine.refusedThrough < promised.forfeited) return `${HOSTS[index]} has forgotten that it forfeited epoch ${promised.forfeited}`;
+  }
+  if (running > 1) return 'two copies run';
+  const { holder, operation } = world.row;
+  if (running > 0 && holder.kind === 'nowhere' && operation === null && !world.row.behind)
+    return 'the database says that no copy is left, and one runs';
+  return null;
+}
+
+/** Settled: one copy runs where the row says, or the row offers the restart from disk; and nothing else is left alive anywhere. */
+export function settled(world: World): boolean {
+  const { holder, operation, remains, behind } = world.row;
+  if (operation !== null || behind || remains.length > 0) return false;
+  let known = 0;
+  for (const [index, host] of world.hosts.entries()) {
+    for (const qemu of host.qemus) {
+      const held = holder.kind === 'host' && holder.hostId === HOSTS[index] && holder.epoch === qemu.epoch && qemu.run === 'running';
+      if (!held) return false;
+      known += 1;
+    }
+  }
+  return holder.kind === 'nowhere' || known === 1;
+}
+
+/** Way out "fenced": once a host is fenced, no operation waits for it any more (only the destruction of its remains does). */
+export function waitsForFenced(row: CustodyRow): string | null {
+  for (const hostId of HOSTS) {
+    const fenced = controllerStep(row, { kind: 'fenced', fence: row.fence, hostId }).row;
+    const waits = commandsFor({ ...fenced, remains: [] }).some((effect) => effect.kind !== 'refuse' && effect.to === hostId);
+    if (waits) return `${fenced.operation?.kind ?? 'nothing'} still waits for ${hostId} after it was fenced`;
+  }
+  return null;
+}
+
+/** The highest epoch under which vCPUs have run on a host that was not cut off at the time. */
+export function ranIn(world: World): number {
+  let { ran } = world;
+  for (const host of world.hosts) for (const qemu of host.qemus) if (qemu.run === 'running' && !host.cutOff && qemu.epoch > ran) ran = qemu.epoch;
+  return ran;
+}

@@ -1,0 +1,127 @@
+/** One state of everything: the row, the hosts with their journals and QEMUs, and every message ever sent. Plain data, never changed in place. */
+import { as, asEpoch, asFence, type BootId, type HostId, type MigrationId, type ServerId } from '../../ids.ts';
+import type { ControllerCommand } from '../controller-event.ts';
+import type { CustodyRow } from '../custody-row.ts';
+import type { Grant } from '../grant.ts';
+import type { HostCustody } from '../host-custody.ts';
+import type { HostMessage, PeerMessage } from '../host-effect.ts';
+import type { Release } from '../host-event.ts';
+import type { JournalRecord } from '../journal-record.ts';
+import { hostStep } from '../host.ts';
+import { recover } from '../recover.ts';
+import type { Rules } from '../rules.ts';
+import { type Qemu, viewOf } from './qemu-model.ts';
+
+export const SERVER = as<ServerId>('S');
+export const HOSTS: readonly HostId[] = ['A', 'B', 'C'].map((name) => as<HostId>(name));
+export const bootOf = (host: number, boot: number): BootId => as<BootId>(`${HOSTS[host]}${boot}`);
+export const migrationOf = (epoch: number): MigrationId => as<MigrationId>(`m${epoch}`);
+export const indexOf = (host: HostId): number => HOSTS.indexOf(host);
+
+/**
+ * The network is the set of everything ever sent. Each message may be delivered at any later time, any number of times, or never: that is loss,
+ * duplication, delay and reordering at once, without a limit.
+ */
+export type Message =
+  | { readonly to: 'host'; readonly host: number; readonly command: ControllerCommand }
+  | { readonly to: 'host'; readonly host: number; readonly relay: Release }
+  | { readonly to: 'host'; readonly host: number; readonly peer: PeerMessage }
+  | { readonly to: 'controller'; readonly from: number; readonly message: HostMessage };
+
+export type Host = {
+  readonly boot: number;
+  /** Null while the agent is dead. */
+  readonly machine: HostCustody | null;
+  readonly journal: readonly JournalRecord[];
+  /** Records that a power loss cannot take. */
+  readonly synced: number;
+  readonly qemus: readonly Qemu[];
+  /** Fenced without power-off: it executes, and reaches neither disks nor network. */
+  readonly cutOff: boolean;
+  /** What it has promised in answers so far, for the invariants: highest epoch granted, highest forfeited, highest fence obeyed in this boot. */
+  readonly promised: { readonly granted: number; readonly forfeited: number; readonly fence: number };
+};
+
+export type World = {
+  readonly row: CustodyRow;
+  /** The row as a backup has it; null when this run has no time travel. */
+  readonly backup: CustodyRow | null;
+  /** The row that a frozen executor has read; only kept when nothing stops it from writing. */
+  readonly frozen: CustodyRow | null;
+  readonly hosts: readonly Host[];
+  /** Sorted ids of messages (see `Interner`). */
+  readonly net: readonly number[];
+  readonly faults: number;
+  readonly moves: number;
+  readonly starts: number;
+  /** Highest epoch under which vCPUs have run on a host that was not cut off. */
+  readonly ran: number;
+  readonly highestGranted: number;
+};
+
+/** The server runs on A under epoch 1, by a plain start. */
+export function firstWorld(options: {
+  readonly hosts: number;
+  readonly faults: number;
+  readonly moves: number;
+  readonly starts: number;
+  readonly timeTravel: boolean;
+  readonly rules: Rules;
+}): World {
+  const grant: Grant = {
+    serverId: SERVER,
+    migrationId: null,
+    source: null,
+    destination: as<HostId>('A'),
+    epoch: asEpoch(1),
+    previousEpoch: asEpoch(0),
+    fence: asFence(1),
+    endState: 'running',
+    bootId: bootOf(0, 0),
+    postCopy: false,
+  };
+  const qemu: Qemu = { epoch: 1, run: 'running', out: 'none', inc: 'none', autostart: false, peer: null };
+  const process = { pid: 1, startTicks: 0 };
+  const journal: readonly JournalRecord[] = [
+    { kind: 'grant', grant },
+    { kind: 'bound', epoch: grant.epoch, process },
+    { kind: 'taking', epoch: grant.epoch, bootId: grant.bootId, process },
+    { kind: 'taken', epoch: grant.epoch },
+  ];
+  const row: CustodyRow = {
+    serverId: SERVER,
+    epoch: asEpoch(1),
+    fence: asFence(1),
+    holder: { kind: 'host', hostId: as<HostId>('A'), epoch: asEpoch(1), bootId: bootOf(0, 0) },
+    operation: null,
+    remains: [],
+    behind: false,
+  };
+  const host = (index: number): Host => {
+    const holds = index === 0;
+    const records = holds ? journal : [];
+    const recovered = recover(records, SERVER, HOSTS[index] ?? as<HostId>('?'), bootOf(index, 0));
+    const qemus = holds ? [qemu] : [];
+    return {
+      boot: 0,
+      machine: hostStep(recovered, { kind: 'adopt', view: viewOf(qemus[0]) }, options.rules).state,
+      journal: records,
+      synced: records.length,
+      qemus,
+      cutOff: false,
+      promised: { granted: holds ? 1 : 0, forfeited: 0, fence: 0 },
+    };
+  };
+  return {
+    row,
+    backup: options.timeTravel ? row : null,
+    frozen: null,
+    hosts: Array.from({ length: options.hosts }, (_, index) => host(index)),
+    net: [],
+    faults: options.faults,
+    moves: options.moves,
+    starts: options.starts,
+    ran: 1,
+    highestGranted: 1,
+  };
+}

@@ -1,0 +1,116 @@
+/** What may be done to a copy that this host holds outside a migration, and how every copy ends: rules 1, 6, 7, 8 and 10. */
+import type { Epoch } from '../ids.ts';
+import type { HostCustody } from './host-custody.ts';
+import type { HostEffect, HostReport } from './host-effect.ts';
+import { migrationInProgress, type QemuView } from './qemu-view.ts';
+import type { RefusalCode } from './refusal.ts';
+import type { Rules } from './rules.ts';
+import { takeFinished } from './destination.ts';
+import { migrationObserved, outgoingAdopted, releaseEffects } from './source.ts';
+import { type HostTransition, later, refuse, stay, tell } from './transition.ts';
+
+/** Pause, unpause and reset: only by the epoch that holds, and never while the guest is leaving (QEMU would resume, or stop, behind our back). */
+export function vcpusOrdered(
+  state: HostCustody,
+  command: 'pause' | 'unpause' | 'reset',
+  epoch: Epoch,
+  view: QemuView | null,
+  rules: Rules,
+): HostTransition {
+  const effect = { kind: command === 'pause' ? 'stop' : command === 'unpause' ? 'cont' : 'reset' } as const;
+  const done = { state, effects: [effect, tell({ kind: 'done', command, epoch })] };
+  if (!rules.unpauseGuarded && view !== null && state.copy.kind !== 'none') return done;
+  const code = vcpusRefused(state, epoch, view);
+  return code === null ? done : refuse(state, code, epoch);
+}
+
+function vcpusRefused({ copy }: HostCustody, epoch: Epoch, view: QemuView | null): RefusalCode | null {
+  if (copy.kind === 'released') return 'custody-released';
+  if (copy.kind !== 'held' || copy.grant.epoch !== epoch) return 'custody-epoch-unknown';
+  if (!copy.alive || view === null) return 'custody-copy-absent';
+  if (copy.outgoing !== null) return 'custody-migrating';
+  if (view.runstate === 'inmigrate' || !copy.settled) return 'custody-not-ready';
+  return migrationInProgress(view.migration) && !copy.grant.postCopy ? 'custody-migrating' : null;
+}
+
+/** Kills every copy below `epoch`; nothing up to it is accepted afterwards. The copy's own epoch, or a lower one, is refused: it may be a late order. */
+export function destroyOrdered(state: HostCustody, epoch: Epoch, rules: Rules): HostTransition {
+  const { copy } = state;
+  if (copy.kind !== 'none' && copy.grant.epoch >= epoch && rules.destroyFenced) return refuse(state, 'custody-epoch-not-newer', epoch);
+  if (copy.kind === 'released' && copy.serving && copy.alive) return refuse(state, 'custody-migrating', epoch);
+  const destroyed = tell({ kind: 'destroyed', epoch });
+  if (copy.kind === 'none' && epoch <= state.refusedThrough) return { state, effects: [destroyed] };
+  return {
+    state: {
+      ...state,
+      knownEpoch: later(state.knownEpoch, epoch),
+      refusedThrough: later(state.refusedThrough, epoch),
+      copy: { kind: 'none' },
+    },
+    effects: [
+      ...(copy.kind !== 'none' && rules.destroyKills ? [{ kind: 'kill', process: copy.process } as const] : []),
+      { kind: 'journal', record: { kind: 'destroyed', epoch }, durability: 'fsync' },
+      destroyed,
+    ],
+  };
+}
+
+/** Rule 8: once this is answered, no grant that was under way when the database travelled back can be accepted here. */
+export function censusOrdered(state: HostCustody, floor: Epoch): HostTransition {
+  const next = { ...state, knownEpoch: later(state.knownEpoch, floor) };
+  const report = tell(hostReport(next, floor));
+  if (floor <= state.knownEpoch) return { state, effects: [report] };
+  return { state: next, effects: [{ kind: 'journal', record: { kind: 'census', floor }, durability: 'fsync' }, report] };
+}
+
+/** QEMU died, moved on or was merely looked at. */
+export function holderObserved(state: HostCustody, view: QemuView | null, rules: Rules): HostTransition {
+  const { copy } = state;
+  if (copy.kind !== 'held' && copy.kind !== 'released') return stay(state);
+  if (view === null) {
+    if (!copy.alive) return stay(state);
+    return { state: { ...state, copy: { ...copy, alive: false } }, effects: [tell({ kind: 'ended', epoch: copy.grant.epoch })] };
+  }
+  if (copy.kind === 'held') return migrationObserved(state, copy, view, rules);
+  const served = copy.serving && !migrationInProgress(view.migration);
+  return served ? stay({ ...state, copy: { ...copy, serving: false } }) : stay(state);
+}
+
+/** First event of every agent: makes the state that the journal tells agree with the QEMU that is (or is not) there. Ends with a report. */
+export function adopted(state: HostCustody, view: QemuView | null, rules: Rules): HostTransition {
+  const next = adoptedCopy(state, view, rules);
+  return { state: next.state, effects: [...next.effects, tell(hostReport(next.state, null))] };
+}
+
+function adoptedCopy(state: HostCustody, view: QemuView | null, rules: Rules): HostTransition {
+  const { copy } = state;
+  const orphan: readonly HostEffect[] = view === null ? [] : [{ kind: 'kill', process: null }];
+  switch (copy.kind) {
+    case 'none':
+      return { state, effects: orphan };
+    case 'granted':
+      return { state, effects: copy.process === null ? orphan : [] };
+    case 'held': {
+      if (view === null) return holderObserved(state, null, rules);
+      const taken = takeFinished(state, view);
+      if (taken.state.copy.kind !== 'held') return taken;
+      const rest = outgoingAdopted(taken.state, taken.state.copy, view, rules);
+      return { state: rest.state, effects: [...taken.effects, ...rest.effects] };
+    }
+    case 'released': {
+      const seen = holderObserved(state, view, rules);
+      return view === null ? seen : { state: seen.state, effects: [...seen.effects, ...releaseEffects(state, copy.to)] };
+    }
+  }
+}
+
+export const hostReport = (state: HostCustody, floor: Epoch | null): HostReport => ({
+  kind: 'report',
+  bootId: state.bootId,
+  knownEpoch: state.knownEpoch,
+  knownFence: state.fence,
+  refusedThrough: state.refusedThrough,
+  forfeited: state.forfeited,
+  copy: state.copy,
+  floor,
+});
