@@ -7,7 +7,6 @@ it.each([
   'https://registry.npmjs.org/left-pad',
   'URIs: http://deb.debian.org/debian',
   "const directory = '/work/main';",
-  'see /home/somebody/notes',
   '// TODO later',
   '// written with an LLM',
   'by AI',

@@ -11,7 +11,7 @@ const rules: readonly Rule[] = [
     pattern: /\b(?:registry\.(?:npmjs|yarnpkg)|npmmirror|jfrog|artifactory|(?:deb|snapshot|ftp)\.debian\.org|pypi\.org|proxy\.golang)/i,
     why: 'names the host of a registry; each machine has its own',
   },
-  { pattern: /(?<![\w.-])\/(?:work|home\/\w+|root)\/\w/, why: 'names a path of one machine' },
+  { pattern: /(?<![\w.-])\/work\/\w/, why: 'names a path of one machine' },
   { pattern: /\b(?:claude|anthropic|openai|chatgpt|copilot|LLM|language model)\b/i, why: 'says how it was written, not what it does' },
   { pattern: /\bAI\b/, why: 'says how it was written, not what it does' },
   { pattern: /\b(?:TODO|FIXME|XXX|HACK)\b/, why: 'is work not done: do it, or open an issue' },

@@ -45,7 +45,12 @@ export async function dispatch(
 function helpText(commands: ReadonlyMap<string, Command>): string {
   const width = Math.max(...[...commands.keys()].map((name) => name.length));
   const lines = [...commands].map(([name, command]) => `  ${name.padEnd(width)}  ${command.summary}`);
-  return ['usage: godwit <command> [options]', '', ...lines, '', 'godwit <command> --help tells more; godwit --version prints the version.', ''].join(
-    '\n',
-  );
+  return [
+    'usage: godwit <command> [options]',
+    '',
+    ...lines,
+    '',
+    'godwit <command> --help tells more; godwit --version prints the version.',
+    '',
+  ].join('\n');
 }
