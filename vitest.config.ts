@@ -21,8 +21,8 @@ export default defineConfig({
       {
         test: {
           name: 'unit',
-          include: ['packages/*/src/**/*.test.ts', 'tools/**/*.test.ts', 'bench/**/*.test.ts'],
-          exclude: [...ignored, '**/*.real.test.ts', 'packages/dashboard/**'],
+          include: ['packages/*/src/**/*.test.{ts,tsx}', 'tools/**/*.test.ts', 'bench/**/*.test.ts'],
+          exclude: [...ignored, '**/*.real.test.ts'],
           testTimeout: 20 * SECOND_MS,
           sequence: { groupOrder: 0 },
         },

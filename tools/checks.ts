@@ -8,6 +8,7 @@ export interface Check {
 export const checks: readonly Check[] = [
   { name: 'lock file', command: ['node', 'tools/complete-lockfile.ts', '--check'] },
   { name: 'types', command: ['tsc', '-p', '.'] },
+  { name: 'types of the dashboard', command: ['tsc', '-p', 'packages/dashboard'] },
   { name: 'format', command: ['biome', 'check', '--error-on-warnings'] },
   { name: 'lint', command: ['oxlint', '--type-aware', '--deny-warnings', '--report-unused-disable-directives'] },
   { name: 'imports', command: ['node', 'tools/check-imports.ts'] },

@@ -176,6 +176,22 @@ install_node_modules() {
 
 node_modules_complete() { [[ -n $node ]] && "$node" --disable-warning=ExperimentalWarning tools/installed-modules.ts; }
 
+# --- the dashboard, built into what the controller serves ---------------------------------------------------------------------------------
+
+dashboard_is_built() {
+  local built=packages/dashboard/dist/index.html newer
+  # A test's checkout has no dashboard.
+  [[ -f packages/dashboard/index.html ]] || return 0
+  [[ -f $built ]] || return 1
+  newer=$(find packages/dashboard packages/domain/src packages/contract/src package-lock.json \
+    -path packages/dashboard/dist -prune -o -type f -newer "$built" -print -quit)
+  [[ -z $newer ]]
+}
+
+build_dashboard() {
+  (cd packages/dashboard && PATH=$(dirname "$node"):$PATH "$node" "$root/node_modules/vite/bin/vite.js" build --logLevel warn)
+}
+
 # --- guest kernel: taken out of its package file, not installed ----------------------------------------------------------------------------
 
 fetch_kernel() {
@@ -301,6 +317,7 @@ if [[ $check_only == yes ]]; then
   status=0
   if [[ -z $node ]]; then echo "missing: Node $NODE_MIN_MAJOR or newer: runs Godwit"; status=1; fi
   if [[ $modules_missing == yes ]]; then echo "missing: node_modules as in package-lock.json: Godwit's libraries"; status=1; fi
+  if ! dashboard_is_built; then echo "missing: packages/dashboard/dist: the dashboard as its sources are now"; status=1; fi
   if [[ $kernel_missing == yes ]]; then echo "missing: $cache/kernel: the demo guest's kernel, from a package file of linux-image-cloud-amd64"; status=1; fi
   for line in "${missing_lines[@]}"; do echo "missing: $line"; status=1; done
   if ((status == 0)); then echo "nothing is missing"; fi
@@ -359,4 +376,5 @@ if [[ $kernel_missing == yes ]]; then
   shopt -s nullglob globstar
   run_step "guest kernel" "27 MB to fetch, 15 MB kept, 5 to 60 s" fetch_kernel
 fi
+if ! dashboard_is_built; then run_step "dashboard" "2 MB written, 3 to 30 s" build_dashboard; fi
 say "ready"
