@@ -11,7 +11,7 @@ export type NamedRef = { readonly id: string; readonly name: string };
 /** A token that holds now: signature, time, revocation, and everybody it names still there and enabled. */
 export type Token = {
   readonly methods: readonly string[];
-  /** The token's own audit id, then that of the token it was made from, if any. */
+  /** The token's own audit id, then those of the tokens it was made from, the first one last. */
   readonly auditIds: readonly string[];
   readonly issuedAt: Date;
   readonly expiresAt: Date;
@@ -27,8 +27,8 @@ export type NewToken = {
   readonly userId: string;
   readonly scope: TokenScope;
   readonly methods: readonly string[];
-  /** A token made from another one keeps its end and its audit id. */
-  readonly from?: { readonly auditId: string; readonly expiresAt: Date };
+  /** A token made from another one keeps its end, and ends with it when it is revoked. */
+  readonly from?: Pick<Token, 'auditIds' | 'expiresAt'>;
 };
 
 /** Keystone's default is one hour; a long migration is watched for longer. */
@@ -42,7 +42,7 @@ export async function issueToken(db: Db, wanted: NewToken): Promise<string> {
   const expiresAt = Math.min(now + tokenLifetimeMs, wanted.from?.expiresAt.getTime() ?? Infinity);
   return new SignJWT({
     mth: wanted.methods,
-    aid: wanted.from === undefined ? [auditId] : [auditId, wanted.from.auditId],
+    aid: [auditId, ...(wanted.from?.auditIds ?? [])],
     iam: now,
     eam: expiresAt,
     ...(wanted.scope.kind === 'project' ? { prj: wanted.scope.projectId } : {}),
