@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { kill } from 'node:process';
 import { GodwitError } from '@godwit/domain/errors';
 import type { GuestProcess } from '../qemu/guest-process.ts';
@@ -31,12 +32,16 @@ export const throwawayGate = {
   async discard(guest: GuestProcess): Promise<void> {
     refuseReal(guest);
     killProbe(guest.ref);
-    await guest.ended;
+    // Neither the process nor its closed monitors keep the event loop alive; this does, until the death is known.
+    const hold = setInterval(() => undefined, 1000);
+    await guest.ended.finally(() => clearInterval(hold));
     await Promise.all([guest.qmp.close(), guest.oob.close()]);
   },
 
   /** Kills a `-machine none` process: it has no vCPU at all. */
   discardMachineless(ref: ProcessRef): void {
+    const argv = isAlive(ref) ? readFileSync(`/proc/${ref.pid}/cmdline`, 'utf8').split('\0') : [];
+    if (argv.length > 0 && argv[argv.indexOf('-machine') + 1] !== 'none') throw new GodwitError('CustodyRefused', `process ${ref.pid} is no QEMU without a machine`);
     killProbe(ref);
   },
 } as const;

@@ -8,7 +8,7 @@ import type { GuestSpec } from '@godwit/domain/guest-spec';
 import { commandLine, type Launch, type TlsCredentials } from './command-line.ts';
 import { segmentPath, tail } from './console-log.ts';
 import { isAlive, refOf, type ProcessRef } from './process-ref.ts';
-import { connectQmp, type QmpClient } from './qmp-client.ts';
+import { connectQmp, QmpClosed, type QmpClient } from './qmp-client.ts';
 import { guestsDir, runDir, type RunDir } from './run-dir.ts';
 
 /** How a QEMU process ended. `vanished`: it was adopted, so only its parent could know. */
@@ -46,6 +46,8 @@ export type StartOptions = {
   readonly deadlineMs: number;
 };
 
+/** From a hung-up monitor to the end of its process. */
+const dyingMs = 1000;
 const logTailBytes = 4096;
 const logTailLines = 12;
 
@@ -76,7 +78,6 @@ export async function startGuest(spec: GuestSpec, options: StartOptions): Promis
     (error: Error) => ({ kind: 'exited', code: -1, lastLines: [error.message] }) satisfies ProcessEnd,
   );
   child.on('error', () => undefined); // what matters of it is in `ended`
-  child.unref();
   const ref = child.pid === undefined ? undefined : refOf(child.pid);
   if (!ref) throw startFailed(spec, await ended, undefined);
   await writeDurably(run.pidFile, JSON.stringify(ref));
@@ -85,9 +86,12 @@ export async function startGuest(spec: GuestSpec, options: StartOptions): Promis
   void ended.then(() => died.abort());
   const monitors = await connectBoth(run, options.deadlineMs, died.signal).catch((error: unknown) => error as Error);
   if (monitors instanceof Error) {
-    const end = isAlive(ref) ? undefined : await ended;
+    // A monitor that hung up means a process about to end: its last words are the cause. One that is silent is left for custody to judge.
+    const end = isAlive(ref) ? await Promise.race([ended, pause(monitors instanceof QmpClosed ? dyingMs : 0)]) : await ended;
+    child.unref();
     throw end ? startFailed(spec, end, ref) : new GodwitError('GuestStartFailed', `QEMU of server ${spec.serverId} is not ready: ${monitors.message}`, { ref }, { cause: monitors });
   }
+  child.unref(); // the agent may end while its guests run on
   return { spec, run, ref, ...monitors, ended, readyMs: performance.now() - startedAt };
 }
 
@@ -193,6 +197,8 @@ function recordedRef(run: RunDir): ProcessRef | undefined {
     throw error;
   }
 }
+
+const pause = (ms: number): Promise<undefined> => new Promise((resolve) => setTimeout(() => resolve(undefined), ms));
 
 /** A reader never sees half a file, whenever the agent dies. */
 async function writeDurably(path: string, text: string): Promise<void> {
