@@ -28,20 +28,29 @@ export const seededFlavors = [
 /** Ten heartbeats a second show that a guest lives; a measurement asks for more over the control port. */
 export const guestCommandLine = `console=ttyS0 quiet panic=-1 godwit.heartbeat=${addresses.client}:9100 godwit.heartbeat_hz=10`;
 
+export interface SeedOptions {
+  readonly admin: Credentials;
+  readonly image: GuestImage;
+  /** False when nobody knows the member's password any more: it gets a new one. */
+  readonly memberIsKnown: boolean;
+  /** Called with the member's credentials as soon as they are valid: kept at once, they survive a failure of the rest. */
+  readonly onMember: (member: Credentials) => Promise<void>;
+  readonly note: (line: string) => void;
+}
+
 /**
  * Makes what is missing of the demo cloud's images, flavors, network, project and member, through the public APIs. Idempotent by
- * name. Returns the member's credentials when the user was made now (its password is known nowhere else), else undefined.
- * Throws ApiFailure with the cloud's own words.
+ * name. Throws ApiFailure with the cloud's own words; what was made until then stays.
  */
-export async function seedCloud(admin: Credentials, image: GuestImage, note: (line: string) => void): Promise<Credentials | undefined> {
-  const cloud = await signIn(admin);
-  const [member] = await Promise.all([
-    seedMember(cloud, admin),
-    seedImages(cloud, image).then(() => note(`image ${seededNames.image}`)),
-    seedFlavors(cloud).then(() => note(`flavors ${seededFlavors.map((flavor) => flavor.name).join(', ')}`)),
-    seedNetwork(cloud).then(() => note(`network ${seededNames.network} ${addresses.guestSubnet}`)),
+export async function seedCloud(options: SeedOptions): Promise<void> {
+  const { note } = options;
+  const cloud = await signIn(options.admin);
+  await Promise.all([
+    seedMember(cloud, options).then(() => note(`seeded: project ${seededNames.project} with the plain member ${seededNames.user}`)),
+    seedImages(cloud, options.image).then(() => note(`seeded: image ${seededNames.image}`)),
+    seedFlavors(cloud).then(() => note(`seeded: flavors ${seededFlavors.map((flavor) => flavor.name).join(', ')}`)),
+    seedNetwork(cloud).then(() => note(`seeded: network ${seededNames.network} ${addresses.guestSubnet}`)),
   ]);
-  return member;
 }
 
 interface Named {
@@ -111,7 +120,7 @@ async function seedNetwork(cloud: OpenStackClient): Promise<void> {
   });
 }
 
-async function seedMember(cloud: OpenStackClient, admin: Credentials): Promise<Credentials | undefined> {
+async function seedMember(cloud: OpenStackClient, { admin, memberIsKnown, onMember }: SeedOptions): Promise<void> {
   const { projects } = await cloud.request<{ readonly projects: readonly Named[] }>('identity', 'GET', `/projects?name=${seededNames.project}`);
   const project =
     projects[0] ?? (await cloud.request<{ readonly project: Named }>('identity', 'POST', '/projects', { body: { project: { name: seededNames.project, domain_id: 'default' } } })).project;
@@ -120,11 +129,13 @@ async function seedMember(cloud: OpenStackClient, admin: Credentials): Promise<C
   const user =
     users[0] ??
     (await cloud.request<{ readonly user: Named }>('identity', 'POST', '/users', { body: { user: { name: seededNames.user, domain_id: 'default', password, default_project_id: project.id } } })).user;
+  const renew = users[0] !== undefined && !memberIsKnown;
+  if (renew) await cloud.request('identity', 'PATCH', `/users/${user.id}`, { body: { user: { password } } });
   const { roles } = await cloud.request<{ readonly roles: readonly Named[] }>('identity', 'GET', '/roles?name=member');
   const [role] = roles;
   if (role === undefined) throw new Error('the cloud has no role "member"');
   await cloud.request('identity', 'PUT', `/projects/${project.id}/users/${user.id}/roles/${role.id}`);
-  return users[0] === undefined ? { ...admin, userName: seededNames.user, password, projectName: seededNames.project } : undefined;
+  if (renew || users[0] === undefined) await onMember({ ...admin, userName: seededNames.user, password, projectName: seededNames.project });
 }
 
 /**

@@ -85,8 +85,16 @@ export async function up(options: UpOptions): Promise<UpResult> {
   note(`controller: serves ${plan.publicUrl}`);
   const [admin] = await Promise.all([adminCredentials(config), startAgents(config)]);
   await writeOpenrc(directory.dir, 'openrc', openrcText(admin, region));
-  const member = await seedCloud(admin, await image, (line) => note(`seeded: ${line}`));
-  if (member !== undefined) await writeOpenrc(directory.dir, 'openrc-demo', openrcText(member, region));
+  const member = await knownCredentials(directory.dir, 'openrc-demo');
+  // Again, because a lab that was taken over may have had to take another port.
+  if (member !== undefined) await writeOpenrc(directory.dir, 'openrc-demo', openrcText({ ...member, authUrl: admin.authUrl }, region));
+  await seedCloud({
+    admin,
+    image: await image,
+    memberIsKnown: member !== undefined,
+    onMember: (made) => writeOpenrc(directory.dir, 'openrc-demo', openrcText(made, region)),
+    note,
+  });
   await waitForHosts(admin, config, note);
   await seedMetalServer(admin, (look) => waitFor('the bare-metal instance did not become ACTIVE', look, 30_000, 100));
   return { plan, admin, started: running === undefined };
@@ -130,11 +138,15 @@ async function answers(url: string): Promise<boolean> {
   );
 }
 
+async function knownCredentials(dir: string, name: string): Promise<Credentials | undefined> {
+  return parseOpenrc(await readFile(path.join(dir, `${name}.sh`), 'utf8').catch(() => ''));
+}
+
 /** From the openrc of an earlier `up`; on a new cloud from the bootstrap, which makes the password. */
 async function adminCredentials(config: LabConfig): Promise<Credentials> {
   const { dir, publicUrl } = config.plan;
   const authUrl = `${publicUrl}/identity/v3`;
-  const known = parseOpenrc(await readFile(path.join(dir, 'openrc.sh'), 'utf8').catch(() => ''));
+  const known = await knownCredentials(dir, 'openrc');
   if (known !== undefined) return { ...known, authUrl };
   await runBootstrap(config);
   return { authUrl, userName: 'admin', password: await readBootstrap(config), projectName: 'admin', domainName: 'Default' };
