@@ -521,6 +521,27 @@ export declare type CancelOutgoingRequest = Message<"godwit.agent.v1.CancelOutgo
 export declare const CancelOutgoingRequestSchema: GenMessage<CancelOutgoingRequest>;
 
 /**
+ * @generated from message godwit.agent.v1.ResumeOutgoingRequest
+ */
+export declare type ResumeOutgoingRequest = Message<"godwit.agent.v1.ResumeOutgoingRequest"> & {
+  /**
+   * @generated from field: godwit.agent.v1.Grant grant = 1;
+   */
+  grant?: Grant | undefined;
+
+  /**
+   * @generated from field: string request_id = 2;
+   */
+  requestId: string;
+};
+
+/**
+ * Describes the message godwit.agent.v1.ResumeOutgoingRequest.
+ * Use `create(ResumeOutgoingRequestSchema)` to create a new message.
+ */
+export declare const ResumeOutgoingRequestSchema: GenMessage<ResumeOutgoingRequest>;
+
+/**
  * @generated from message godwit.agent.v1.ForfeitIncomingRequest
  */
 export declare type ForfeitIncomingRequest = Message<"godwit.agent.v1.ForfeitIncomingRequest"> & {
@@ -928,6 +949,16 @@ export declare const Agent: GenService<{
   cancelOutgoing: {
     methodKind: "unary";
     input: typeof CancelOutgoingRequestSchema;
+    output: typeof MigrationReportSchema;
+  },
+  /**
+   * Source, after the destination has forfeited the grant: a copy that had released runs on here under its old epoch. A copy that runs already is left alone.
+   *
+   * @generated from rpc godwit.agent.v1.Agent.ResumeOutgoing
+   */
+  resumeOutgoing: {
+    methodKind: "unary";
+    input: typeof ResumeOutgoingRequestSchema;
     output: typeof MigrationReportSchema;
   },
   /**
