@@ -16,7 +16,10 @@ export const hostCertificateUri = (hostId: string): string => `${hostPrefix}${ho
  * Null when there is none, or more than one: nobody is two.
  */
 export function certificateRole(subjectAltName: string | undefined): CertificateRole | null {
-  const roles = (subjectAltName ?? '').split(', ').filter((name) => name.startsWith('URI:spiffe://godwit/')).map((name) => roleOf(name.slice('URI:'.length)));
+  const roles = (subjectAltName ?? '')
+    .split(', ')
+    .filter((name) => name.startsWith('URI:spiffe://godwit/'))
+    .map((name) => roleOf(name.slice('URI:'.length)));
   return roles.length === 1 ? (roles[0] ?? null) : null;
 }
 

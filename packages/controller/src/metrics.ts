@@ -16,7 +16,12 @@ export function createMetrics(options: { readonly process: boolean }): Metrics {
   const registers = [registry];
   return {
     registry,
-    migrationsTotal: new Counter({ name: 'godwit_migrations_total', help: 'Migrations that ended, by outcome and coded cause.', labelNames: ['type', 'outcome', 'cause'], registers }),
+    migrationsTotal: new Counter({
+      name: 'godwit_migrations_total',
+      help: 'Migrations that ended, by outcome and coded cause.',
+      labelNames: ['type', 'outcome', 'cause'],
+      registers,
+    }),
     migrationBlackoutSeconds: new Histogram({
       name: 'godwit_migration_blackout_seconds',
       help: 'Measured blackout of completed live migrations: source STOP to destination RESUME.',

@@ -82,7 +82,10 @@ export function guestSpecProblems(spec: GuestSpec): readonly string[] {
     if (!holds) problems.push(sentence);
   };
   demand(uuid.test(spec.serverId), `server id ${JSON.stringify(spec.serverId)} is not a UUID`);
-  demand(Number.isInteger(spec.vcpus) && spec.vcpus >= 1 && spec.vcpus <= guestLimits.vcpus, `vcpus ${spec.vcpus} is not between 1 and ${guestLimits.vcpus}`);
+  demand(
+    Number.isInteger(spec.vcpus) && spec.vcpus >= 1 && spec.vcpus <= guestLimits.vcpus,
+    `vcpus ${spec.vcpus} is not between 1 and ${guestLimits.vcpus}`,
+  );
   demand(Number.isSafeInteger(spec.ramMib) && spec.ramMib >= guestLimits.minRamMib, `ram ${spec.ramMib} MiB is not a positive integer`);
   demand(pinnedMachine.test(spec.machineType), `machine type ${JSON.stringify(spec.machineType)} is not a versioned pc-q35 or pc-i440fx`);
   demand(cpu.test(spec.cpuModel), `cpu model ${JSON.stringify(spec.cpuModel)} is not a model with features`);
@@ -97,9 +100,15 @@ export function guestSpecProblems(spec: GuestSpec): readonly string[] {
   for (const nic of spec.nics) problems.push(...nicProblems(nic));
   if (spec.directBoot) {
     demand(absolute(spec.directBoot.kernelPath), `kernel path ${JSON.stringify(spec.directBoot.kernelPath)} is not absolute and plain`);
-    demand(spec.directBoot.initrdPath === undefined || absolute(spec.directBoot.initrdPath), `initrd path ${JSON.stringify(spec.directBoot.initrdPath)} is not absolute and plain`);
+    demand(
+      spec.directBoot.initrdPath === undefined || absolute(spec.directBoot.initrdPath),
+      `initrd path ${JSON.stringify(spec.directBoot.initrdPath)} is not absolute and plain`,
+    );
     const line = spec.directBoot.commandLine;
-    demand(line.length <= guestLimits.commandLineBytes && !hasControl(line), `the kernel command line is longer than ${guestLimits.commandLineBytes} bytes or has control characters`);
+    demand(
+      line.length <= guestLimits.commandLineBytes && !hasControl(line),
+      `the kernel command line is longer than ${guestLimits.commandLineBytes} bytes or has control characters`,
+    );
   }
   return problems;
 }
@@ -108,7 +117,8 @@ function diskProblems(disk: DiskSpec): string[] {
   const problems: string[] = [];
   if (!diskId.test(disk.id)) problems.push(`disk id ${JSON.stringify(disk.id)} is not a plain word`);
   if (!absolute(disk.path)) problems.push(`path ${JSON.stringify(disk.path)} of disk ${disk.id} is not absolute and plain`);
-  if (!Number.isSafeInteger(disk.sizeBytes) || disk.sizeBytes < 512 || disk.sizeBytes % 512 !== 0) problems.push(`size ${disk.sizeBytes} of disk ${disk.id} is not a multiple of 512 bytes`);
+  if (!Number.isSafeInteger(disk.sizeBytes) || disk.sizeBytes < 512 || disk.sizeBytes % 512 !== 0)
+    problems.push(`size ${disk.sizeBytes} of disk ${disk.id} is not a multiple of 512 bytes`);
   if (disk.backing && disk.format !== 'qcow2') problems.push(`disk ${disk.id} is ${disk.format} and cannot have a backing image`);
   let layers = 0;
   for (let layer = disk.backing; layer; layer = layer.backing) {
@@ -126,8 +136,10 @@ function diskProblems(disk: DiskSpec): string[] {
 function nicProblems(nic: NicSpec): string[] {
   const problems: string[] = [];
   if (!macAddress.test(nic.mac)) problems.push(`MAC ${JSON.stringify(nic.mac)} of port ${nic.portId} is not a lower-case unicast address`);
-  if (!interfaceName.test(nic.tapName)) problems.push(`tap name ${JSON.stringify(nic.tapName)} of port ${nic.portId} is not an interface name`);
-  if (nic.mtu !== undefined && !(Number.isInteger(nic.mtu) && nic.mtu >= 68 && nic.mtu <= 65_535)) problems.push(`MTU ${nic.mtu} of port ${nic.portId} is not between 68 and 65535`);
+  if (!interfaceName.test(nic.tapName))
+    problems.push(`tap name ${JSON.stringify(nic.tapName)} of port ${nic.portId} is not an interface name`);
+  if (nic.mtu !== undefined && !(Number.isInteger(nic.mtu) && nic.mtu >= 68 && nic.mtu <= 65_535))
+    problems.push(`MTU ${nic.mtu} of port ${nic.portId} is not between 68 and 65535`);
   return problems;
 }
 

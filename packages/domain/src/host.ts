@@ -4,7 +4,13 @@ export type HypervisorType = 'QEMU' | 'ironic';
 export type StorageKind = 'shared' | 'local';
 
 /** A storage pool as a host reports it. Two hosts share storage when they report the same `poolId` of kind `shared`. */
-export type PoolFacts = { readonly name: string; readonly poolId: string; readonly kind: StorageKind; readonly totalBytes: number; readonly freeBytes: number };
+export type PoolFacts = {
+  readonly name: string;
+  readonly poolId: string;
+  readonly kind: StorageKind;
+  readonly totalBytes: number;
+  readonly freeBytes: number;
+};
 
 /** What a host says of itself (agent RPC `GetHost`); stored with the host, read by the scheduler. */
 export type HostFacts = {

@@ -3,19 +3,56 @@ export const migrationTypes = ['live-migration', 'migration', 'resize', 'evacuat
 export type MigrationType = (typeof migrationTypes)[number];
 
 export const migrationStatuses = [
-  'accepted', 'queued', 'preparing', 'running', 'running (post-copy)', 'pre-migrating', 'migrating', 'post-migrating',
-  'finished', 'confirming', 'confirmed', 'reverting', 'reverted', 'completed', 'failed', 'cancelled', 'error', 'done',
+  'accepted',
+  'queued',
+  'preparing',
+  'running',
+  'running (post-copy)',
+  'pre-migrating',
+  'migrating',
+  'post-migrating',
+  'finished',
+  'confirming',
+  'confirmed',
+  'reverting',
+  'reverted',
+  'completed',
+  'failed',
+  'cancelled',
+  'error',
+  'done',
 ] as const;
 export type MigrationStatus = (typeof migrationStatuses)[number];
 
 /** Nothing further will happen to a migration in one of these. */
-export const terminalMigrationStatuses = ['completed', 'confirmed', 'reverted', 'error', 'failed', 'cancelled', 'done'] as const satisfies readonly MigrationStatus[];
+export const terminalMigrationStatuses = [
+  'completed',
+  'confirmed',
+  'reverted',
+  'error',
+  'failed',
+  'cancelled',
+  'done',
+] as const satisfies readonly MigrationStatus[];
 
 /** The ordered phases of a live migration (architecture, section 4), then its four ends. */
 export const livePhases = ['accepted', 'scheduling', 'queued', 'preparing', 'copying', 'post-copy', 'switchover', 'committing'] as const;
 export const finalPhases = ['completed', 'failed', 'cancelled', 'error'] as const;
 /** Phases of a cold migration or resize. */
-export const coldPhases = ['accepted', 'scheduling', 'queued', 'preparing', 'stopping', 'copying-disks', 'starting', 'finished', 'confirming', 'reverting', 'confirmed', 'reverted'] as const;
+export const coldPhases = [
+  'accepted',
+  'scheduling',
+  'queued',
+  'preparing',
+  'stopping',
+  'copying-disks',
+  'starting',
+  'finished',
+  'confirming',
+  'reverting',
+  'confirmed',
+  'reverted',
+] as const;
 export type LivePhase = (typeof livePhases)[number] | (typeof finalPhases)[number];
 export type MigrationPhase = LivePhase | (typeof coldPhases)[number];
 
@@ -31,14 +68,40 @@ export type MigrationOutcome = {
 };
 
 export const migrationCauses = [
-  'NoValidHost', 'DestinationDown', 'SourceDown', 'PrepareFailed', 'DestinationDied', 'SourceDied', 'StreamFailed', 'SwitchoverTimeout',
-  'CancelledByOperator', 'GuestPoweredOff', 'GuestCrashed', 'GuestCrashedOnArrival', 'InvalidLocalStorage', 'InvalidSharedStorage',
-  'BlockMigrationUnavailable', 'NoSpace', 'IncompatibleCpu', 'ForbiddenCombination', 'WillNotConverge', 'DeadlineExceeded', 'Stuck', 'ServerDeleted', 'CustodyUnknown', 'Internal',
+  'NoValidHost',
+  'DestinationDown',
+  'SourceDown',
+  'PrepareFailed',
+  'DestinationDied',
+  'SourceDied',
+  'StreamFailed',
+  'SwitchoverTimeout',
+  'CancelledByOperator',
+  'GuestPoweredOff',
+  'GuestCrashed',
+  'GuestCrashedOnArrival',
+  'InvalidLocalStorage',
+  'InvalidSharedStorage',
+  'BlockMigrationUnavailable',
+  'NoSpace',
+  'IncompatibleCpu',
+  'ForbiddenCombination',
+  'WillNotConverge',
+  'DeadlineExceeded',
+  'Stuck',
+  'ServerDeleted',
+  'CustodyUnknown',
+  'Internal',
 ] as const;
 export type MigrationCause = (typeof migrationCauses)[number];
 
 /** One entry of a migration's timeline. `at` is UTC milliseconds of the clock named by `clock`. */
-export type TimelineEntry = { readonly at: number; readonly clock: 'controller' | 'source' | 'destination'; readonly what: string; readonly detail?: string };
+export type TimelineEntry = {
+  readonly at: number;
+  readonly clock: 'controller' | 'source' | 'destination';
+  readonly what: string;
+  readonly detail?: string;
+};
 
 /** What was measured of a live migration; null where it was not. All durations in milliseconds. */
 export type MigrationMeasures = {

@@ -8,8 +8,31 @@ import { type TaskState, taskStates, type VmState, vmStates } from './server.ts'
  */
 export type ServerAction = (typeof serverActions)[number];
 export const serverActions = [
-  'show', 'update', 'delete', 'start', 'stop', 'pause', 'unpause', 'suspend', 'resume', 'reboot', 'reboot-hard', 'lock', 'unlock', 'reset-state',
-  'live-migrate', 'abort-live-migration', 'force-complete', 'migrate', 'resize', 'confirm-resize', 'revert-resize', 'evacuate', 'console-output', 'metadata', 'tags',
+  'show',
+  'update',
+  'delete',
+  'start',
+  'stop',
+  'pause',
+  'unpause',
+  'suspend',
+  'resume',
+  'reboot',
+  'reboot-hard',
+  'lock',
+  'unlock',
+  'reset-state',
+  'live-migrate',
+  'abort-live-migration',
+  'force-complete',
+  'migrate',
+  'resize',
+  'confirm-resize',
+  'revert-resize',
+  'evacuate',
+  'console-output',
+  'metadata',
+  'tags',
 ] as const;
 
 export type ActionRule = {
@@ -31,9 +54,22 @@ const idle: readonly TaskState[] = [null];
 const anyTask = 'any';
 const policy = (rule: string): string => `os_compute_api:${rule}`;
 const rule = (
-  words: string, rulePolicy: string, who: ActionRule['who'], vm: ActionRule['vmStates'], task: ActionRule['taskStates'],
+  words: string,
+  rulePolicy: string,
+  who: ActionRule['who'],
+  vm: ActionRule['vmStates'],
+  task: ActionRule['taskStates'],
   more: Partial<Pick<ActionRule, 'refusedWhenLocked' | 'onBareMetal'>> = {},
-): ActionRule => ({ words, policy: policy(rulePolicy), who, vmStates: vm, taskStates: task, refusedWhenLocked: true, onBareMetal: true, ...more });
+): ActionRule => ({
+  words,
+  policy: policy(rulePolicy),
+  who,
+  vmStates: vm,
+  taskStates: task,
+  refusedWhenLocked: true,
+  onBareMetal: true,
+  ...more,
+});
 
 export const actionRules: Readonly<Record<ServerAction, ActionRule>> = {
   show: rule('show', 'servers:show', 'reader', 'any', anyTask, { refusedWhenLocked: false }),
@@ -46,8 +82,13 @@ export const actionRules: Readonly<Record<ServerAction, ActionRule>> = {
   suspend: rule('suspend', 'os-suspend-server:suspend', 'member', ['active'], idle),
   resume: rule('resume', 'os-suspend-server:resume', 'member', ['suspended'], idle),
   reboot: rule('reboot', 'servers:reboot', 'member', ['active'], idle),
-  'reboot-hard': rule('reboot', 'servers:reboot', 'member', ['active', 'stopped', 'paused', 'suspended', 'error'],
-    [null, 'rebooting', 'reboot_started', 'rebooting_hard', 'pausing', 'unpausing', 'suspending', 'resuming']),
+  'reboot-hard': rule(
+    'reboot',
+    'servers:reboot',
+    'member',
+    ['active', 'stopped', 'paused', 'suspended', 'error'],
+    [null, 'rebooting', 'reboot_started', 'rebooting_hard', 'pausing', 'unpausing', 'suspending', 'resuming'],
+  ),
   lock: rule('lock', 'os-lock-server:lock', 'member', 'any', anyTask, { refusedWhenLocked: false }),
   unlock: rule('unlock', 'os-lock-server:unlock', 'member', 'any', anyTask, { refusedWhenLocked: false }),
   'reset-state': rule('os-resetState', 'os-admin-actions:reset_state', 'admin', 'any', anyTask, { refusedWhenLocked: false }),
@@ -60,9 +101,21 @@ export const actionRules: Readonly<Record<ServerAction, ActionRule>> = {
   'revert-resize': rule('revertResize', 'servers:revert_resize', 'member', ['resized'], idle, { onBareMetal: false }),
   evacuate: rule('evacuate', 'os-evacuate', 'admin', ['active', 'stopped', 'error'], idle, { onBareMetal: false }),
   'console-output': rule('os-getConsoleOutput', 'os-console-output', 'member', 'any', anyTask, { refusedWhenLocked: false }),
-  metadata: rule('update metadata of', 'server-metadata:update_all', 'member', ['active', 'paused', 'suspended', 'stopped', 'resized', 'building', 'error', 'rescued'], anyTask),
-  tags: rule('update tags of', 'os-server-tags:update', 'member', ['active', 'paused', 'suspended', 'stopped', 'resized', 'building', 'error', 'rescued'], anyTask,
-    { refusedWhenLocked: false }),
+  metadata: rule(
+    'update metadata of',
+    'server-metadata:update_all',
+    'member',
+    ['active', 'paused', 'suspended', 'stopped', 'resized', 'building', 'error', 'rescued'],
+    anyTask,
+  ),
+  tags: rule(
+    'update tags of',
+    'os-server-tags:update',
+    'member',
+    ['active', 'paused', 'suspended', 'stopped', 'resized', 'building', 'error', 'rescued'],
+    anyTask,
+    { refusedWhenLocked: false },
+  ),
 };
 
 /** What `checkAction` needs to know of a server. */
@@ -81,7 +134,11 @@ export type CallerFacts = { readonly projectId: string; readonly roles: readonly
 
 export type ActionVerdict =
   | { readonly ok: true }
-  | { readonly ok: false; readonly code: Extract<ErrorCode, 'ServerNotFound' | 'Forbidden' | 'BareMetalCannotMigrate' | 'ServerLocked' | 'InvalidState'>; readonly message: string };
+  | {
+      readonly ok: false;
+      readonly code: Extract<ErrorCode, 'ServerNotFound' | 'Forbidden' | 'BareMetalCannotMigrate' | 'ServerLocked' | 'InvalidState'>;
+      readonly message: string;
+    };
 
 /**
  * May this caller do this to this server now? Refusals come in the API's order: server unknown to the caller, policy, bare metal,
@@ -89,12 +146,16 @@ export type ActionVerdict =
  */
 export function checkAction(action: ServerAction, server: ServerFacts, caller: CallerFacts): ActionVerdict {
   const rule = actionRules[action];
-  if (!caller.isAdmin && server.projectId !== caller.projectId) return { ok: false, code: 'ServerNotFound', message: `Instance ${server.id} could not be found.` };
+  if (!caller.isAdmin && server.projectId !== caller.projectId)
+    return { ok: false, code: 'ServerNotFound', message: `Instance ${server.id} could not be found.` };
   if (!isAllowed(rule.who, caller)) return { ok: false, code: 'Forbidden', message: policyMessage(rule.policy) };
-  if (!rule.onBareMetal && server.hypervisorType === 'ironic') return { ok: false, code: 'BareMetalCannotMigrate', message: 'bare metal instances cannot be migrated' };
-  if (rule.refusedWhenLocked && server.locked && !caller.isAdmin) return { ok: false, code: 'ServerLocked', message: `Instance ${server.id} is locked` };
+  if (!rule.onBareMetal && server.hypervisorType === 'ironic')
+    return { ok: false, code: 'BareMetalCannotMigrate', message: 'bare metal instances cannot be migrated' };
+  if (rule.refusedWhenLocked && server.locked && !caller.isAdmin)
+    return { ok: false, code: 'ServerLocked', message: `Instance ${server.id} is locked` };
   if (rule.vmStates !== 'any' && !rule.vmStates.includes(server.vmState)) return cannot(rule, server, `vm_state ${server.vmState}`);
-  if (rule.taskStates !== 'any' && !rule.taskStates.includes(server.taskState)) return cannot(rule, server, `task_state ${server.taskState ?? 'None'}`);
+  if (rule.taskStates !== 'any' && !rule.taskStates.includes(server.taskState))
+    return cannot(rule, server, `task_state ${server.taskState ?? 'None'}`);
   return { ok: true };
 }
 
@@ -107,22 +168,46 @@ export function allowedActions(server: ServerFacts, caller: CallerFacts): readon
 export function isAllowed(who: ActionRule['who'], caller: Pick<CallerFacts, 'roles' | 'isAdmin'>): boolean {
   if (caller.isAdmin) return true;
   switch (who) {
-    case 'admin': return false;
-    case 'member': return caller.roles.includes('member');
-    case 'reader': return caller.roles.includes('member') || caller.roles.includes('reader');
+    case 'admin':
+      return false;
+    case 'member':
+      return caller.roles.includes('member');
+    case 'reader':
+      return caller.roles.includes('member') || caller.roles.includes('reader');
   }
 }
 
 /** The sentence of every 403 of the compute API. */
 export const policyMessage = (policyRule: string): string => `Policy doesn't allow ${policyRule} to be performed.`;
 
-const cannot = (rule: ActionRule, server: ServerFacts, state: string): ActionVerdict =>
-  ({ ok: false, code: 'InvalidState', message: `Cannot '${rule.words}' instance ${server.id} while it is in ${state}` });
+const cannot = (rule: ActionRule, server: ServerFacts, state: string): ActionVerdict => ({
+  ok: false,
+  code: 'InvalidState',
+  message: `Cannot '${rule.words}' instance ${server.id} while it is in ${state}`,
+});
 
 /** The API's status words, in the reference's spelling. */
 export const serverStatuses = [
-  'ACTIVE', 'BUILD', 'REBUILD', 'SUSPENDED', 'PAUSED', 'RESIZE', 'VERIFY_RESIZE', 'REVERT_RESIZE', 'PASSWORD', 'REBOOT', 'HARD_REBOOT', 'DELETED', 'UNKNOWN', 'ERROR',
-  'SHUTOFF', 'RESCUE', 'MIGRATING', 'SHELVED', 'SHELVED_OFFLOADED', 'SOFT_DELETED',
+  'ACTIVE',
+  'BUILD',
+  'REBUILD',
+  'SUSPENDED',
+  'PAUSED',
+  'RESIZE',
+  'VERIFY_RESIZE',
+  'REVERT_RESIZE',
+  'PASSWORD',
+  'REBOOT',
+  'HARD_REBOOT',
+  'DELETED',
+  'UNKNOWN',
+  'ERROR',
+  'SHUTOFF',
+  'RESCUE',
+  'MIGRATING',
+  'SHELVED',
+  'SHELVED_OFFLOADED',
+  'SOFT_DELETED',
 ] as const;
 export type ServerStatus = (typeof serverStatuses)[number];
 
@@ -139,19 +224,29 @@ export function serverStatus(vmState: VmState, taskState: TaskState): ServerStat
       if (taskState === 'rebooting' || taskState === 'reboot_started') return 'REBOOT';
       if (taskState === 'rebooting_hard' || taskState === 'reboot_started_hard') return 'HARD_REBOOT';
       return 'ACTIVE';
-    case 'paused': return taskState === 'migrating' ? 'MIGRATING' : 'PAUSED';
+    case 'paused':
+      return taskState === 'migrating' ? 'MIGRATING' : 'PAUSED';
     case 'stopped':
       if (resizing.includes(taskState)) return 'RESIZE';
       return rebuilding.includes(taskState) ? 'REBUILD' : 'SHUTOFF';
-    case 'resized': return taskState === 'resize_reverting' ? 'REVERT_RESIZE' : 'VERIFY_RESIZE';
-    case 'building': return 'BUILD';
-    case 'suspended': return 'SUSPENDED';
-    case 'rescued': return 'RESCUE';
-    case 'error': return rebuilding.includes(taskState) ? 'REBUILD' : 'ERROR';
-    case 'deleted': return 'DELETED';
-    case 'soft-delete': return 'SOFT_DELETED';
-    case 'shelved': return 'SHELVED';
-    case 'shelved_offloaded': return 'SHELVED_OFFLOADED';
+    case 'resized':
+      return taskState === 'resize_reverting' ? 'REVERT_RESIZE' : 'VERIFY_RESIZE';
+    case 'building':
+      return 'BUILD';
+    case 'suspended':
+      return 'SUSPENDED';
+    case 'rescued':
+      return 'RESCUE';
+    case 'error':
+      return rebuilding.includes(taskState) ? 'REBUILD' : 'ERROR';
+    case 'deleted':
+      return 'DELETED';
+    case 'soft-delete':
+      return 'SOFT_DELETED';
+    case 'shelved':
+      return 'SHELVED';
+    case 'shelved_offloaded':
+      return 'SHELVED_OFFLOADED';
   }
 }
 

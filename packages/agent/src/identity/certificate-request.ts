@@ -1,6 +1,6 @@
 import 'reflect-metadata';
 import { webcrypto } from 'node:crypto';
-import { Pkcs10CertificateRequestGenerator, PemConverter } from '@peculiar/x509';
+import { PemConverter, Pkcs10CertificateRequestGenerator } from '@peculiar/x509';
 
 export type CertificateRequest = { readonly privateKeyPem: string; readonly requestPem: string };
 

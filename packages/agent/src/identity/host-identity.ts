@@ -1,5 +1,5 @@
 import { X509Certificate } from 'node:crypto';
-import { mkdir, readFile, readdir, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { certificateRole } from '@godwit/contract/certificate-names';
 import { as, type HostId } from '@godwit/domain/ids';
@@ -16,12 +16,22 @@ export type HostIdentity = {
 };
 
 /** Reads what a certificate says of its host. Throws when it is not a host's certificate or does not belong to the key's CA. */
-export function hostIdentity(parts: { readonly privateKeyPem: string; readonly certificatePem: string; readonly caPem: string }): HostIdentity {
+export function hostIdentity(parts: {
+  readonly privateKeyPem: string;
+  readonly certificatePem: string;
+  readonly caPem: string;
+}): HostIdentity {
   const certificate = new X509Certificate(parts.certificatePem);
   const role = certificateRole(certificate.subjectAltName);
   if (role?.role !== 'host') throw new Error(`the certificate speaks for no host: ${certificate.subjectAltName ?? 'no alternative names'}`);
-  if (!certificateAuthorities(parts.caPem).some((ca) => certificate.checkIssued(ca) && certificate.verify(ca.publicKey))) throw new Error('the certificate was not issued by the cluster\'s CA');
-  return { ...parts, hostId: as<HostId>(role.hostId), notBeforeMs: Date.parse(certificate.validFrom), notAfterMs: Date.parse(certificate.validTo) };
+  if (!certificateAuthorities(parts.caPem).some((ca) => certificate.checkIssued(ca) && certificate.verify(ca.publicKey)))
+    throw new Error("the certificate was not issued by the cluster's CA");
+  return {
+    ...parts,
+    hostId: as<HostId>(role.hostId),
+    notBeforeMs: Date.parse(certificate.validFrom),
+    notAfterMs: Date.parse(certificate.validTo),
+  };
 }
 
 /** The certificates of a PEM bundle. */
@@ -38,7 +48,9 @@ export const tlsDirectory = (stateDir: string): string => join(stateDir, 'tls');
 export async function loadHostIdentity(stateDir: string): Promise<HostIdentity | null> {
   const directory = tlsDirectory(stateDir);
   try {
-    const [privateKeyPem, certificatePem, caPem] = await Promise.all(['server-key.pem', 'server-cert.pem', 'ca-cert.pem'].map((file) => readFile(join(directory, file), 'utf8')));
+    const [privateKeyPem, certificatePem, caPem] = await Promise.all(
+      ['server-key.pem', 'server-cert.pem', 'ca-cert.pem'].map((file) => readFile(join(directory, file), 'utf8')),
+    );
     return hostIdentity({ privateKeyPem: privateKeyPem ?? '', certificatePem: certificatePem ?? '', caPem: caPem ?? '' });
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
@@ -51,11 +63,18 @@ export async function storeHostIdentity(stateDir: string, identity: HostIdentity
   const name = `tls-${identity.notBeforeMs}-${process.hrtime.bigint()}`;
   const set = join(stateDir, name);
   await mkdir(set, { recursive: true, mode: 0o700 });
-  const files = { 'ca-cert.pem': identity.caPem, 'server-cert.pem': identity.certificatePem, 'server-key.pem': identity.privateKeyPem, 'client-cert.pem': identity.certificatePem, 'client-key.pem': identity.privateKeyPem };
+  const files = {
+    'ca-cert.pem': identity.caPem,
+    'server-cert.pem': identity.certificatePem,
+    'server-key.pem': identity.privateKeyPem,
+    'client-cert.pem': identity.certificatePem,
+    'client-key.pem': identity.privateKeyPem,
+  };
   for (const [file, text] of Object.entries(files)) await writeFile(join(set, file), text, { mode: 0o600, flush: true });
   const link = join(stateDir, 'tls.next');
   await rm(link, { force: true });
   await symlink(name, link);
   await rename(link, tlsDirectory(stateDir));
-  for (const old of await readdir(stateDir)) if (/^tls-\d/.test(old) && old !== name) await rm(join(stateDir, old), { recursive: true, force: true });
+  for (const old of await readdir(stateDir))
+    if (/^tls-\d/.test(old) && old !== name) await rm(join(stateDir, old), { recursive: true, force: true });
 }

@@ -39,13 +39,20 @@ test('a certificate of another CA, or of no host, is no identity', async () => {
 test('a request carries proof of its key and nothing the CA has to believe', async () => {
   const ca = await createTestCa();
   const request = await createCertificateRequest('node1');
-  const identity = hostIdentity({ privateKeyPem: request.privateKeyPem, certificatePem: await ca.sign(request.requestPem, hostId, ['10.0.0.1']), caPem: ca.caPem });
+  const identity = hostIdentity({
+    privateKeyPem: request.privateKeyPem,
+    certificatePem: await ca.sign(request.requestPem, hostId, ['10.0.0.1']),
+    caPem: ca.caPem,
+  });
   expect(identity.hostId).toBe(hostId);
 });
 
-test.each(['', 'abc', `short.${'0'.repeat(64)}`, `${'s'.repeat(20)}.${'0'.repeat(63)}`, `${'s'.repeat(20)}.${'G'.repeat(64)}`])('a damaged token %j is refused without repeating it', (text) => {
-  expect(() => parseJoinToken(text)).toThrow('is not `<secret>.<sha256');
-});
+test.each(['', 'abc', `short.${'0'.repeat(64)}`, `${'s'.repeat(20)}.${'0'.repeat(63)}`, `${'s'.repeat(20)}.${'G'.repeat(64)}`])(
+  'a damaged token %j is refused without repeating it',
+  (text) => {
+    expect(() => parseJoinToken(text)).toThrow('is not `<secret>.<sha256');
+  },
+);
 
 test('a certificate is renewed at two thirds of its life, again after a failure, and used', async () => {
   vi.useFakeTimers();
@@ -55,7 +62,12 @@ test('a certificate is renewed at two thirds of its life, again after a failure,
   const failures: unknown[] = [];
   const used: unknown[] = [];
   let attempts = 0;
-  const renewal = keepRenewed(first, () => ((attempts += 1) === 1 ? Promise.reject(new Error('away')) : Promise.resolve(second)), (next) => Promise.resolve(void used.push(next)), (error) => failures.push(error));
+  const renewal = keepRenewed(
+    first,
+    () => ((attempts += 1) === 1 ? Promise.reject(new Error('away')) : Promise.resolve(second)),
+    (next) => Promise.resolve(void used.push(next)),
+    (error) => failures.push(error),
+  );
   await vi.advanceTimersByTimeAsync(renewAtMs(first) - Date.now() - 1_000);
   expect(attempts).toBe(0);
   await vi.advanceTimersByTimeAsync(2_000);

@@ -2,12 +2,19 @@ import { createClient } from '@connectrpc/connect';
 import { Cluster } from '@godwit/contract/gen/join_pb';
 import { createTlsTransport } from '../rpc/tls-transport.ts';
 import { createCertificateRequest } from './certificate-request.ts';
-import { hostIdentity, type HostIdentity } from './host-identity.ts';
+import { type HostIdentity, hostIdentity } from './host-identity.ts';
 import type { JoinToken } from './join-token.ts';
 import { fetchPinnedCa } from './pinned-ca.ts';
 
 /** What a host tells of itself when it joins. */
-export type HostPresence = { readonly hostName: string; readonly address: string; readonly rpcPort: number; readonly bootId: string; readonly zone: string; readonly factsJson: string };
+export type HostPresence = {
+  readonly hostName: string;
+  readonly address: string;
+  readonly rpcPort: number;
+  readonly bootId: string;
+  readonly zone: string;
+  readonly factsJson: string;
+};
 
 const answerMs = 15_000;
 
@@ -21,7 +28,10 @@ export async function joinCluster(controllerUrl: string, token: JoinToken, prese
   const request = await createCertificateRequest(presence.hostName);
   const link = createTlsTransport(controllerUrl, { caPem: pinned }, { role: 'controller' });
   try {
-    const answer = await createClient(Cluster, link.transport).join({ ...presence, token: token.text, certificateRequestPem: request.requestPem }, { timeoutMs: answerMs });
+    const answer = await createClient(Cluster, link.transport).join(
+      { ...presence, token: token.text, certificateRequestPem: request.requestPem },
+      { timeoutMs: answerMs },
+    );
     return hostIdentity({ privateKeyPem: request.privateKeyPem, certificatePem: answer.certificatePem, caPem: answer.caPem || pinned });
   } finally {
     link.close();

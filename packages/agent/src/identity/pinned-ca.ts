@@ -10,7 +10,13 @@ export function fetchPinnedCa(url: string, fingerprint: string, deadlineMs: numb
   const { hostname, port } = new URL(url);
   return new Promise((resolve, reject) => {
     // Unverified on purpose: verification is what the pinned certificate found here is for, on the connection that follows.
-    const socket = connect({ host: hostname.replace(/^\[|\]$/g, ''), port: Number(port || 443), rejectUnauthorized: false, ALPNProtocols: ['h2'], minVersion: 'TLSv1.3' });
+    const socket = connect({
+      host: hostname.replace(/^\[|\]$/g, ''),
+      port: Number(port || 443),
+      rejectUnauthorized: false,
+      ALPNProtocols: ['h2'],
+      minVersion: 'TLSv1.3',
+    });
     const fail = (error: Error): void => {
       socket.destroy();
       reject(error);

@@ -1,11 +1,19 @@
 import 'reflect-metadata';
-import { webcrypto, X509Certificate as NodeCertificate } from 'node:crypto';
+import { X509Certificate as NodeCertificate, webcrypto } from 'node:crypto';
 import { controllerCertificateUri, hostCertificateUri } from '@godwit/contract/certificate-names';
 import {
-  BasicConstraintsExtension, ExtendedKeyUsage, ExtendedKeyUsageExtension, KeyUsageFlags, KeyUsagesExtension, PemConverter, Pkcs10CertificateRequest,
-  SubjectAlternativeNameExtension, X509CertificateGenerator, type JsonGeneralName,
+  BasicConstraintsExtension,
+  ExtendedKeyUsage,
+  ExtendedKeyUsageExtension,
+  type JsonGeneralName,
+  KeyUsageFlags,
+  KeyUsagesExtension,
+  PemConverter,
+  Pkcs10CertificateRequest,
+  SubjectAlternativeNameExtension,
+  X509CertificateGenerator,
 } from '@peculiar/x509';
-import { hostIdentity, type HostIdentity } from './host-identity.ts';
+import { type HostIdentity, hostIdentity } from './host-identity.ts';
 
 /** A certificate authority for tests: what the controller's CA does, without its database. */
 export type TestCa = {
@@ -16,7 +24,9 @@ export type TestCa = {
   host(hostId: string, addresses: readonly string[], lifetimeMs?: number): Promise<HostIdentity>;
   /** Certificate for a request, as the controller answers Join. */
   sign(requestPem: string, hostId: string, addresses: readonly string[], lifetimeMs?: number): Promise<string>;
-  controller(addresses: readonly string[]): Promise<{ readonly privateKeyPem: string; readonly certificatePem: string; readonly caPem: string }>;
+  controller(
+    addresses: readonly string[],
+  ): Promise<{ readonly privateKeyPem: string; readonly certificatePem: string; readonly caPem: string }>;
 };
 
 const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
@@ -26,15 +36,30 @@ const day = 86_400_000;
 export async function createTestCa(): Promise<TestCa> {
   const caKeys = await crypto.subtle.generateKey(algorithm, true, ['sign', 'verify']);
   const ca = await X509CertificateGenerator.createSelfSigned({
-    serialNumber: '01', name: 'CN=Godwit test CA', notBefore: new Date(Date.now() - day), notAfter: new Date(Date.now() + 30 * day), signingAlgorithm: algorithm, keys: caKeys,
-    extensions: [new BasicConstraintsExtension(true, 0, true), new KeyUsagesExtension(KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign, true)],
+    serialNumber: '01',
+    name: 'CN=Godwit test CA',
+    notBefore: new Date(Date.now() - day),
+    notAfter: new Date(Date.now() + 30 * day),
+    signingAlgorithm: algorithm,
+    keys: caKeys,
+    extensions: [
+      new BasicConstraintsExtension(true, 0, true),
+      new KeyUsagesExtension(KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign, true),
+    ],
   });
   const caPem = `${ca.toString('pem')}\n`;
   let serial = 1;
   const issue = async (publicKey: webcrypto.CryptoKey, uri: string, addresses: readonly string[], lifetimeMs: number): Promise<string> => {
     const names: JsonGeneralName[] = [{ type: 'url', value: uri }, ...addresses.map((value) => ({ type: 'ip' as const, value }))];
     const certificate = await X509CertificateGenerator.create({
-      serialNumber: (serial += 1).toString(16).padStart(16, '0'), subject: 'CN=godwit', issuer: ca.subject, notBefore: new Date(Date.now() - 60_000), notAfter: new Date(Date.now() + lifetimeMs), signingAlgorithm: algorithm, publicKey, signingKey: caKeys.privateKey,
+      serialNumber: (serial += 1).toString(16).padStart(16, '0'),
+      subject: 'CN=godwit',
+      issuer: ca.subject,
+      notBefore: new Date(Date.now() - 60_000),
+      notAfter: new Date(Date.now() + lifetimeMs),
+      signingAlgorithm: algorithm,
+      publicKey,
+      signingKey: caKeys.privateKey,
       extensions: [
         new BasicConstraintsExtension(false, undefined, true),
         // keyEncipherment means nothing for an EC key, but QEMU refuses a critical key usage without it.

@@ -60,7 +60,9 @@ export function bootSector(): Buffer {
 export const bootDiskBytes = 2 * 1024 * 1024;
 
 /** What the letters of such a guest say. `broken`: a page was stale, or letters are missing or repeated. */
-export function readLetters(text: string): { readonly kind: 'silent' } | { readonly kind: 'whole'; readonly letters: number } | { readonly kind: 'broken'; readonly at: number } {
+export function readLetters(
+  text: string,
+): { readonly kind: 'silent' } | { readonly kind: 'whole'; readonly letters: number } | { readonly kind: 'broken'; readonly at: number } {
   if (text === '') return { kind: 'silent' };
   for (let i = 0; i < text.length; i += 1) {
     const value = text.charCodeAt(i) - 65;

@@ -1,5 +1,5 @@
 import { GodwitError } from '@godwit/domain/errors';
-import { guestSpecProblems, type BackingSpec, type DiskSpec, type GuestSpec, type NicSpec } from '@godwit/domain/guest-spec';
+import { type BackingSpec, type DiskSpec, type GuestSpec, guestSpecProblems, type NicSpec } from '@godwit/domain/guest-spec';
 
 /** What belongs to one QEMU process rather than to the guest. All paths absolute. */
 export type Launch = {
@@ -51,7 +51,8 @@ const slots = { rng: 0x02, balloon: 0x03, firstNic: 0x04, firstDisk: 0x0c, graph
  */
 export function commandLine(spec: GuestSpec, launch: Launch): string[] {
   const problems = guestSpecProblems(spec);
-  if (problems.length > 0) throw new GodwitError('BadRequest', `this guest cannot be started: ${problems.join('; ')}`, { serverId: spec.serverId });
+  if (problems.length > 0)
+    throw new GodwitError('BadRequest', `this guest cannot be started: ${problems.join('; ')}`, { serverId: spec.serverId });
   const bus = spec.machineType.startsWith('pc-q35') ? 'pcie.0' : 'pci.0';
   const pci = (slot: number): { bus: string; addr: string } => ({ bus, addr: `0x${slot.toString(16)}` });
   return [
@@ -65,16 +66,24 @@ export function commandLine(spec: GuestSpec, launch: Launch): string[] {
     ...['-object', json({ 'qom-type': 'memory-backend-memfd', id: ramObject, size: spec.ramMib * 1024 * 1024, share: true })],
     ...['-rtc', 'base=utc', '-boot', 'strict=on', '-action', 'shutdown=pause,panic=pause,reboot=reset'],
     ...(launch.sandbox ? ['-sandbox', 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny'] : []),
-    ...launch.tls.flatMap((tls) => ['-object', json({ 'qom-type': 'tls-creds-x509', id: tls.id, dir: tls.dir, endpoint: tls.endpoint, 'verify-peer': true })]),
+    ...launch.tls.flatMap((tls) => [
+      '-object',
+      json({ 'qom-type': 'tls-creds-x509', id: tls.id, dir: tls.dir, endpoint: tls.endpoint, 'verify-peer': true }),
+    ]),
     ...monitor('qmp', launch.qmpSocket),
     ...monitor('oob', launch.oobSocket),
-    ...['-chardev', `socket,id=console,path=${escaped(launch.consoleSocket)},server=on,wait=off,logfile=${escaped(launch.consoleLog)},logappend=on`],
+    ...[
+      '-chardev',
+      `socket,id=console,path=${escaped(launch.consoleSocket)},server=on,wait=off,logfile=${escaped(launch.consoleLog)},logappend=on`,
+    ],
     ...device({ driver: 'isa-serial', id: 'serial0', chardev: 'console' }),
     ...device({ driver: 'pvpanic', id: 'panic0' }),
     ...['-object', json({ 'qom-type': 'rng-random', id: 'entropy', filename: '/dev/urandom' })],
     ...device({ driver: 'virtio-rng-pci', id: 'rng0', rng: 'entropy', ...pci(slots.rng) }),
     ...(spec.balloon ? device({ driver: 'virtio-balloon-pci', id: 'balloon0', 'free-page-reporting': true, ...pci(slots.balloon) }) : []),
-    ...(spec.graphics === 'vnc' ? [...device({ driver: 'VGA', id: 'video0', ...pci(slots.graphics) }), '-vnc', `unix:${escaped(launch.vncSocket)}`] : []),
+    ...(spec.graphics === 'vnc'
+      ? [...device({ driver: 'VGA', id: 'video0', ...pci(slots.graphics) }), '-vnc', `unix:${escaped(launch.vncSocket)}`]
+      : []),
     ...spec.nics.flatMap((nic, index) => nicArguments(nic, index, launch, pci(slots.firstNic + index))),
     ...spec.disks.flatMap((disk, index) => diskArguments(disk, index, launch, spec.directBoot === undefined, pci(slots.firstDisk + index))),
     ...directBootArguments(spec),
@@ -91,7 +100,15 @@ function nicArguments(nic: NicSpec, index: number, launch: Launch, address: obje
   return [
     ...['-netdev', json({ type: 'tap', id, ifname: nic.tapName, script: 'no', downscript: 'no', vhost: launch.vhostNet })],
     // No option ROM: it would be one more RAM block that both sides must have byte for byte, for a network boot that we do not offer.
-    ...device({ driver: 'virtio-net-pci', id: nicDevice(index), netdev: id, mac: nic.mac, romfile: '', ...(nic.mtu !== undefined && { host_mtu: nic.mtu }), ...address }),
+    ...device({
+      driver: 'virtio-net-pci',
+      id: nicDevice(index),
+      netdev: id,
+      mac: nic.mac,
+      romfile: '',
+      ...(nic.mtu !== undefined && { host_mtu: nic.mtu }),
+      ...address,
+    }),
   ];
 }
 
@@ -145,7 +162,16 @@ function backingArguments(layer: BackingSpec, index: number, depth: number, dire
 }
 
 function fileNode(node: string, path: string, readOnly: boolean, direct: boolean, locking: boolean): object {
-  return { driver: 'file', 'node-name': node, filename: path, 'read-only': readOnly, discard: 'unmap', aio: 'threads', cache: { direct, 'no-flush': false }, locking: locking ? 'on' : 'off' };
+  return {
+    driver: 'file',
+    'node-name': node,
+    filename: path,
+    'read-only': readOnly,
+    discard: 'unmap',
+    aio: 'threads',
+    cache: { direct, 'no-flush': false },
+    locking: locking ? 'on' : 'off',
+  };
 }
 
 function directBootArguments(spec: GuestSpec): string[] {

@@ -65,10 +65,18 @@ export function factOfEvent(event: Event): GuestFact | 'look' | null {
     case 'RESET':
       return { kind: 'reset', byGuest: data['guest'] === true, reason: text(data['reason']) };
     case 'GUEST_PANICKED':
-      return { kind: 'panicked', detail: `action ${text(data['action'])}${data['info'] === undefined ? '' : `, ${JSON.stringify(data['info'])}`}` };
+      return {
+        kind: 'panicked',
+        detail: `action ${text(data['action'])}${data['info'] === undefined ? '' : `, ${JSON.stringify(data['info'])}`}`,
+      };
     case 'BLOCK_IO_ERROR':
       if (data['action'] !== 'stop') return null;
-      return { kind: 'io-error', device: text(data['qom-path'] ?? data['node-name'] ?? data['device']), noSpace: data['nospace'] === true, detail: text(data['reason']) };
+      return {
+        kind: 'io-error',
+        device: text(data['qom-path'] ?? data['node-name'] ?? data['device']),
+        noSpace: data['nospace'] === true,
+        detail: text(data['reason']),
+      };
     case 'STOP':
     case 'RESUME':
     case 'SUSPEND':

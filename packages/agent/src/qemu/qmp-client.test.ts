@@ -1,10 +1,10 @@
-import { createServer, type Server, type Socket } from 'node:net';
 import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { connectQmp, QmpClosed, QmpCommandError, QmpTimeout, type QmpClient, type QmpEvent } from './qmp-client.ts';
+import { connectQmp, type QmpClient, QmpClosed, QmpCommandError, type QmpEvent, QmpTimeout } from './qmp-client.ts';
 import { QmpLines } from './qmp-framing.ts';
 
 const greeting = { QMP: { version: { qemu: { major: 10, minor: 0, micro: 2 }, package: '' }, capabilities: ['oob'] } };
@@ -139,7 +139,9 @@ describe('events', () => {
   });
 
   test('next gives the matching one, and times out otherwise', async () => {
-    await fakeQemu((command, socket) => socket.write(line(stop) + line({ ...stop, event: 'RESUME' }) + line({ return: {}, id: command.id })));
+    await fakeQemu((command, socket) =>
+      socket.write(line(stop) + line({ ...stop, event: 'RESUME' }) + line({ return: {}, id: command.id })),
+    );
     const client = await connect();
     const resumed = client.next((event) => event.event === 'RESUME', 2000);
     await client.execute('x');

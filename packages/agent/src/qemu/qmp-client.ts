@@ -111,8 +111,18 @@ function tryConnect(socketPath: string): Promise<Socket | NodeJS.ErrnoException>
   });
 }
 
-type Pending = { readonly resolve: (value: unknown) => void; readonly reject: (error: Error) => void; readonly command: string; readonly timer: NodeJS.Timeout };
-type Waiter = { readonly match: (event: QmpEvent) => boolean; readonly resolve: (event: QmpEvent) => void; readonly reject: (error: Error) => void; readonly timer: NodeJS.Timeout };
+type Pending = {
+  readonly resolve: (value: unknown) => void;
+  readonly reject: (error: Error) => void;
+  readonly command: string;
+  readonly timer: NodeJS.Timeout;
+};
+type Waiter = {
+  readonly match: (event: QmpEvent) => boolean;
+  readonly resolve: (event: QmpEvent) => void;
+  readonly reject: (error: Error) => void;
+  readonly timer: NodeJS.Timeout;
+};
 
 class Connection implements QmpClient {
   oob = false;
@@ -258,7 +268,11 @@ class Connection implements QmpClient {
   }
 }
 
-type RawEvent = { readonly event: string; readonly data?: Record<string, unknown>; readonly timestamp?: { seconds: number; microseconds: number } };
+type RawEvent = {
+  readonly event: string;
+  readonly data?: Record<string, unknown>;
+  readonly timestamp?: { seconds: number; microseconds: number };
+};
 
 function eventOf(raw: RawEvent, receivedAtMs: number): QmpEvent {
   const stamp = raw.timestamp;

@@ -33,7 +33,10 @@ export function runDir(stateDir: string, name: string): RunDir {
   const socket = (file: string): string => {
     const path = join(dir, file);
     if (Buffer.byteLength(path) > socketPathLimit) {
-      throw new GodwitError('BadRequest', `the state directory ${stateDir} is too long: ${path} exceeds ${socketPathLimit} bytes, the limit of a unix socket's path`);
+      throw new GodwitError(
+        'BadRequest',
+        `the state directory ${stateDir} is too long: ${path} exceeds ${socketPathLimit} bytes, the limit of a unix socket's path`,
+      );
     }
     return path;
   };

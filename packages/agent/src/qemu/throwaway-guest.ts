@@ -19,7 +19,10 @@ export const throwawayDir = (stateDir: string): string => join(stateDir, 'probe'
  * Writes the boot disk of the counting guest (boot-sector.ts) and returns a guest that boots from it: the same command line as any guest,
  * 16 MiB, no network. `accelerator`, `machineType` and `cpuModel` are the caller's.
  */
-export async function throwawayGuest(stateDir: string, options: Pick<GuestSpec, 'accelerator' | 'machineType' | 'cpuModel'>): Promise<GuestSpec> {
+export async function throwawayGuest(
+  stateDir: string,
+  options: Pick<GuestSpec, 'accelerator' | 'machineType' | 'cpuModel'>,
+): Promise<GuestSpec> {
   const dir = throwawayDir(stateDir);
   await mkdir(dir, { recursive: true, mode: 0o700 });
   const serverId = throwawayId();

@@ -1,6 +1,13 @@
 import { create } from '@bufbuild/protobuf';
 import type { ServiceImpl } from '@connectrpc/connect';
-import { DestroyGuestResponseSchema, ForfeitIncomingResponseSchema, GetHostResponseSchema, ListGuestsResponseSchema, ReadConsoleResponseSchema, type Agent } from '@godwit/contract/gen/agent_pb';
+import {
+  type Agent,
+  DestroyGuestResponseSchema,
+  ForfeitIncomingResponseSchema,
+  GetHostResponseSchema,
+  ListGuestsResponseSchema,
+  ReadConsoleResponseSchema,
+} from '@godwit/contract/gen/agent_pb';
 import type { HostDriver } from '../drivers/host-driver.ts';
 import { awaitMigration, findMigration } from './await-migration.ts';
 import { watch } from './watch.ts';
@@ -16,38 +23,88 @@ const consoleLimitBytes = 4 * mebibyte;
 export function agentService(driver: HostDriver, hostName: string): ServiceImpl<typeof Agent> {
   const optionalGuest = (wire: Parameters<typeof guestFromWire>[0]) => (wire ? guestFromWire(wire) : null);
   return {
-    getHost: async () => create(GetHostResponseSchema, { hostId: driver.hostId, hostName, bootId: driver.bootId, factsJson: JSON.stringify(await driver.facts()), nowMs: driver.nowMs() }),
-    listGuests: async () => create(ListGuestsResponseSchema, { bootId: driver.bootId, guests: (await driver.guests()).map(guestReportToWire), migrations: driver.migrations().map(migrationReportToWire) }),
+    getHost: async () =>
+      create(GetHostResponseSchema, {
+        hostId: driver.hostId,
+        hostName,
+        bootId: driver.bootId,
+        factsJson: JSON.stringify(await driver.facts()),
+        nowMs: driver.nowMs(),
+      }),
+    listGuests: async () =>
+      create(ListGuestsResponseSchema, {
+        bootId: driver.bootId,
+        guests: (await driver.guests()).map(guestReportToWire),
+        migrations: driver.migrations().map(migrationReportToWire),
+      }),
     watch: (request, context) => watch(driver, Number(request.afterSequence), context.signal),
 
-    startGuest: async ({ grant, guest }) => guestReportToWire(await driver.startGuest(grantFromWire(grant, driver.bootId), guestFromWire(guest))),
-    stopGuest: async ({ custody, timeoutMs }) => guestReportToWire(await driver.stopGuest(authorityFromWire(custody), numberFromWire(timeoutMs, 'timeout_ms'))),
+    startGuest: async ({ grant, guest }) =>
+      guestReportToWire(await driver.startGuest(grantFromWire(grant, driver.bootId), guestFromWire(guest))),
+    stopGuest: async ({ custody, timeoutMs }) =>
+      guestReportToWire(await driver.stopGuest(authorityFromWire(custody), numberFromWire(timeoutMs, 'timeout_ms'))),
     pauseGuest: async ({ custody }) => guestReportToWire(await driver.pauseGuest(authorityFromWire(custody))),
     unpauseGuest: async ({ custody }) => guestReportToWire(await driver.unpauseGuest(authorityFromWire(custody))),
     rebootGuest: async ({ custody, hard }) => guestReportToWire(await driver.rebootGuest(authorityFromWire(custody), hard)),
-    destroyGuest: async ({ custody, deleteDisks, guest }) => create(DestroyGuestResponseSchema, { existed: await driver.destroyGuest(authorityFromWire(custody), deleteDisks, optionalGuest(guest)) }),
+    destroyGuest: async ({ custody, deleteDisks, guest }) =>
+      create(DestroyGuestResponseSchema, {
+        existed: await driver.destroyGuest(authorityFromWire(custody), deleteDisks, optionalGuest(guest)),
+      }),
     supersede: async ({ custody }) => guestReportToWire(await driver.supersede(authorityFromWire(custody))),
     readConsole: async ({ serverId, maxBytes, maxLines }) => {
       const asked = numberFromWire(maxBytes, 'max_bytes');
-      return create(ReadConsoleResponseSchema, { data: await driver.readConsole(idFromWire(serverId, 'server id'), asked === 0 ? consoleLimitBytes : Math.min(asked, consoleLimitBytes), maxLines) });
+      return create(ReadConsoleResponseSchema, {
+        data: await driver.readConsole(
+          idFromWire(serverId, 'server id'),
+          asked === 0 ? consoleLimitBytes : Math.min(asked, consoleLimitBytes),
+          maxLines,
+        ),
+      });
     },
 
     prepareIncoming: async ({ grant, guest, policy, source }) =>
-      readyToWire(await driver.prepareIncoming(grantFromWire(grant, driver.bootId), guestFromWire(guest), policyFromWire(policy), peerFromWire(source, 'source'))),
+      readyToWire(
+        await driver.prepareIncoming(
+          grantFromWire(grant, driver.bootId),
+          guestFromWire(guest),
+          policyFromWire(policy),
+          peerFromWire(source, 'source'),
+        ),
+      ),
     startOutgoing: async ({ grant, ready, policy, destination }) =>
-      migrationReportToWire(await driver.startOutgoing(grantFromWire(grant, driver.bootId), readyFromWire(ready), policyFromWire(policy), peerFromWire(destination, 'destination'))),
+      migrationReportToWire(
+        await driver.startOutgoing(
+          grantFromWire(grant, driver.bootId),
+          readyFromWire(ready),
+          policyFromWire(policy),
+          peerFromWire(destination, 'destination'),
+        ),
+      ),
     getMigration: ({ migrationId }) => migrationReportToWire(findMigration(driver, idFromWire(migrationId, 'migration id'))),
     awaitMigration: async ({ migrationId, knownState, waitMs }, { signal }) =>
-      migrationReportToWire(await awaitMigration(driver, idFromWire(migrationId, 'migration id'), knownState, numberFromWire(waitMs, 'wait_ms'), signal)),
-    setMigrationPolicy: async ({ custody, migrationId, policy }) => migrationReportToWire(await driver.setMigrationPolicy(authorityFromWire(custody), idFromWire(migrationId, 'migration id'), policyFromWire(policy))),
+      migrationReportToWire(
+        await awaitMigration(driver, idFromWire(migrationId, 'migration id'), knownState, numberFromWire(waitMs, 'wait_ms'), signal),
+      ),
+    setMigrationPolicy: async ({ custody, migrationId, policy }) =>
+      migrationReportToWire(
+        await driver.setMigrationPolicy(authorityFromWire(custody), idFromWire(migrationId, 'migration id'), policyFromWire(policy)),
+      ),
     cancelOutgoing: async ({ grant }) => migrationReportToWire(await driver.cancelOutgoing(grantFromWire(grant, driver.bootId))),
     forfeitIncoming: async ({ grant, deleteDisks, guest }) => {
       const { answer, detail } = await driver.forfeitIncoming(grantFromWire(grant, driver.bootId), deleteDisks, optionalGuest(guest));
       return create(ForfeitIncomingResponseSchema, { answer: takeAnswerToWire(answer), detail });
     },
     relayRelease: async ({ release }) => migrationReportToWire(await driver.relayRelease(releaseFromWire(release))),
-    finishIncoming: async ({ custody, migrationId }) => migrationReportToWire(await driver.finishIncoming(authorityFromWire(custody), idFromWire(migrationId, 'migration id'))),
+    finishIncoming: async ({ custody, migrationId }) =>
+      migrationReportToWire(await driver.finishIncoming(authorityFromWire(custody), idFromWire(migrationId, 'migration id'))),
     dropOutgoing: async ({ custody, migrationId, deleteDisks, guest }) =>
-      create(DestroyGuestResponseSchema, { existed: await driver.dropOutgoing(authorityFromWire(custody), idFromWire(migrationId, 'migration id'), deleteDisks, optionalGuest(guest)) }),
+      create(DestroyGuestResponseSchema, {
+        existed: await driver.dropOutgoing(
+          authorityFromWire(custody),
+          idFromWire(migrationId, 'migration id'),
+          deleteDisks,
+          optionalGuest(guest),
+        ),
+      }),
   };
 }

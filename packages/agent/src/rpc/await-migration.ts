@@ -14,7 +14,13 @@ export function findMigration(driver: HostDriver, id: MigrationId): MigrationRep
 }
 
 /** Resolves with the report once its state is not `knownState`, after `waitMs`, or when the signal aborts, whichever comes first. */
-export function awaitMigration(driver: HostDriver, id: MigrationId, knownState: string, waitMs: number, signal: AbortSignal): Promise<MigrationReport> {
+export function awaitMigration(
+  driver: HostDriver,
+  id: MigrationId,
+  knownState: string,
+  waitMs: number,
+  signal: AbortSignal,
+): Promise<MigrationReport> {
   const now = findMigration(driver, id);
   if (now.state !== knownState || waitMs <= 0) return Promise.resolve(now);
   return new Promise((resolve, reject) => {

@@ -1,7 +1,7 @@
 import type { Http2ServerRequest } from 'node:http2';
 import type { TLSSocket } from 'node:tls';
-import { Code, ConnectError, createContextKey, createContextValues, type ContextValues } from '@connectrpc/connect';
-import { certificateRole, type CertificateRole } from '@godwit/contract/certificate-names';
+import { Code, ConnectError, type ContextValues, createContextKey, createContextValues } from '@connectrpc/connect';
+import { type CertificateRole, certificateRole } from '@godwit/contract/certificate-names';
 import { as, type HostId } from '@godwit/domain/ids';
 import { describeRole } from './tls-transport.ts';
 
@@ -17,7 +17,8 @@ export function callerContext(request: unknown): ContextValues {
 /** Throws PermissionDenied unless a controller calls. */
 export function requireController(context: ContextValues): void {
   const caller = context.get(callerKey);
-  if (caller?.role !== 'controller') throw forbidden(`only a controller may call this, and the certificate speaks for ${describeRole(caller)}`);
+  if (caller?.role !== 'controller')
+    throw forbidden(`only a controller may call this, and the certificate speaks for ${describeRole(caller)}`);
 }
 
 /** The host that calls; throws PermissionDenied when it is none. */

@@ -1,6 +1,6 @@
 import { create } from '@bufbuild/protobuf';
 import type { ServiceImpl } from '@connectrpc/connect';
-import { ClockResponseSchema, ReleaseResponseSchema, SetNetworkOpenResponseSchema, type Peer } from '@godwit/contract/gen/agent_pb';
+import { ClockResponseSchema, type Peer, ReleaseResponseSchema, SetNetworkOpenResponseSchema } from '@godwit/contract/gen/agent_pb';
 import type { HostDriver } from '../drivers/host-driver.ts';
 import { forbidden, requireHost } from './caller.ts';
 import { releaseFromWire, takeAnswerToWire } from './wire-custody.ts';

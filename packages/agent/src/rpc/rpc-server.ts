@@ -11,7 +11,10 @@ import { peerService } from './peer-service.ts';
 import { toConnectError } from './rpc-error.ts';
 import { keepAlive } from './tls-transport.ts';
 
-export type RpcLog = { readonly error: (fields: Record<string, unknown>, message: string) => void; readonly debug: (fields: Record<string, unknown>, message: string) => void };
+export type RpcLog = {
+  readonly error: (fields: Record<string, unknown>, message: string) => void;
+  readonly debug: (fields: Record<string, unknown>, message: string) => void;
+};
 
 export type RpcServer = {
   readonly port: number;
@@ -20,7 +23,14 @@ export type RpcServer = {
   close(): Promise<void>;
 };
 
-export type RpcServerOptions = { readonly driver: HostDriver; readonly hostName: string; readonly identity: HostIdentity; readonly address: string; readonly port: number; readonly log: RpcLog };
+export type RpcServerOptions = {
+  readonly driver: HostDriver;
+  readonly hostName: string;
+  readonly identity: HostIdentity;
+  readonly address: string;
+  readonly port: number;
+  readonly log: RpcLog;
+};
 
 /**
  * Serves Agent (to controllers) and Peer (to hosts) on one address over HTTP/2 with mutual TLS 1.3. A client without a certificate of the cluster's CA gets no
@@ -50,7 +60,17 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
       router.service(Peer, peerService(driver));
     },
   });
-  const server = createSecureServer({ ...secrets(options.identity), requestCert: true, rejectUnauthorized: true, minVersion: 'TLSv1.3', allowHTTP1: false, noDelay: true } as Parameters<typeof createSecureServer>[0], handler);
+  const server = createSecureServer(
+    {
+      ...secrets(options.identity),
+      requestCert: true,
+      rejectUnauthorized: true,
+      minVersion: 'TLSv1.3',
+      allowHTTP1: false,
+      noDelay: true,
+    } as Parameters<typeof createSecureServer>[0],
+    handler,
+  );
   const sessions = new Set<ServerHttp2Session>();
   server.on('session', (session: ServerHttp2Session) => {
     sessions.add(session);

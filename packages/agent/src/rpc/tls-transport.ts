@@ -1,7 +1,7 @@
 import { checkServerIdentity, type PeerCertificate } from 'node:tls';
-import { certificateRole, type CertificateRole } from '@godwit/contract/certificate-names';
-import { createConnectTransport, Http2SessionManager } from '@connectrpc/connect-node';
 import type { Transport } from '@connectrpc/connect';
+import { createConnectTransport, Http2SessionManager } from '@connectrpc/connect-node';
+import { type CertificateRole, certificateRole } from '@godwit/contract/certificate-names';
 
 export type Credentials = { readonly caPem: string; readonly certificatePem?: string; readonly privateKeyPem?: string };
 
@@ -21,13 +21,18 @@ export type TlsTransport = {
  * another host of the same cluster at that address is a stranger.
  */
 export function createTlsTransport(baseUrl: string, credentials: Credentials, expected: CertificateRole): TlsTransport {
-  const sessions = new Http2SessionManager(baseUrl, { ...keepAlive, pingIdleConnection: true, idleConnectionTimeoutMs: 3_600_000 }, {
-    ca: credentials.caPem,
-    ...(credentials.certificatePem !== undefined && { cert: credentials.certificatePem }),
-    ...(credentials.privateKeyPem !== undefined && { key: credentials.privateKeyPem }),
-    minVersion: 'TLSv1.3',
-    checkServerIdentity: (name: string, certificate: PeerCertificate) => checkServerIdentity(name, certificate) ?? roleMismatch(certificate, expected),
-  });
+  const sessions = new Http2SessionManager(
+    baseUrl,
+    { ...keepAlive, pingIdleConnection: true, idleConnectionTimeoutMs: 3_600_000 },
+    {
+      ca: credentials.caPem,
+      ...(credentials.certificatePem !== undefined && { cert: credentials.certificatePem }),
+      ...(credentials.privateKeyPem !== undefined && { key: credentials.privateKeyPem }),
+      minVersion: 'TLSv1.3',
+      checkServerIdentity: (name: string, certificate: PeerCertificate) =>
+        checkServerIdentity(name, certificate) ?? roleMismatch(certificate, expected),
+    },
+  );
   return {
     transport: createConnectTransport({ baseUrl, httpVersion: '2', sessionManager: sessions, useBinaryFormat: true }),
     warm: async () => {
@@ -40,8 +45,10 @@ export function createTlsTransport(baseUrl: string, credentials: Credentials, ex
 
 function roleMismatch(certificate: PeerCertificate, expected: CertificateRole): Error | undefined {
   const role = certificateRole(certificate.subjectaltname);
-  const same = role !== null && role.role === expected.role && (role.role !== 'host' || expected.role !== 'host' || role.hostId === expected.hostId);
+  const same =
+    role !== null && role.role === expected.role && (role.role !== 'host' || expected.role !== 'host' || role.hostId === expected.hostId);
   return same ? undefined : new Error(`the certificate speaks for ${describeRole(role)}, not for ${describeRole(expected)}`);
 }
 
-export const describeRole = (role: CertificateRole | null): string => (role === null ? 'nobody' : role.role === 'controller' ? 'a controller' : `host ${role.hostId}`);
+export const describeRole = (role: CertificateRole | null): string =>
+  role === null ? 'nobody' : role.role === 'controller' ? 'a controller' : `host ${role.hostId}`;

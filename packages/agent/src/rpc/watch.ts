@@ -1,5 +1,5 @@
 import { create } from '@bufbuild/protobuf';
-import { AgentEventSchema, type AgentEvent } from '@godwit/contract/gen/agent_pb';
+import { type AgentEvent, AgentEventSchema } from '@godwit/contract/gen/agent_pb';
 import type { HostDriver } from '../drivers/host-driver.ts';
 import type { HostEvent, NumberedEvent } from '../drivers/host-events.ts';
 import { releaseToWire } from './wire-custody.ts';
@@ -51,7 +51,8 @@ export async function* watch(driver: HostDriver, afterSequence: number, signal: 
   }
 }
 
-const wire = (sequence: number, atMs: number, event: AgentEvent['event']): AgentEvent => create(AgentEventSchema, { sequence: BigInt(sequence), atMs, event });
+const wire = (sequence: number, atMs: number, event: AgentEvent['event']): AgentEvent =>
+  create(AgentEventSchema, { sequence: BigInt(sequence), atMs, event });
 
 function eventToWire({ sequence, atMs, event }: NumberedEvent): AgentEvent {
   switch (event.kind) {

@@ -1,5 +1,12 @@
 import { create } from '@bufbuild/protobuf';
-import { EndState as WireEndState, ReleaseSchema, TakeAnswer as WireTakeAnswer, type Custody, type Grant as WireGrant, type Release as WireRelease } from '@godwit/contract/gen/custody_pb';
+import {
+  type Custody,
+  ReleaseSchema,
+  EndState as WireEndState,
+  type Grant as WireGrant,
+  type Release as WireRelease,
+  TakeAnswer as WireTakeAnswer,
+} from '@godwit/contract/gen/custody_pb';
 import type { Grant } from '@godwit/domain/custody/grant';
 import { GodwitError } from '@godwit/domain/errors';
 import { as, asEpoch, asFence, type BootId } from '@godwit/domain/ids';
@@ -41,22 +48,42 @@ function endStateFromWire(state: WireEndState): 'running' | 'paused' {
 
 export function authorityFromWire(wire: Custody | undefined): Authority {
   if (!wire) throw new GodwitError('BadRequest', 'the request carries no custody epoch');
-  return { serverId: idFromWire(wire.serverId, 'server id'), epoch: asEpoch(numberFromWire(wire.epoch, 'epoch')), fence: asFence(numberFromWire(wire.fence, 'fence')) };
+  return {
+    serverId: idFromWire(wire.serverId, 'server id'),
+    epoch: asEpoch(numberFromWire(wire.epoch, 'epoch')),
+    fence: asFence(numberFromWire(wire.fence, 'fence')),
+  };
 }
 
 export function releaseFromWire(wire: WireRelease | undefined): ReleaseNotice {
   if (!wire) throw new GodwitError('BadRequest', 'the request carries no release');
   return {
-    serverId: idFromWire(wire.serverId, 'server id'), migrationId: idFromWire(wire.migrationId, 'migration id'), source: idFromWire(wire.sourceHostId, 'source host id'), destination: idFromWire(wire.destinationHostId, 'destination host id'),
-    epoch: asEpoch(numberFromWire(wire.epoch, 'epoch')), stoppedAtMs: wire.stoppedAtMs, completedAtMs: wire.completedAtMs,
+    serverId: idFromWire(wire.serverId, 'server id'),
+    migrationId: idFromWire(wire.migrationId, 'migration id'),
+    source: idFromWire(wire.sourceHostId, 'source host id'),
+    destination: idFromWire(wire.destinationHostId, 'destination host id'),
+    epoch: asEpoch(numberFromWire(wire.epoch, 'epoch')),
+    stoppedAtMs: wire.stoppedAtMs,
+    completedAtMs: wire.completedAtMs,
   };
 }
 
 export const releaseToWire = (release: ReleaseNotice): WireRelease =>
-  create(ReleaseSchema, { serverId: release.serverId, migrationId: release.migrationId, sourceHostId: release.source, destinationHostId: release.destination, epoch: BigInt(release.epoch), stoppedAtMs: release.stoppedAtMs, completedAtMs: release.completedAtMs });
+  create(ReleaseSchema, {
+    serverId: release.serverId,
+    migrationId: release.migrationId,
+    sourceHostId: release.source,
+    destinationHostId: release.destination,
+    epoch: BigInt(release.epoch),
+    stoppedAtMs: release.stoppedAtMs,
+    completedAtMs: release.completedAtMs,
+  });
 
 const answers: Readonly<Record<TakeAnswer, WireTakeAnswer>> = {
-  'has-not-and-forfeits': WireTakeAnswer.HAS_NOT_AND_FORFEITS, 'took-alive': WireTakeAnswer.TOOK_ALIVE, 'took-dead': WireTakeAnswer.TOOK_DEAD, unknown: WireTakeAnswer.UNKNOWN,
+  'has-not-and-forfeits': WireTakeAnswer.HAS_NOT_AND_FORFEITS,
+  'took-alive': WireTakeAnswer.TOOK_ALIVE,
+  'took-dead': WireTakeAnswer.TOOK_DEAD,
+  unknown: WireTakeAnswer.UNKNOWN,
 };
 export const takeAnswerToWire = (answer: TakeAnswer): WireTakeAnswer => answers[answer];
 

@@ -1,6 +1,6 @@
 import { create } from '@bufbuild/protobuf';
 import type { Guest } from '@godwit/contract/gen/guest_pb';
-import { GuestReportSchema, GuestState as WireState, type GuestReport as WireReport } from '@godwit/contract/gen/guest_pb';
+import { GuestReportSchema, type GuestReport as WireReport, GuestState as WireState } from '@godwit/contract/gen/guest_pb';
 import { GodwitError } from '@godwit/domain/errors';
 import type { DiskFormat } from '@godwit/domain/guest-spec';
 import { as } from '@godwit/domain/ids';
@@ -39,20 +39,32 @@ export function guestFromWire(wire: Guest | undefined): WantedGuest {
       pool: disk.pool,
       format: formatFromWire(disk.format),
       sizeBytes: numberFromWire(disk.sizeBytes, 'size_bytes'),
-      image: disk.imageId === '' ? null : { imageId: idFromWire(disk.imageId, 'image id'), format: formatFromWire(disk.imageFormat), sha512: checksum(disk.imageSha512) },
+      image:
+        disk.imageId === ''
+          ? null
+          : { imageId: idFromWire(disk.imageId, 'image id'), format: formatFromWire(disk.imageFormat), sha512: checksum(disk.imageSha512) },
     })),
     nics: wire.nics.map((nic) => ({
-      portId: idFromWire(nic.portId, 'port id'), networkId: idFromWire(nic.networkId, 'network id'), mac: nic.mac.toLowerCase(), mtu: nic.mtu, bridge: nic.bridge,
+      portId: idFromWire(nic.portId, 'port id'),
+      networkId: idFromWire(nic.networkId, 'network id'),
+      mac: nic.mac.toLowerCase(),
+      mtu: nic.mtu,
+      bridge: nic.bridge,
       fixedIps: nic.fixedIps.map(({ address, prefixLength, gateway }) => ({ address, prefixLength, gateway })),
     })),
     directBoot: wire.directBoot
-      ? { kernelImageId: idFromWire(wire.directBoot.kernelImageId, 'kernel image id'), ramdiskImageId: wire.directBoot.ramdiskImageId === '' ? null : idFromWire(wire.directBoot.ramdiskImageId, 'ramdisk image id'), commandLine: wire.directBoot.commandLine }
+      ? {
+          kernelImageId: idFromWire(wire.directBoot.kernelImageId, 'kernel image id'),
+          ramdiskImageId: wire.directBoot.ramdiskImageId === '' ? null : idFromWire(wire.directBoot.ramdiskImageId, 'ramdisk image id'),
+          commandLine: wire.directBoot.commandLine,
+        }
       : null,
   };
 }
 
 function plainWord(value: string, field: string): string {
-  if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(value)) throw new GodwitError('BadRequest', `${field} ${JSON.stringify(value)} is not a plain word`);
+  if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(value))
+    throw new GodwitError('BadRequest', `${field} ${JSON.stringify(value)} is not a plain word`);
   return value;
 }
 
@@ -67,12 +79,26 @@ function formatFromWire(value: string): DiskFormat {
 }
 
 const states: Readonly<Record<GuestState, WireState>> = {
-  running: WireState.RUNNING, paused: WireState.PAUSED, shutoff: WireState.SHUTOFF, crashed: WireState.CRASHED, incoming: WireState.INCOMING, released: WireState.RELEASED, 'io-error': WireState.IO_ERROR,
+  running: WireState.RUNNING,
+  paused: WireState.PAUSED,
+  shutoff: WireState.SHUTOFF,
+  crashed: WireState.CRASHED,
+  incoming: WireState.INCOMING,
+  released: WireState.RELEASED,
+  'io-error': WireState.IO_ERROR,
 };
 export const guestStateToWire = (state: GuestState): WireState => states[state];
 
 export const guestReportToWire = (report: GuestReport): WireReport =>
   create(GuestReportSchema, {
-    serverId: report.serverId, epoch: BigInt(report.epoch), state: states[report.state], detail: report.detail, migrationId: report.migrationId ?? '', pid: report.pid ?? 0,
-    machineType: report.machineType, cpuModel: report.cpuModel, bootId: report.bootId, diskBytesUsed: BigInt(report.diskBytesUsed),
+    serverId: report.serverId,
+    epoch: BigInt(report.epoch),
+    state: states[report.state],
+    detail: report.detail,
+    migrationId: report.migrationId ?? '',
+    pid: report.pid ?? 0,
+    machineType: report.machineType,
+    cpuModel: report.cpuModel,
+    bootId: report.bootId,
+    diskBytesUsed: BigInt(report.diskBytesUsed),
   });

@@ -1,6 +1,12 @@
 import { create } from '@bufbuild/protobuf';
 import {
-  IncomingReadySchema, MigrationReportSchema, MigrationRole, type IncomingReady as WireReady, type MigrationPolicy as WirePolicy, type MigrationReport as WireReport, type PeerAddress as WirePeer,
+  IncomingReadySchema,
+  MigrationReportSchema,
+  MigrationRole,
+  type PeerAddress as WirePeer,
+  type MigrationPolicy as WirePolicy,
+  type IncomingReady as WireReady,
+  type MigrationReport as WireReport,
 } from '@godwit/contract/gen/migration_pb';
 import { GodwitError } from '@godwit/domain/errors';
 import type { IncomingReady, MigrationPolicy, PeerAddress } from '../drivers/host-driver.ts';
@@ -28,13 +34,22 @@ export function policyFromWire(wire: WirePolicy | undefined): MigrationPolicy {
 
 export function peerFromWire(wire: WirePeer | undefined, field: string): PeerAddress {
   if (!wire) throw new GodwitError('BadRequest', `the request names no ${field}`);
-  if (wire.address === '' || wire.rpcPort < 1 || wire.rpcPort > 65_535) throw new GodwitError('BadRequest', `${field} ${JSON.stringify(wire.address)}:${wire.rpcPort} is not an address`);
+  if (wire.address === '' || wire.rpcPort < 1 || wire.rpcPort > 65_535)
+    throw new GodwitError('BadRequest', `${field} ${JSON.stringify(wire.address)}:${wire.rpcPort} is not an address`);
   return { hostId: idFromWire(wire.hostId, `${field} host id`), address: wire.address, rpcPort: wire.rpcPort };
 }
 
 export function readyFromWire(wire: WireReady | undefined): IncomingReady {
   if (!wire) throw new GodwitError('BadRequest', 'the request does not say what the destination opened');
-  return { migrationId: idFromWire(wire.migrationId, 'migration id'), ramAddress: wire.ramAddress, ramPort: wire.ramPort, nbdPort: wire.nbdPort, machineType: wire.machineType, cpuModel: wire.cpuModel, preparedMs: wire.preparedMs };
+  return {
+    migrationId: idFromWire(wire.migrationId, 'migration id'),
+    ramAddress: wire.ramAddress,
+    ramPort: wire.ramPort,
+    nbdPort: wire.nbdPort,
+    machineType: wire.machineType,
+    cpuModel: wire.cpuModel,
+    preparedMs: wire.preparedMs,
+  };
 }
 
 export const readyToWire = (ready: IncomingReady): WireReady => create(IncomingReadySchema, ready);
@@ -49,11 +64,21 @@ export const migrationReportToWire = (report: MigrationReport): WireReport =>
     qemuStatus: report.qemuStatus,
     ...(report.ram && {
       ram: {
-        totalBytes: BigInt(report.ram.totalBytes), transferredBytes: BigInt(report.ram.transferredBytes), remainingBytes: BigInt(report.ram.remainingBytes), dirtyPagesRate: BigInt(report.ram.dirtyPagesRate),
-        dirtySyncCount: BigInt(report.ram.dirtySyncCount), pageSize: BigInt(report.ram.pageSize), mbps: report.ram.mbps,
+        totalBytes: BigInt(report.ram.totalBytes),
+        transferredBytes: BigInt(report.ram.transferredBytes),
+        remainingBytes: BigInt(report.ram.remainingBytes),
+        dirtyPagesRate: BigInt(report.ram.dirtyPagesRate),
+        dirtySyncCount: BigInt(report.ram.dirtySyncCount),
+        pageSize: BigInt(report.ram.pageSize),
+        mbps: report.ram.mbps,
       },
     }),
-    disks: report.disks.map((disk) => ({ diskId: disk.diskId, lengthBytes: BigInt(disk.lengthBytes), offsetBytes: BigInt(disk.offsetBytes), ready: disk.ready })),
+    disks: report.disks.map((disk) => ({
+      diskId: disk.diskId,
+      lengthBytes: BigInt(disk.lengthBytes),
+      offsetBytes: BigInt(disk.offsetBytes),
+      ready: disk.ready,
+    })),
     timeline: report.timeline.map(({ atMs, what, detail }) => ({ atMs, what, detail })),
     cause: report.cause ?? '',
     detail: report.detail,

@@ -7,7 +7,14 @@ export type AgentConfig = {
   /** `qemu`: real guests. `simulated`: no QEMU, for scale and for bare-metal hosts. */
   readonly driver: 'qemu' | 'simulated';
   /** Only with driver `simulated`: the hosts this one process plays (each joins as a host of its own). */
-  readonly simulatedHosts?: readonly { readonly name: string; readonly hypervisorType: 'QEMU' | 'ironic'; readonly zone?: string; readonly cores: number; readonly ramMib: number; readonly diskGib: number }[];
+  readonly simulatedHosts?: readonly {
+    readonly name: string;
+    readonly hypervisorType: 'QEMU' | 'ironic';
+    readonly zone?: string;
+    readonly cores: number;
+    readonly ramMib: number;
+    readonly diskGib: number;
+  }[];
   /** GODWIT_MANAGEMENT_ADDRESS: where the agent's RPC and the migration streams listen; never a wildcard. */
   readonly managementAddress: string;
   /** GODWIT_RPC_PORT, default 8781. */
@@ -22,7 +29,13 @@ export type AgentConfig = {
   readonly zone?: string;
   /** The guest bridge, made if absent; `uplink` is attached to it. */
   readonly bridge: { readonly name: string; readonly uplink?: string };
-  readonly pools: readonly { readonly name: string; readonly kind: 'shared' | 'local'; readonly path: string; readonly directIo?: boolean; readonly declaredCoherent?: boolean }[];
+  readonly pools: readonly {
+    readonly name: string;
+    readonly kind: 'shared' | 'local';
+    readonly path: string;
+    readonly directIo?: boolean;
+    readonly declaredCoherent?: boolean;
+  }[];
   /** `auto` probes KVM by booting a guest. */
   readonly accelerator?: 'auto' | 'tcg' | 'kvm';
   /** QEMU image locks; off only in custody tests. */

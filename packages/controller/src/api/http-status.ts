@@ -6,22 +6,56 @@ import type { ErrorCode } from '@godwit/domain/errors';
  */
 export function httpStatus(code: ErrorCode): number {
   switch (code) {
-    case 'BadRequest': case 'SchemaViolation': case 'HostNotFound': case 'BareMetalTarget': case 'NoValidHost': case 'SameHost':
-    case 'BlockMigrationUnavailable': case 'InvalidLocalStorage': case 'InvalidSharedStorage': case 'MigrationPreCheck': case 'InvalidMigrationState':
-    case 'ImageTruncated': case 'ImageUnsafe':
+    case 'BadRequest':
+    case 'SchemaViolation':
+    case 'HostNotFound':
+    case 'BareMetalTarget':
+    case 'NoValidHost':
+    case 'SameHost':
+    case 'BlockMigrationUnavailable':
+    case 'InvalidLocalStorage':
+    case 'InvalidSharedStorage':
+    case 'MigrationPreCheck':
+    case 'InvalidMigrationState':
+    case 'ImageTruncated':
+    case 'ImageUnsafe':
       return 400;
-    case 'Unauthorized': return 401;
-    case 'Forbidden': case 'OverQuota': return 403;
-    case 'NotFound': case 'ServerNotFound': case 'MigrationNotFound': return 404;
-    case 'MethodNotAllowed': return 405;
-    case 'UnsupportedMicroversion': return 406;
-    case 'Conflict': case 'InvalidState': case 'ServerLocked': case 'BareMetalCannotMigrate': case 'SourceServiceDown': case 'CustodyRefused':
+    case 'Unauthorized':
+      return 401;
+    case 'Forbidden':
+    case 'OverQuota':
+      return 403;
+    case 'NotFound':
+    case 'ServerNotFound':
+    case 'MigrationNotFound':
+      return 404;
+    case 'MethodNotAllowed':
+      return 405;
+    case 'UnsupportedMicroversion':
+      return 406;
+    case 'Conflict':
+    case 'InvalidState':
+    case 'ServerLocked':
+    case 'BareMetalCannotMigrate':
+    case 'SourceServiceDown':
+    case 'CustodyRefused':
       return 409;
-    case 'ImageTooLarge': case 'NoSpace': return 413;
-    case 'UnsupportedMediaType': return 415;
-    case 'RateLimited': return 429;
-    case 'Internal': case 'GuestStartFailed': case 'NetworkSetupFailed': return 500;
-    case 'NotImplemented': return 501;
-    case 'ServiceUnavailable': case 'AgentUnreachable': case 'PoolUnavailable': return 503;
+    case 'ImageTooLarge':
+    case 'NoSpace':
+      return 413;
+    case 'UnsupportedMediaType':
+      return 415;
+    case 'RateLimited':
+      return 429;
+    case 'Internal':
+    case 'GuestStartFailed':
+    case 'NetworkSetupFailed':
+      return 500;
+    case 'NotImplemented':
+      return 501;
+    case 'ServiceUnavailable':
+    case 'AgentUnreachable':
+    case 'PoolUnavailable':
+      return 503;
   }
 }

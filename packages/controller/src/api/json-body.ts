@@ -6,7 +6,8 @@ export function readJsonBody(raw: unknown, contentType: string | undefined): unk
   const bytes = Buffer.isBuffer(raw) ? raw : Buffer.alloc(0);
   if (bytes.length === 0) return undefined;
   const type = contentType?.split(';')[0]?.trim().toLowerCase();
-  if (type !== undefined && type !== '' && !jsonTypes.has(type)) throw new GodwitError('UnsupportedMediaType', `Unsupported Content-Type ${type.slice(0, 60)}`);
+  if (type !== undefined && type !== '' && !jsonTypes.has(type))
+    throw new GodwitError('UnsupportedMediaType', `Unsupported Content-Type ${type.slice(0, 60)}`);
   let body: unknown;
   try {
     body = JSON.parse(bytes.toString('utf8'));
@@ -25,7 +26,8 @@ const maxDepth = 40;
 function assertStorable(value: unknown, depth: number): void {
   if (depth > maxDepth) throw new GodwitError('BadRequest', 'Malformed request body');
   if (typeof value === 'string') {
-    if (value.includes('\0') || !value.isWellFormed()) throw new GodwitError('BadRequest', 'Malformed request body: a text holds characters that cannot be stored');
+    if (value.includes('\0') || !value.isWellFormed())
+      throw new GodwitError('BadRequest', 'Malformed request body: a text holds characters that cannot be stored');
   } else if (Array.isArray(value)) {
     for (const item of value) assertStorable(item, depth + 1);
   } else if (typeof value === 'object' && value !== null) {
@@ -37,7 +39,15 @@ function assertStorable(value: unknown, depth: number): void {
 }
 
 /** No coercion, no defaults, nothing removed: a body is what the schema says or it is refused. */
-const ajv = new Ajv({ strict: false, allErrors: false, verbose: true, coerceTypes: false, useDefaults: false, removeAdditional: false, validateFormats: false });
+const ajv = new Ajv({
+  strict: false,
+  allErrors: false,
+  verbose: true,
+  coerceTypes: false,
+  useDefaults: false,
+  removeAdditional: false,
+  validateFormats: false,
+});
 const compiled = new WeakMap<object, ValidateFunction>();
 
 /** The first violation of the schema as one sentence, or null. Schemas are compiled once per object: keep them at module level or cached. */
@@ -58,15 +68,25 @@ export function assertBody(schema: object, body: unknown): void {
 }
 
 function sentence(errors: readonly ErrorObject[]): string {
-  const deepest = errors.reduce<ErrorObject | null>((best, error) => (best === null || error.instancePath.length > best.instancePath.length ? error : best), null);
+  const deepest = errors.reduce<ErrorObject | null>(
+    (best, error) => (best === null || error.instancePath.length > best.instancePath.length ? error : best),
+    null,
+  );
   if (deepest === null) return 'Invalid input received';
-  const path = deepest.instancePath.split('/').slice(1).map((part) => part.replaceAll('~1', '/').replaceAll('~0', '~'));
+  const path = deepest.instancePath
+    .split('/')
+    .slice(1)
+    .map((part) => part.replaceAll('~1', '/').replaceAll('~0', '~'));
   const value = shortJson(deepest.data);
   switch (deepest.keyword) {
-    case 'additionalProperties': return `Additional properties are not allowed ('${String(deepest.params['additionalProperty'])}' was unexpected)`;
-    case 'required': return `'${String(deepest.params['missingProperty'])}' is a required property`;
-    default: return path.length === 0 ? `Invalid input received. Value: ${value}. ${deepest.message ?? 'is not valid'}`
-      : `Invalid input for field/attribute ${path.join('.')}. Value: ${value}. ${deepest.message ?? 'is not valid'}`;
+    case 'additionalProperties':
+      return `Additional properties are not allowed ('${String(deepest.params['additionalProperty'])}' was unexpected)`;
+    case 'required':
+      return `'${String(deepest.params['missingProperty'])}' is a required property`;
+    default:
+      return path.length === 0
+        ? `Invalid input received. Value: ${value}. ${deepest.message ?? 'is not valid'}`
+        : `Invalid input for field/attribute ${path.join('.')}. Value: ${value}. ${deepest.message ?? 'is not valid'}`;
   }
 }
 

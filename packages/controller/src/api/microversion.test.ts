@@ -12,7 +12,8 @@ describe('negotiate', () => {
     expect(ask({ 'openstack-api-version': 'compute 2.53', 'x-openstack-nova-api-version': '2.30' })).toEqual({ ok: true, minor: 53 }));
   it('falls back to the legacy header when the new one names another service', () =>
     expect(ask({ 'openstack-api-version': 'placement 1.29', 'x-openstack-nova-api-version': '2.30' })).toEqual({ ok: true, minor: 30 }));
-  it('finds its service in a list', () => expect(ask({ 'openstack-api-version': 'placement 1.29, compute 2.10' })).toEqual({ ok: true, minor: 10 }));
+  it('finds its service in a list', () =>
+    expect(ask({ 'openstack-api-version': 'placement 1.29, compute 2.10' })).toEqual({ ok: true, minor: 10 }));
   it('knows latest', () => {
     expect(ask({ 'openstack-api-version': 'compute latest' })).toEqual({ ok: true, minor: 93 });
     expect(ask({ 'x-openstack-nova-api-version': 'latest' })).toEqual({ ok: true, minor: 93 });
@@ -26,17 +27,21 @@ describe('negotiate', () => {
     expect(ask({ 'openstack-api-version': `compute ${version}` })).toMatchObject({ ok: false, status: 400 });
   });
   it('never throws and never resolves outside the range', () => {
-    fc.assert(fc.property(fc.string(), fc.string(), (a, b) => {
-      const answer = ask({ 'openstack-api-version': a, 'x-openstack-nova-api-version': b });
-      return !answer.ok || (answer.minor >= 1 && answer.minor <= 93);
-    }));
+    fc.assert(
+      fc.property(fc.string(), fc.string(), (a, b) => {
+        const answer = ask({ 'openstack-api-version': a, 'x-openstack-nova-api-version': b });
+        return !answer.ok || (answer.minor >= 1 && answer.minor <= 93);
+      }),
+    );
   });
 });
 
 describe('microversionHeaders', () => {
   it('sets both headers and Vary', () => {
     expect(microversionHeaders(computeMicroversions, '2.53')).toEqual({
-      'openstack-api-version': 'compute 2.53', 'x-openstack-nova-api-version': '2.53', vary: 'OpenStack-API-Version, X-OpenStack-Nova-API-Version',
+      'openstack-api-version': 'compute 2.53',
+      'x-openstack-nova-api-version': '2.53',
+      vary: 'OpenStack-API-Version, X-OpenStack-Nova-API-Version',
     });
   });
 });

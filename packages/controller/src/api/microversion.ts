@@ -21,7 +21,11 @@ export type Negotiated =
 export type HeaderValue = string | readonly string[] | undefined;
 
 export const computeMicroversions: MicroversionService = {
-  name: 'compute', major: 2, minMinor: 1, maxMinor: 93, legacyHeader: 'x-openstack-nova-api-version',
+  name: 'compute',
+  major: 2,
+  minMinor: 1,
+  maxMinor: 93,
+  legacyHeader: 'x-openstack-nova-api-version',
 };
 
 /**
@@ -34,12 +38,19 @@ export function negotiate(service: MicroversionService, headers: { readonly [nam
   if (asked === 'latest') return { ok: true, minor: service.maxMinor };
   const match = /^([1-9]\d{0,5})\.([1-9]\d{0,5}|0)$/.exec(asked);
   if (match === null) {
-    return { ok: false, status: 400, asked: null, message: `API Version String ${printable(asked)} is of invalid format. Must be of format MajorNum.MinorNum.` };
+    return {
+      ok: false,
+      status: 400,
+      asked: null,
+      message: `API Version String ${printable(asked)} is of invalid format. Must be of format MajorNum.MinorNum.`,
+    };
   }
   const minor = Number(match[2]);
   if (Number(match[1]) !== service.major || minor < service.minMinor || minor > service.maxMinor) {
     return {
-      ok: false, status: 406, asked,
+      ok: false,
+      status: 406,
+      asked,
       message: `Version ${asked} is not supported by the API. Minimum is ${service.major}.${service.minMinor} and maximum is ${service.major}.${service.maxMinor}.`,
     };
   }
@@ -57,7 +68,9 @@ export function microversionHeaders(service: MicroversionService, version: strin
 }
 
 function askedFor(service: MicroversionService, headers: { readonly [name: string]: HeaderValue }): string | null {
-  const entries = lines(headers['openstack-api-version']).flatMap((line) => line.split(',')).map((entry) => entry.trim().split(/\s+/));
+  const entries = lines(headers['openstack-api-version'])
+    .flatMap((line) => line.split(','))
+    .map((entry) => entry.trim().split(/\s+/));
   const named = entries.find(([name]) => name?.toLowerCase() === service.name);
   if (named !== undefined) return named.slice(1).join(' ');
   const legacy = service.legacyHeader === null ? undefined : lines(headers[service.legacyHeader])[0]?.trim();

@@ -24,7 +24,8 @@ describe('routeTable', () => {
     expect(name('GET', '/servers/')).toEqual(['list', {}]);
     expect(name('GET', '')).toEqual(['root', {}]);
   });
-  it('falls back to the parameter when the literal lacks the method', () => expect(name('DELETE', '/servers/detail')).toEqual(['delete', { server: 'detail' }]));
+  it('falls back to the parameter when the literal lacks the method', () =>
+    expect(name('DELETE', '/servers/detail')).toEqual(['delete', { server: 'detail' }]));
   it('tells an unknown method from an unknown path', () => {
     expect(name('PUT', '/servers')).toEqual({ kind: 'no-method', allowed: ['GET'] });
     expect(name('GET', '/nothing')).toEqual({ kind: 'no-path' });
@@ -34,6 +35,11 @@ describe('routeTable', () => {
     expect(name('GET', '/servers/%00')).toEqual({ kind: 'no-path' });
   });
   it('refuses two routes of one name', () => {
-    expect(() => routeTable([{ method: 'GET', path: '/a' }, { method: 'GET', path: '/a/' }])).toThrow('two routes');
+    expect(() =>
+      routeTable([
+        { method: 'GET', path: '/a' },
+        { method: 'GET', path: '/a/' },
+      ]),
+    ).toThrow('two routes');
   });
 });

@@ -8,7 +8,11 @@ export type RouteMatch<R> =
 
 export type RouteTable<R> = { readonly routes: readonly R[]; find(method: string, path: string): RouteMatch<R> };
 
-type Node<R> = { readonly literals: Map<string, Node<R>>; parameter: Node<R> | null; readonly methods: Map<string, { readonly route: R; readonly names: readonly string[] }> };
+type Node<R> = {
+  readonly literals: Map<string, Node<R>>;
+  parameter: Node<R> | null;
+  readonly methods: Map<string, { readonly route: R; readonly names: readonly string[] }>;
+};
 
 /** Builds the table; throws when two routes have the same method and path. Trailing and doubled slashes of a request's path do not matter. */
 export function routeTable<R extends { readonly method: Method; readonly path: string }>(routes: readonly R[]): RouteTable<R> {
@@ -39,7 +43,8 @@ function find<R>(root: Node<R>, method: string, segments: readonly string[]): Ro
     const segment = segments[index];
     if (segment === undefined) {
       const hit = at.methods.get(method);
-      if (hit !== undefined) return { kind: 'found', route: hit.route, params: Object.fromEntries(hit.names.map((name, i) => [name, values[i] ?? ''])) };
+      if (hit !== undefined)
+        return { kind: 'found', route: hit.route, params: Object.fromEntries(hit.names.map((name, i) => [name, values[i] ?? ''])) };
       for (const known of at.methods.keys()) allowed.add(known);
       return null;
     }

@@ -18,15 +18,36 @@ export async function bootstrapIdentity(db: Db): Promise<Bootstrapped> {
   return db.transaction().execute(async (tx) => {
     await sql`select pg_advisory_xact_lock(hashtext('bootstrap_identity'))`.execute(tx);
     if (await hasUser(tx)) return { created: false };
-    await tx.insertInto('identity_domain').values({ id: 'default', name: 'Default', description: 'The default domain' }).onConflict((c) => c.doNothing()).execute();
+    await tx
+      .insertInto('identity_domain')
+      .values({ id: 'default', name: 'Default', description: 'The default domain' })
+      .onConflict((c) => c.doNothing())
+      .execute();
     for (const name of ['admin', 'member', 'reader']) {
-      await tx.insertInto('identity_role').values({ id: newIdentityId(), name, description: null }).onConflict((c) => c.column('name').doNothing()).execute();
+      await tx
+        .insertInto('identity_role')
+        .values({ id: newIdentityId(), name, description: null })
+        .onConflict((c) => c.column('name').doNothing())
+        .execute();
     }
     const project = newIdentityId();
     const user = newIdentityId();
-    await tx.insertInto('identity_project').values({ id: project, domain_id: 'default', name: 'admin', description: 'Made by the bootstrap' }).execute();
-    await tx.insertInto('identity_user')
-      .values({ id: user, domain_id: 'default', name: 'admin', password_hash: passwordHash, email: null, description: null, default_project_id: project }).execute();
+    await tx
+      .insertInto('identity_project')
+      .values({ id: project, domain_id: 'default', name: 'admin', description: 'Made by the bootstrap' })
+      .execute();
+    await tx
+      .insertInto('identity_user')
+      .values({
+        id: user,
+        domain_id: 'default',
+        name: 'admin',
+        password_hash: passwordHash,
+        email: null,
+        description: null,
+        default_project_id: project,
+      })
+      .execute();
     const role = await tx.selectFrom('identity_role').select('id').where('name', '=', 'admin').executeTakeFirstOrThrow();
     await tx.insertInto('role_assignment').values({ user_id: user, role_id: role.id, project_id: project, domain_id: null }).execute();
     await tx.insertInto('role_assignment').values({ user_id: user, role_id: role.id, project_id: null, domain_id: 'default' }).execute();

@@ -54,8 +54,20 @@ export async function loadConfig(file: string, env: Readonly<Record<string, stri
 }
 
 const known = new Set<keyof ControllerConfig>([
-  'stateDir', 'databaseUrl', 'listen', 'publicUrl', 'agentListen', 'imageDir', 'executorName', 'region', 'bootstrapOutput', 'cpuAllocationRatio',
-  'ramAllocationRatio', 'diskAllocationRatio', 'limits', 'logLevel',
+  'stateDir',
+  'databaseUrl',
+  'listen',
+  'publicUrl',
+  'agentListen',
+  'imageDir',
+  'executorName',
+  'region',
+  'bootstrapOutput',
+  'cpuAllocationRatio',
+  'ramAllocationRatio',
+  'diskAllocationRatio',
+  'limits',
+  'logLevel',
 ]);
 const logLevels = ['debug', 'info', 'warn', 'error'] as const;
 
@@ -67,9 +79,11 @@ export function resolveConfig(value: unknown, env: Readonly<Record<string, strin
   }
   const stateDir = resolve(text(env.GODWIT_STATE_DIR ?? input.stateDir, 'stateDir'));
   const publicUrl = text(env.GODWIT_PUBLIC_URL ?? input.publicUrl, 'publicUrl').replace(/\/+$/, '');
-  if (!URL.canParse(publicUrl) || !/^https?:$/.test(new URL(publicUrl).protocol)) throw new ConfigError(`"publicUrl" must be an http or https URL, not ${publicUrl}`);
+  if (!URL.canParse(publicUrl) || !/^https?:$/.test(new URL(publicUrl).protocol))
+    throw new ConfigError(`"publicUrl" must be an http or https URL, not ${publicUrl}`);
   const databaseUrl = env.DATABASE_URL ?? input.databaseUrl;
-  if (databaseUrl !== undefined && !/^postgres(ql)?:\/\//.test(text(databaseUrl, 'databaseUrl'))) throw new ConfigError('"databaseUrl" must begin with postgresql://');
+  if (databaseUrl !== undefined && !/^postgres(ql)?:\/\//.test(text(databaseUrl, 'databaseUrl')))
+    throw new ConfigError('"databaseUrl" must begin with postgresql://');
   const agentListen = object(input.agentListen, '"agentListen"');
   const names = agentListen.names;
   if (!Array.isArray(names) || names.length === 0 || !names.every((name) => typeof name === 'string' && name !== '')) {
@@ -83,7 +97,11 @@ export function resolveConfig(value: unknown, env: Readonly<Record<string, strin
     databaseUrl: databaseUrl === undefined ? null : text(databaseUrl, 'databaseUrl'),
     listen: listen(input.listen),
     publicUrl,
-    agentListen: { address: text(agentListen.address, 'agentListen.address'), port: port(agentListen.port, 'agentListen.port'), names: names as readonly string[] },
+    agentListen: {
+      address: text(agentListen.address, 'agentListen.address'),
+      port: port(agentListen.port, 'agentListen.port'),
+      names: names as readonly string[],
+    },
     imageDir: resolve(optionalText(input.imageDir, 'imageDir') ?? join(stateDir, 'images')),
     executorName: optionalText(input.executorName, 'executorName') ?? `${hostname()}-${process.pid}`,
     region: optionalText(input.region, 'region') ?? 'RegionOne',
@@ -121,7 +139,8 @@ function optionalText(value: unknown, key: string): string | undefined {
 }
 
 function port(value: unknown, key: string): number {
-  if (typeof value !== 'number' || !Number.isInteger(value) || value < 0 || value > 65_535) throw new ConfigError(`"${key}" must be a port between 0 and 65535`);
+  if (typeof value !== 'number' || !Number.isInteger(value) || value < 0 || value > 65_535)
+    throw new ConfigError(`"${key}" must be a port between 0 and 65535`);
   return value;
 }
 

@@ -63,7 +63,9 @@ export async function startEventFeed(database: Database, log: Logger): Promise<E
   };
   await listen();
   const prune = setInterval(() => {
-    sql`delete from event where at < now() - ${sql.raw(KEEP)}`.execute(database.db).catch((error: unknown) => log.warn({ err: error }, 'old events were not pruned'));
+    sql`delete from event where at < now() - ${sql.raw(KEEP)}`
+      .execute(database.db)
+      .catch((error: unknown) => log.warn({ err: error }, 'old events were not pruned'));
   }, PRUNE_EVERY_MS);
   prune.unref();
 
@@ -82,7 +84,14 @@ export async function startEventFeed(database: Database, log: Logger): Promise<E
         const { rows, pending } = await batch(database, cursor);
         for (const row of rows) {
           cursor = { xid: row.xid, id: row.id };
-          yield { cursor: `${row.xid}-${row.id}`, kind: row.kind, subjectId: row.subject_id, projectId: row.project_id, data: row.data, at: row.at };
+          yield {
+            cursor: `${row.xid}-${row.id}`,
+            kind: row.kind,
+            subjectId: row.subject_id,
+            projectId: row.project_id,
+            data: row.data,
+            at: row.at,
+          };
         }
         if (rows.length === BATCH || woken || signal.aborted) continue;
         await new Promise<void>((resolve) => {
@@ -113,7 +122,15 @@ export function parseCursor(text: string): Cursor {
   return match === null ? { xid: '0', id: 0 } : { xid: match[1] ?? '0', id: Number(match[2]) };
 }
 
-type Row = { xid: string; id: number; kind: StoredEvent['kind']; subject_id: string; project_id: string | null; data: Record<string, unknown>; at: Date };
+type Row = {
+  xid: string;
+  id: number;
+  kind: StoredEvent['kind'];
+  subject_id: string;
+  project_id: string | null;
+  data: Record<string, unknown>;
+  at: Date;
+};
 
 async function batch(database: Database, cursor: Cursor): Promise<{ readonly rows: readonly Row[]; readonly pending: boolean }> {
   const { rows } = await sql<Row & { settled: boolean }>`

@@ -46,7 +46,12 @@ export function openDatabase(options: DatabaseOptions): Database {
     url: options.url,
     db: new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) }),
     connect: async (applicationName) => {
-      const client = new pg.Client({ connectionString: options.url, application_name: `godwit ${applicationName}`, keepAlive: true, types });
+      const client = new pg.Client({
+        connectionString: options.url,
+        application_name: `godwit ${applicationName}`,
+        keepAlive: true,
+        types,
+      });
       client.on('error', onError);
       await client.connect();
       return client;

@@ -39,7 +39,9 @@ describe('migrate', () => {
     await writeFile(join(directory, '0002-third.sql'), 'create table third (n integer); select 1/0;');
     await expect(migrate(url, at)).rejects.toThrow('0002-third failed: division by zero');
     const database = openDatabase({ url });
-    const { rows } = await sql<{ name: string }>`select tablename as name from pg_tables where schemaname = 'public' order by 1`.execute(database.db);
+    const { rows } = await sql<{ name: string }>`select tablename as name from pg_tables where schemaname = 'public' order by 1`.execute(
+      database.db,
+    );
     expect(rows.map((row) => row.name)).toEqual(['first', 'schema_step', 'second']);
     await database.close();
     await rm(join(directory, '0002-third.sql'));
@@ -59,7 +61,9 @@ describe('openDatabase', () => {
     await expect(sql`select 9007199254740993::bigint as n`.execute(database.db)).rejects.toThrow('beyond 2^53');
     await sql`select pg_terminate_backend(pg_backend_pid())`.execute(database.db).catch(() => {});
     // The pool may hand out the ended connection once more before it hears of its end.
-    await vi.waitFor(async () => expect((await sql<{ n: number }>`select 7 as n`.execute(database.db)).rows).toEqual([{ n: 7 }]), { timeout: 5_000 });
+    await vi.waitFor(async () => expect((await sql<{ n: number }>`select 7 as n`.execute(database.db)).rows).toEqual([{ n: 7 }]), {
+      timeout: 5_000,
+    });
     expect(errors.length).toBeGreaterThan(0);
     await database.close();
   });

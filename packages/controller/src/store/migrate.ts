@@ -41,16 +41,22 @@ export async function migrate(url: string, directory: URL = MIGRATIONS_DIRECTORY
     await client.query(
       'create table if not exists schema_step (number integer primary key, name text not null, sha256 text not null, applied_at timestamptz not null default now())',
     );
-    const { rows } = await client.query<{ number: number; name: string; sha256: string }>('select number, name, sha256 from schema_step order by number');
+    const { rows } = await client.query<{ number: number; name: string; sha256: string }>(
+      'select number, name, sha256 from schema_step order by number',
+    );
     const applied = new Map(rows.map((row) => [row.number, row]));
     const known = new Set(steps.map((step) => step.number));
     const foreign = rows.find((row) => !known.has(row.number));
-    if (foreign !== undefined) throw new Error(`the database has the schema step ${foreign.name}, which this version of Godwit does not know: it is older than the database`);
+    if (foreign !== undefined)
+      throw new Error(
+        `the database has the schema step ${foreign.name}, which this version of Godwit does not know: it is older than the database`,
+      );
     const ran: string[] = [];
     for (const step of steps) {
       const before = applied.get(step.number);
       if (before !== undefined) {
-        if (before.sha256 !== step.sha256) throw new Error(`the schema step ${step.name} was changed after it had been applied; add a new step instead`);
+        if (before.sha256 !== step.sha256)
+          throw new Error(`the schema step ${step.name} was changed after it had been applied; add a new step instead`);
         continue;
       }
       await client.query('begin');

@@ -51,7 +51,10 @@ export async function startTestServer(): Promise<TestServer> {
     },
     stop: async () => {
       // A test that failed may still hold connections: the server's end ends them.
-      await Promise.race([Promise.all(opened.map((database) => database.close().catch(() => {}))), new Promise((done) => setTimeout(done, 2_000).unref())]);
+      await Promise.race([
+        Promise.all(opened.map((database) => database.close().catch(() => {}))),
+        new Promise((done) => setTimeout(done, 2_000).unref()),
+      ]);
       await admin.end();
       await stopPostgres(directory);
       stopWatching();

@@ -44,7 +44,10 @@ export type LiveMigrateRequest = {
  * ServerNotFound, ServerLocked, InvalidState, BareMetalCannotMigrate, HostNotFound, … in the contract's order.
  */
 export type ServerOperations = {
-  create(caller: Caller, request: CreateServers): Promise<{ readonly serverIds: readonly ServerId[]; readonly reservationId: string; readonly adminPass: string }>;
+  create(
+    caller: Caller,
+    request: CreateServers,
+  ): Promise<{ readonly serverIds: readonly ServerId[]; readonly reservationId: string; readonly adminPass: string }>;
   delete(caller: Caller, server: ServerId): Promise<void>;
   start(caller: Caller, server: ServerId): Promise<void>;
   stop(caller: Caller, server: ServerId): Promise<void>;

@@ -1,7 +1,7 @@
 import type { BootId, Fence, HostId, MigrationId } from '../ids.ts';
 import type { EndState } from './grant.ts';
-import type { HostCommand, Release } from './host-event.ts';
 import type { HostMessage } from './host-effect.ts';
+import type { HostCommand, Release } from './host-event.ts';
 import type { Refusal } from './refusal.ts';
 
 /** What the executor in charge of a server feeds into `controllerStep`. `fence` is the executor's own. */
@@ -48,4 +48,3 @@ export type ControllerEffect =
 /** A host command as the controller can form it: what a look at QEMU shows is added by the host's gate. */
 export type ControllerCommand = WithoutView<HostCommand>;
 type WithoutView<C> = C extends unknown ? Omit<C, 'view'> : never;
-

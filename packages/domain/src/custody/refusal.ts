@@ -17,7 +17,8 @@ export const REFUSALS = {
   'custody-not-ready': 'QEMU is not in the state in which the guest may be taken.',
   'custody-taken': 'The guest was taken here; it is destroyed only under a newer epoch.',
   'custody-busy': 'Another custody operation on this server has not ended.',
-  'custody-recovering': 'The database was restored; nothing is granted until every host that could hold the server has reported or is fenced.',
+  'custody-recovering':
+    'The database was restored; nothing is granted until every host that could hold the server has reported or is fenced.',
   'custody-not-stopped': 'A copy of the server may still run; it is not started a second time.',
   'custody-post-copy-forbidden': 'The grant does not allow post-copy.',
 } as const;

@@ -1,6 +1,6 @@
 /** The life of a migration at the host that holds the guest: armed, migrating, released or resumed: rules 1, 2, 3, 4 and 10. */
 import type { Epoch } from '../ids.ts';
-import { sameGrant, type Grant } from './grant.ts';
+import { type Grant, sameGrant } from './grant.ts';
 import type { HeldCopy, HostCustody, Outgoing } from './host-custody.ts';
 import type { HostEffect } from './host-effect.ts';
 import type { Release } from './host-event.ts';
@@ -22,7 +22,11 @@ export function armReceived(state: HostCustody, grant: Grant, view: QemuView | n
   }
   if (rules.staleArmRefused && epoch <= state.knownEpoch) return refuse(state, 'custody-epoch-stale', epoch);
   // A paused guest whose last migration completed and was forfeited stands in postmigrate: armed in it, it would look released at once.
-  if (!copy.settled || !(view.runstate === 'running' || view.runstate === 'paused' || view.runstate === 'other') || migrationInProgress(view.migration))
+  if (
+    !copy.settled ||
+    !(view.runstate === 'running' || view.runstate === 'paused' || view.runstate === 'other') ||
+    migrationInProgress(view.migration)
+  )
     return refuse(state, 'custody-not-ready', epoch);
   return {
     state: { ...state, knownEpoch: later(state.knownEpoch, epoch), copy: { ...copy, outgoing: { phase: 'armed', grant } } },
@@ -38,7 +42,8 @@ export function migrateOrdered(state: HostCustody, epoch: Epoch, view: QemuView 
   const { outgoing } = copy;
   const done = tell({ kind: 'done', command: 'migrate', epoch });
   if (outgoing === null || outgoing.grant.epoch !== epoch || outgoing.phase === 'cancelling') {
-    if (rules.armBeforeMigrate || outgoing !== null || migrationInProgress(view.migration)) return refuse(state, 'custody-not-armed', epoch);
+    if (rules.armBeforeMigrate || outgoing !== null || migrationInProgress(view.migration))
+      return refuse(state, 'custody-not-armed', epoch);
     return { state, effects: [{ kind: 'migrate', epoch }, done] };
   }
   if (outgoing.phase === 'migrating') return { state, effects: [done] };
@@ -85,10 +90,13 @@ export function disarmOrdered(state: HostCustody, epoch: Epoch, view: QemuView |
 export function resumeOrdered(state: HostCustody, epoch: Epoch, forfeited: Epoch, view: QemuView | null, rules: Rules): HostTransition {
   const { copy } = state;
   const resumed = tell({ kind: 'resumed', epoch, forfeited });
-  if ((copy.kind !== 'held' && copy.kind !== 'released') || copy.grant.epoch !== epoch) return refuse(state, 'custody-epoch-unknown', epoch);
+  if ((copy.kind !== 'held' && copy.kind !== 'released') || copy.grant.epoch !== epoch)
+    return refuse(state, 'custody-epoch-unknown', epoch);
   if (!copy.alive || view === null) return refuse(state, 'custody-copy-absent', epoch);
   if (copy.kind === 'held')
-    return copy.outgoing === null && forfeited <= state.disarmedThrough ? { state, effects: [resumed] } : refuse(state, 'custody-migrating', epoch);
+    return copy.outgoing === null && forfeited <= state.disarmedThrough
+      ? { state, effects: [resumed] }
+      : refuse(state, 'custody-migrating', epoch);
   if (rules.resumeMatched && copy.to.epoch !== forfeited) return refuse(state, 'custody-released', epoch);
   if (copy.mode === 'post-copy') return refuse(state, 'custody-released', epoch);
   return {

@@ -1,4 +1,4 @@
-import { type HostState, type Resources, physicalResources } from './host-state.ts';
+import { type HostState, physicalResources, type Resources } from './host-state.ts';
 
 /** One resource of a host: claimed and promised in all (over-commit applied). */
 export type ResourceLoad = { readonly used: number; readonly capacity: number };

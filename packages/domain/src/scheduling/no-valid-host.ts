@@ -31,7 +31,10 @@ export function noValidHostDetails(verdicts: StoredVerdicts, requestedHost: stri
       const more = hosts.length - namedPerSentence;
       return [`${hosts.slice(0, namedPerSentence).join(', ')}${more > 0 ? ` and ${more} more` : ''}: ${sentence}`];
     });
-  const head = requestedHost === null ? `NoValidHost: none of ${verdicts.hosts} ${verdicts.hosts === 1 ? 'host' : 'hosts'} passes.` : `NoValidHost: host ${requestedHost} does not pass.`;
+  const head =
+    requestedHost === null
+      ? `NoValidHost: none of ${verdicts.hosts} ${verdicts.hosts === 1 ? 'host' : 'hosts'} passes.`
+      : `NoValidHost: host ${requestedHost} does not pass.`;
   if (reasons.length === 0) return verdicts.hosts === 0 ? 'NoValidHost: there are no hosts.' : head;
   const rest = reasons.length - sentences;
   return `${head} ${reasons.slice(0, sentences).join('; ')}${rest > 0 ? `; and ${rest} more reasons` : ''}.`;

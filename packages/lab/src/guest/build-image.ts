@@ -5,7 +5,7 @@ import path from 'node:path';
 import { promisify } from 'node:util';
 import { gzipSync } from 'node:zlib';
 import { LabError } from '../lab-error.ts';
-import { cpioArchive, type CpioEntry } from './cpio-archive.ts';
+import { type CpioEntry, cpioArchive } from './cpio-archive.ts';
 
 const run = promisify(execFile);
 
@@ -15,16 +15,36 @@ const sourceDir = path.resolve(import.meta.dirname, '../../guest');
 
 /** In load order: each needs those before it. The last three are for power off and for telling the host of a panic. */
 const moduleOrder = [
-  'virtio_ring', 'virtio', 'virtio_pci_legacy_dev', 'virtio_pci_modern_dev', 'virtio_pci',
-  'failover', 'net_failover', 'virtio_net', 'virtio_blk', 'button', 'pvpanic', 'pvpanic-pci',
+  'virtio_ring',
+  'virtio',
+  'virtio_pci_legacy_dev',
+  'virtio_pci_modern_dev',
+  'virtio_pci',
+  'failover',
+  'net_failover',
+  'virtio_net',
+  'virtio_blk',
+  'button',
+  'pvpanic',
+  'pvpanic-pci',
 ] as const;
 
 /** A kernel may have any of the others built in; without these two as files something is wrong with the extraction. */
 const requiredModules: readonly string[] = ['virtio_net', 'virtio_blk'];
 
 const compilerFlags = [
-  '-static', '-Os', '-std=gnu11', '-D_GNU_SOURCE', '-pthread', '-s', '-Wall', '-Wextra', '-Wno-format-truncation',
-  '-ffunction-sections', '-fdata-sections', '-Wl,--gc-sections',
+  '-static',
+  '-Os',
+  '-std=gnu11',
+  '-D_GNU_SOURCE',
+  '-pthread',
+  '-s',
+  '-Wall',
+  '-Wextra',
+  '-Wno-format-truncation',
+  '-ffunction-sections',
+  '-fdata-sections',
+  '-Wl,--gc-sections',
 ] as const;
 
 const diskSizeMib = 64;
@@ -126,7 +146,9 @@ async function command(file: string, args: readonly string[]): Promise<void> {
   try {
     await run(file, args);
   } catch (error) {
-    throw new LabError('GUEST_BUILD_FAILED', `building the demo guest failed at ${file}; "make setup" installs what it needs`, { cause: error });
+    throw new LabError('GUEST_BUILD_FAILED', `building the demo guest failed at ${file}; "make setup" installs what it needs`, {
+      cause: error,
+    });
   }
 }
 

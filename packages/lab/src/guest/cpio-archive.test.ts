@@ -10,7 +10,10 @@ test('cpio lists what was archived, with modes, sizes and device numbers', () =>
     { kind: 'file', path: 'empty', mode: 0o644, content: Buffer.alloc(0) },
   ]);
   const listing = execFileSync('cpio', ['-tv', '--quiet', '--numeric-uid-gid'], { input: archive, encoding: 'utf8' });
-  const lines = listing.trim().split('\n').map((line) => line.split(/\s+/));
+  const lines = listing
+    .trim()
+    .split('\n')
+    .map((line) => line.split(/\s+/));
   expect(lines.map((words) => [words[0], words.at(-1)])).toEqual([
     ['drwxr-xr-x', 'dev'],
     ['crw-------', 'dev/console'],

@@ -32,10 +32,13 @@ function feed(file: string, args: readonly string[], input: string): Promise<voi
     // `ip` may end before it read everything; its exit code tells, not the broken pipe.
     child.stdin.on('error', () => {});
     child.stdin.end(input);
-    child.once('error', (cause) => reject(new LabError('NETWORK_COMMAND_FAILED', `cannot run ${file}: install iproute2 ("make setup" does)`, { cause })));
+    child.once('error', (cause) =>
+      reject(new LabError('NETWORK_COMMAND_FAILED', `cannot run ${file}: install iproute2 ("make setup" does)`, { cause })),
+    );
     child.once('close', (code) => {
       if (code === 0) return resolve();
-      if (forbidden.test(words)) return reject(new LabError('NAMESPACES_NOT_PERMITTED', notPermittedAdvice, { cause: new Error(words.trim()) }));
+      if (forbidden.test(words))
+        return reject(new LabError('NAMESPACES_NOT_PERMITTED', notPermittedAdvice, { cause: new Error(words.trim()) }));
       reject(new LabError('NETWORK_COMMAND_FAILED', `${file} ${args.join(' ')} failed: ${words.trim()}`, { cause: new Error(input) }));
     });
   });

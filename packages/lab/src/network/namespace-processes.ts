@@ -48,7 +48,10 @@ export async function killNamespaceProcesses(namespace: string): Promise<void> {
   const deadline = Date.now() + 10_000;
   while ((await signalNamespaceProcesses(namespace, 'SIGKILL')) > 0) {
     if (Date.now() > deadline) {
-      throw new LabError('NETWORK_COMMAND_FAILED', `processes in ${namespace} cannot be ended: ${(await namespaceProcesses(namespace)).join(', ')}`);
+      throw new LabError(
+        'NETWORK_COMMAND_FAILED',
+        `processes in ${namespace} cannot be ended: ${(await namespaceProcesses(namespace)).join(', ')}`,
+      );
     }
     await delay(5);
   }

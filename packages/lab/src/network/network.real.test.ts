@@ -19,7 +19,10 @@ afterEach(async () => {
 /** A refusal by the other side proves the way there and back; silence or "unreachable" its absence. Port 1 has no listener. */
 const reaches = async (namespace: string, address: string): Promise<boolean> => {
   const attempt = run('ip', ['netns', 'exec', namespace, 'timeout', '1', 'bash', '-c', `exec 3<>/dev/tcp/${address}/1`]);
-  return attempt.then(() => true, (error: Error & { readonly stderr?: string }) => error.stderr?.includes('Connection refused') ?? false);
+  return attempt.then(
+    () => true,
+    (error: Error & { readonly stderr?: string }) => error.stderr?.includes('Connection refused') ?? false,
+  );
 };
 
 test('hosts reach the controller and each other, the client reaches no management address, nobody has a way out', async () => {
@@ -71,13 +74,23 @@ test('a half-built lab is refused by create, and cleared by destroy', async () =
 });
 
 test('a step that fails leaves nothing behind', async () => {
-  const broken = { ...one, steps: [...one.steps, { kind: 'bridge', namespace: one.fabricNamespace, name: 'name-much-too-long-for-linux' } as const] };
+  const broken = {
+    ...one,
+    steps: [...one.steps, { kind: 'bridge', namespace: one.fabricNamespace, name: 'name-much-too-long-for-linux' } as const],
+  };
   await expect(createNetwork(broken)).rejects.toMatchObject({ code: 'NETWORK_COMMAND_FAILED' });
   expect(await labNamespaces(one.labId)).toEqual([]);
 });
 
 test('without the right to make namespaces the refusal says what to do', async () => {
   const script = `import { ipBatch } from '${import.meta.dirname}/ip-batch.ts'; await ipBatch(['netns add gwlabt9-fabric']).catch((error) => console.log(error.code, error.message))`;
-  const { stdout } = await run('setpriv', ['--bounding-set=-sys_admin', '--inh-caps=-sys_admin', process.execPath, '--input-type=module', '-e', script]);
+  const { stdout } = await run('setpriv', [
+    '--bounding-set=-sys_admin',
+    '--inh-caps=-sys_admin',
+    process.execPath,
+    '--input-type=module',
+    '-e',
+    script,
+  ]);
   expect(stdout).toMatch(/^NAMESPACES_NOT_PERMITTED .*run this as root/);
 });

@@ -25,10 +25,14 @@ export async function createNetwork(topology: Topology): Promise<void> {
     const namespaces = topology.steps.flatMap((step) => (step.kind === 'namespace' ? [step.name] : []));
     await ipBatch(namespaces.map((name) => `netns add ${name}`));
     // No IPv6: its router solicitations and neighbour reports would be noise in every capture, and nothing here speaks it.
-    await Promise.all(namespaces.map((name) => setSysctls(name, ['net.ipv6.conf.all.disable_ipv6=1', 'net.ipv6.conf.default.disable_ipv6=1'])));
+    await Promise.all(
+      namespaces.map((name) => setSysctls(name, ['net.ipv6.conf.all.disable_ipv6=1', 'net.ipv6.conf.default.disable_ipv6=1'])),
+    );
     await ipBatch(
       topology.steps.flatMap((step) =>
-        step.kind === 'cable' ? [`link add ${step.end.name} netns ${step.end.namespace} type veth peer name ${step.port.name} netns ${step.port.namespace}`] : [],
+        step.kind === 'cable'
+          ? [`link add ${step.end.name} netns ${step.end.namespace} type veth peer name ${step.port.name} netns ${step.port.namespace}`]
+          : [],
       ),
     );
     const inside = new Map(namespaces.map((name) => [name, ['link set lo up']]));
@@ -62,7 +66,8 @@ export async function destroyNetwork(labId: string): Promise<readonly string[]> 
   await ipBatch(namespaces.map((name) => `netns delete ${name}`));
   // A name can be gone before the kernel has finished with the namespace; what counts here is that `up` can begin anew.
   for (const deadline = Date.now() + 5000; (await labNamespaces(labId)).length > 0; await delay(10)) {
-    if (Date.now() > deadline) throw new LabError('NETWORK_COMMAND_FAILED', `namespaces of this lab did not go away: ${(await labNamespaces(labId)).join(', ')}`);
+    if (Date.now() > deadline)
+      throw new LabError('NETWORK_COMMAND_FAILED', `namespaces of this lab did not go away: ${(await labNamespaces(labId)).join(', ')}`);
   }
   return namespaces;
 }

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { belongsToLab, labIdOf, mostHosts, mostInterfaceNameLength, planTopology, type NetworkStep } from './topology.ts';
+import { belongsToLab, labIdOf, mostHosts, mostInterfaceNameLength, type NetworkStep, planTopology } from './topology.ts';
 
 const interfaceNames = (step: NetworkStep): readonly string[] => {
   switch (step.kind) {

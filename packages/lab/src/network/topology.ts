@@ -82,7 +82,12 @@ export function planTopology(labId: string, hosts: number): Topology {
     { kind: 'namespace', name: clientNamespace },
     ...nodes.map((node) => ({ kind: 'namespace', name: node.namespace }) as const),
     { kind: 'bridge', namespace: fabricNamespace, name: fabricBridge },
-    { kind: 'bridge', namespace: fabricNamespace, name: managementBridge, address: `${addresses.controller}/${addresses.managementPrefixBits}` },
+    {
+      kind: 'bridge',
+      namespace: fabricNamespace,
+      name: managementBridge,
+      address: `${addresses.controller}/${addresses.managementPrefixBits}`,
+    },
     {
       kind: 'cable',
       end: { namespace: clientNamespace, name: 'eth0', address: `${addresses.client}/${addresses.guestPrefixBits}` },

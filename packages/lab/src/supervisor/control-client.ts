@@ -16,7 +16,10 @@ export async function askSupervisor(dir: string, request: SupervisorRequest, tim
 
 async function exchange(socketPath: string, request: SupervisorRequest, timeoutMs: number): Promise<SupervisorReply> {
   const socket = connect(socketPath);
-  const timer = setTimeout(() => socket.destroy(new LabError('SUPERVISOR_FAILED', `the lab's supervisor did not answer within ${timeoutMs} ms`)), timeoutMs);
+  const timer = setTimeout(
+    () => socket.destroy(new LabError('SUPERVISOR_FAILED', `the lab's supervisor did not answer within ${timeoutMs} ms`)),
+    timeoutMs,
+  );
   try {
     socket.end(`${JSON.stringify(request)}\n`);
     return JSON.parse(await text(socket)) as SupervisorReply;

@@ -38,5 +38,8 @@ export async function launchSupervisor(dir: string, publicFd: number | undefined
     const status = await askSupervisor(dir, { op: 'status' }, 5000).catch(() => undefined);
     if (status !== undefined) return status;
   }
-  throw new LabError('SUPERVISOR_FAILED', `the lab's supervisor did not start${failure === undefined ? '' : `: ${failure}`}; see ${path.join(files.logs, 'supervisor.log')}`);
+  throw new LabError(
+    'SUPERVISOR_FAILED',
+    `the lab's supervisor did not start${failure === undefined ? '' : `: ${failure}`}; see ${path.join(files.logs, 'supervisor.log')}`,
+  );
 }

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { LabError } from '../lab-error.ts';
-import { labFiles, type HostSpec, type LabPlan } from '../lab-plan.ts';
-import { ipBatch } from '../network/ip-batch.ts';
+import { type HostSpec, type LabPlan, labFiles } from '../lab-plan.ts';
 import { clearHostLinks } from '../network/host-links.ts';
+import { ipBatch } from '../network/ip-batch.ts';
 import { killNamespaceProcesses, signalNamespaceProcesses } from '../network/namespace-processes.ts';
 import type { SupervisorRequest, SupervisorStatus } from './control-protocol.ts';
 import { dropUnsyncedBytes } from './power-loss.ts';
@@ -109,13 +109,15 @@ export class Supervisor {
 
   #process(name: string): SupervisedProcess {
     const found = this.#processes.get(name);
-    if (found === undefined) throw new LabError('UNKNOWN_TARGET', `the lab has no process ${name}; it has ${[...this.#processes.keys()].join(', ')}`);
+    if (found === undefined)
+      throw new LabError('UNKNOWN_TARGET', `the lab has no process ${name}; it has ${[...this.#processes.keys()].join(', ')}`);
     return found;
   }
 
   #host(name: string): HostSpec {
     const found = this.#plan.hosts.find((host) => host.name === name);
-    if (found === undefined) throw new LabError('UNKNOWN_TARGET', `the lab has no host ${name}; it has ${this.#plan.hosts.map((host) => host.name).join(', ')}`);
+    if (found === undefined)
+      throw new LabError('UNKNOWN_TARGET', `the lab has no host ${name}; it has ${this.#plan.hosts.map((host) => host.name).join(', ')}`);
     return found;
   }
 }

@@ -31,5 +31,7 @@ export const rootPlugin: ServicePlugin = async (app, context) => {
       return reply.code(503).send({ status: 'unavailable', reason: 'the database does not answer' });
     }
   });
-  app.get('/metrics', async (_request, reply) => reply.type(context.metrics.registry.contentType).send(await context.metrics.registry.metrics()));
+  app.get('/metrics', async (_request, reply) =>
+    reply.type(context.metrics.registry.contentType).send(await context.metrics.registry.metrics()),
+  );
 };

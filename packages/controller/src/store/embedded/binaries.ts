@@ -16,7 +16,10 @@ export async function postgresBinaries(): Promise<PostgresBinaries> {
     const require = createRequire(import.meta.url);
     root = dirname(dirname(require.resolve(packageName)));
   } catch (error) {
-    throw new Error(`there is no embedded PostgreSQL for this platform (${packageName} is not installed); set DATABASE_URL to a PostgreSQL 15 or newer`, { cause: error });
+    throw new Error(
+      `there is no embedded PostgreSQL for this platform (${packageName} is not installed); set DATABASE_URL to a PostgreSQL 15 or newer`,
+      { cause: error },
+    );
   }
   const bin = join(root, 'native', 'bin');
   await access(join(bin, 'postgres'), constants.X_OK);
@@ -26,7 +29,10 @@ export async function postgresBinaries(): Promise<PostgresBinaries> {
 }
 
 async function makeLinks(root: string): Promise<void> {
-  const links = JSON.parse(await readFile(join(root, 'native', 'pg-symlinks.json'), 'utf8')) as readonly { readonly source: string; readonly target: string }[];
+  const links = JSON.parse(await readFile(join(root, 'native', 'pg-symlinks.json'), 'utf8')) as readonly {
+    readonly source: string;
+    readonly target: string;
+  }[];
   for (const { source, target } of links) {
     const link = resolve(root, target);
     try {

@@ -8,7 +8,7 @@ import { promisify } from 'node:util';
 import pg from 'pg';
 import { postgresBinaries } from './binaries.ts';
 import { runAs } from './run-as.ts';
-import { databaseUser, type DatabaseUser } from './unprivileged-user.ts';
+import { type DatabaseUser, databaseUser } from './unprivileged-user.ts';
 
 const execFileAsync = promisify(execFile);
 

@@ -16,11 +16,26 @@ export async function runAs(user: DatabaseUser, program: string, args: readonly 
   if (closed === null) return { command: program, args, uid: user.uid, gid: user.gid };
   const setpriv = '/usr/bin/setpriv';
   await access(setpriv, constants.X_OK).catch((error: unknown) => {
-    throw new Error(`the directory ${closed} keeps PostgreSQL (running as ${user.name}) out, and setpriv (util-linux) is not there to let it pass`, { cause: error });
+    throw new Error(
+      `the directory ${closed} keeps PostgreSQL (running as ${user.name}) out, and setpriv (util-linux) is not there to let it pass`,
+      { cause: error },
+    );
   });
   return {
     command: setpriv,
-    args: ['--reuid', String(user.uid), '--regid', String(user.gid), '--clear-groups', '--inh-caps', '-all,+dac_read_search', '--ambient-caps', '+dac_read_search', program, ...args],
+    args: [
+      '--reuid',
+      String(user.uid),
+      '--regid',
+      String(user.gid),
+      '--clear-groups',
+      '--inh-caps',
+      '-all,+dac_read_search',
+      '--ambient-caps',
+      '+dac_read_search',
+      program,
+      ...args,
+    ],
   };
 }
 

@@ -15,5 +15,8 @@ export const differentHost: Filter = {
       return server === undefined ? null : { filter: 'different-host', code: 'NotDifferentHost', data: { server } };
     };
   },
-  describe: (rejection) => ({ sentence: `different_host: server ${text(rejection, 'server')} runs here`, smallestChange: `move ${text(rejection, 'server')} away from here` }),
+  describe: (rejection) => ({
+    sentence: `different_host: server ${text(rejection, 'server')} runs here`,
+    smallestChange: `move ${text(rejection, 'server')} away from here`,
+  }),
 };

@@ -11,5 +11,8 @@ export const excludedHost: Filter = {
       return reason === undefined ? null : { filter: 'excluded-host', code: 'FailedBefore', data: { reason } };
     };
   },
-  describe: (rejection) => ({ sentence: `failed before in this operation: ${text(rejection, 'reason')}`, smallestChange: 'start a new operation once the cause is mended' }),
+  describe: (rejection) => ({
+    sentence: `failed before in this operation: ${text(rejection, 'reason')}`,
+    smallestChange: 'start a new operation once the cause is mended',
+  }),
 };

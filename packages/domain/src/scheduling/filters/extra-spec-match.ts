@@ -8,18 +8,32 @@ export function extraSpecMatches(value: string, requirement: string): boolean {
   if (operator === '<or>') return words.filter((_, index) => words[index - 1] === '<or>').includes(value);
   const operand = words.slice(1).join(' ');
   switch (operator) {
-    case '<in>': return value.includes(operand);
-    case '<all-in>': return words.slice(1).every((word) => word === '<all-in>' || value.includes(word));
-    case '=': case '>=': return Number(value) >= Number(operand);
-    case '<=': return Number(value) <= Number(operand);
-    case '==': return Number(value) === Number(operand);
-    case '!=': return Number(value) !== Number(operand);
-    case 's==': return value === operand;
-    case 's!=': return value !== operand;
-    case 's<': return value < operand;
-    case 's<=': return value <= operand;
-    case 's>': return value > operand;
-    case 's>=': return value >= operand;
-    default: return value === requirement;
+    case '<in>':
+      return value.includes(operand);
+    case '<all-in>':
+      return words.slice(1).every((word) => word === '<all-in>' || value.includes(word));
+    case '=':
+    case '>=':
+      return Number(value) >= Number(operand);
+    case '<=':
+      return Number(value) <= Number(operand);
+    case '==':
+      return Number(value) === Number(operand);
+    case '!=':
+      return Number(value) !== Number(operand);
+    case 's==':
+      return value === operand;
+    case 's!=':
+      return value !== operand;
+    case 's<':
+      return value < operand;
+    case 's<=':
+      return value <= operand;
+    case 's>':
+      return value > operand;
+    case 's>=':
+      return value >= operand;
+    default:
+      return value === requirement;
   }
 }

@@ -1,5 +1,5 @@
 import type { HostId } from '../../ids.ts';
-import { type Filter, type HostCheck, type Rejection, amount, text } from '../filter.ts';
+import { amount, type Filter, type HostCheck, type Rejection, text } from '../filter.ts';
 import type { DemandedGroup } from '../server-demand.ts';
 
 /**
@@ -12,9 +12,13 @@ export const group: Filter = {
   prepare: (demand) => {
     if (demand.group === null) return null;
     switch (demand.group.policy) {
-      case 'affinity': return affinity(demand.group);
-      case 'anti-affinity': return antiAffinity(demand.group);
-      case 'soft-affinity': case 'soft-anti-affinity': return null;
+      case 'affinity':
+        return affinity(demand.group);
+      case 'anti-affinity':
+        return antiAffinity(demand.group);
+      case 'soft-affinity':
+      case 'soft-anti-affinity':
+        return null;
     }
   },
   describe: (rejection) => {
@@ -26,7 +30,10 @@ export const group: Filter = {
     const limit = amount(rejection, 'limit');
     const most = limit === 1 ? '' : `, ${limit} per host at most`;
     return {
-      sentence: amount(rejection, 'count') === 1 ? `anti-affinity: server ${server} of group ${name} runs here${most}` : `anti-affinity: servers ${server} of group ${name} run here${most}`,
+      sentence:
+        amount(rejection, 'count') === 1
+          ? `anti-affinity: server ${server} of group ${name} runs here${most}`
+          : `anti-affinity: servers ${server} of group ${name} run here${most}`,
       smallestChange: `move ${text(rejection, 'first')} away from here, or ${override}`,
     };
   },
@@ -38,7 +45,13 @@ function affinity(demanded: DemandedGroup): HostCheck | null {
   // The first member that is not (only) on the host is named; the answer depends on the host only where members are.
   const elsewhere = (hostId: HostId | null): Rejection | null => {
     const member = placed.find((one) => one.hosts.some((host) => host.id !== hostId));
-    return member === undefined ? null : { filter: 'group', code: 'Affinity', data: { group: demanded.name, server: member.name, on: member.hosts.map((host) => host.name) } };
+    return member === undefined
+      ? null
+      : {
+          filter: 'group',
+          code: 'Affinity',
+          data: { group: demanded.name, server: member.name, on: member.hosts.map((host) => host.name) },
+        };
   };
   const onHosts = new Map(placed.flatMap((member) => member.hosts.map((host) => [host.id, elsewhere(host.id)] as const)));
   const onNone = elsewhere(null);
@@ -63,6 +76,10 @@ function antiAffinity(demanded: DemandedGroup): HostCheck | null {
     const here = names.get(host.id);
     if (here === undefined || here.length < limit) return null;
     const sorted = here.toSorted();
-    return { filter: 'group', code: 'AntiAffinity', data: { group: demanded.name, server: sorted, first: sorted[0] ?? '', count: here.length, limit } };
+    return {
+      filter: 'group',
+      code: 'AntiAffinity',
+      data: { group: demanded.name, server: sorted, first: sorted[0] ?? '', count: here.length, limit },
+    };
   };
 }

@@ -1,4 +1,4 @@
-import { type Filter, amount } from '../filter.ts';
+import { amount, type Filter } from '../filter.ts';
 
 /** Free memory, over-commit ratio applied, holds the flavor's. */
 export const ram: Filter = {
@@ -7,7 +7,9 @@ export const ram: Filter = {
     const neededMib = demand.flavor.ramMib;
     return (host) => {
       const freeMib = Math.floor(host.facts.ramMib * host.ratios.ramMib) - host.usage.ramMib;
-      return freeMib >= neededMib ? null : { filter: 'ram', code: 'InsufficientRam', data: { neededMib, freeMib: Math.max(0, freeMib), missingMib: neededMib - freeMib } };
+      return freeMib >= neededMib
+        ? null
+        : { filter: 'ram', code: 'InsufficientRam', data: { neededMib, freeMib: Math.max(0, freeMib), missingMib: neededMib - freeMib } };
     };
   },
   describe: (rejection) => ({

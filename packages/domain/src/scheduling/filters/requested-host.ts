@@ -9,5 +9,8 @@ export const requestedHost: Filter = {
     const rejection = { filter: 'requested-host', code: 'NotRequestedHost', data: { requested: requested.name } } as const;
     return (host) => (host.id === requested.id ? null : rejection);
   },
-  describe: (rejection) => ({ sentence: `the request names ${text(rejection, 'requested')}`, smallestChange: 'ask for this host, or for none' }),
+  describe: (rejection) => ({
+    sentence: `the request names ${text(rejection, 'requested')}`,
+    smallestChange: 'ask for this host, or for none',
+  }),
 };

@@ -10,5 +10,8 @@ export const sameHost: Filter = {
     const rejection = { filter: 'same-host', code: 'NotSameHost', data: { servers: named.map((server) => server.name) } } as const;
     return (host) => (allowed.has(host.id) ? null : rejection);
   },
-  describe: (rejection) => ({ sentence: `same_host: none of ${text(rejection, 'servers')} runs here`, smallestChange: `move one of ${text(rejection, 'servers')} here` }),
+  describe: (rejection) => ({
+    sentence: `same_host: none of ${text(rejection, 'servers')} runs here`,
+    smallestChange: `move one of ${text(rejection, 'servers')} here`,
+  }),
 };

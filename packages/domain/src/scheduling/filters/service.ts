@@ -11,12 +11,16 @@ export const service: Filter = {
     if (host.forcedDown) return forcedDown;
     if (!host.reachable) return unreachable;
     if (host.enabled) return null;
-    return host.disabledReason === null ? disabledWithoutReason : { filter: 'service', code: 'Disabled', data: { reason: host.disabledReason } };
+    return host.disabledReason === null
+      ? disabledWithoutReason
+      : { filter: 'service', code: 'Disabled', data: { reason: host.disabledReason } };
   },
   describe: (rejection) => {
     switch (rejection.code) {
-      case 'ForcedDown': return { sentence: 'down: forced down by an operator', smallestChange: 'unset forced-down on its compute service' };
-      case 'Unreachable': return { sentence: 'down: its agent does not answer', smallestChange: 'bring its agent back' };
+      case 'ForcedDown':
+        return { sentence: 'down: forced down by an operator', smallestChange: 'unset forced-down on its compute service' };
+      case 'Unreachable':
+        return { sentence: 'down: its agent does not answer', smallestChange: 'bring its agent back' };
       default: {
         const reason = text(rejection, 'reason');
         return { sentence: reason === '' ? 'disabled' : `disabled: ${reason}`, smallestChange: 'enable its compute service' };

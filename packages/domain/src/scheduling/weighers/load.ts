@@ -7,10 +7,12 @@ import type { Weigher } from '../weigher.ts';
  */
 export const load: Weigher = {
   name: 'load',
-  prepare: ({ flavor }) => (host) => {
-    const ram = (host.usage.ramMib + flavor.ramMib) / (host.facts.ramMib * host.ratios.ramMib);
-    const vcpus = (host.usage.vcpus + flavor.vcpus) / (host.facts.cores * host.ratios.vcpus);
-    return Math.round(100 * (ram > vcpus ? ram : vcpus));
-  },
+  prepare:
+    ({ flavor }) =>
+    (host) => {
+      const ram = (host.usage.ramMib + flavor.ramMib) / (host.facts.ramMib * host.ratios.ramMib);
+      const vcpus = (host.usage.vcpus + flavor.vcpus) / (host.facts.cores * host.ratios.vcpus);
+      return Math.round(100 * (ram > vcpus ? ram : vcpus));
+    },
   describe: (weight) => `${weight} % loaded afterwards`,
 };

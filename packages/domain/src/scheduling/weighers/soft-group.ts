@@ -8,7 +8,8 @@ export const softGroup: Weigher = {
     const { group } = demand;
     if (group === null || (group.policy !== 'soft-affinity' && group.policy !== 'soft-anti-affinity')) return null;
     const members = new Map<HostId, number>();
-    for (const member of group.members) for (const id of new Set(member.hosts.map((host) => host.id))) members.set(id, (members.get(id) ?? 0) + 1);
+    for (const member of group.members)
+      for (const id of new Set(member.hosts.map((host) => host.id))) members.set(id, (members.get(id) ?? 0) + 1);
     const sign = group.policy === 'soft-affinity' ? -1 : 1;
     return (host) => sign * (members.get(host.id) ?? 0);
   },
