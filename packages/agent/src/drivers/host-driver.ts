@@ -50,7 +50,7 @@ export type ReleaseNotice = {
 export type ReleaseAnswer = { readonly answer: TakeAnswer; readonly detail: string; readonly resumedAtMs: number | null };
 
 /** How the source reaches the destination's tap; null: the destination opened nothing. */
-export type NetworkEncapsulation = { readonly kind: 'vxlan'; readonly address: string; readonly port: number; readonly vni: number; readonly nics: readonly { readonly mac: string; readonly vni: number }[] };
+export type NetworkEncapsulation = { readonly kind: 'vxlan'; readonly address: string; readonly port: number; readonly nics: readonly { readonly mac: string; readonly vni: number }[] };
 
 /**
  * What an agent can do on its host; `qemu` and `simulated` implement it and pass one conformance suite. Mutating calls are idempotent for the same
@@ -82,6 +82,8 @@ export type HostDriver = {
   startOutgoing(grant: Grant, ready: IncomingReady, policy: MigrationPolicy, destination: PeerAddress): Promise<MigrationReport>;
   setMigrationPolicy(authority: Authority, migrationId: MigrationId, policy: MigrationPolicy): Promise<MigrationReport>;
   cancelOutgoing(grant: Grant): Promise<MigrationReport>;
+  /** After the destination forfeited the grant: a released copy runs on here under its old epoch; one that runs is left alone. */
+  resumeOutgoing(grant: Grant): Promise<MigrationReport>;
   forfeitIncoming(grant: Grant, deleteDisks: boolean, guest: WantedGuest | null): Promise<{ readonly answer: TakeAnswer; readonly detail: string }>;
   relayRelease(release: ReleaseNotice): Promise<MigrationReport>;
   finishIncoming(authority: Authority, migrationId: MigrationId): Promise<MigrationReport>;

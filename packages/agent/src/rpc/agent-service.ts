@@ -90,6 +90,7 @@ export function agentService(driver: HostDriver, hostName: string): ServiceImpl<
         await driver.setMigrationPolicy(authorityFromWire(custody), idFromWire(migrationId, 'migration id'), policyFromWire(policy)),
       ),
     cancelOutgoing: async ({ grant }) => migrationReportToWire(await driver.cancelOutgoing(grantFromWire(grant, driver.bootId))),
+    resumeOutgoing: async ({ grant }) => migrationReportToWire(await driver.resumeOutgoing(grantFromWire(grant, driver.bootId))),
     forfeitIncoming: async ({ grant, deleteDisks, guest }) => {
       const { answer, detail } = await driver.forfeitIncoming(grantFromWire(grant, driver.bootId), deleteDisks, optionalGuest(guest));
       return create(ForfeitIncomingResponseSchema, { answer: takeAnswerToWire(answer), detail });

@@ -31,7 +31,7 @@ export function awaitMigration(
       try {
         resolve(findMigration(driver, id));
       } catch (error) {
-        reject(error as Error);
+        reject(error);
       }
     };
     const off = driver.events.on(({ event }) => {

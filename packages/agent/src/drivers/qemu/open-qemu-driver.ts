@@ -22,7 +22,7 @@ export async function openQemuDriver(config: LoadedConfig, identity: CurrentIden
     hostId: identity.current.hostId, bootId, events: new HostEvents(nowMs), nowMs,
     facts: () => qemuHostFacts(config), guests: () => Promise.resolve([]), migrations: () => [],
     startGuest: not, stopGuest: not, pauseGuest: not, unpauseGuest: not, rebootGuest: not, destroyGuest: not, supersede: not, readConsole: not,
-    prepareIncoming: not, startOutgoing: not, setMigrationPolicy: not, cancelOutgoing: not, forfeitIncoming: not, relayRelease: not, finishIncoming: not, dropOutgoing: not,
+    prepareIncoming: not, startOutgoing: not, setMigrationPolicy: not, cancelOutgoing: not, resumeOutgoing: not, forfeitIncoming: not, relayRelease: not, finishIncoming: not, dropOutgoing: not,
     release: not, setNetworkOpen: not, close: () => Promise.resolve(),
   };
 }

@@ -37,7 +37,7 @@ export async function openSimulatedHost(options: { readonly host: SimulatedHost;
     hostId: options.identity.current.hostId, bootId: options.bootId, events: new HostEvents(nowMs), nowMs,
     facts: () => Promise.resolve(simulatedFacts(options.host)), guests: () => Promise.resolve([]), migrations: () => [],
     startGuest: not, stopGuest: not, pauseGuest: not, unpauseGuest: not, rebootGuest: not, destroyGuest: not, supersede: not, readConsole: not,
-    prepareIncoming: not, startOutgoing: not, setMigrationPolicy: not, cancelOutgoing: not, forfeitIncoming: not, relayRelease: not, finishIncoming: not, dropOutgoing: not,
+    prepareIncoming: not, startOutgoing: not, setMigrationPolicy: not, cancelOutgoing: not, resumeOutgoing: not, forfeitIncoming: not, relayRelease: not, finishIncoming: not, dropOutgoing: not,
     release: not, setNetworkOpen: not, close: () => Promise.resolve(),
   };
 }

@@ -1,0 +1,52 @@
+import { GodwitError } from '@godwit/domain/errors';
+import type { ImageId, ServerId } from '@godwit/domain/ids';
+import { createDisk, deleteDisk, deleteServerDisks, diskFacts, diskPath } from '../../storage/disk-store.ts';
+import { cacheImage } from '../../storage/image-cache.ts';
+import { sharedMoveRefusal, type Pool } from '../../storage/pool.ts';
+import type { WantedGuest } from '../wanted-guest.ts';
+import { bootPool, poolNamed } from './guest-spec-of.ts';
+
+type Pools = ReadonlyMap<string, Pool>;
+type Fetch = (imageId: ImageId) => Promise<AsyncIterable<Uint8Array>>;
+
+/** Makes every disk of a new guest, fetching images where this host's pools do not have them yet. Repeating it finds them. Throws what createDisk and cacheImage throw. */
+export async function createGuestDisks(guest: WantedGuest, pools: Pools, fetch: Fetch): Promise<void> {
+  await cacheBootImages(guest, pools, fetch);
+  for (const disk of guest.disks) {
+    const pool = poolNamed(pools, disk.pool);
+    const { image } = disk;
+    if (!image) {
+      await createDisk(pool, { serverId: guest.serverId, diskId: disk.diskId, format: disk.format, sizeBytes: disk.sizeBytes });
+      continue;
+    }
+    const path = await cacheImage(pool, image, () => fetch(image.imageId));
+    const facts = await diskFacts(path, image.format);
+    if (!facts) throw new GodwitError('Internal', `image ${image.imageId} vanished from the cache of pool ${pool.name}`);
+    await createDisk(pool, { serverId: guest.serverId, diskId: disk.diskId, format: disk.format, sizeBytes: disk.sizeBytes, image: { path, format: image.format, virtualSizeBytes: facts.virtualSizeBytes } });
+  }
+}
+
+/** Kernel and ramdisk of a guest that boots directly; the destination of a move needs them too, for its next reboot. */
+export async function cacheBootImages(guest: WantedGuest, pools: Pools, fetch: Fetch): Promise<void> {
+  if (!guest.directBoot) return;
+  const pool = bootPool(guest, pools);
+  for (const imageId of [guest.directBoot.kernelImageId, guest.directBoot.ramdiskImageId]) if (imageId) await cacheImage(pool, { imageId, format: 'blob', sha512: '' }, () => fetch(imageId));
+}
+
+/** That the destination of a move without disk copies sees every disk. Throws GodwitError InvalidSharedStorage naming the first disk and why. */
+export async function requireSharedDisks(guest: WantedGuest, pools: Pools): Promise<void> {
+  for (const disk of guest.disks) {
+    const pool = poolNamed(pools, disk.pool);
+    const refusal = sharedMoveRefusal(pool);
+    if (refusal) throw refusal;
+    if (!(await diskFacts(diskPath(pool, guest.serverId, disk.diskId, disk.format), disk.format))) {
+      throw new GodwitError('InvalidSharedStorage', `disk ${disk.diskId} of server ${guest.serverId} is not visible in pool ${pool.name} of this host`, { pool: pool.name });
+    }
+  }
+}
+
+/** Deletes a guest's disks: the named ones, or, when nobody knows which it had, its folder in every pool. */
+export async function deleteGuestDisks(serverId: ServerId, guest: WantedGuest | null, pools: Pools): Promise<void> {
+  if (guest) for (const disk of guest.disks) await deleteDisk(poolNamed(pools, disk.pool), serverId, disk.diskId, disk.format);
+  else for (const pool of pools.values()) await deleteServerDisks(pool, serverId);
+}

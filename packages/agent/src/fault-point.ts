@@ -1,0 +1,42 @@
+/**
+ * Places where a test may stop the agent or make it die, by name: `GODWIT_FAULT_POINTS=source.before-release=kill,destination.taken=hold:500`. Without the
+ * variable, a call costs one look into an empty map.
+ */
+export type FaultAction = { readonly kind: 'kill' } | { readonly kind: 'hold'; readonly ms: number } | { readonly kind: 'throw' };
+
+/** All of them, in the order in which a move meets them. */
+export const faultPoints = [
+  'destination.granted', 'destination.started', 'destination.listening', 'source.warm', 'source.armed', 'source.migrating', 'source.stopped', 'source.completed', 'source.release-sent',
+  'destination.release-heard', 'destination.taken', 'source.released', 'destination.finishing',
+] as const;
+export type FaultPoint = (typeof faultPoints)[number];
+
+/** Parses the variable. Throws with the offending part, so that a mistyped test fails instead of passing. */
+export function parseFaultPoints(text: string | undefined): ReadonlyMap<FaultPoint, FaultAction> {
+  const points = new Map<FaultPoint, FaultAction>();
+  for (const part of (text ?? '').split(',').filter((one) => one !== '')) {
+    const [name = '', what = ''] = part.split('=');
+    const hold = /^hold:(\d+)$/.exec(what);
+    if (!(faultPoints as readonly string[]).includes(name) || !(what === 'kill' || what === 'throw' || hold)) throw new Error(`no such fault: ${part}`);
+    points.set(name as FaultPoint, hold ? { kind: 'hold', ms: Number(hold[1]) } : { kind: what as 'kill' | 'throw' });
+  }
+  return points;
+}
+
+const active = parseFaultPoints(process.env['GODWIT_FAULT_POINTS']);
+
+/** Passes, or does what the environment says at this point. */
+export function faultPoint(name: FaultPoint): Promise<void> | undefined {
+  const action = active.get(name);
+  if (!action) return undefined;
+  switch (action.kind) {
+    case 'kill':
+      // SIGKILL: nothing is flushed, no handler runs. The promise never settles: the process is gone before anybody could go on.
+      process.kill(process.pid, 'SIGKILL');
+      return new Promise(() => undefined);
+    case 'hold':
+      return new Promise((resolve) => setTimeout(resolve, action.ms));
+    case 'throw':
+      return Promise.reject(new Error(`fault point ${name}`));
+  }
+}

@@ -1,0 +1,36 @@
+import { GodwitError } from '@godwit/domain/errors';
+
+/** Hands out the ports of the migration range, the one given back longest ago last, so that a late connection of an old move meets nobody. */
+export class PortRange {
+  readonly #first: number;
+  readonly #last: number;
+  readonly #taken = new Set<number>();
+  #next: number;
+
+  constructor([first, last]: readonly [number, number]) {
+    this.#first = first;
+    this.#last = last;
+    this.#next = first;
+  }
+
+  /** Throws GodwitError ServiceUnavailable when all are in use. */
+  take(): number {
+    for (let turn = this.#first; turn <= this.#last; turn += 1) {
+      const port = this.#next;
+      this.#next = port === this.#last ? this.#first : port + 1;
+      if (this.#taken.has(port)) continue;
+      this.#taken.add(port);
+      return port;
+    }
+    throw new GodwitError('ServiceUnavailable', `all migration ports ${this.#first}-${this.#last} of this host are in use`);
+  }
+
+  /** Marks a port as taken by a move that an earlier agent began. */
+  hold(port: number): void {
+    this.#taken.add(port);
+  }
+
+  giveBack(port: number): void {
+    this.#taken.delete(port);
+  }
+}
