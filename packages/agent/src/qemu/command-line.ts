@@ -113,7 +113,7 @@ function nicArguments(nic: NicSpec, index: number, launch: Launch, address: obje
 }
 
 function diskArguments(disk: DiskSpec, index: number, launch: Launch, bootable: boolean, address: object): string[] {
-  const backing = disk.backing ? backingArguments(disk.backing, index, 1, disk.directIo) : [];
+  const backing = disk.backing ? backingArguments(disk.backing, index, 1) : [];
   return [
     ...backing,
     ...blockdev(fileNode(diskFileNode(index), disk.path, disk.readOnly, disk.directIo, launch.imageLocking)),
@@ -145,10 +145,10 @@ function diskArguments(disk: DiskSpec, index: number, launch: Launch, bootable: 
 
 const backingNode = (index: number, depth: number): string => `disk${index}-back${depth}`;
 
-function backingArguments(layer: BackingSpec, index: number, depth: number, directIo: boolean): string[] {
+function backingArguments(layer: BackingSpec, index: number, depth: number): string[] {
   const node = backingNode(index, depth);
   return [
-    ...(layer.backing ? backingArguments(layer.backing, index, depth + 1, directIo) : []),
+    ...(layer.backing ? backingArguments(layer.backing, index, depth + 1) : []),
     // Read-only and written once: its lock would only hinder other guests on it from starting, and the page cache cannot go stale.
     ...blockdev(fileNode(`${node}-file`, layer.path, true, false, false)),
     ...blockdev({

@@ -226,7 +226,7 @@ class Connection implements QmpClient {
       if (typeof message !== 'object' || message === null) this.fail(`it sent what is not an object: ${line.slice(0, 200)}`);
       else if ('QMP' in message) this.#greeting.resolve(message as Greeting);
       else if ('event' in message) this.#dispatch(eventOf(message as RawEvent, receivedAtMs));
-      else this.#answer(message as Reply);
+      else this.#answer(message);
       if (this.#end) return;
     }
   }

@@ -1,13 +1,24 @@
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { cacheImage, sweepPartialImages, type ImageRef } from './image-cache.ts';
 import { createDisk, deleteDisk, deleteServerDisks, diskFacts, growDisk, serversWithDisks } from './disk-store.ts';
+import { cacheImage, type ImageRef, sweepPartialImages } from './image-cache.ts';
 import { inspectImage } from './inspect-image.ts';
-import { openPool, poolFacts, type Pool } from './pool.ts';
+import { openPool, type Pool, poolFacts } from './pool.ts';
 
 const server = '11111111-1111-4111-8111-111111111111';
 const mib = 1024 * 1024;
@@ -46,12 +57,19 @@ describe('a pool', () => {
   });
 
   test('that is not there is refused with a code', async () => {
-    await expect(openPool({ name: 'x', kind: 'local', path: join(root, 'none') })).rejects.toMatchObject({ code: 'PoolUnavailable', message: expect.stringMatching(/pool x/) });
+    await expect(openPool({ name: 'x', kind: 'local', path: join(root, 'none') })).rejects.toMatchObject({
+      code: 'PoolUnavailable',
+      message: expect.stringMatching(/pool x/),
+    });
   });
 });
 
 describe('the image cache', () => {
-  const image = (bytes: Uint8Array, format: ImageRef['format'] = 'qcow2'): ImageRef => ({ imageId: 'img-1', format, sha512: sha512(bytes) });
+  const image = (bytes: Uint8Array, format: ImageRef['format'] = 'qcow2'): ImageRef => ({
+    imageId: 'img-1',
+    format,
+    sha512: sha512(bytes),
+  });
 
   test('fetches once for all who ask, and not again', async () => {
     const bytes = qcow2();
@@ -69,11 +87,42 @@ describe('the image cache', () => {
   });
 
   test.each([
-    ['a wrong checksum', (bytes: Buffer) => ({ ...image(bytes), sha512: sha512(Buffer.from('x')) }), (bytes: Buffer) => stream(bytes), 'ImageTruncated'],
-    ['a broken stream', (bytes: Buffer) => image(bytes), (bytes: Buffer) => Readable.from((function* (): Generator<Buffer> { yield bytes.subarray(0, 5000); throw new Error('connection reset'); })()), 'ImageTruncated'],
-    ['content of another format', () => ({ imageId: 'i', format: 'qcow2', sha512: '' }) as ImageRef, () => stream(Buffer.alloc(70_000, 1)), 'ImageUnsafe'],
-    ['a qcow2 declared raw', () => ({ imageId: 'i', format: 'raw', sha512: '' }) as ImageRef, (bytes: Buffer) => stream(bytes), 'ImageUnsafe'],
-    ['an image id that is a path', () => ({ imageId: '../../x', format: 'raw', sha512: '' }) as ImageRef, (bytes: Buffer) => stream(bytes), 'BadRequest'],
+    [
+      'a wrong checksum',
+      (bytes: Buffer) => ({ ...image(bytes), sha512: sha512(Buffer.from('x')) }),
+      (bytes: Buffer) => stream(bytes),
+      'ImageTruncated',
+    ],
+    [
+      'a broken stream',
+      (bytes: Buffer) => image(bytes),
+      (bytes: Buffer) =>
+        Readable.from(
+          (function* (): Generator<Buffer> {
+            yield bytes.subarray(0, 5000);
+            throw new Error('connection reset');
+          })(),
+        ),
+      'ImageTruncated',
+    ],
+    [
+      'content of another format',
+      () => ({ imageId: 'i', format: 'qcow2', sha512: '' }) as ImageRef,
+      () => stream(Buffer.alloc(70_000, 1)),
+      'ImageUnsafe',
+    ],
+    [
+      'a qcow2 declared raw',
+      () => ({ imageId: 'i', format: 'raw', sha512: '' }) as ImageRef,
+      (bytes: Buffer) => stream(bytes),
+      'ImageUnsafe',
+    ],
+    [
+      'an image id that is a path',
+      () => ({ imageId: '../../x', format: 'raw', sha512: '' }) as ImageRef,
+      (bytes: Buffer) => stream(bytes),
+      'BadRequest',
+    ],
   ])('%s is refused and leaves nothing', async (_what, ref, fetch, code) => {
     const bytes = qcow2();
     await expect(cacheImage(pool, ref(bytes), () => fetch(bytes))).rejects.toMatchObject({ code });
@@ -86,7 +135,9 @@ describe('the image cache', () => {
     execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', mount]);
     try {
       const small = await openPool({ name: 'small', kind: 'local', path: mount });
-      const refused = cacheImage(small, { imageId: 'i', format: 'raw', sha512: '' }, () => Readable.from(Array.from({ length: 40 }, () => Buffer.alloc(65_536, 1))));
+      const refused = cacheImage(small, { imageId: 'i', format: 'raw', sha512: '' }, () =>
+        Readable.from(Array.from({ length: 40 }, () => Buffer.alloc(65_536, 1))),
+      );
       await expect(refused).rejects.toMatchObject({ code: 'NoSpace', message: expect.stringMatching(/pool small/) });
       expect(readdirSync(join(mount, 'images'))).toEqual([]);
     } finally {
@@ -105,10 +156,16 @@ describe('untrusted images', () => {
   test('that name other files are refused, and those files are not opened', async () => {
     const fifo = join(root, 'trap');
     execFileSync('mkfifo', [fifo]); // whoever opened it would hang
-    for (const [name, args] of [['backing', ['-u', '-b', fifo, '-F', 'raw']], ['data', ['-o', `data_file=${join(root, 'd.raw')},data_file_raw=on`]]] as const) {
+    for (const [name, args] of [
+      ['backing', ['-u', '-b', fifo, '-F', 'raw']],
+      ['data', ['-o', `data_file=${join(root, 'd.raw')},data_file_raw=on`]],
+    ] as const) {
       const path = join(root, `${name}.qcow2`);
       img('create', '-q', '-f', 'qcow2', ...args, path, '1M');
-      await expect(inspectImage(path, 'qcow2')).rejects.toMatchObject({ code: 'ImageUnsafe', message: expect.stringMatching(new RegExp(`${name} file`)) });
+      await expect(inspectImage(path, 'qcow2')).rejects.toMatchObject({
+        code: 'ImageUnsafe',
+        message: expect.stringMatching(new RegExp(`${name} file`)),
+      });
     }
   });
 
@@ -130,15 +187,28 @@ describe('untrusted images', () => {
 describe('disks', () => {
   async function base(): Promise<{ path: string; format: 'qcow2'; virtualSizeBytes: number }> {
     const bytes = qcow2();
-    return { path: await cacheImage(pool, { imageId: 'img-1', format: 'qcow2', sha512: '' }, () => stream(bytes)), format: 'qcow2', virtualSizeBytes: 4 * mib };
+    return {
+      path: await cacheImage(pool, { imageId: 'img-1', format: 'qcow2', sha512: '' }, () => stream(bytes)),
+      format: 'qcow2',
+      virtualSizeBytes: 4 * mib,
+    };
   }
 
   test('an overlay names its base, is found again unchanged, and grows but never shrinks', async () => {
     const image = await base();
     const request = { serverId: server, diskId: 'root', format: 'qcow2', sizeBytes: 8 * mib, image } as const;
     const disk = await createDisk(pool, request);
-    expect(disk).toMatchObject({ storage: 'shared', backing: { path: image.path, format: 'qcow2' }, sizeBytes: 8 * mib, directIo: pool.io.directIo });
-    expect(info(disk.path)).toMatchObject({ 'virtual-size': 8 * mib, 'full-backing-filename': image.path, 'backing-filename-format': 'qcow2' });
+    expect(disk).toMatchObject({
+      storage: 'shared',
+      backing: { path: image.path, format: 'qcow2' },
+      sizeBytes: 8 * mib,
+      directIo: pool.io.directIo,
+    });
+    expect(info(disk.path)).toMatchObject({
+      'virtual-size': 8 * mib,
+      'full-backing-filename': image.path,
+      'backing-filename-format': 'qcow2',
+    });
     const before = readFileSync(disk.path);
     expect(await createDisk(pool, request)).toEqual(disk);
     expect(readFileSync(disk.path).equals(before)).toBe(true);
@@ -157,7 +227,9 @@ describe('disks', () => {
   });
 
   test('an image larger than the disk is refused; deletion is complete and can be repeated', async () => {
-    await expect(createDisk(pool, { serverId: server, diskId: 'root', format: 'qcow2', sizeBytes: 2 * mib, image: await base() })).rejects.toMatchObject({ code: 'BadRequest', message: expect.stringMatching(/needs a disk of 4194304/) });
+    await expect(
+      createDisk(pool, { serverId: server, diskId: 'root', format: 'qcow2', sizeBytes: 2 * mib, image: await base() }),
+    ).rejects.toMatchObject({ code: 'BadRequest', message: expect.stringMatching(/needs a disk of 4194304/) });
     await createDisk(pool, { serverId: server, diskId: 'root', format: 'qcow2', sizeBytes: 8 * mib });
     expect(await serversWithDisks(pool)).toEqual([server]);
     expect(await deleteDisk(pool, server, 'root', 'qcow2')).toBe(true);
@@ -171,7 +243,9 @@ describe('disks', () => {
     const outside = mkdtempSync('/tmp/gw-s-out-');
     try {
       symlinkSync(outside, join(root, 'disks', server));
-      await expect(createDisk(pool, { serverId: server, diskId: 'root', format: 'raw', sizeBytes: mib })).rejects.toMatchObject({ code: 'ImageUnsafe' });
+      await expect(createDisk(pool, { serverId: server, diskId: 'root', format: 'raw', sizeBytes: mib })).rejects.toMatchObject({
+        code: 'ImageUnsafe',
+      });
       expect(existsSync(join(outside, 'root.raw'))).toBe(false);
     } finally {
       rmSync(outside, { recursive: true });

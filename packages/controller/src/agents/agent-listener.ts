@@ -1,6 +1,12 @@
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
-import { createSecureServer, type Http2SecureServer, type Http2ServerRequest, type Http2ServerResponse, type ServerHttp2Session } from 'node:http2';
+import {
+  createSecureServer,
+  type Http2SecureServer,
+  type Http2ServerRequest,
+  type Http2ServerResponse,
+  type ServerHttp2Session,
+} from 'node:http2';
 import type { TLSSocket } from 'node:tls';
 import { createContextValues } from '@connectrpc/connect';
 import { connectNodeAdapter } from '@connectrpc/connect-node';
@@ -9,7 +15,7 @@ import { Cluster } from '@godwit/contract/gen/join_pb';
 import type { Logger } from 'pino';
 import type { OwnCertificate } from '../auth/own-certificate.ts';
 import { callerKey } from './caller-key.ts';
-import { clusterService, type ClusterServiceParts } from './cluster-service.ts';
+import { type ClusterServiceParts, clusterService } from './cluster-service.ts';
 
 export type AgentListener = { readonly port: number; readonly close: () => Promise<void> };
 
@@ -39,17 +45,20 @@ export async function startAgentListener(parts: AgentListenerParts): Promise<Age
       ca: authorities.bundlePem,
     };
   };
-  const server: Http2SecureServer = createSecureServer({ ...secureContext(), requestCert: true, rejectUnauthorized: false, minVersion: 'TLSv1.3', allowHTTP1: true }, (request, response) => {
-    const image = /^\/images\/([0-9a-f-]{36})\/file$/.exec(request.url ?? '');
-    if (image === null) {
-      rpc(request, response);
-      return;
-    }
-    serveImage(parts, image[1] ?? '', request, response).catch((error: unknown) => {
-      parts.log.warn({ err: error, image: image[1] }, 'an image was not sent to a host');
-      response.stream?.destroy();
-    });
-  });
+  const server: Http2SecureServer = createSecureServer(
+    { ...secureContext(), requestCert: true, rejectUnauthorized: false, minVersion: 'TLSv1.3', allowHTTP1: true },
+    (request, response) => {
+      const image = /^\/images\/([0-9a-f-]{36})\/file$/.exec(request.url ?? '');
+      if (image === null) {
+        rpc(request, response);
+        return;
+      }
+      serveImage(parts, image[1] ?? '', request, response).catch((error: unknown) => {
+        parts.log.warn({ err: error, image: image[1] }, 'an image was not sent to a host');
+        response.stream?.destroy();
+      });
+    },
+  );
   parts.own.onRenewed(() => server.setSecureContext(secureContext()));
   const sessions = new Set<ServerHttp2Session>();
   server.on('session', (session) => {
@@ -81,7 +90,12 @@ function callerOf(request: Http2ServerRequest): CertificateRole | null {
   return socket.authorized ? certificateRole(socket.getPeerCertificate().subjectaltname) : null;
 }
 
-async function serveImage(parts: AgentListenerParts, imageId: string, request: Http2ServerRequest, response: Http2ServerResponse): Promise<void> {
+async function serveImage(
+  parts: AgentListenerParts,
+  imageId: string,
+  request: Http2ServerRequest,
+  response: Http2ServerResponse,
+): Promise<void> {
   const refuse = (status: number, message: string) => {
     response.writeHead(status, { 'content-type': 'application/json' });
     response.end(JSON.stringify({ message }));
@@ -103,6 +117,6 @@ async function serveImage(parts: AgentListenerParts, imageId: string, request: H
       source.destroy();
       resolve();
     });
-    source.pipe(response as unknown as NodeJS.WritableStream);
+    source.pipe(response);
   });
 }

@@ -1,6 +1,6 @@
-import { type Candidate, type Decision } from './decide.ts';
-import { filterNamed } from './filters.ts';
+import type { Candidate, Decision } from './decide.ts';
 import type { Rejection } from './filter.ts';
+import { filterNamed } from './filters.ts';
 import type { HostState } from './host-state.ts';
 import { type Load, loadOf } from './load.ts';
 import type { FilterName, RejectionCode } from './rejection-codes.ts';
@@ -8,7 +8,12 @@ import type { ServerDemand } from './server-demand.ts';
 import { weighers } from './weighers.ts';
 
 /** One reason in words, as the APIs show it. */
-export type Reason = { readonly filter: FilterName; readonly code: RejectionCode; readonly sentence: string; readonly smallestChange: string | null };
+export type Reason = {
+  readonly filter: FilterName;
+  readonly code: RejectionCode;
+  readonly sentence: string;
+  readonly smallestChange: string | null;
+};
 
 export function explainRejection(rejection: Rejection, demand: ServerDemand): Reason {
   return { filter: rejection.filter, code: rejection.code, ...filterNamed(rejection.filter).describe(rejection, demand) };
@@ -16,7 +21,9 @@ export function explainRejection(rejection: Rejection, demand: ServerDemand): Re
 
 /** Why a candidate stands where it does: one phrase per weigher, the most important first. */
 export function explainRank(candidate: Candidate, demand: ServerDemand): readonly string[] {
-  return candidate.weights.map(({ weigher, weight }) => weighers.find((one) => one.name === weigher)?.describe(weight, demand) ?? `${weigher}: ${weight}`);
+  return candidate.weights.map(
+    ({ weigher, weight }) => weighers.find((one) => one.name === weigher)?.describe(weight, demand) ?? `${weigher}: ${weight}`,
+  );
 }
 
 export type ExplainedHost = {

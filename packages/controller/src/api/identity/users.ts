@@ -8,13 +8,43 @@ import type { UserTable } from '../../store/api-tables.ts';
 import type { Db } from '../../store/database.ts';
 import { flag, one } from '../query.ts';
 import { domainOfBody } from './projects.ts';
-import { assertAdminOrSelf, conflictIfDuplicate, type IdentityRequest, type IdentityRoute, listLinks, notFound, pathParam } from './route.ts';
+import {
+  assertAdminOrSelf,
+  conflictIfDuplicate,
+  type IdentityRequest,
+  type IdentityRoute,
+  listLinks,
+  notFound,
+  pathParam,
+} from './route.ts';
 
-const columns = ['id', 'domain_id', 'name', 'email', 'description', 'default_project_id', 'enabled'] as const satisfies readonly (keyof UserTable)[];
-type Row = { id: string; domain_id: string; name: string; email: string | null; description: string | null; default_project_id: string | null; enabled: boolean };
+const columns = [
+  'id',
+  'domain_id',
+  'name',
+  'email',
+  'description',
+  'default_project_id',
+  'enabled',
+] as const satisfies readonly (keyof UserTable)[];
+type Row = {
+  id: string;
+  domain_id: string;
+  name: string;
+  email: string | null;
+  description: string | null;
+  default_project_id: string | null;
+  enabled: boolean;
+};
 
 const view = (request: IdentityRequest<never>, row: Row) => ({
-  id: row.id, name: row.name, domain_id: row.domain_id, enabled: row.enabled, password_expires_at: null, options: {}, links: { self: `${request.base}/users/${row.id}` },
+  id: row.id,
+  name: row.name,
+  domain_id: row.domain_id,
+  enabled: row.enabled,
+  password_expires_at: null,
+  options: {},
+  links: { self: `${request.base}/users/${row.id}` },
   ...(row.email === null ? {} : { email: row.email }),
   ...(row.description === null ? {} : { description: row.description }),
   ...(row.default_project_id === null ? {} : { default_project_id: row.default_project_id }),
@@ -40,7 +70,11 @@ const newPassword = (password_hash: string) => ({ password_hash, tokens_valid_af
 
 export const userRoutes: readonly IdentityRoute[] = [
   {
-    method: 'GET', path: '/v3/users', who: 'admin', rule: 'list_users', response: listAnswer('users', User),
+    method: 'GET',
+    path: '/v3/users',
+    who: 'admin',
+    rule: 'list_users',
+    response: listAnswer('users', User),
     handle: async (request) => {
       let query = request.context.db.selectFrom('identity_user').select(columns).orderBy('name').orderBy('id');
       const name = one(request.query, 'name');
@@ -53,7 +87,12 @@ export const userRoutes: readonly IdentityRoute[] = [
     },
   },
   {
-    method: 'POST', path: '/v3/users', who: 'admin', rule: 'create_user', body: CreateUser, response: itemAnswer('user', User),
+    method: 'POST',
+    path: '/v3/users',
+    who: 'admin',
+    rule: 'create_user',
+    body: CreateUser,
+    response: itemAnswer('user', User),
     handle: async (request: IdentityRequest<CreateUser>) => {
       const { db } = request.context;
       const { name, password, domain_id, default_project_id, enabled, email, description } = request.body.user;
@@ -61,21 +100,42 @@ export const userRoutes: readonly IdentityRoute[] = [
       await assertProject(db, default_project_id);
       const password_hash = password === undefined || password === null ? null : await hashPassword(password);
       const row = await conflictIfDuplicate(duplicate(name), () =>
-        db.insertInto('identity_user').values({
-          id: newIdentityId(), domain_id: domain, name, password_hash, email: email ?? null, description: description ?? null, default_project_id: default_project_id ?? null, enabled: enabled ?? true,
-        }).returning(columns).executeTakeFirstOrThrow());
+        db
+          .insertInto('identity_user')
+          .values({
+            id: newIdentityId(),
+            domain_id: domain,
+            name,
+            password_hash,
+            email: email ?? null,
+            description: description ?? null,
+            default_project_id: default_project_id ?? null,
+            enabled: enabled ?? true,
+          })
+          .returning(columns)
+          .executeTakeFirstOrThrow(),
+      );
       return { status: 201, body: { user: view(request as IdentityRequest<never>, row) } };
     },
   },
   {
-    method: 'GET', path: '/v3/users/:user', who: 'anyone', rule: 'get_user', response: itemAnswer('user', User),
+    method: 'GET',
+    path: '/v3/users/:user',
+    who: 'anyone',
+    rule: 'get_user',
+    response: itemAnswer('user', User),
     handle: async (request) => {
       assertAdminOrSelf(request, pathParam(request, 'user'), 'get_user');
       return { status: 200, body: { user: view(request, await find(request)) } };
     },
   },
   {
-    method: 'PATCH', path: '/v3/users/:user', who: 'admin', rule: 'update_user', body: UpdateUser, response: itemAnswer('user', User),
+    method: 'PATCH',
+    path: '/v3/users/:user',
+    who: 'admin',
+    rule: 'update_user',
+    body: UpdateUser,
+    response: itemAnswer('user', User),
     handle: async (request: IdentityRequest<UpdateUser>) => {
       const { db } = request.context;
       const before = await find(request as IdentityRequest<never>);
@@ -83,17 +143,29 @@ export const userRoutes: readonly IdentityRoute[] = [
       await assertProject(db, default_project_id);
       const password_hash = password === undefined ? null : await hashPassword(password);
       const row = await conflictIfDuplicate(duplicate(name ?? before.name), () =>
-        db.updateTable('identity_user').set({
-          name: name ?? before.name, enabled: enabled ?? before.enabled, email: email === undefined ? before.email : email,
-          description: description === undefined ? before.description : description,
-          default_project_id: default_project_id === undefined ? before.default_project_id : default_project_id,
-          ...(password_hash === null ? {} : newPassword(password_hash)),
-        }).where('id', '=', before.id).returning(columns).executeTakeFirstOrThrow());
+        db
+          .updateTable('identity_user')
+          .set({
+            name: name ?? before.name,
+            enabled: enabled ?? before.enabled,
+            email: email === undefined ? before.email : email,
+            description: description === undefined ? before.description : description,
+            default_project_id: default_project_id === undefined ? before.default_project_id : default_project_id,
+            ...(password_hash === null ? {} : newPassword(password_hash)),
+          })
+          .where('id', '=', before.id)
+          .returning(columns)
+          .executeTakeFirstOrThrow(),
+      );
       return { status: 200, body: { user: view(request as IdentityRequest<never>, row) } };
     },
   },
   {
-    method: 'DELETE', path: '/v3/users/:user', who: 'admin', rule: 'delete_user', response: null,
+    method: 'DELETE',
+    path: '/v3/users/:user',
+    who: 'admin',
+    rule: 'delete_user',
+    response: null,
     handle: async (request) => {
       const { id } = await find(request);
       await request.context.db.deleteFrom('identity_user').where('id', '=', id).execute();
@@ -102,17 +174,31 @@ export const userRoutes: readonly IdentityRoute[] = [
   },
   {
     // The old password is the proof, as for a log in, and its attempts are limited like those.
-    method: 'POST', path: '/v3/users/:user/password', who: 'anyone', rule: 'change_password', body: ChangePassword, response: null,
+    method: 'POST',
+    path: '/v3/users/:user/password',
+    who: 'anyone',
+    rule: 'change_password',
+    body: ChangePassword,
+    response: null,
     handle: async (request: IdentityRequest<ChangePassword>) => {
       const { db } = request.context;
-      const id = pathParam(request as IdentityRequest<never>, 'user');
+      const id = pathParam(request, 'user');
       const attempt = await countAttempt(db, `id ${id}`, request.address);
-      const row = await db.selectFrom('identity_user').select('password_hash').where('id', '=', id).where('enabled', '=', true).executeTakeFirst();
+      const row = await db
+        .selectFrom('identity_user')
+        .select('password_hash')
+        .where('id', '=', id)
+        .where('enabled', '=', true)
+        .executeTakeFirst();
       if (!(await verifyPassword(row?.password_hash ?? null, request.body.user.original_password))) {
         throw new GodwitError('Unauthorized', 'The request you have made requires authentication.');
       }
       await attempt.succeeded();
-      await db.updateTable('identity_user').set(newPassword(await hashPassword(request.body.user.password))).where('id', '=', id).execute();
+      await db
+        .updateTable('identity_user')
+        .set(newPassword(await hashPassword(request.body.user.password)))
+        .where('id', '=', id)
+        .execute();
       return { status: 204 };
     },
   },
