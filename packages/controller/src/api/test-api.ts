@@ -31,17 +31,25 @@ export type CallOptions = {
   readonly headers?: Readonly<Record<string, string>>;
 };
 
-export async function startTestApi(db: Db, parts: { readonly operations?: ServerOperations; readonly agents?: Agents } = {}): Promise<TestApi> {
+export type TestApiParts = {
+  readonly operations?: ServerOperations;
+  readonly agents?: Agents;
+  /** Registers further services of the same application. */
+  readonly more?: (app: FastifyInstance, context: ApiContext) => Promise<void>;
+};
+
+export async function startTestApi(db: Db, parts: TestApiParts = {}): Promise<TestApi> {
   const unexpected: unknown[] = [];
   const log = pino({ level: 'silent' });
   const recording = Object.assign(Object.create(log) as typeof log, { error: (entry: unknown) => unexpected.push(entry) });
   const context: ApiContext = {
-    db, log: recording, config: { publicUrl: 'http://127.0.0.1:8774', region: 'RegionOne' },
+    db, log: recording, config: { publicUrl: process.env['GODWIT_TEST_PUBLIC_URL'] ?? 'http://127.0.0.1:8774', region: 'RegionOne' },
     operations: parts.operations ?? refusing<ServerOperations>('operations'), agents: parts.agents ?? refusing<Agents>('agents'),
   };
   const app = Fastify({ genReqId: () => `req-${randomUUID()}`, routerOptions: { ignoreTrailingSlash: true, maxParamLength: 255 } });
   await app.register(async (scope) => registerIdentity(scope, context, { checkResponses: true }), { prefix: '/identity' });
   await app.register(async (scope) => registerCompute(scope, context, { checkResponses: true }), { prefix: '/compute' });
+  await parts.more?.(app, context);
   await app.ready();
 
   const logIn = async (name: string, password: string, projectId: string): Promise<string> => {
