@@ -5,6 +5,7 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { CHECKS_BUDGET_SECONDS, type Check, checks } from './checks.ts';
+import { leftovers } from './leftovers.ts';
 import { countOf, type Report, type Stage, stages } from './stages.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -110,6 +111,7 @@ function readReport(path: string): Report | null {
 async function runStage(stage: Stage): Promise<boolean> {
   process.stdout.write(`\n== ${stage.name}: ${stage.contents} (budget ${stage.budgetSeconds} s)\n`);
   const reportPath = join(reports, `${stage.name}.json`);
+  const before = leftovers();
   const result = await run(
     ['vitest', 'run', '--project', stage.name, '--reporter=default', '--reporter=json', `--outputFile.json=${reportPath}`],
     2 * stage.budgetSeconds,
@@ -121,6 +123,9 @@ async function runStage(stage: Stage): Promise<boolean> {
   const skipped = count.skipped > 0 ? `, ${count.skipped} skipped` : '';
   const note = count.note === null ? '' : ` (${count.note})`;
   record(stage.name, result.seconds, stage.budgetSeconds, `${count.passed} passed, ${count.failed} failed${skipped}${note}`);
+  // Told and not counted: on a machine with several labs another one may have started meanwhile.
+  const left = [...leftovers()].filter((item) => !before.has(item));
+  if (left.length > 0) lines.push(`${''.padEnd(8)} left behind, unless someone else's: ${left.join(', ')}`);
   return count.failed === 0;
 }
 
