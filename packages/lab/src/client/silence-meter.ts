@@ -1,0 +1,34 @@
+/** The longest time between two signs of life. Pure: times are given, in ms on any one clock. */
+export class SilenceMeter {
+  #lastMs: number | undefined;
+  #longestMs = 0;
+  #longestEndedAtMs = 0;
+  #signs = 0;
+
+  sign(atMs: number): void {
+    if (this.#lastMs !== undefined) this.#consider(atMs);
+    this.#lastMs = atMs;
+    this.#signs += 1;
+  }
+
+  /** The longest silence until now: one that still goes on counts with what it has reached. */
+  read(nowMs: number): { readonly longestMs: number; readonly endedAtMs: number; readonly signs: number } {
+    const openMs = this.#lastMs === undefined ? 0 : nowMs - this.#lastMs;
+    return openMs > this.#longestMs
+      ? { longestMs: openMs, endedAtMs: nowMs, signs: this.#signs }
+      : { longestMs: this.#longestMs, endedAtMs: this.#longestEndedAtMs, signs: this.#signs };
+  }
+
+  /** Begins a new window; the last sign of life is remembered, so a silence across the border is counted in full. */
+  reset(): void {
+    this.#longestMs = 0;
+    this.#signs = 0;
+  }
+
+  #consider(atMs: number): void {
+    const silenceMs = atMs - (this.#lastMs ?? atMs);
+    if (silenceMs <= this.#longestMs) return;
+    this.#longestMs = silenceMs;
+    this.#longestEndedAtMs = atMs;
+  }
+}
