@@ -1,4 +1,4 @@
-import { parseArgs, type ParseArgsConfig } from 'node:util';
+import { type ParseArgsConfig, parseArgs } from 'node:util';
 import { ApiFailure } from './cloud/openstack-client.ts';
 import { down } from './commands/down.ts';
 import { defaultLabDir, labDirectory } from './commands/lab-directory.ts';
@@ -59,7 +59,9 @@ async function run(argv: readonly string[]): Promise<number> {
         note,
       });
       note(result.started ? 'the lab is up' : 'the lab was up already');
-      process.stdout.write(`\nURL        ${result.plan.publicUrl}\nsign in    source ${values.dir}/openrc.sh   (a plain member: openrc-demo.sh)\nend it     godwit lab down${values.dir === defaultLabDir ? '' : ` --dir ${values.dir}`}\n`);
+      process.stdout.write(
+        `\nURL        ${result.plan.publicUrl}\nsign in    source ${values.dir}/openrc.sh   (a plain member: openrc-demo.sh)\nend it     godwit lab down${values.dir === defaultLabDir ? '' : ` --dir ${values.dir}`}\n`,
+      );
       return 0;
     }
     case 'status': {
@@ -71,7 +73,10 @@ async function run(argv: readonly string[]): Promise<number> {
       note((await down(directory, note)) ? 'the lab is down' : `no lab in ${directory.dir}`);
       return 0;
     default:
-      throw new LabError('BAD_ARGUMENT', `${command === undefined ? 'a command is missing' : `there is no command "${command}"`}\n\n${usage}`);
+      throw new LabError(
+        'BAD_ARGUMENT',
+        `${command === undefined ? 'a command is missing' : `there is no command "${command}"`}\n\n${usage}`,
+      );
   }
 }
 
@@ -86,6 +91,7 @@ function parse(argv: readonly string[]) {
 function count(name: string, text: string | undefined, least: number, most: number): number | undefined {
   if (text === undefined) return undefined;
   const value = Number(text);
-  if (!/^\d+$/.test(text) || value < least || value > most) throw new LabError('BAD_ARGUMENT', `${name} must be a whole number from ${least} to ${most}, not "${text}"`);
+  if (!/^\d+$/.test(text) || value < least || value > most)
+    throw new LabError('BAD_ARGUMENT', `${name} must be a whole number from ${least} to ${most}, not "${text}"`);
   return value;
 }

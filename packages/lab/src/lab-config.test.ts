@@ -2,7 +2,13 @@ import { expect, test } from 'vitest';
 import { configureLab } from './lab-config.ts';
 import { planTopology } from './network/topology.ts';
 
-const shape = { dir: '/home/someone/a/long/way/down/godwit/.godwit/lab', alias: '/run/godwit/gw012345', port: 8774, simulatedHosts: 2, executable: '/opt/godwit/bin/godwit' };
+const shape = {
+  dir: '/home/someone/a/long/way/down/godwit/.godwit/lab',
+  alias: '/run/godwit/gw012345',
+  port: 8774,
+  simulatedHosts: 2,
+  executable: '/opt/godwit/bin/godwit',
+};
 const config = configureLab(planTopology('gw012345', 3), shape);
 
 test('every process has its configuration file, and every agent a token file of its own', () => {
@@ -24,11 +30,14 @@ test('a host loses the power of its own agent only', () => {
 
 test('no two agents listen at one address and port, simulated hosts counted', () => {
   const taken = config.files.flatMap(({ content }) =>
-    'hostName' in content ? Array.from({ length: content.simulatedHosts?.length ?? 1 }, (_, index) => `${content.managementAddress}:${content.rpcPort + index}`) : [`${content.agentListen.address}:${content.agentListen.port}`],
+    'hostName' in content
+      ? Array.from({ length: content.simulatedHosts?.length ?? 1 }, (_, index) => `${content.managementAddress}:${content.rpcPort + index}`)
+      : [`${content.agentListen.address}:${content.agentListen.port}`],
   );
   expect(new Set(taken).size).toBe(taken.length);
 });
 
 test('sockets below a host’s directory stay within 107 bytes, however deep the lab’s own directory is', () => {
-  for (const host of config.plan.hosts) expect(`${host.stateDir}/guests/01234567-89ab-cdef-0123-456789abcdef/oob.sock`.length).toBeLessThanOrEqual(107);
+  for (const host of config.plan.hosts)
+    expect(`${host.stateDir}/guests/01234567-89ab-cdef-0123-456789abcdef/oob.sock`.length).toBeLessThanOrEqual(107);
 });

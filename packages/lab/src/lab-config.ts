@@ -62,7 +62,14 @@ export function configureLab(topology: Topology, shape: LabShape): LabConfig {
 
   const hosts = topology.nodes.map((node) => {
     const stateDir = path.join(alias, node.name);
-    return { name: node.name, namespace: node.namespace, stateDir, bootIdFile: path.join(stateDir, 'boot-id'), fabricPort: node.fabricPort, managementPort: node.managementPort };
+    return {
+      name: node.name,
+      namespace: node.namespace,
+      stateDir,
+      bootIdFile: path.join(stateDir, 'boot-id'),
+      fabricPort: node.fabricPort,
+      managementPort: node.managementPort,
+    };
   });
   const agents = topology.nodes.map((node, index): AgentConfig => {
     const stateDir = path.join(alias, node.name);
@@ -100,7 +107,17 @@ export function configureLab(topology: Topology, shape: LabShape): LabConfig {
     played('metal1', metalRpcPort, [metal1]),
     ...(shape.simulatedHosts === 0
       ? []
-      : [played('simulated', simulatedRpcPort, Array.from({ length: shape.simulatedHosts }, (_, index) => ({ ...simulatedHost, name: `sim${index + 1}`, zone: zoneOf(index) })))]),
+      : [
+          played(
+            'simulated',
+            simulatedRpcPort,
+            Array.from({ length: shape.simulatedHosts }, (_, index) => ({
+              ...simulatedHost,
+              name: `sim${index + 1}`,
+              zone: zoneOf(index),
+            })),
+          ),
+        ]),
   ];
 
   const process = (name: string, namespace: string, config: string, command: 'controller' | 'agent'): ProcessSpec => ({
@@ -134,12 +151,21 @@ export function configureLab(topology: Topology, shape: LabShape): LabConfig {
         ...playing.map((config) => process(`agent-${config.hostName}`, topology.fabricNamespace, agentFile(config), 'agent')),
       ],
     },
-    files: [{ file: controllerFile, content: controller }, ...[...agents, ...playing].map((config) => ({ file: agentFile(config), content: config }))],
+    files: [
+      { file: controllerFile, content: controller },
+      ...[...agents, ...playing].map((config) => ({ file: agentFile(config), content: config })),
+    ],
     joins: [...agents, ...playing].map((config) => ({
       process: `agent-${config.hostName}`,
       hosts: config.simulatedHosts?.map((host) => host.name) ?? [config.hostName],
       tokenFile: config.joinTokenFile,
     })),
-    directories: [controllerDir, sharedPool, ...agents.map((config) => config.stateDir), ...agents.map((config) => path.join(config.stateDir, 'local')), ...playing.map((config) => config.stateDir)],
+    directories: [
+      controllerDir,
+      sharedPool,
+      ...agents.map((config) => config.stateDir),
+      ...agents.map((config) => path.join(config.stateDir, 'local')),
+      ...playing.map((config) => config.stateDir),
+    ],
   };
 }

@@ -17,7 +17,12 @@ describe.each(['sh', 'bash'])('sourced by %s', (shell) => {
       encoding: 'utf8',
       env: { PATH: process.env.PATH, OS_TOKEN: 'of another cloud', OS_PROJECT_ID: 'x y', OS_CLOUD: 'z' },
     });
-    const set = Object.fromEntries(output.split('\n').filter((line) => /^os_/i.test(line)).map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]));
+    const set = Object.fromEntries(
+      output
+        .split('\n')
+        .filter((line) => /^os_/i.test(line))
+        .map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]),
+    );
     expect(set).toEqual({
       OS_AUTH_URL: credentials.authUrl,
       OS_IDENTITY_API_VERSION: '3',
@@ -34,9 +39,12 @@ describe.each(['sh', 'bash'])('sourced by %s', (shell) => {
 
 test('what was written is read back, whatever the password', () => {
   fc.assert(
-    fc.property(fc.string().filter((text) => !/[\n\r\0]/.test(text)), (password) => {
-      expect(parseOpenrc(openrcText({ ...credentials, password }, 'RegionOne'))).toEqual({ ...credentials, password });
-    }),
+    fc.property(
+      fc.string().filter((text) => !/[\n\r\0]/.test(text)),
+      (password) => {
+        expect(parseOpenrc(openrcText({ ...credentials, password }, 'RegionOne'))).toEqual({ ...credentials, password });
+      },
+    ),
   );
   expect(parseOpenrc('export OS_AUTH_URL=nothing')).toBeUndefined();
 });

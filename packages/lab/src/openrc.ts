@@ -22,7 +22,7 @@ export function openrcText(credentials: Credentials, region: string): string {
     ['OS_REGION_NAME', region],
   ];
   return [
-    "for os_variable in $(env | sed -n 's/^\\(OS_[A-Za-z0-9_]*\\)=.*/\\1/p'); do unset \"$os_variable\"; done",
+    'for os_variable in $(env | sed -n \'s/^\\(OS_[A-Za-z0-9_]*\\)=.*/\\1/p\'); do unset "$os_variable"; done',
     'unset os_variable',
     ...settings.map(([name, value]) => `export ${name}=${quoted(value)}`),
     '',
@@ -40,8 +40,15 @@ export function parseOpenrc(text: string): Credentials | undefined {
     const found = new RegExp(`^export ${name}='((?:[^']|'\\\\'')*)'$`, 'm').exec(text)?.[1];
     return found?.replaceAll("'\\''", "'");
   };
-  const [authUrl, userName, password, projectName, domainName] = ['OS_AUTH_URL', 'OS_USERNAME', 'OS_PASSWORD', 'OS_PROJECT_NAME', 'OS_USER_DOMAIN_NAME'].map(value);
-  if (authUrl === undefined || userName === undefined || password === undefined || projectName === undefined || domainName === undefined) return undefined;
+  const [authUrl, userName, password, projectName, domainName] = [
+    'OS_AUTH_URL',
+    'OS_USERNAME',
+    'OS_PASSWORD',
+    'OS_PROJECT_NAME',
+    'OS_USER_DOMAIN_NAME',
+  ].map(value);
+  if (authUrl === undefined || userName === undefined || password === undefined || projectName === undefined || domainName === undefined)
+    return undefined;
   return { authUrl, userName, password, projectName, domainName };
 }
 

@@ -17,9 +17,16 @@ export function bindPublicPort(wanted: number | undefined): BoundSocket {
       return new BoundSocket({ host: '127.0.0.1', port });
     } catch (cause) {
       if (!(cause instanceof Error && 'code' in cause && cause.code === 'EADDRINUSE')) {
-        throw new LabError('PORT_TAKEN', `port ${port} cannot be used: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+        throw new LabError('PORT_TAKEN', `port ${port} cannot be used: ${cause instanceof Error ? cause.message : String(cause)}`, {
+          cause,
+        });
       }
     }
   }
-  throw new LabError('PORT_TAKEN', wanted === undefined ? `no port between ${first} and ${last} is free` : `port ${wanted} is taken; choose another with --port, or leave it out`);
+  throw new LabError(
+    'PORT_TAKEN',
+    wanted === undefined
+      ? `no port between ${first} and ${last} is free`
+      : `port ${wanted} is taken; choose another with --port, or leave it out`,
+  );
 }

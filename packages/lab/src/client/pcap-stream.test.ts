@@ -16,7 +16,9 @@ function udp(payload: string): Buffer {
   return packet;
 }
 
-function capture(records: readonly { readonly seconds: number; readonly nanoseconds: number; readonly index: number; readonly packet: Buffer }[]): Buffer {
+function capture(
+  records: readonly { readonly seconds: number; readonly nanoseconds: number; readonly index: number; readonly packet: Buffer }[],
+): Buffer {
   const header = Buffer.alloc(24);
   header.writeUInt32LE(0xa1b23c4d, 0);
   header.writeUInt32LE(276, 20);
@@ -48,7 +50,11 @@ test('frames come out whole and in order however the bytes arrive', () => {
       }
       expect(frames.map((frame) => frame.interfaceIndex)).toEqual([3, 4]);
       expect(frames[0]).toMatchObject({ atMs: 1_795_411_897_250, senderMac: '52:54:00:00:00:11' });
-      expect(parseHeartbeat(udpPayload(frames[0]?.packet ?? Buffer.alloc(0)) ?? Buffer.alloc(0))).toEqual({ nonce: '52928fcf72a874aa', counter: 20843, guestUs: 22644690 });
+      expect(parseHeartbeat(udpPayload(frames[0]?.packet ?? Buffer.alloc(0)) ?? Buffer.alloc(0))).toEqual({
+        nonce: '52928fcf72a874aa',
+        counter: 20843,
+        guestUs: 22644690,
+      });
     }),
   );
 });
@@ -64,5 +70,6 @@ test('what is not a whole datagram or heartbeat is nothing', () => {
   const fragment = udp(text);
   fragment.writeUInt16BE(0x2000, 6);
   expect(udpPayload(fragment)).toBeUndefined();
-  for (const bad of ['', 'godwit1 52928fcf72a874aa 1', `${text}x`, text.replace('52', 'zz')]) expect(parseHeartbeat(Buffer.from(bad))).toBeUndefined();
+  for (const bad of ['', 'godwit1 52928fcf72a874aa 1', `${text}x`, text.replace('52', 'zz')])
+    expect(parseHeartbeat(Buffer.from(bad))).toBeUndefined();
 });

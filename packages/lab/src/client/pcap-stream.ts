@@ -39,7 +39,10 @@ export class PcapStream {
         frames.push({
           atMs,
           interfaceIndex: frame.readInt32BE(4),
-          senderMac: frame.subarray(12, 18).toString('hex').replace(/(..)(?=.)/g, '$1:'),
+          senderMac: frame
+            .subarray(12, 18)
+            .toString('hex')
+            .replace(/(..)(?=.)/g, '$1:'),
           packet: frame.subarray(sll2HeaderBytes),
         });
       }
@@ -51,7 +54,8 @@ export class PcapStream {
 
 function fractionsPerMs(header: Buffer): number {
   const magic = header.readUInt32LE(0);
-  if (magic !== magicMicroseconds && magic !== magicNanoseconds) throw new Error(`not a little-endian pcap file: it begins with ${magic.toString(16)}`);
+  if (magic !== magicMicroseconds && magic !== magicNanoseconds)
+    throw new Error(`not a little-endian pcap file: it begins with ${magic.toString(16)}`);
   const linkType = header.readUInt32LE(20) & 0xffff;
   if (linkType !== linkTypeSll2) throw new Error(`the capture has link type ${linkType}, not LINUX_SLL2`);
   return magic === magicNanoseconds ? 1e6 : 1e3;

@@ -48,7 +48,12 @@ function report(): readonly ClientReport[] {
         echoes: sum((reading) => reading.echoes),
         corrupt: sum((reading) => reading.corrupt),
       },
-      heartbeat: { largestGapMs: silence?.longestMs ?? 0, received: silence?.signs ?? 0, nonces: guest?.nonces ?? [], lastCounter: guest?.lastCounter ?? 0 },
+      heartbeat: {
+        largestGapMs: silence?.longestMs ?? 0,
+        received: silence?.signs ?? 0,
+        nonces: guest?.nonces ?? [],
+        lastCounter: guest?.lastCounter ?? 0,
+      },
     };
   });
 }
@@ -77,7 +82,10 @@ function carryOut(request: ProbeRequest): unknown {
   switch (request.op) {
     case 'watch':
       for (const watch of watches.get(request.address) ?? []) watch.close();
-      watches.set(request.address, Array.from({ length: request.connections }, () => new EchoWatch(request.address, request.everyMs)));
+      watches.set(
+        request.address,
+        Array.from({ length: request.connections }, () => new EchoWatch(request.address, request.everyMs)),
+      );
       return null;
     case 'unwatch':
       for (const watch of watches.get(request.address) ?? []) watch.close();

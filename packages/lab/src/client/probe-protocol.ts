@@ -9,7 +9,10 @@ export type ProbeRequest = { readonly id: number } & (
   | { readonly op: 'control'; readonly address: string; readonly line: string; readonly timeoutMs: number }
 );
 
-export type ProbeAnswer = { readonly id: number } & ({ readonly ok: true; readonly value: unknown } | { readonly ok: false; readonly message: string });
+export type ProbeAnswer = { readonly id: number } & (
+  | { readonly ok: true; readonly value: unknown }
+  | { readonly ok: false; readonly message: string }
+);
 
 /** One window, of one guest, as seen from the client. */
 export interface ClientReport {

@@ -12,8 +12,23 @@ export interface GuestStatus {
   readonly uptimeMs: number;
   readonly clockUs: number;
   readonly heartbeat: { readonly hz: number; readonly counter: number; readonly target: string };
-  readonly memory: { readonly rateMBs: number; readonly setMib: number; readonly availableMib: number; readonly achievedMBs: number; readonly pagesWritten: number; readonly pagesCorrupt: number };
-  readonly disk: { readonly present: boolean; readonly rate: number; readonly lastAcknowledged: number; readonly acknowledged: number; readonly errors: number; readonly slots: number; readonly longestWriteMs: number };
+  readonly memory: {
+    readonly rateMBs: number;
+    readonly setMib: number;
+    readonly availableMib: number;
+    readonly achievedMBs: number;
+    readonly pagesWritten: number;
+    readonly pagesCorrupt: number;
+  };
+  readonly disk: {
+    readonly present: boolean;
+    readonly rate: number;
+    readonly lastAcknowledged: number;
+    readonly acknowledged: number;
+    readonly errors: number;
+    readonly slots: number;
+    readonly longestWriteMs: number;
+  };
 }
 
 /** The guest's answer to `verify`: what its disk holds, read back. */
@@ -48,7 +63,9 @@ export interface ClientProbe {
 /** Starts the client outside in the lab's client namespace. Resolves when it hears heartbeats. */
 export async function startProbe(clientNamespace: string): Promise<ClientProbe> {
   const program = path.join(import.meta.dirname, 'probe-main.ts');
-  const child = spawn('ip', ['netns', 'exec', clientNamespace, process.execPath, '--disable-warning=ExperimentalWarning', program], { stdio: ['pipe', 'pipe', 'pipe'] });
+  const child = spawn('ip', ['netns', 'exec', clientNamespace, process.execPath, '--disable-warning=ExperimentalWarning', program], {
+    stdio: ['pipe', 'pipe', 'pipe'],
+  });
   const waiting = new Map<number, (answer: ProbeAnswer) => void>();
   let words = '';
   let gone = false;
@@ -86,7 +103,8 @@ export async function startProbe(clientNamespace: string): Promise<ClientProbe> 
   value(await ready);
   const control = (address: string, line: string, timeoutMs = 5000): Promise<unknown> => ask({ op: 'control', address, line, timeoutMs });
   return {
-    watch: async (address, connections = watchConnections, everyMs = watchEveryMs) => void (await ask({ op: 'watch', address, connections, everyMs })),
+    watch: async (address, connections = watchConnections, everyMs = watchEveryMs) =>
+      void (await ask({ op: 'watch', address, connections, everyMs })),
     unwatch: async (address) => void (await ask({ op: 'unwatch', address })),
     reset: async () => void (await ask({ op: 'reset' })),
     report: async () => (await ask({ op: 'report' })) as readonly ClientReport[],

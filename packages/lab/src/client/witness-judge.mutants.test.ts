@@ -3,18 +3,30 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { WitnessJudge, fastestReturnMs, type Sighting, type Violation } from './witness-judge.ts';
+import { fastestReturnMs, type Sighting, type Violation, WitnessJudge } from './witness-judge.ts';
 
 /** A judge that lets two copies through makes every custody test pass: so each of its lines that matters is broken here once, by name, and must be missed. */
 const mutants: readonly { readonly name: string; readonly from: string; readonly to: string }[] = [
-  { name: 'a number sent twice is accepted', from: 'sighting.counter <= last.counter) return', to: 'sighting.counter < last.counter) return' },
-  { name: 'only a number sent twice is refused', from: 'sighting.counter <= last.counter) return', to: 'sighting.counter === last.counter) return' },
+  {
+    name: 'a number sent twice is accepted',
+    from: 'sighting.counter <= last.counter) return',
+    to: 'sighting.counter < last.counter) return',
+  },
+  {
+    name: 'only a number sent twice is refused',
+    from: 'sighting.counter <= last.counter) return',
+    to: 'sighting.counter === last.counter) return',
+  },
   { name: 'an old boot may speak', from: 'track.nonces.includes(sighting.nonce) ?', to: 'false ?' },
   { name: 'every reboot is refused', from: 'track.nonces.includes(sighting.nonce) ?', to: 'true ?' },
   { name: 'a reboot is not noticed', from: 'if (sighting.nonce !== last.nonce) {', to: 'if (false) {' },
   { name: 'a boot is not remembered', from: 'track.nonces.push(sighting.nonce)', to: 'void 0' },
   { name: 'an old copy becomes the measure', from: "if (violation?.kind !== 'old-copy-spoke') follow", to: 'follow' },
-  { name: 'a copy that went back becomes the measure', from: '? { ...sighting, counter: last.counter } : sighting', to: '? sighting : sighting' },
+  {
+    name: 'a copy that went back becomes the measure',
+    from: '? { ...sighting, counter: last.counter } : sighting',
+    to: '? sighting : sighting',
+  },
   { name: 'ports may interleave', from: '< fastestReturnMs) {', to: '< 0) {' },
   { name: 'a move to a third port is refused', from: 'sighting.port === track.previousPort && ', to: '' },
   { name: 'every return is refused', from: 'sighting.atMs - track.portSinceMs < fastestReturnMs', to: 'true' },
@@ -27,10 +39,19 @@ const mutants: readonly { readonly name: string; readonly from: string; readonly
 ];
 
 const day = 86_400_000;
-const from = (atMs: number, port: string, counter: number, nonce = 'n1', guest = 'g1'): Sighting => ({ atMs: day + atMs, port, guest, nonce, counter });
+const from = (atMs: number, port: string, counter: number, nonce = 'n1', guest = 'g1'): Sighting => ({
+  atMs: day + atMs,
+  port,
+  guest,
+  nonce,
+  counter,
+});
 const scenarios: readonly { readonly seen: readonly Sighting[]; readonly violations: readonly Violation['kind'][] }[] = [
   { seen: [from(0, 'a', 7), from(1, 'b', 7)], violations: ['counter-went-back'] },
-  { seen: [from(0, 'a', 100), from(200, 'b', 90), from(201, 'b', 91), from(202, 'b', 101)], violations: ['counter-went-back', 'counter-went-back'] },
+  {
+    seen: [from(0, 'a', 100), from(200, 'b', 90), from(201, 'b', 91), from(202, 'b', 101)],
+    violations: ['counter-went-back', 'counter-went-back'],
+  },
   { seen: [from(0, 'a', 5), from(10, 'b', 1, 'n2'), from(11, 'a', 6), from(12, 'b', 2, 'n2')], violations: ['old-copy-spoke'] },
   { seen: [from(0, 'a', 5), from(10, 'a', 1, 'n2'), from(20, 'a', 1, 'n3'), from(21, 'b', 2, 'n2')], violations: ['old-copy-spoke'] },
   { seen: [from(0, 'a', 1), from(500, 'b', 2), from(501, 'a', 3)], violations: ['ports-interleaved'] },
@@ -67,7 +88,9 @@ describe('is caught:', () => {
     expect(source.split(original)).toHaveLength(2);
     const file = path.join(dir, `${name.replaceAll(' ', '-')}.ts`);
     await writeFile(file, source.replace(original, to));
-    const { WitnessJudge: Mutant } = (await import(/* @vite-ignore */ pathToFileURL(file).href)) as { readonly WitnessJudge: typeof WitnessJudge };
+    const { WitnessJudge: Mutant } = (await import(/* @vite-ignore */ pathToFileURL(file).href)) as {
+      readonly WitnessJudge: typeof WitnessJudge;
+    };
     expect(holds(Mutant)).toBe(false);
   });
 });

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { fastestReturnMs, WitnessJudge, type Sighting, type Violation } from './witness-judge.ts';
+import { fastestReturnMs, type Sighting, type Violation, WitnessJudge } from './witness-judge.ts';
 
 const guest = '52:54:00:00:00:11';
 const sighting = (atMs: number, port: string, counter: number, nonce = 'n1'): Sighting => ({ atMs, port, guest, nonce, counter });
@@ -54,18 +54,23 @@ test('moves, losses and reboots of one copy violate nothing', () => {
 
 test('a second copy is caught wherever it begins, whichever frames of the two get through', () => {
   fc.assert(
-    fc.property(fc.integer({ min: 1, max: 50 }), fc.integer({ min: 1, max: 40 }), fc.infiniteStream(fc.boolean()), (splitAt, length, choice) => {
-      const single = Array.from({ length: splitAt }, (_, index) => sighting(index, 'up-node1', index + 1));
-      // Both copies go on from the same memory: the same next number. At least one frame of each gets through.
-      let first = splitAt;
-      let second = splitAt;
-      const both = Array.from({ length }, (_, index): Sighting => {
-        const which = choice.next().value === true;
-        return sighting(splitAt + index, which ? 'up-node1' : 'up-node2', which ? ++first : ++second);
-      });
-      fc.pre(first > splitAt && second > splitAt);
-      expect(kinds([...single, ...both])).not.toEqual([]);
-    }),
+    fc.property(
+      fc.integer({ min: 1, max: 50 }),
+      fc.integer({ min: 1, max: 40 }),
+      fc.infiniteStream(fc.boolean()),
+      (splitAt, length, choice) => {
+        const single = Array.from({ length: splitAt }, (_, index) => sighting(index, 'up-node1', index + 1));
+        // Both copies go on from the same memory: the same next number. At least one frame of each gets through.
+        let first = splitAt;
+        let second = splitAt;
+        const both = Array.from({ length }, (_, index): Sighting => {
+          const which = choice.next().value === true;
+          return sighting(splitAt + index, which ? 'up-node1' : 'up-node2', which ? ++first : ++second);
+        });
+        fc.pre(first > splitAt && second > splitAt);
+        expect(kinds([...single, ...both])).not.toEqual([]);
+      },
+    ),
   );
 });
 
@@ -75,11 +80,16 @@ describe('each rule by itself', () => {
   });
 
   test('a counter that goes back, at every one of its frames', () => {
-    expect(kinds([sighting(0, 'a', 100), sighting(1, 'b', 90), sighting(2, 'b', 91), sighting(3, 'b', 101)])).toEqual(['counter-went-back', 'counter-went-back']);
+    expect(kinds([sighting(0, 'a', 100), sighting(1, 'b', 90), sighting(2, 'b', 91), sighting(3, 'b', 101)])).toEqual([
+      'counter-went-back',
+      'counter-went-back',
+    ]);
   });
 
   test('an old boot after a new one, and the new one stays the measure', () => {
-    expect(kinds([sighting(0, 'a', 5), sighting(10, 'b', 1, 'n2'), sighting(11, 'a', 6), sighting(12, 'b', 2, 'n2')])).toEqual(['old-copy-spoke']);
+    expect(kinds([sighting(0, 'a', 5), sighting(10, 'b', 1, 'n2'), sighting(11, 'a', 6), sighting(12, 'b', 2, 'n2')])).toEqual([
+      'old-copy-spoke',
+    ]);
   });
 
   test('two ports in turns with numbers that happen to grow', () => {

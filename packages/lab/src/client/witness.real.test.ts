@@ -39,7 +39,13 @@ test('two copies are seen, with the ports they speak from', async () => {
   await speak(2, [3]);
   await speak(1, [3]);
   await seen(4);
-  expect(witness.violations).toEqual([expect.objectContaining({ kind: 'counter-went-back', sighting: expect.objectContaining({ port: 'up-node1', counter: 3 }), last: expect.objectContaining({ port: 'up-node2' }) })]);
+  expect(witness.violations).toEqual([
+    expect.objectContaining({
+      kind: 'counter-went-back',
+      sighting: expect.objectContaining({ port: 'up-node1', counter: 3 }),
+      last: expect.objectContaining({ port: 'up-node2' }),
+    }),
+  ]);
   await witness.stop();
 });
 

@@ -2,7 +2,7 @@ import { execFile, spawn } from 'node:child_process';
 import { promisify } from 'node:util';
 import { LabError } from '../lab-error.ts';
 import { heartbeatPort, parseHeartbeat } from './heartbeat.ts';
-import { PcapStream, udpPayload, type CapturedFrame } from './pcap-stream.ts';
+import { type CapturedFrame, PcapStream, udpPayload } from './pcap-stream.ts';
 import { type GuestRecord, type Violation, WitnessJudge } from './witness-judge.ts';
 
 const run = promisify(execFile);
@@ -30,7 +30,29 @@ export async function startWitness(fabricNamespace: string, onViolation: (violat
   const stream = new PcapStream();
   const child = spawn(
     'ip',
-    ['netns', 'exec', fabricNamespace, 'tcpdump', '-n', '-i', 'any', '-y', 'LINUX_SLL2', '-Q', 'in', '-s', '200', '-B', '8192', '--immediate-mode', '--time-stamp-precision=nano', '-U', '-w', '-', `udp dst port ${heartbeatPort}`],
+    [
+      'netns',
+      'exec',
+      fabricNamespace,
+      'tcpdump',
+      '-n',
+      '-i',
+      'any',
+      '-y',
+      'LINUX_SLL2',
+      '-Q',
+      'in',
+      '-s',
+      '200',
+      '-B',
+      '8192',
+      '--immediate-mode',
+      '--time-stamp-precision=nano',
+      '-U',
+      '-w',
+      '-',
+      `udp dst port ${heartbeatPort}`,
+    ],
     { stdio: ['ignore', 'pipe', 'pipe'] },
   );
   let words = '';
@@ -38,7 +60,9 @@ export async function startWitness(fabricNamespace: string, onViolation: (violat
   const closed = new Promise<void>((resolve) => child.once('close', () => resolve()));
   void closed.then(() => (ended = true));
   const listening = new Promise<void>((resolve, reject) => {
-    child.once('error', (cause) => reject(new LabError('NOT_READY', 'the witness cannot run tcpdump; "make setup" installs it', { cause })));
+    child.once('error', (cause) =>
+      reject(new LabError('NOT_READY', 'the witness cannot run tcpdump; "make setup" installs it', { cause })),
+    );
     child.once('close', () => reject(new LabError('NOT_READY', `the witness cannot listen: ${words.trim()}`)));
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
       words += text;

@@ -18,7 +18,11 @@ function controllerFile(config: LabConfig): { readonly file: string; readonly ex
 async function controllerCommand(config: LabConfig, words: readonly string[]): Promise<string> {
   const { file, executable } = controllerFile(config);
   try {
-    const { stdout } = await run('ip', ['netns', 'exec', config.plan.fabricNamespace, executable, 'controller', ...words, '--config', file], { timeout: 60_000, maxBuffer: 1 << 24 });
+    const { stdout } = await run(
+      'ip',
+      ['netns', 'exec', config.plan.fabricNamespace, executable, 'controller', ...words, '--config', file],
+      { timeout: 60_000, maxBuffer: 1 << 24 },
+    );
     return stdout;
   } catch (cause) {
     const words = (cause as { readonly stderr?: string }).stderr?.trim() ?? String(cause);
@@ -35,7 +39,11 @@ export async function runBootstrap(config: LabConfig): Promise<void> {
 export async function readBootstrap(config: LabConfig): Promise<string> {
   const { content } = controllerFile(config);
   const text = await readFile(content.bootstrapOutput ?? '', 'utf8').catch((cause: unknown) => {
-    throw new LabError('NOT_READY', 'this cloud was bootstrapped before, and the password of its admin is gone with openrc.sh; "godwit lab down" and begin anew', { cause });
+    throw new LabError(
+      'NOT_READY',
+      'this cloud was bootstrapped before, and the password of its admin is gone with openrc.sh; "godwit lab down" and begin anew',
+      { cause },
+    );
   });
   return text.trim();
 }
@@ -44,6 +52,7 @@ export async function readBootstrap(config: LabConfig): Promise<string> {
 export async function requestJoinTokens(config: LabConfig, hosts: readonly string[]): Promise<readonly string[]> {
   const output = await controllerCommand(config, ['join-token', 'create', ...hosts.flatMap((host) => ['--host', host])]);
   const tokens = output.trim().split('\n');
-  if (tokens.length !== hosts.length) throw new LabError('NOT_READY', `the controller gave ${tokens.length} join tokens for ${hosts.length} hosts`);
+  if (tokens.length !== hosts.length)
+    throw new LabError('NOT_READY', `the controller gave ${tokens.length} join tokens for ${hosts.length} hosts`);
   return tokens;
 }

@@ -82,17 +82,21 @@ export async function signIn(credentials: Credentials): Promise<OpenStackClient>
 type TokenBody = {
   readonly token: {
     readonly project: { readonly id: string };
-    readonly catalog: readonly { readonly type: string; readonly endpoints: readonly { readonly interface: string; readonly url: string }[] }[];
+    readonly catalog: readonly {
+      readonly type: string;
+      readonly endpoints: readonly { readonly interface: string; readonly url: string }[];
+    }[];
   };
 };
 
 async function send<Answer>(url: string, method: string, token: string, service: ServiceType, options: RequestOptions): Promise<Answer> {
   const headers: Record<string, string> = { 'x-auth-token': token, accept: 'application/json', ...options.headers };
-  if (service === 'compute' && headers['openstack-api-version'] === undefined) headers['openstack-api-version'] = `compute ${labComputeMicroversion}`;
+  if (service === 'compute' && headers['openstack-api-version'] === undefined)
+    headers['openstack-api-version'] = `compute ${labComputeMicroversion}`;
   const init: RequestInit & { duplex?: 'half' } = { method, headers, signal: AbortSignal.timeout(options.timeoutMs ?? 60_000) };
   if (options.stream !== undefined) {
     headers['content-type'] = 'application/octet-stream';
-    init.body = options.stream as NonNullable<RequestInit["body"]>;
+    init.body = options.stream as NonNullable<RequestInit['body']>;
     init.duplex = 'half';
   } else if (options.body !== undefined) {
     headers['content-type'] ??= 'application/json';

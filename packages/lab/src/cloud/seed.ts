@@ -1,9 +1,9 @@
-import { createReadStream } from 'node:fs';
 import { randomBytes } from 'node:crypto';
+import { createReadStream } from 'node:fs';
 import { Readable } from 'node:stream';
 import type { GuestImage } from '../guest/build-image.ts';
 import { addresses } from '../network/topology.ts';
-import { ApiFailure, signIn, type Credentials, type OpenStackClient } from './openstack-client.ts';
+import { ApiFailure, type Credentials, type OpenStackClient, signIn } from './openstack-client.ts';
 
 /** What a seeded cloud holds, by the names of the page that fixes them. */
 export const seededNames = {
@@ -69,13 +69,30 @@ async function seedImages(cloud: OpenStackClient, guest: GuestImage): Promise<vo
   await ensureImage(
     cloud,
     seededNames.image,
-    { disk_format: 'qcow2', container_format: 'bare', min_ram: 72, min_disk: 0, kernel_id: kernel, ramdisk_id: ramdisk, os_command_line: guestCommandLine },
+    {
+      disk_format: 'qcow2',
+      container_format: 'bare',
+      min_ram: 72,
+      min_disk: 0,
+      kernel_id: kernel,
+      ramdisk_id: ramdisk,
+      os_command_line: guestCommandLine,
+    },
     guest.diskPath,
   );
 }
 
-async function ensureImage(cloud: OpenStackClient, name: string, properties: Readonly<Record<string, unknown>>, file: string): Promise<string> {
-  const { images } = await cloud.request<{ readonly images: readonly Image[] }>('image', 'GET', `/v2/images?name=${encodeURIComponent(name)}`);
+async function ensureImage(
+  cloud: OpenStackClient,
+  name: string,
+  properties: Readonly<Record<string, unknown>>,
+  file: string,
+): Promise<string> {
+  const { images } = await cloud.request<{ readonly images: readonly Image[] }>(
+    'image',
+    'GET',
+    `/v2/images?name=${encodeURIComponent(name)}`,
+  );
   const present = images.find((one) => one.name === name && one.status === 'active');
   if (present !== undefined) return present.id;
   // One whose upload was cut off: nobody can use it.
@@ -90,7 +107,9 @@ async function seedFlavors(cloud: OpenStackClient): Promise<void> {
   const { flavors } = await cloud.request<{ readonly flavors: readonly Named[] }>('compute', 'GET', '/flavors?is_public=None');
   for (const { extraSpecs, ...flavor } of seededFlavors) {
     if (flavors.some((one) => one.name === flavor.name)) continue;
-    const made = await cloud.request<{ readonly flavor: Named }>('compute', 'POST', '/flavors', { body: { flavor: { ...flavor, id: null } } });
+    const made = await cloud.request<{ readonly flavor: Named }>('compute', 'POST', '/flavors', {
+      body: { flavor: { ...flavor, id: null } },
+    });
     if (Object.keys(extraSpecs).length > 0) {
       await cloud.request('compute', 'POST', `/flavors/${made.flavor.id}/os-extra_specs`, { body: { extra_specs: extraSpecs } });
     }
@@ -98,11 +117,23 @@ async function seedFlavors(cloud: OpenStackClient): Promise<void> {
 }
 
 async function seedNetwork(cloud: OpenStackClient): Promise<void> {
-  const { networks } = await cloud.request<{ readonly networks: readonly Named[] }>('network', 'GET', `/v2.0/networks?name=${seededNames.network}`);
+  const { networks } = await cloud.request<{ readonly networks: readonly Named[] }>(
+    'network',
+    'GET',
+    `/v2.0/networks?name=${seededNames.network}`,
+  );
   const network =
     networks[0] ??
-    (await cloud.request<{ readonly network: Named }>('network', 'POST', '/v2.0/networks', { body: { network: { name: seededNames.network, shared: true, admin_state_up: true } } })).network;
-  const { subnets } = await cloud.request<{ readonly subnets: readonly Named[] }>('network', 'GET', `/v2.0/subnets?network_id=${network.id}`);
+    (
+      await cloud.request<{ readonly network: Named }>('network', 'POST', '/v2.0/networks', {
+        body: { network: { name: seededNames.network, shared: true, admin_state_up: true } },
+      })
+    ).network;
+  const { subnets } = await cloud.request<{ readonly subnets: readonly Named[] }>(
+    'network',
+    'GET',
+    `/v2.0/subnets?network_id=${network.id}`,
+  );
   if (subnets.length > 0) return;
   await cloud.request('network', 'POST', '/v2.0/subnets', {
     body: {
@@ -121,14 +152,27 @@ async function seedNetwork(cloud: OpenStackClient): Promise<void> {
 }
 
 async function seedMember(cloud: OpenStackClient, { admin, memberIsKnown, onMember }: SeedOptions): Promise<void> {
-  const { projects } = await cloud.request<{ readonly projects: readonly Named[] }>('identity', 'GET', `/projects?name=${seededNames.project}`);
+  const { projects } = await cloud.request<{ readonly projects: readonly Named[] }>(
+    'identity',
+    'GET',
+    `/projects?name=${seededNames.project}`,
+  );
   const project =
-    projects[0] ?? (await cloud.request<{ readonly project: Named }>('identity', 'POST', '/projects', { body: { project: { name: seededNames.project, domain_id: 'default' } } })).project;
+    projects[0] ??
+    (
+      await cloud.request<{ readonly project: Named }>('identity', 'POST', '/projects', {
+        body: { project: { name: seededNames.project, domain_id: 'default' } },
+      })
+    ).project;
   const { users } = await cloud.request<{ readonly users: readonly Named[] }>('identity', 'GET', `/users?name=${seededNames.user}`);
   const password = randomBytes(15).toString('base64url');
   const user =
     users[0] ??
-    (await cloud.request<{ readonly user: Named }>('identity', 'POST', '/users', { body: { user: { name: seededNames.user, domain_id: 'default', password, default_project_id: project.id } } })).user;
+    (
+      await cloud.request<{ readonly user: Named }>('identity', 'POST', '/users', {
+        body: { user: { name: seededNames.user, domain_id: 'default', password, default_project_id: project.id } },
+      })
+    ).user;
   const renew = users[0] !== undefined && !memberIsKnown;
   if (renew) await cloud.request('identity', 'PATCH', `/users/${user.id}`, { body: { user: { password } } });
   const { roles } = await cloud.request<{ readonly roles: readonly Named[] }>('identity', 'GET', '/roles?name=member');
@@ -144,7 +188,12 @@ async function seedMember(cloud: OpenStackClient, { admin, memberIsKnown, onMemb
  */
 export async function seedMetalServer(admin: Credentials, wait: (look: () => Promise<boolean>) => Promise<void>): Promise<void> {
   const cloud = await signIn(admin);
-  const list = () => cloud.request<{ readonly servers: readonly (Named & { readonly status: string })[] }>('compute', 'GET', `/servers/detail?name=${seededNames.metalServer}`);
+  const list = () =>
+    cloud.request<{ readonly servers: readonly (Named & { readonly status: string })[] }>(
+      'compute',
+      'GET',
+      `/servers/detail?name=${seededNames.metalServer}`,
+    );
   const find = async () => (await list()).servers.find((server) => server.name === seededNames.metalServer);
   if ((await find()) === undefined) {
     const [images, flavors] = await Promise.all([
@@ -153,7 +202,9 @@ export async function seedMetalServer(admin: Credentials, wait: (look: () => Pro
     ]);
     const imageRef = images.images[0]?.id;
     const flavorRef = flavors.flavors.find((flavor) => flavor.name === 'demo.metal')?.id;
-    await cloud.request('compute', 'POST', '/servers', { body: { server: { name: seededNames.metalServer, imageRef, flavorRef, networks: 'none' } } });
+    await cloud.request('compute', 'POST', '/servers', {
+      body: { server: { name: seededNames.metalServer, imageRef, flavorRef, networks: 'none' } },
+    });
   }
   await wait(async () => {
     const server = await find();

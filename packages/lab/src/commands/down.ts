@@ -1,12 +1,12 @@
 import { readdir, rm, rmdir } from 'node:fs/promises';
 import path from 'node:path';
 import { labFiles } from '../lab-plan.ts';
-import { destroyNetwork, labNamespaces } from '../network/network.ts';
 import { signalNamespaceProcesses } from '../network/namespace-processes.ts';
+import { destroyNetwork, labNamespaces } from '../network/network.ts';
 import { askSupervisor } from '../supervisor/control-client.ts';
 import { killIdentity, readIdentity } from '../supervisor/process-identity.ts';
 import { waitFor } from '../wait-for.ts';
-import { removeAlias, type LabDirectory } from './lab-directory.ts';
+import { type LabDirectory, removeAlias } from './lab-directory.ts';
 
 /** What `up` and the processes write below a lab's directory, but its logs. Nothing else there is touched. */
 const ownEntry = /^(lab\.(json|json\.new|sock)|run|controller|controller\.json|shared|node\d+|metal1|simulated|openrc(-demo)?(\.sh)?)$/;
@@ -26,7 +26,9 @@ export async function down(directory: LabDirectory, note: (line: string) => void
   // SIGINT first: PostgreSQL then gives back the shared memory that a SIGKILL would leave behind for ever.
   const fabric = namespaces.find((name) => name.endsWith('-fabric'));
   if (fabric !== undefined && (await signalNamespaceProcesses(fabric, 'SIGINT')) > 0) {
-    await waitFor('processes did not end', async () => (await signalNamespaceProcesses(fabric, 'SIGCONT')) === 0, 5_000, 20).catch(() => {});
+    await waitFor('processes did not end', async () => (await signalNamespaceProcesses(fabric, 'SIGCONT')) === 0, 5_000, 20).catch(
+      () => {},
+    );
   }
   const removed = await destroyNetwork(directory.labId);
   for (const name of removed) note(`removed namespace ${name} and what ran in it`);

@@ -43,17 +43,30 @@ export async function status(directory: LabDirectory): Promise<LabStatus> {
 }
 
 export function renderStatus(lab: LabStatus): string {
-  const rows = lab.processes.map((one) => [one.name, one.state, one.pid === undefined ? '-' : String(one.pid), String(one.restarts), one.lastExit ?? '-']);
+  const rows = lab.processes.map((one) => [
+    one.name,
+    one.state,
+    one.pid === undefined ? '-' : String(one.pid),
+    String(one.restarts),
+    one.lastExit ?? '-',
+  ]);
   const table = [['PROCESS', 'STATE', 'PID', 'RESTARTS', 'LAST EXIT'], ...rows];
   const widths = table[0]?.map((_, column) => Math.max(...table.map((row) => row[column]?.length ?? 0))) ?? [];
-  const supervisor = lab.supervisor.running ? `running (pid ${lab.supervisor.pid ?? '?'})` : 'NOT RUNNING: "godwit lab up" takes over, "godwit lab down" clears';
+  const supervisor = lab.supervisor.running
+    ? `running (pid ${lab.supervisor.pid ?? '?'})`
+    : 'NOT RUNNING: "godwit lab up" takes over, "godwit lab down" clears';
   return [
     `lab        ${lab.labId} in ${lab.dir}`,
     `URL        ${lab.url}${lab.answers ? '' : ' (does not answer)'}`,
     `supervisor ${supervisor}`,
     `client     ip netns exec ${lab.clientNamespace} ...`,
     '',
-    ...table.map((row) => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ').trimEnd()),
+    ...table.map((row) =>
+      row
+        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+        .join('  ')
+        .trimEnd(),
+    ),
     '',
   ].join('\n');
 }

@@ -1,14 +1,14 @@
-import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { randomUUID } from 'node:crypto';
+import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import type { BoundSocket } from 'node:net';
 import path from 'node:path';
-import { seedCloud, seedMetalServer } from '../cloud/seed.ts';
-import { ApiFailure, signIn, type Credentials } from '../cloud/openstack-client.ts';
 import { readBootstrap, requestJoinTokens, runBootstrap } from '../cloud/controller-commands.ts';
+import { ApiFailure, type Credentials, signIn } from '../cloud/openstack-client.ts';
+import { seedCloud, seedMetalServer } from '../cloud/seed.ts';
 import { buildGuestImage, repositoryRoot } from '../guest/build-image.ts';
 import { configureLab, type LabConfig } from '../lab-config.ts';
 import { LabError } from '../lab-error.ts';
-import { labFiles, readLabPlan, writeLabPlan, type LabPlan } from '../lab-plan.ts';
+import { type LabPlan, labFiles, readLabPlan, writeLabPlan } from '../lab-plan.ts';
 import { createNetwork, destroyNetwork, labNamespaces } from '../network/network.ts';
 import { planTopology } from '../network/topology.ts';
 import { openrcText, parseOpenrc, writeOpenrc } from '../openrc.ts';
@@ -17,7 +17,7 @@ import { buildReaper } from '../supervisor/build-reaper.ts';
 import { askSupervisor } from '../supervisor/control-client.ts';
 import { launchSupervisor } from '../supervisor/launch.ts';
 import { waitFor } from '../wait-for.ts';
-import { makeAlias, type LabDirectory } from './lab-directory.ts';
+import { type LabDirectory, makeAlias } from './lab-directory.ts';
 
 export interface UpOptions {
   readonly directory: LabDirectory;
@@ -57,7 +57,13 @@ export async function up(options: UpOptions): Promise<UpResult> {
   await makeAlias(directory);
 
   const topology = planTopology(directory.labId, options.hosts ?? before?.hosts.length ?? defaultHosts);
-  const shape = (port: number) => ({ dir: directory.dir, alias: directory.alias, port, simulatedHosts: options.simulatedHosts ?? before?.simulatedHosts ?? 0, executable: path.join(repositoryRoot, 'bin', 'godwit') });
+  const shape = (port: number) => ({
+    dir: directory.dir,
+    alias: directory.alias,
+    port,
+    simulatedHosts: options.simulatedHosts ?? before?.simulatedHosts ?? 0,
+    executable: path.join(repositoryRoot, 'bin', 'godwit'),
+  });
   let config: LabConfig;
   if (running !== undefined && before !== undefined) {
     config = configureLab(topology, shape(before.port));
@@ -81,7 +87,11 @@ export async function up(options: UpOptions): Promise<UpResult> {
 
   const { plan } = config;
   const logs = labFiles(directory.dir).logs;
-  await waitFor(`the controller did not answer at ${plan.publicUrl} (see ${logs}/controller.log)`, () => answers(`${plan.publicUrl}/healthz`), 30_000);
+  await waitFor(
+    `the controller did not answer at ${plan.publicUrl} (see ${logs}/controller.log)`,
+    () => answers(`${plan.publicUrl}/healthz`),
+    30_000,
+  );
   note(`controller: serves ${plan.publicUrl}`);
   const [admin] = await Promise.all([adminCredentials(config), startAgents(config)]);
   await writeOpenrc(directory.dir, 'openrc', openrcText(admin, region));
@@ -102,10 +112,14 @@ export async function up(options: UpOptions): Promise<UpResult> {
 
 function refuseOtherShape(before: LabPlan, options: UpOptions, isRunning: boolean): void {
   const other = (what: string, has: number, wanted: number): never => {
-    throw new LabError('ALREADY_RUNNING', `the lab in ${before.dir} has ${what} ${has}, not ${wanted}; take it down first ("godwit lab down"), or use another --dir`);
+    throw new LabError(
+      'ALREADY_RUNNING',
+      `the lab in ${before.dir} has ${what} ${has}, not ${wanted}; take it down first ("godwit lab down"), or use another --dir`,
+    );
   };
   if (options.hosts !== undefined && options.hosts !== before.hosts.length) other('hosts', before.hosts.length, options.hosts);
-  if (options.simulatedHosts !== undefined && options.simulatedHosts !== before.simulatedHosts) other('simulated hosts', before.simulatedHosts, options.simulatedHosts);
+  if (options.simulatedHosts !== undefined && options.simulatedHosts !== before.simulatedHosts)
+    other('simulated hosts', before.simulatedHosts, options.simulatedHosts);
   if (isRunning && options.port !== undefined && options.port !== before.port) other('port', before.port, options.port);
 }
 
@@ -157,7 +171,10 @@ async function startAgents(config: LabConfig): Promise<void> {
   const missing = [];
   for (const join of config.joins) if ((await stat(join.tokenFile).catch(() => undefined)) === undefined) missing.push(join);
   if (missing.length > 0) {
-    const tokens = await requestJoinTokens(config, missing.flatMap((join) => join.hosts));
+    const tokens = await requestJoinTokens(
+      config,
+      missing.flatMap((join) => join.hosts),
+    );
     let next = 0;
     for (const join of missing) {
       const own = tokens.slice(next, (next += join.hosts.length));
@@ -173,7 +190,11 @@ async function waitForHosts(admin: Credentials, config: LabConfig, note: (line: 
   const isUp = new Set<string>();
   const look = async (): Promise<boolean> => {
     const { services } = await cloud
-      .request<{ readonly services: readonly { readonly host: string; readonly binary: string; readonly state: string }[] }>('compute', 'GET', '/os-services?binary=nova-compute')
+      .request<{ readonly services: readonly { readonly host: string; readonly binary: string; readonly state: string }[] }>(
+        'compute',
+        'GET',
+        '/os-services?binary=nova-compute',
+      )
       .catch((error: unknown) => {
         if (error instanceof ApiFailure && error.status >= 500) return { services: [] };
         throw error;

@@ -1,4 +1,4 @@
-import { spawn, type ChildProcess } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { copyFile, mkdtemp, readFile, rm, stat } from 'node:fs/promises';
 import { connect } from 'node:net';
@@ -29,7 +29,17 @@ beforeAll(async () => {
   image = await buildGuestImage();
   await copyFile(image.diskPath, path.join(dir, 'disk.qcow2'));
   await createNetwork(topology);
-  await ipBatch(['link add br0 type bridge', 'link set br0 up', 'link set up0 master br0', 'tuntap add tap0 mode tap', 'link set tap0 master br0', 'link set tap0 up'], namespace);
+  await ipBatch(
+    [
+      'link add br0 type bridge',
+      'link set br0 up',
+      'link set up0 master br0',
+      'tuntap add tap0 mode tap',
+      'link set tap0 master br0',
+      'link set tap0 up',
+    ],
+    namespace,
+  );
   probe = await startProbe(topology.clientNamespace);
   witness = await startWitness(topology.fabricNamespace);
   await boot();
@@ -48,15 +58,47 @@ async function boot(): Promise<void> {
   qemu = spawn(
     'ip',
     [
-      'netns', 'exec', namespace, 'qemu-system-x86_64', '-M', 'q35,accel=tcg', '-cpu', 'max', '-m', '96', '-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot',
-      '-serial', `file:${dir}/serial`, '-qmp', `unix:${dir}/qmp,server=on,wait=off`,
-      '-kernel', image.kernelPath, '-initrd', image.initrdPath, '-append', `console=ttyS0 quiet panic=-1 ${network}`,
-      '-netdev', 'tap,id=n0,ifname=tap0,script=no,downscript=no', '-device', `virtio-net-pci,netdev=n0,mac=${mac}`,
-      '-blockdev', `driver=qcow2,node-name=d0,file.driver=file,file.filename=${dir}/disk.qcow2`, '-device', 'virtio-blk-pci,drive=d0',
+      'netns',
+      'exec',
+      namespace,
+      'qemu-system-x86_64',
+      '-M',
+      'q35,accel=tcg',
+      '-cpu',
+      'max',
+      '-m',
+      '96',
+      '-nodefaults',
+      '-no-user-config',
+      '-display',
+      'none',
+      '-no-reboot',
+      '-serial',
+      `file:${dir}/serial`,
+      '-qmp',
+      `unix:${dir}/qmp,server=on,wait=off`,
+      '-kernel',
+      image.kernelPath,
+      '-initrd',
+      image.initrdPath,
+      '-append',
+      `console=ttyS0 quiet panic=-1 ${network}`,
+      '-netdev',
+      'tap,id=n0,ifname=tap0,script=no,downscript=no',
+      '-device',
+      `virtio-net-pci,netdev=n0,mac=${mac}`,
+      '-blockdev',
+      `driver=qcow2,node-name=d0,file.driver=file,file.filename=${dir}/disk.qcow2`,
+      '-device',
+      'virtio-blk-pci,drive=d0',
     ],
     { stdio: 'inherit' },
   );
-  await waitFor('the guest did not boot', async () => (await readFile(path.join(dir, 'serial'), 'utf8').catch(() => '')).includes('ready nonce'), 30_000);
+  await waitFor(
+    'the guest did not boot',
+    async () => (await readFile(path.join(dir, 'serial'), 'utf8').catch(() => '')).includes('ready nonce'),
+    30_000,
+  );
 }
 
 /** Presses the power button; resolves when QEMU has ended. */
@@ -74,7 +116,9 @@ test('the initrd stays under 1 MB', async () => {
 
 test('the guest echoes, names itself, and says a line a second on its console', async () => {
   await probe.watch(address, 2, 5);
-  await expect.poll(async () => (await probe.report()).find((one) => one.address === address)?.tcp.echoes, { timeout: 10_000 }).toBeGreaterThan(200);
+  await expect
+    .poll(async () => (await probe.report()).find((one) => one.address === address)?.tcp.echoes, { timeout: 10_000 })
+    .toBeGreaterThan(200);
   const report = (await probe.report()).find((one) => one.address === address);
   expect(report?.tcp).toMatchObject({ connections: 2, resets: 0, corrupt: 0 });
   await probe.unwatch(address);
@@ -87,7 +131,9 @@ test('the guest echoes, names itself, and says a line a second on its console', 
 test('its heartbeats reach the client and are seen at the port of its host', async () => {
   await probe.control(address, 'heartbeat 1000');
   await probe.reset();
-  await expect.poll(async () => (await probe.report()).find((one) => one.address === address)?.heartbeat.received, { timeout: 10_000 }).toBeGreaterThan(1000);
+  await expect
+    .poll(async () => (await probe.report()).find((one) => one.address === address)?.heartbeat.received, { timeout: 10_000 })
+    .toBeGreaterThan(1000);
   const heartbeat = (await probe.report()).find((one) => one.address === address)?.heartbeat;
   expect(heartbeat?.nonces).toEqual([firstNonce]);
   const seen = witness.guests.find((one) => one.guest === mac);

@@ -10,7 +10,10 @@ const source = path.resolve(import.meta.dirname, '../../reaper/reaper.c');
 
 /** The compiled reaper, built when its source changed; undefined where there is no compiler: the lab runs without it, only orphans are reaped later. */
 export async function buildReaper(): Promise<string | undefined> {
-  const digest = createHash('sha256').update(await readFile(source)).digest('hex').slice(0, 16);
+  const digest = createHash('sha256')
+    .update(await readFile(source))
+    .digest('hex')
+    .slice(0, 16);
   const binary = path.join(repositoryRoot, '.cache', 'reaper', digest);
   const scratch = `${binary}.${process.pid}`;
   try {

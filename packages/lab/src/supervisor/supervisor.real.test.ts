@@ -3,7 +3,7 @@ import { BoundSocket } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { labFiles, writeLabPlan, type LabPlan, type ProcessSpec } from '../lab-plan.ts';
+import { type LabPlan, labFiles, type ProcessSpec, writeLabPlan } from '../lab-plan.ts';
 import { ipBatch } from '../network/ip-batch.ts';
 import { namespaceProcesses } from '../network/namespace-processes.ts';
 import { createNetwork, destroyNetwork } from '../network/network.ts';
@@ -65,7 +65,16 @@ async function launch(): Promise<SupervisorStatus> {
     port: socket.address().port,
     fabricNamespace: topology.fabricNamespace,
     clientNamespace: topology.clientNamespace,
-    hosts: [{ name: 'node1', namespace: node.namespace, stateDir: path.join(dir, 'node1'), bootIdFile: path.join(dir, 'node1', 'boot-id'), fabricPort: node.fabricPort, managementPort: node.managementPort }],
+    hosts: [
+      {
+        name: 'node1',
+        namespace: node.namespace,
+        stateDir: path.join(dir, 'node1'),
+        bootIdFile: path.join(dir, 'node1', 'boot-id'),
+        fabricPort: node.fabricPort,
+        managementPort: node.managementPort,
+      },
+    ],
     simulatedHosts: 0,
     processes: [
       { ...process('controller', topology.fabricNamespace, standInController), inheritsPublicSocket: true },
@@ -75,7 +84,16 @@ async function launch(): Promise<SupervisorStatus> {
   };
   await writeLabPlan(plan);
   const status = await launchSupervisor(dir, socket.fd(), await buildReaper());
-  await expect.poll(() => answerer().then(() => 'up', () => 'down'), { timeout: 5000 }).toBe('up');
+  await expect
+    .poll(
+      () =>
+        answerer().then(
+          () => 'up',
+          () => 'down',
+        ),
+      { timeout: 5000 },
+    )
+    .toBe('up');
   return status;
 }
 
@@ -87,7 +105,8 @@ const pidOf = async (name: string) => (await report(name))?.pid;
 const withNewPid = async (name: string, old: number | undefined) => {
   await expect.poll(async () => (await pidOf(name)) ?? old, { timeout: 5000 }).not.toBe(old);
 };
-const noteWritten = (text: string) => expect.poll(() => readFile(path.join(dir, 'note'), 'utf8').catch(() => ''), { timeout: 5000 }).toBe(text);
+const noteWritten = (text: string) =>
+  expect.poll(() => readFile(path.join(dir, 'note'), 'utf8').catch(() => ''), { timeout: 5000 }).toBe(text);
 
 test('a killed controller is started again at once, and a request made while it is down waits instead of being refused', async () => {
   await launch();
@@ -104,7 +123,14 @@ test('a supervisor that was killed leaves everything running; the next one takes
   const controller = await pidOf('controller');
   const agent = await pidOf('agent-node1');
   process.kill(before.pid, 'SIGKILL');
-  await expect.poll(async () => status().then(() => 'up', () => 'down')).toBe('down');
+  await expect
+    .poll(async () =>
+      status().then(
+        () => 'up',
+        () => 'down',
+      ),
+    )
+    .toBe('down');
   expect(await answerer()).toBe(controller);
   await launchSupervisor(dir, socket.fd(), await buildReaper());
   await withNewPid('agent-node1', agent);
@@ -165,7 +191,10 @@ test('a frozen process runs nothing until thawed, and can be stopped while froze
 
 test('unknown targets and operations are refused with what there is, and nothing changes', async () => {
   await launch();
-  await expect(askSupervisor(dir, { op: 'kill', process: 'nobody' })).rejects.toMatchObject({ code: 'UNKNOWN_TARGET', message: expect.stringContaining('agent-node1') });
+  await expect(askSupervisor(dir, { op: 'kill', process: 'nobody' })).rejects.toMatchObject({
+    code: 'UNKNOWN_TARGET',
+    message: expect.stringContaining('agent-node1'),
+  });
   await expect(askSupervisor(dir, { op: 'power-loss', host: 'node9' })).rejects.toMatchObject({ code: 'UNKNOWN_TARGET' });
   await expect(askSupervisor(dir, { op: 'explode' } as never)).rejects.toMatchObject({ code: 'BAD_ARGUMENT' });
   expect((await status()).processes.map((one) => one.restarts)).toEqual([0, 0, 0]);
