@@ -63,6 +63,7 @@ describe('custody', () => {
     ["const command = 'cont' as const;", /'cont'/],
     ["process.kill(pid, 'SIGKILL');", /kills a process/],
     ['process.kill(pid);', /kills a process/],
+    ["process.kill(guest.pid, 'SIGKILL');", /kills a process/],
     ["child['kill']();", /kills a process/],
     ['child?.kill();', /kills a process/],
     ["execFile('kill', ['-9', String(pid)]);", /'kill'/],
@@ -87,6 +88,7 @@ describe('custody', () => {
     "if (command === 'migrate') run();",
     "switch (command) { case 'cont': break; }",
     'process.kill(pid, 0);',
+    "process.kill(process.pid, 'SIGKILL');",
     "import { x } from './migrate.ts';",
   ])('allows %s anywhere', (text) => {
     expect(check('packages/agent/src/migration/source.ts', text)).toEqual([]);

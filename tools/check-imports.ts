@@ -156,15 +156,24 @@ function custodyBreaches(program: unknown): readonly { readonly offset: number; 
   return found;
 }
 
-/** `x.kill(…)` and `x['kill'](…)`, but not `process.kill(pid, 0)`, which only asks whether the process exists. */
+/**
+ * `x.kill(…)` and `x['kill'](…)`, but not `process.kill(pid, 0)`, which only asks whether the process exists, and not
+ * `process.kill(process.pid, …)`: an agent may end itself, its guests outlive it.
+ */
 function isKill(call: Node): boolean {
   const callee = call['callee'];
   if (!isNode(callee) || callee.type !== 'MemberExpression' || !isNode(callee['property'])) return false;
   const property = callee['property'];
   const name = property.type === 'Identifier' ? property['name'] : plainString(property);
   if (name !== 'kill') return false;
-  const signal = (call['arguments'] as readonly unknown[])[1];
-  return !(isNode(signal) && signal.type === 'Literal' && signal['value'] === 0);
+  const [target, signal] = call['arguments'] as readonly unknown[];
+  const asksOnly = isNode(signal) && signal.type === 'Literal' && signal['value'] === 0;
+  return !asksOnly && !isOwnPid(target);
+}
+
+function isOwnPid(node: unknown): boolean {
+  if (!isNode(node) || node.type !== 'MemberExpression' || !isNode(node['object']) || !isNode(node['property'])) return false;
+  return node['object']['name'] === 'process' && node['property']['name'] === 'pid';
 }
 
 function plainString(node: Node): string | null {
