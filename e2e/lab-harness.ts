@@ -33,10 +33,19 @@ export async function labUp(hosts = 3): Promise<Lab> {
     const { url } = JSON.parse(stdout) as { readonly url: string };
     const openstack: Lab['openstack'] = async (commandLine, { as = 'admin' } = {}) => {
       const openrc = path.join(dir, as === 'admin' ? 'openrc.sh' : 'openrc-demo.sh');
-      const result = await run('bash', ['-c', `source "$0" && openstack ${commandLine}`, openrc], { timeout: 120_000, maxBuffer: 16 * 1024 * 1024 });
+      const result = await run('bash', ['-c', `source "$0" && openstack ${commandLine}`, openrc], {
+        timeout: 120_000,
+        maxBuffer: 16 * 1024 * 1024,
+      });
       return result.stdout.trim();
     };
-    return { dir, url, openstack, openstackJson: async (commandLine, options) => JSON.parse(await openstack(`${commandLine} -f json`, options)), down };
+    return {
+      dir,
+      url,
+      openstack,
+      openstackJson: async (commandLine, options) => JSON.parse(await openstack(`${commandLine} -f json`, options)),
+      down,
+    };
   } catch (error) {
     await down().catch(() => {});
     throw error;
@@ -44,7 +53,11 @@ export async function labUp(hosts = 3): Promise<Lab> {
 }
 
 /** Resolves with the first value that satisfies; rejects with the last one seen when the deadline has passed. */
-export async function eventually<Value>(look: () => Promise<Value>, satisfies: (value: Value) => boolean, deadlineMs: number): Promise<Value> {
+export async function eventually<Value>(
+  look: () => Promise<Value>,
+  satisfies: (value: Value) => boolean,
+  deadlineMs: number,
+): Promise<Value> {
   const until = performance.now() + deadlineMs;
   for (;;) {
     const value = await look();

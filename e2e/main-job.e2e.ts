@@ -25,7 +25,11 @@ describe('the main job through Debian’s openstack client', () => {
   it('live-migrates it to a host of the scheduler’s choice', async () => {
     const before = await show();
     expect(await lab.openstack(`server migrate --live-migration ${id}`)).toBe('');
-    const after = await eventually(show, (server) => server.status === 'ACTIVE' && server['OS-EXT-SRV-ATTR:host'] !== before['OS-EXT-SRV-ATTR:host'], 60_000);
+    const after = await eventually(
+      show,
+      (server) => server.status === 'ACTIVE' && server['OS-EXT-SRV-ATTR:host'] !== before['OS-EXT-SRV-ATTR:host'],
+      60_000,
+    );
     expect(after['OS-EXT-SRV-ATTR:host']).toMatch(/^node\d$/);
     expect((await moves()).map((move) => move.Status)).toEqual(['completed']);
   }, 120_000);
@@ -36,7 +40,12 @@ describe('the main job through Debian’s openstack client', () => {
     await lab.openstack(`server migrate --live-migration --host ${target} ${id}`);
     await eventually(show, (server) => server.status === 'ACTIVE' && server['OS-EXT-SRV-ATTR:host'] === target, 60_000);
     const listed = await moves();
-    expect(listed[0]).toMatchObject({ Status: 'completed', 'Dest Compute': target, 'Source Compute': before['OS-EXT-SRV-ATTR:host'], Type: 'live-migration' });
+    expect(listed[0]).toMatchObject({
+      Status: 'completed',
+      'Dest Compute': target,
+      'Source Compute': before['OS-EXT-SRV-ATTR:host'],
+      Type: 'live-migration',
+    });
   }, 120_000);
 
   it('refuses the current host with the truth in the record, and changes nothing', async () => {
@@ -60,8 +69,12 @@ describe('the main job through Debian’s openstack client', () => {
   it('refuses to move bare metal, and a member', async () => {
     const metal = await lab.openstackJson<readonly { readonly ID: string; readonly Name: string }[]>('server list --all-projects');
     const metalId = metal.find((server) => server.Name === 'metal-demo')?.ID;
-    await expect(lab.openstack(`server migrate --live-migration ${metalId}`)).rejects.toThrow(/bare metal instances cannot be migrated \(HTTP 409\)/);
-    await expect(lab.openstack(`server migrate --live-migration ${id}`, { as: 'demo' })).rejects.toThrow(/HTTP 40[34]|No Server found|No server with a name/);
+    await expect(lab.openstack(`server migrate --live-migration ${metalId}`)).rejects.toThrow(
+      /bare metal instances cannot be migrated \(HTTP 409\)/,
+    );
+    await expect(lab.openstack(`server migrate --live-migration ${id}`, { as: 'demo' })).rejects.toThrow(
+      /HTTP 40[34]|No Server found|No server with a name/,
+    );
   }, 60_000);
 
   it('deletes it', async () => {

@@ -1,6 +1,6 @@
-import { createServer, type AddressInfo } from 'node:net';
-import { createSecureServer } from 'node:http2';
 import { mkdtemp, rm } from 'node:fs/promises';
+import { createSecureServer } from 'node:http2';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Code, ConnectError, createClient } from '@connectrpc/connect';
@@ -10,7 +10,7 @@ import { Cluster } from '@godwit/contract/gen/join_pb';
 import { as, type BootId } from '@godwit/domain/ids';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { openSimulatedHost, simulatedFacts } from './drivers/simulated/open-simulated-host.ts';
-import { startHostAgent, type HostAgent, type HostSetup } from './host-agent.ts';
+import { type HostAgent, type HostSetup, startHostAgent } from './host-agent.ts';
 import { createTestCa, type TestCa } from './identity/test-ca.ts';
 import { createTlsTransport, type TlsTransport } from './rpc/tls-transport.ts';
 
@@ -37,17 +37,21 @@ afterEach(async () => {
 /** A controller's agent listener as far as Join goes. */
 async function listenForJoins(): Promise<string> {
   const own = await ca.controller(['127.0.0.1']);
-  const server = createSecureServer({ key: own.privateKeyPem, cert: own.certificatePem + ca.caPem, allowHTTP1: false }, connectNodeAdapter({
-    routes: (router) => {
-      router.service(Cluster, {
-        join: async (request) => {
-          tokens.push(request.token);
-          if (!request.token.startsWith(secret)) throw new ConnectError('the join token is unknown, expired or used', Code.Unauthenticated);
-          return { hostId, certificatePem: await ca.sign(request.certificateRequestPem, hostId, [request.address]), caPem: ca.caPem };
-        },
-      });
-    },
-  }));
+  const server = createSecureServer(
+    { key: own.privateKeyPem, cert: own.certificatePem + ca.caPem, allowHTTP1: false },
+    connectNodeAdapter({
+      routes: (router) => {
+        router.service(Cluster, {
+          join: async (request) => {
+            tokens.push(request.token);
+            if (!request.token.startsWith(secret))
+              throw new ConnectError('the join token is unknown, expired or used', Code.Unauthenticated);
+            return { hostId, certificatePem: await ca.sign(request.certificateRequestPem, hostId, [request.address]), caPem: ca.caPem };
+          },
+        });
+      },
+    }),
+  );
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   open.push(server);
   return `https://127.0.0.1:${(server.address() as AddressInfo).port}`;
@@ -63,10 +67,24 @@ async function freePort(): Promise<number> {
 
 const quiet = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
 
-async function start(controllerUrl: string, token: string, signal = new AbortController().signal, warn: (fields: Record<string, unknown>) => void = () => undefined): Promise<HostAgent> {
+async function start(
+  controllerUrl: string,
+  token: string,
+  signal = new AbortController().signal,
+  warn: (fields: Record<string, unknown>) => void = () => undefined,
+): Promise<HostAgent> {
   const setup: HostSetup = {
-    hostName: host.name, stateDir: directory, address: '127.0.0.1', rpcPort: await freePort(), controllerUrl, bootId: 'boot-1', zone: '', log: { ...quiet, warn },
-    joinToken: () => Promise.resolve(token), facts: () => Promise.resolve(simulatedFacts(host)), openDriver: (identity) => openSimulatedHost({ host, stateDir: directory, identity, bootId: as<BootId>('boot-1'), log: quiet }),
+    hostName: host.name,
+    stateDir: directory,
+    address: '127.0.0.1',
+    rpcPort: await freePort(),
+    controllerUrl,
+    bootId: 'boot-1',
+    zone: '',
+    log: { ...quiet, warn },
+    joinToken: () => Promise.resolve(token),
+    facts: () => Promise.resolve(simulatedFacts(host)),
+    openDriver: (identity) => openSimulatedHost({ host, stateDir: directory, identity, bootId: as<BootId>('boot-1'), log: quiet }),
   };
   const agent = await startHostAgent(setup, signal);
   open.push(agent);
@@ -80,7 +98,11 @@ async function link(agent: HostAgent, role: 'controller' | 'peer', expected: str
   return transport;
 }
 
-const codeOf = (promise: Promise<unknown>): Promise<Code | undefined> => promise.then(() => undefined, (error: unknown) => ConnectError.from(error).code);
+const codeOf = (promise: Promise<unknown>): Promise<Code | undefined> =>
+  promise.then(
+    () => undefined,
+    (error: unknown) => ConnectError.from(error).code,
+  );
 
 test('a host joins once, serves its controller, and needs no token after that', async () => {
   const controller = await listenForJoins();
@@ -111,12 +133,14 @@ test('each service is only for its caller, and each caller only for the host it 
   expect(await codeOf(createClient(Agent, peer.transport).listGuests({}))).toBe(Code.PermissionDenied);
   expect(await codeOf(createClient(Peer, controller.transport).clock({}))).toBe(Code.PermissionDenied);
   expect(await codeOf(createClient(Peer, peer.transport).clock({}))).toBeUndefined();
-  const foreign = createClient(Peer, peer.transport).release({ release: { serverId: hostId, migrationId: hostId, sourceHostId: hostId, destinationHostId: hostId, epoch: 2n } });
+  const foreign = createClient(Peer, peer.transport).release({
+    release: { serverId: hostId, migrationId: hostId, sourceHostId: hostId, destinationHostId: hostId, epoch: 2n },
+  });
   expect(await codeOf(foreign)).toBe(Code.PermissionDenied);
   await expect((await link(agent, 'controller', peerId)).warm()).rejects.toThrow(/speaks for host/);
 });
 
-test('a client without a certificate, or with a stranger\'s, gets no further than the handshake', async () => {
+test("a client without a certificate, or with a stranger's, gets no further than the handshake", async () => {
   const agent = await start(await listenForJoins(), `${secret}.${ca.fingerprint}`);
   const stranger = await createTestCa();
   for (const credentials of [{ caPem: ca.caPem }, { ...(await stranger.controller(['127.0.0.1'])), caPem: ca.caPem }]) {
@@ -129,7 +153,9 @@ test('a client without a certificate, or with a stranger\'s, gets no further tha
 test('bad ids are refused with a code before the driver sees them', async () => {
   const agent = await start(await listenForJoins(), `${secret}.${ca.fingerprint}`);
   const client = createClient(Agent, (await link(agent, 'controller')).transport);
-  const error = await client.pauseGuest({ custody: { serverId: '../../etc', epoch: 1n, fence: 1n } }).catch((caught: unknown) => ConnectError.from(caught));
+  const error = await client
+    .pauseGuest({ custody: { serverId: '../../etc', epoch: 1n, fence: 1n } })
+    .catch((caught: unknown) => ConnectError.from(caught));
   expect(error).toMatchObject({ code: Code.InvalidArgument });
   expect((error as ConnectError).metadata.get('godwit-code')).toBe('BadRequest');
 });

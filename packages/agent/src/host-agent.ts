@@ -1,11 +1,11 @@
 import { readFile } from 'node:fs/promises';
-import type { HostDriver } from './drivers/host-driver.ts';
-import { loadHostIdentity, storeHostIdentity, type HostIdentity } from './identity/host-identity.ts';
-import { parseJoinToken } from './identity/join-token.ts';
-import { joinCluster } from './identity/join.ts';
-import { keepRenewed, renewIdentity } from './identity/renewal.ts';
 import type { HostFacts } from '@godwit/domain/host';
-import { startRpcServer, type RpcLog } from './rpc/rpc-server.ts';
+import type { HostDriver } from './drivers/host-driver.ts';
+import { type HostIdentity, loadHostIdentity, storeHostIdentity } from './identity/host-identity.ts';
+import { joinCluster } from './identity/join.ts';
+import { parseJoinToken } from './identity/join-token.ts';
+import { keepRenewed, renewIdentity } from './identity/renewal.ts';
+import { type RpcLog, startRpcServer } from './rpc/rpc-server.ts';
 
 /** One host of this process, before it has an identity. */
 export type HostSetup = {
@@ -21,7 +21,10 @@ export type HostSetup = {
   /** For the join, before there is a driver. */
   readonly facts: () => Promise<HostFacts>;
   readonly openDriver: (identity: CurrentIdentity) => Promise<HostDriver>;
-  readonly log: RpcLog & { readonly info: (fields: Record<string, unknown>, message: string) => void; readonly warn: (fields: Record<string, unknown>, message: string) => void };
+  readonly log: RpcLog & {
+    readonly info: (fields: Record<string, unknown>, message: string) => void;
+    readonly warn: (fields: Record<string, unknown>, message: string) => void;
+  };
 };
 
 /** The identity in use: its certificate changes while the agent runs, its host id never. */
@@ -41,13 +44,26 @@ export async function startHostAgent(setup: HostSetup, signal: AbortSignal): Pro
   const identity: CurrentIdentity = { current: (await loadHostIdentity(setup.stateDir)) ?? (await joined(setup, signal)) };
   log.info({ hostId: identity.current.hostId, notAfter: new Date(identity.current.notAfterMs).toISOString() }, 'identity ready');
   const driver = await setup.openDriver(identity);
-  const server = await startRpcServer({ driver, hostName: setup.hostName, identity: identity.current, address: setup.address, port: setup.rpcPort, log }).catch(async (error: unknown) => {
+  const server = await startRpcServer({
+    driver,
+    hostName: setup.hostName,
+    identity: identity.current,
+    address: setup.address,
+    port: setup.rpcPort,
+    log,
+  }).catch(async (error: unknown) => {
     await driver.close();
     throw error;
   });
   const renewal = keepRenewed(
     identity.current,
-    (current) => renewIdentity(setup.controllerUrl, current, { hostName: setup.hostName, address: setup.address, rpcPort: server.port, bootId: setup.bootId }),
+    (current) =>
+      renewIdentity(setup.controllerUrl, current, {
+        hostName: setup.hostName,
+        address: setup.address,
+        rpcPort: server.port,
+        bootId: setup.bootId,
+      }),
     async (next) => {
       await storeHostIdentity(setup.stateDir, next);
       identity.current = next;
@@ -74,7 +90,14 @@ async function joined(setup: HostSetup, signal: AbortSignal): Promise<HostIdenti
     // Read again each time: an operator may replace a used or mistyped token while the agent waits.
     const token = parseJoinToken(await setup.joinToken());
     try {
-      const presence = { hostName: setup.hostName, address: setup.address, rpcPort: setup.rpcPort, bootId: setup.bootId, zone: setup.zone, factsJson: JSON.stringify(await setup.facts()) };
+      const presence = {
+        hostName: setup.hostName,
+        address: setup.address,
+        rpcPort: setup.rpcPort,
+        bootId: setup.bootId,
+        zone: setup.zone,
+        factsJson: JSON.stringify(await setup.facts()),
+      };
       const identity = await joinCluster(setup.controllerUrl, token, presence);
       await storeHostIdentity(setup.stateDir, identity);
       return identity;
@@ -82,7 +105,14 @@ async function joined(setup: HostSetup, signal: AbortSignal): Promise<HostIdenti
       setup.log.warn({ err: error }, 'the host could not join yet');
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, joinRetryMs);
-        signal.addEventListener('abort', () => { clearTimeout(timer); resolve(); }, { once: true });
+        signal.addEventListener(
+          'abort',
+          () => {
+            clearTimeout(timer);
+            resolve();
+          },
+          { once: true },
+        );
       });
     }
   }

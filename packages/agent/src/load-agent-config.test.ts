@@ -4,7 +4,16 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { loadAgentConfig } from './load-agent-config.ts';
 
-const good = { hostName: 'node1', stateDir: '/var/lib/godwit', driver: 'qemu', managementAddress: '10.0.0.1', controllerUrl: 'https://10.0.0.9:8780', joinTokenFile: '/t', bridge: { name: 'br0' }, pools: [] };
+const good = {
+  hostName: 'node1',
+  stateDir: '/var/lib/godwit',
+  driver: 'qemu',
+  managementAddress: '10.0.0.1',
+  controllerUrl: 'https://10.0.0.9:8780',
+  joinTokenFile: '/t',
+  bridge: { name: 'br0' },
+  pools: [],
+};
 let directory: string;
 const write = (value: unknown): string => {
   const file = join(directory, 'agent.json');
@@ -18,7 +27,13 @@ afterEach(() => rmSync(directory, { recursive: true, force: true }));
 
 test('defaults are filled in and the environment wins', () => {
   const config = loadAgentConfig(write(good), { GODWIT_RPC_PORT: '9000', GODWIT_ZONE: 'az2', GODWIT_CLOCK_SKEW_MS: '-500' });
-  expect(config).toMatchObject({ rpcPort: 9000, zone: 'az2', clockSkewMs: -500, migrationPorts: [49152, 49215], bootIdFile: '/proc/sys/kernel/random/boot_id' });
+  expect(config).toMatchObject({
+    rpcPort: 9000,
+    zone: 'az2',
+    clockSkewMs: -500,
+    migrationPorts: [49152, 49215],
+    bootIdFile: '/proc/sys/kernel/random/boot_id',
+  });
 });
 
 test('every wrong key is named in one refusal', () => {
@@ -26,6 +41,10 @@ test('every wrong key is named in one refusal', () => {
   expect(() => loadAgentConfig(file, {})).toThrow(/stateDir.*managementAddress.*controllerUrl.*migrationPorts/);
 });
 
-test.each([['no JSON', '{'], ['a state directory too deep for sockets', { ...good, stateDir: `/${'d'.repeat(60)}` }], ['simulated without hosts', { ...good, driver: 'simulated' }]])('refused: %s', (_name, value) => {
+test.each([
+  ['no JSON', '{'],
+  ['a state directory too deep for sockets', { ...good, stateDir: `/${'d'.repeat(60)}` }],
+  ['simulated without hosts', { ...good, driver: 'simulated' }],
+])('refused: %s', (_name, value) => {
   expect(() => loadAgentConfig(write(value), {})).toThrow('the configuration');
 });

@@ -37,7 +37,9 @@ export function loadAgentConfig(file: string, environment: Environment = process
     joinTokenFile: text('GODWIT_JOIN_TOKEN_FILE', parsed.joinTokenFile),
     bootIdFile: text('GODWIT_BOOT_ID_FILE', parsed.bootIdFile ?? '/proc/sys/kernel/random/boot_id'),
     ...((environment['GODWIT_ZONE'] ?? parsed.zone) !== undefined && { zone: text('GODWIT_ZONE', parsed.zone) }),
-    ...((environment['GODWIT_CLOCK_SKEW_MS'] ?? parsed.clockSkewMs) !== undefined && { clockSkewMs: number('GODWIT_CLOCK_SKEW_MS', parsed.clockSkewMs) }),
+    ...((environment['GODWIT_CLOCK_SKEW_MS'] ?? parsed.clockSkewMs) !== undefined && {
+      clockSkewMs: number('GODWIT_CLOCK_SKEW_MS', parsed.clockSkewMs),
+    }),
     migrationPorts: parsed.migrationPorts ?? defaultMigrationPorts,
     pools: parsed.pools ?? [],
   };
@@ -52,19 +54,34 @@ function configProblems(config: Readonly<Record<string, unknown>>): readonly str
     if (!holds) problems.push(sentence);
   };
   const filled = (value: unknown): value is string => typeof value === 'string' && value !== '';
-  demand(config['driver'] === 'qemu' || config['driver'] === 'simulated', `driver is ${JSON.stringify(config['driver'])}, not "qemu" or "simulated"`);
+  demand(
+    config['driver'] === 'qemu' || config['driver'] === 'simulated',
+    `driver is ${JSON.stringify(config['driver'])}, not "qemu" or "simulated"`,
+  );
   demand(filled(config['hostName']), 'hostName is missing');
   demand(filled(config['stateDir']) && config['stateDir'].startsWith('/'), 'stateDir is not an absolute path');
   if (config['driver'] === 'qemu' && filled(config['stateDir'])) {
-    demand(Buffer.byteLength(config['stateDir']) <= longestStateDirBytes, `stateDir is longer than ${longestStateDirBytes} bytes, so that the sockets below it could not be made`);
+    demand(
+      Buffer.byteLength(config['stateDir']) <= longestStateDirBytes,
+      `stateDir is longer than ${longestStateDirBytes} bytes, so that the sockets below it could not be made`,
+    );
     demand(filled((config['bridge'] as { name?: unknown } | undefined)?.name), 'bridge.name is missing');
   }
-  demand(filled(config['managementAddress']) && !['0.0.0.0', '::'].includes(config['managementAddress']), 'managementAddress is missing or a wildcard');
+  demand(
+    filled(config['managementAddress']) && !['0.0.0.0', '::'].includes(config['managementAddress']),
+    'managementAddress is missing or a wildcard',
+  );
   demand(isPort(config['rpcPort']), `rpcPort ${JSON.stringify(config['rpcPort'])} is not a port`);
-  demand(filled(config['controllerUrl']) && config['controllerUrl'].startsWith('https://') && URL.canParse(config['controllerUrl']), 'controllerUrl is not an https:// address');
+  demand(
+    filled(config['controllerUrl']) && config['controllerUrl'].startsWith('https://') && URL.canParse(config['controllerUrl']),
+    'controllerUrl is not an https:// address',
+  );
   demand(filled(config['joinTokenFile']), 'joinTokenFile is missing');
   const ports = config['migrationPorts'];
-  demand(Array.isArray(ports) && ports.length === 2 && isPort(ports[0]) && isPort(ports[1]) && ports[0] <= ports[1], 'migrationPorts is not [first, last]');
+  demand(
+    Array.isArray(ports) && ports.length === 2 && isPort(ports[0]) && isPort(ports[1]) && ports[0] <= ports[1],
+    'migrationPorts is not [first, last]',
+  );
   demand(Array.isArray(config['pools']), 'pools is not a list');
   const simulated = config['simulatedHosts'];
   demand(config['driver'] !== 'simulated' || (Array.isArray(simulated) && simulated.length > 0), 'driver "simulated" needs simulatedHosts');

@@ -6,8 +6,8 @@ import { as } from '@godwit/domain/ids';
 import pino, { type Logger } from 'pino';
 import { openQemuDriver, qemuHostFacts } from './drivers/qemu/open-qemu-driver.ts';
 import { openSimulatedHost, simulatedFacts } from './drivers/simulated/open-simulated-host.ts';
-import { readBootId, startHostAgent, type HostAgent, type HostSetup } from './host-agent.ts';
-import { loadAgentConfig, type LoadedConfig } from './load-agent-config.ts';
+import { type HostAgent, type HostSetup, readBootId, startHostAgent } from './host-agent.ts';
+import { type LoadedConfig, loadAgentConfig } from './load-agent-config.ts';
 
 /**
  * Runs the agent until SIGINT or SIGTERM; guests outlive it. Returns the exit code: 0 after a signal, 2 for a wrong command line or configuration,
@@ -23,7 +23,10 @@ export const main = async (argv: readonly string[]): Promise<number> => {
     process.stderr.write(`godwit agent: ${(error as Error).message}\n`);
     return 2;
   }
-  const log = pino({ name: 'agent', level: process.env['GODWIT_LOG_LEVEL'] ?? 'info', base: { host: config.hostName } }, pino.destination({ dest: 2, sync: true }));
+  const log = pino(
+    { name: 'agent', level: process.env['GODWIT_LOG_LEVEL'] ?? 'info', base: { host: config.hostName } },
+    pino.destination({ dest: 2, sync: true }),
+  );
   const stop = new AbortController();
   const stopped = new Promise<void>((resolve) => stop.signal.addEventListener('abort', () => resolve(), { once: true }));
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
@@ -50,14 +53,29 @@ async function hostSetups(config: LoadedConfig, log: Logger): Promise<readonly H
   const shared = { address: config.managementAddress, controllerUrl: config.controllerUrl, bootId, zone: config.zone ?? '' };
   if (config.driver === 'qemu') {
     const joinToken = () => readFile(config.joinTokenFile, 'utf8');
-    return [{ ...shared, hostName: config.hostName, stateDir: config.stateDir, rpcPort: config.rpcPort, joinToken, log, facts: () => qemuHostFacts(config), openDriver: (identity) => openQemuDriver(config, identity, as<BootId>(bootId), log) }];
+    return [
+      {
+        ...shared,
+        hostName: config.hostName,
+        stateDir: config.stateDir,
+        rpcPort: config.rpcPort,
+        joinToken,
+        log,
+        facts: () => qemuHostFacts(config),
+        openDriver: (identity) => openQemuDriver(config, identity, as<BootId>(bootId), log),
+      },
+    ];
   }
   const setups = (config.simulatedHosts ?? []).map(async (host, index): Promise<HostSetup> => {
     const stateDir = join(config.stateDir, 'hosts', host.name);
     await mkdir(stateDir, { recursive: true, mode: 0o700 });
     const hostLog = log.child({ host: host.name });
     return {
-      ...shared, hostName: host.name, stateDir, rpcPort: config.rpcPort + index, log: hostLog,
+      ...shared,
+      hostName: host.name,
+      stateDir,
+      rpcPort: config.rpcPort + index,
+      log: hostLog,
       ...(host.zone !== undefined && { zone: host.zone }),
       joinToken: async () => lineFor(index, await readFile(config.joinTokenFile, 'utf8')),
       facts: () => Promise.resolve(simulatedFacts(host)),

@@ -40,7 +40,12 @@ export const main = async (argv: readonly string[]): Promise<number> => {
   }
 };
 
-type Arguments = { readonly command: 'serve' | 'bootstrap' | 'join-token' | 'start-database' | 'stop-database'; readonly config: string; readonly hosts: readonly string[]; readonly help: boolean };
+type Arguments = {
+  readonly command: 'serve' | 'bootstrap' | 'join-token' | 'start-database' | 'stop-database';
+  readonly config: string;
+  readonly hosts: readonly string[];
+  readonly help: boolean;
+};
 
 function parse(argv: readonly string[]): Arguments {
   const words: string[] = [];
@@ -59,7 +64,14 @@ function parse(argv: readonly string[]): Arguments {
   }
   const line = words.join(' ');
   const command = line === '' ? 'serve' : line === 'join-token create' ? 'join-token' : line;
-  if (command !== 'serve' && command !== 'bootstrap' && command !== 'join-token' && command !== 'start-database' && command !== 'stop-database') throw new Error(`there is no command '${line}'`);
+  if (
+    command !== 'serve' &&
+    command !== 'bootstrap' &&
+    command !== 'join-token' &&
+    command !== 'start-database' &&
+    command !== 'stop-database'
+  )
+    throw new Error(`there is no command '${line}'`);
   if (hosts.length > 0 && command !== 'join-token') throw new Error('--host belongs to join-token create');
   if (config === null) throw new Error('--config FILE is needed');
   return { command, config, hosts, help: false };
@@ -70,7 +82,9 @@ async function run(parsed: Arguments, config: ResolvedConfig): Promise<number> {
     case 'serve':
       return serve(config);
     case 'stop-database':
-      process.stdout.write((await stopPostgres(postgresDirectory(config))) ? 'the database was stopped\n' : 'the database was not running\n');
+      process.stdout.write(
+        (await stopPostgres(postgresDirectory(config))) ? 'the database was stopped\n' : 'the database was not running\n',
+      );
       return 0;
     case 'start-database':
       process.stdout.write(`${(await ensurePostgres({ directory: postgresDirectory(config) })).url}\n`);
@@ -79,13 +93,17 @@ async function run(parsed: Arguments, config: ResolvedConfig): Promise<number> {
       return withDatabase(config, (database) => bootstrap(database.db, config));
     case 'join-token':
       return withDatabase(config, async (database) => {
-        for (const host of parsed.hosts.length === 0 ? [null] : parsed.hosts) process.stdout.write(`${await createJoinToken(database.db, host)}\n`);
+        for (const host of parsed.hosts.length === 0 ? [null] : parsed.hosts)
+          process.stdout.write(`${await createJoinToken(database.db, host)}\n`);
         return 0;
       });
   }
 }
 
-async function withDatabase(config: ResolvedConfig, work: (database: Awaited<ReturnType<typeof openConfiguredDatabase>>) => Promise<number>): Promise<number> {
+async function withDatabase(
+  config: ResolvedConfig,
+  work: (database: Awaited<ReturnType<typeof openConfiguredDatabase>>) => Promise<number>,
+): Promise<number> {
   const database = await openConfiguredDatabase(config, createLog('error'));
   try {
     return await work(database);
@@ -105,7 +123,9 @@ async function bootstrap(db: Db, config: ResolvedConfig): Promise<number> {
       return 0;
     }
     if (file === null) {
-      process.stdout.write(`user ${made.userName}, project ${made.projectName}, password ${made.password}\nThe password is not shown again.\n`);
+      process.stdout.write(
+        `user ${made.userName}, project ${made.projectName}, password ${made.password}\nThe password is not shown again.\n`,
+      );
       return 0;
     }
     await file.truncate(0);

@@ -1,16 +1,16 @@
 import { execFileSync, spawn } from 'node:child_process';
-import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync, truncateSync, writeFileSync, writeSync } from 'node:fs';
 import { once } from 'node:events';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync, truncateSync, writeFileSync, writeSync } from 'node:fs';
 import type { GuestSpec } from '@godwit/domain/guest-spec';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { throwawayGate } from '../custody/throwaway-gate.ts';
 import { readLetters } from './boot-sector.ts';
 import { readConsole } from './console-log.ts';
-import { adoptGuests, findProcess, startGuest, type GuestProcess, type StartOptions } from './guest-process.ts';
 import type { GuestFact } from './guest-fact.ts';
+import { adoptGuests, findProcess, type GuestProcess, type StartOptions, startGuest } from './guest-process.ts';
 import { watchGuest } from './guest-watch.ts';
 import { isAlive, refOf } from './process-ref.ts';
-import { QmpTimeout, connectQmp } from './qmp-client.ts';
+import { connectQmp, QmpTimeout } from './qmp-client.ts';
 import { runDir } from './run-dir.ts';
 import { throwawayGuest } from './throwaway-guest.ts';
 
@@ -30,7 +30,15 @@ afterEach(async () => {
 });
 
 const options = (): StartOptions => ({
-  qemuBinary: 'qemu-system-x86_64', stateDir, epoch: 1, incoming: false, imageLocking: true, sandbox: true, vhostNet: false, tls: [], deadlineMs: 10_000,
+  qemuBinary: 'qemu-system-x86_64',
+  stateDir,
+  epoch: 1,
+  incoming: false,
+  imageLocking: true,
+  sandbox: true,
+  vhostNet: false,
+  tls: [],
+  deadlineMs: 10_000,
 });
 const sector = (code: readonly number[]): Buffer => {
   const bytes = Buffer.alloc(512);
@@ -92,9 +100,18 @@ describe('a QEMU of ours', () => {
   });
 
   test('what QEMU says when it refuses is the cause', async () => {
-    await expect(start({ cpuModel: 'Skylake-Server-v5' })).rejects.toMatchObject({ code: 'GuestStartFailed', message: expect.stringMatching(/features/) });
-    await expect(start({ machineType: 'pc-q35-99.0' })).rejects.toMatchObject({ code: 'GuestStartFailed', message: expect.stringMatching(/pc-q35-99\.0|machine/) });
-    await expect(start({}, { qemuBinary: '/nonexistent/qemu' })).rejects.toMatchObject({ code: 'GuestStartFailed', message: expect.stringMatching(/ENOENT/) });
+    await expect(start({ cpuModel: 'Skylake-Server-v5' })).rejects.toMatchObject({
+      code: 'GuestStartFailed',
+      message: expect.stringMatching(/features/),
+    });
+    await expect(start({ machineType: 'pc-q35-99.0' })).rejects.toMatchObject({
+      code: 'GuestStartFailed',
+      message: expect.stringMatching(/pc-q35-99\.0|machine/),
+    });
+    await expect(start({}, { qemuBinary: '/nonexistent/qemu' })).rejects.toMatchObject({
+      code: 'GuestStartFailed',
+      message: expect.stringMatching(/ENOENT/),
+    });
   });
 
   test('a monitor in use gives no greeting to a second client', async () => {
@@ -174,8 +191,14 @@ describe('guest facts', () => {
     const facts: GuestFact[] = [];
     watchGuest(guest, (fact) => facts.push(fact));
     await throwawayGate.run(guest);
-    expect(await eventually('power-off', () => facts.find((fact) => fact.kind === 'powered-off'))).toMatchObject({ byGuest: true, reason: 'guest-shutdown' });
-    await eventually('stopped', async () => ((await guest.qmp.execute('query-status')) as { status: string }).status === 'shutdown' || undefined);
+    expect(await eventually('power-off', () => facts.find((fact) => fact.kind === 'powered-off'))).toMatchObject({
+      byGuest: true,
+      reason: 'guest-shutdown',
+    });
+    await eventually(
+      'stopped',
+      async () => ((await guest.qmp.execute('query-status')) as { status: string }).status === 'shutdown' || undefined,
+    );
     expect(isAlive(guest.ref)).toBe(true);
     const later: GuestFact[] = [];
     watchGuest(guest, (fact) => later.push(fact));
@@ -203,7 +226,9 @@ describe('guest facts', () => {
     execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=128k', 'tmpfs', mount]);
     try {
       // Writes one sector in eight by INT 13h (AH=43) until the pool has no room: the address packet is at 0x7c40.
-      const code = [0x31, 0xc0, 0x8e, 0xd8, 0xbe, 0x40, 0x7c, 0xb4, 0x43, 0xb0, 0x00, 0xb2, 0x80, 0xcd, 0x13, 0x83, 0x06, 0x48, 0x7c, 0x08, 0xeb, 0xee];
+      const code = [
+        0x31, 0xc0, 0x8e, 0xd8, 0xbe, 0x40, 0x7c, 0xb4, 0x43, 0xb0, 0x00, 0xb2, 0x80, 0xcd, 0x13, 0x83, 0x06, 0x48, 0x7c, 0x08, 0xeb, 0xee,
+      ];
       const packet = [0x10, 0x00, 0x01, 0x00, 0x00, 0x7c, 0x00, 0x00, 0x08, 0, 0, 0, 0, 0, 0, 0];
       const path = `${mount}/disk.img`;
       writeFileSync(path, sector([...code, ...Array.from<number>({ length: 0x40 - code.length }).fill(0x90), ...packet]));
@@ -213,7 +238,10 @@ describe('guest facts', () => {
       watchGuest(guest, (fact) => facts.push(fact));
       await throwawayGate.run(guest);
       expect(await eventually('io-error', () => facts.find((fact) => fact.kind === 'io-error'))).toMatchObject({ noSpace: true });
-      await eventually('stopped', async () => ((await guest.qmp.execute('query-status')) as { status: string }).status === 'io-error' || undefined);
+      await eventually(
+        'stopped',
+        async () => ((await guest.qmp.execute('query-status')) as { status: string }).status === 'io-error' || undefined,
+      );
       await throwawayGate.discard(guest);
       guests.length = 0;
     } finally {

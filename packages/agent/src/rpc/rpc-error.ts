@@ -1,6 +1,6 @@
 import { Code, ConnectError } from '@connectrpc/connect';
-import { GodwitError, type ErrorCode } from '@godwit/domain/errors';
 import { REFUSALS, type Refusal } from '@godwit/domain/custody/refusal';
+import { type ErrorCode, GodwitError } from '@godwit/domain/errors';
 
 /** Custody said no; nothing has changed. Carries the whole refusal, so that a controller behind the truth can see how far. */
 export class CustodyRefused extends Error {
@@ -20,7 +20,10 @@ export function toConnectError(error: unknown): ConnectError {
   if (error instanceof ConnectError) return error;
   if (error instanceof CustodyRefused) {
     const { refusal } = error;
-    return coded(error.message, Code.FailedPrecondition, refusal.code, error, { 'godwit-known-epoch': String(refusal.knownEpoch), 'godwit-known-fence': String(refusal.knownFence) });
+    return coded(error.message, Code.FailedPrecondition, refusal.code, error, {
+      'godwit-known-epoch': String(refusal.knownEpoch),
+      'godwit-known-fence': String(refusal.knownFence),
+    });
   }
   if (error instanceof GodwitError) return coded(error.message, codeOf(error.code), error.code, error);
   return coded(error instanceof Error ? error.message : String(error), Code.Internal, 'Internal', error);
@@ -32,24 +35,52 @@ const coded = (message: string, code: Code, godwitCode: string, cause: unknown, 
 
 function codeOf(code: ErrorCode): Code {
   switch (code) {
-    case 'BadRequest': case 'SchemaViolation': case 'UnsupportedMediaType': case 'ImageUnsafe': case 'ImageTruncated': case 'ImageTooLarge':
+    case 'BadRequest':
+    case 'SchemaViolation':
+    case 'UnsupportedMediaType':
+    case 'ImageUnsafe':
+    case 'ImageTruncated':
+    case 'ImageTooLarge':
       return Code.InvalidArgument;
     case 'Unauthorized':
       return Code.Unauthenticated;
     case 'Forbidden':
       return Code.PermissionDenied;
-    case 'NotFound': case 'ServerNotFound': case 'HostNotFound': case 'MigrationNotFound':
+    case 'NotFound':
+    case 'ServerNotFound':
+    case 'HostNotFound':
+    case 'MigrationNotFound':
       return Code.NotFound;
-    case 'NotImplemented': case 'MethodNotAllowed': case 'UnsupportedMicroversion': case 'BlockMigrationUnavailable':
+    case 'NotImplemented':
+    case 'MethodNotAllowed':
+    case 'UnsupportedMicroversion':
+    case 'BlockMigrationUnavailable':
       return Code.Unimplemented;
-    case 'NoSpace': case 'OverQuota': case 'RateLimited':
+    case 'NoSpace':
+    case 'OverQuota':
+    case 'RateLimited':
       return Code.ResourceExhausted;
-    case 'ServiceUnavailable': case 'AgentUnreachable': case 'SourceServiceDown': case 'PoolUnavailable':
+    case 'ServiceUnavailable':
+    case 'AgentUnreachable':
+    case 'SourceServiceDown':
+    case 'PoolUnavailable':
       return Code.Unavailable;
-    case 'Conflict': case 'InvalidState': case 'ServerLocked': case 'BareMetalCannotMigrate': case 'BareMetalTarget': case 'NoValidHost': case 'SameHost':
-    case 'InvalidLocalStorage': case 'InvalidSharedStorage': case 'MigrationPreCheck': case 'InvalidMigrationState': case 'CustodyRefused':
+    case 'Conflict':
+    case 'InvalidState':
+    case 'ServerLocked':
+    case 'BareMetalCannotMigrate':
+    case 'BareMetalTarget':
+    case 'NoValidHost':
+    case 'SameHost':
+    case 'InvalidLocalStorage':
+    case 'InvalidSharedStorage':
+    case 'MigrationPreCheck':
+    case 'InvalidMigrationState':
+    case 'CustodyRefused':
       return Code.FailedPrecondition;
-    case 'Internal': case 'GuestStartFailed': case 'NetworkSetupFailed':
+    case 'Internal':
+    case 'GuestStartFailed':
+    case 'NetworkSetupFailed':
       return Code.Internal;
   }
 }

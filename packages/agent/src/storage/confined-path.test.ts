@@ -4,7 +4,10 @@ import { confinedPath } from './confined-path.ts';
 
 describe('a confined path', () => {
   test('lies below its root whatever the names are, or is refused', () => {
-    const nasty = fc.oneof(fc.string(), fc.constantFrom('..', '.', '/etc/passwd', 'a/../../b', '\0', 'a\0b', '-rf', '.hidden', 'nbd:host', 'json:{}'));
+    const nasty = fc.oneof(
+      fc.string(),
+      fc.constantFrom('..', '.', '/etc/passwd', 'a/../../b', '\0', 'a\0b', '-rf', '.hidden', 'nbd:host', 'json:{}'),
+    );
     fc.assert(
       fc.property(fc.array(nasty, { minLength: 1, maxLength: 3 }), (names) => {
         let path: string;

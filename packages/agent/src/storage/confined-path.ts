@@ -23,7 +23,8 @@ export function confinedPath(root: string, ...names: readonly string[]): string 
 export async function refuseEscape(root: string, path: string): Promise<void> {
   const folder = await realpath(dirname(path)).catch(absent);
   const realRoot = await realpath(root);
-  if (folder !== undefined && folder !== realRoot && !folder.startsWith(`${realRoot}/`)) throw new GodwitError('ImageUnsafe', `${path} lies outside its store`, { folder });
+  if (folder !== undefined && folder !== realRoot && !folder.startsWith(`${realRoot}/`))
+    throw new GodwitError('ImageUnsafe', `${path} lies outside its store`, { folder });
   const entry = await lstat(path).catch(absent);
   if (entry !== undefined && !entry.isFile()) throw new GodwitError('ImageUnsafe', `${path} is not a regular file`);
 }

@@ -36,12 +36,18 @@ export async function createDisk(pool: Pool, request: DiskRequest, signal?: Abor
   const path = diskPath(pool, serverId, diskId, format);
   await refuseEscape(pool.path, path);
   if (image && image.virtualSizeBytes > sizeBytes) {
-    throw new GodwitError('BadRequest', `the image needs a disk of ${image.virtualSizeBytes} bytes, the flavor's has ${sizeBytes}`, { diskId });
+    throw new GodwitError('BadRequest', `the image needs a disk of ${image.virtualSizeBytes} bytes, the flavor's has ${sizeBytes}`, {
+      diskId,
+    });
   }
   const disk = diskSpec(pool, request);
   const present = await diskFacts(path, format);
   if (present) {
-    if (present.virtualSizeBytes !== sizeBytes) throw new GodwitError('Conflict', `disk ${diskId} of server ${serverId} exists with ${present.virtualSizeBytes} bytes instead of ${sizeBytes}`);
+    if (present.virtualSizeBytes !== sizeBytes)
+      throw new GodwitError(
+        'Conflict',
+        `disk ${diskId} of server ${serverId} exists with ${present.virtualSizeBytes} bytes instead of ${sizeBytes}`,
+      );
     return disk;
   }
   await mkdir(join(path, '..'), { recursive: true, mode: 0o700 });
@@ -50,9 +56,26 @@ export async function createDisk(pool: Pool, request: DiskRequest, signal?: Abor
   const abort = signal ? { signal } : {};
   try {
     if (format === 'qcow2') {
-      await qemuImg(['create', '-q', '-f', 'qcow2', ...(image ? ['-b', image.path, '-F', image.format] : []), part, size], { ...quick, ...abort });
+      await qemuImg(['create', '-q', '-f', 'qcow2', ...(image ? ['-b', image.path, '-F', image.format] : []), part, size], {
+        ...quick,
+        ...abort,
+      });
     } else if (image) {
-      await qemuImg(['convert', '-q', ...(pool.io.directIo ? ['-t', 'none', '-T', 'none'] : []), '-W', '-f', image.format, '-O', 'raw', image.path, part], { timeoutMs: copyTimeoutMs, limited: false, ...abort });
+      await qemuImg(
+        [
+          'convert',
+          '-q',
+          ...(pool.io.directIo ? ['-t', 'none', '-T', 'none'] : []),
+          '-W',
+          '-f',
+          image.format,
+          '-O',
+          'raw',
+          image.path,
+          part,
+        ],
+        { timeoutMs: copyTimeoutMs, limited: false, ...abort },
+      );
       await qemuImg(['resize', '-q', '-f', 'raw', part, size], quick);
     } else {
       await qemuImg(['create', '-q', '-f', 'raw', part, size], { ...quick, ...abort });
@@ -88,7 +111,8 @@ export async function growDisk(pool: Pool, disk: Pick<DiskSpec, 'id' | 'path' | 
   await refuseEscape(pool.path, disk.path);
   const present = await diskFacts(disk.path, disk.format);
   if (!present) throw new GodwitError('NotFound', `disk ${disk.id} is not in pool ${pool.name}`);
-  if (sizeBytes < present.virtualSizeBytes) throw new GodwitError('BadRequest', `disk ${disk.id} has ${present.virtualSizeBytes} bytes and cannot shrink to ${sizeBytes}`);
+  if (sizeBytes < present.virtualSizeBytes)
+    throw new GodwitError('BadRequest', `disk ${disk.id} has ${present.virtualSizeBytes} bytes and cannot shrink to ${sizeBytes}`);
   if (sizeBytes > present.virtualSizeBytes) await qemuImg(['resize', '-q', '-f', disk.format, disk.path, String(sizeBytes)], quick);
 }
 

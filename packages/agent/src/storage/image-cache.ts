@@ -7,7 +7,7 @@ import { GodwitError } from '@godwit/domain/errors';
 import type { DiskFormat } from '@godwit/domain/guest-spec';
 import { confinedPath, refuseEscape } from './confined-path.ts';
 import { inspectImage } from './inspect-image.ts';
-import { poolSpace, type Pool } from './pool.ts';
+import { type Pool, poolSpace } from './pool.ts';
 
 export type ImageRef = {
   readonly imageId: string;
@@ -20,14 +20,19 @@ export type ImageRef = {
 const inFlight = new Map<string, Promise<string>>();
 
 /** Where an image lies in a pool once it is cached. */
-export const imagePath = (pool: Pick<Pool, 'path'>, image: ImageRef): string => confinedPath(join(pool.path, 'images'), `${image.imageId}.${image.format}`);
+export const imagePath = (pool: Pick<Pool, 'path'>, image: ImageRef): string =>
+  confinedPath(join(pool.path, 'images'), `${image.imageId}.${image.format}`);
 
 /**
  * Makes an image available in a pool and returns its path; the file there is complete, checked against its checksum, inspected, and read-only from then on.
  * `fetch` is called only when it is absent; concurrent calls share one transfer, also on a shared pool, where whoever finishes first wins and both files are equal.
  * Throws GodwitError ImageTruncated (checksum or stream broken), ImageUnsafe, NoSpace; nothing of a failed transfer stays.
  */
-export async function cacheImage(pool: Pool, image: ImageRef, fetch: () => Promise<AsyncIterable<Uint8Array>> | AsyncIterable<Uint8Array>): Promise<string> {
+export async function cacheImage(
+  pool: Pool,
+  image: ImageRef,
+  fetch: () => Promise<AsyncIterable<Uint8Array>> | AsyncIterable<Uint8Array>,
+): Promise<string> {
   const path = imagePath(pool, image);
   await refuseEscape(pool.path, path);
   if (await exists(path)) return path;
@@ -58,7 +63,12 @@ export async function sweepPartialImages(pool: Pool, olderThanMs: number, nowMs:
   return swept;
 }
 
-async function transferImage(pool: Pool, image: ImageRef, path: string, fetch: () => Promise<AsyncIterable<Uint8Array>> | AsyncIterable<Uint8Array>): Promise<string> {
+async function transferImage(
+  pool: Pool,
+  image: ImageRef,
+  path: string,
+  fetch: () => Promise<AsyncIterable<Uint8Array>> | AsyncIterable<Uint8Array>,
+): Promise<string> {
   const part = `${path}.${randomBytes(6).toString('hex')}.part`;
   const hash = createHash('sha512');
   try {
@@ -75,7 +85,10 @@ async function transferImage(pool: Pool, image: ImageRef, path: string, fetch: (
     );
     const sum = hash.digest('hex');
     if (image.sha512 !== '' && sum !== image.sha512.toLowerCase()) {
-      throw new GodwitError('ImageTruncated', `image ${image.imageId} arrived damaged: its checksum is not the registered one`, { expected: image.sha512, got: sum });
+      throw new GodwitError('ImageTruncated', `image ${image.imageId} arrived damaged: its checksum is not the registered one`, {
+        expected: image.sha512,
+        got: sum,
+      });
     }
     if (image.format !== 'blob') await inspectImage(part, image.format);
     await chmod(part, 0o444);
@@ -93,9 +106,19 @@ async function transferError(pool: Pool, image: ImageRef, error: unknown): Promi
   const code = (error as NodeJS.ErrnoException).code;
   if (code === 'ENOSPC' || code === 'EDQUOT') {
     const { freeBytes } = await poolSpace(pool);
-    return new GodwitError('NoSpace', `image ${image.imageId} does not fit into pool ${pool.name}: ${freeBytes} bytes free`, { pool: pool.name }, { cause: error });
+    return new GodwitError(
+      'NoSpace',
+      `image ${image.imageId} does not fit into pool ${pool.name}: ${freeBytes} bytes free`,
+      { pool: pool.name },
+      { cause: error },
+    );
   }
-  return new GodwitError('ImageTruncated', `image ${image.imageId} could not be fetched: ${(error as Error).message}`, { pool: pool.name }, { cause: error });
+  return new GodwitError(
+    'ImageTruncated',
+    `image ${image.imageId} could not be fetched: ${(error as Error).message}`,
+    { pool: pool.name },
+    { cause: error },
+  );
 }
 
 async function syncFile(path: string): Promise<void> {
@@ -107,4 +130,8 @@ async function syncFile(path: string): Promise<void> {
   }
 }
 
-const exists = (path: string): Promise<boolean> => stat(path).then(() => true, (error: NodeJS.ErrnoException) => (error.code === 'ENOENT' ? false : Promise.reject(error)));
+const exists = (path: string): Promise<boolean> =>
+  stat(path).then(
+    () => true,
+    (error: NodeJS.ErrnoException) => (error.code === 'ENOENT' ? false : Promise.reject(error)),
+  );

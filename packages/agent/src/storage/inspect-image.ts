@@ -27,7 +27,9 @@ export async function inspectImage(path: string, declared: DiskFormat): Promise<
   if (reason !== null) throw unsafe(path, reason);
   // The header names no other file, so now QEMU's own reader may look: does it open at all?
   try {
-    const info = JSON.parse(await qemuImg(['info', '--output=json', '-f', 'qcow2', path], { timeoutMs: 20_000, limited: true })) as { 'virtual-size': number };
+    const info = JSON.parse(await qemuImg(['info', '--output=json', '-f', 'qcow2', path], { timeoutMs: 20_000, limited: true })) as {
+      'virtual-size': number;
+    };
     return { format: 'qcow2', virtualSizeBytes: info['virtual-size'], fileBytes };
   } catch (error) {
     throw unsafe(path, `QEMU cannot open it: ${(error as Error).message}`, error);
@@ -46,4 +48,5 @@ export async function readHead(path: string): Promise<{ readonly head: Buffer; r
   }
 }
 
-const unsafe = (path: string, reason: string, cause?: unknown): GodwitError => new GodwitError('ImageUnsafe', `the image is refused: ${reason}`, { path }, { cause });
+const unsafe = (path: string, reason: string, cause?: unknown): GodwitError =>
+  new GodwitError('ImageUnsafe', `the image is refused: ${reason}`, { path }, { cause });

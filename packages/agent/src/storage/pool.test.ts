@@ -10,7 +10,10 @@ describe('direct I/O', () => {
 
   test('a shared pool without it moves guests only when declared coherent', () => {
     const refused = { name: 'p', kind: 'shared', io: poolIo({ kind: 'shared' }, false) } as const;
-    expect(sharedMoveRefusal(refused)).toMatchObject({ code: 'InvalidSharedStorage', message: expect.stringMatching(/refuses direct I\/O/) });
+    expect(sharedMoveRefusal(refused)).toMatchObject({
+      code: 'InvalidSharedStorage',
+      message: expect.stringMatching(/refuses direct I\/O/),
+    });
     expect(sharedMoveRefusal({ ...refused, io: poolIo({ kind: 'shared', declaredCoherent: true }, false) })).toBeNull();
     expect(sharedMoveRefusal({ ...refused, io: { directIo: true } })).toBeNull();
   });

@@ -43,7 +43,12 @@ export async function openPool(config: PoolConfig): Promise<Pool> {
     const accepts = await acceptsDirectIo(path);
     return { name: config.name, kind: config.kind, path, poolId, io: poolIo(config, accepts) };
   } catch (error) {
-    throw new GodwitError('PoolUnavailable', `pool ${config.name} at ${config.path} cannot be used: ${(error as Error).message}`, { pool: config.name }, { cause: error });
+    throw new GodwitError(
+      'PoolUnavailable',
+      `pool ${config.name} at ${config.path} cannot be used: ${(error as Error).message}`,
+      { pool: config.name },
+      { cause: error },
+    );
   }
 }
 
@@ -59,9 +64,16 @@ export function poolIo(config: Pick<PoolConfig, 'kind' | 'directIo' | 'declaredC
 
 /** Why a guest with a disk on this pool cannot be live-migrated without copying the disk; null when it can. */
 export function sharedMoveRefusal(pool: Pick<Pool, 'name' | 'kind' | 'io'>): GodwitError | null {
-  if (pool.kind === 'local') return new GodwitError('InvalidSharedStorage', `pool ${pool.name} is local to its host: its disks have to be copied`, { pool: pool.name });
+  if (pool.kind === 'local')
+    return new GodwitError('InvalidSharedStorage', `pool ${pool.name} is local to its host: its disks have to be copied`, {
+      pool: pool.name,
+    });
   if (pool.io.directIo || pool.io.coherent) return null;
-  return new GodwitError('InvalidSharedStorage', `pool ${pool.name}: ${pool.io.reason}, and it is not declared coherent: the destination could read stale data`, { pool: pool.name });
+  return new GodwitError(
+    'InvalidSharedStorage',
+    `pool ${pool.name}: ${pool.io.reason}, and it is not declared coherent: the destination could read stale data`,
+    { pool: pool.name },
+  );
 }
 
 /** Size and free space as of now, for the host's report. */
@@ -76,7 +88,12 @@ export async function poolSpace(pool: Pick<Pool, 'name' | 'path'>): Promise<{ re
     const stats = await statfs(pool.path);
     return { totalBytes: stats.blocks * stats.bsize, freeBytes: stats.bavail * stats.bsize };
   } catch (error) {
-    throw new GodwitError('PoolUnavailable', `pool ${pool.name} does not answer: ${(error as Error).message}`, { pool: pool.name }, { cause: error });
+    throw new GodwitError(
+      'PoolUnavailable',
+      `pool ${pool.name} does not answer: ${(error as Error).message}`,
+      { pool: pool.name },
+      { cause: error },
+    );
   }
 }
 

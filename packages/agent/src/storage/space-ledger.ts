@@ -1,5 +1,5 @@
 import { GodwitError } from '@godwit/domain/errors';
-import { poolSpace, type Pool } from './pool.ts';
+import { type Pool, poolSpace } from './pool.ts';
 
 /** Kept free on every pool, so that running guests' thin disks can still grow while somebody cleans up. */
 export const reserveFloorBytes = 256 * 1024 * 1024;
@@ -24,7 +24,12 @@ export class SpaceLedger {
     const claimed = [...claims].reduce((sum, one) => sum + one.bytes, 0);
     const availableBytes = Math.max(0, freeBytes - claimed - floorBytes);
     if (bytes > availableBytes) {
-      throw new GodwitError('NoSpace', `pool ${pool.name} has room for ${availableBytes} bytes, ${bytes} are needed`, { pool: pool.name, freeBytes, claimed, floorBytes });
+      throw new GodwitError('NoSpace', `pool ${pool.name} has room for ${availableBytes} bytes, ${bytes} are needed`, {
+        pool: pool.name,
+        freeBytes,
+        claimed,
+        floorBytes,
+      });
     }
     const claim = { bytes };
     this.#claims.set(pool.poolId, claims.add(claim));

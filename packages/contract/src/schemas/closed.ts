@@ -10,7 +10,10 @@ export const OneOf = <const T extends readonly string[]>(...values: T) => Type.U
 
 const hex = '[0-9a-fA-F]';
 export const Uuid = Type.String({ pattern: `^${hex}{8}-?(${hex}{4}-?){3}${hex}{12}$` });
-export const Link = Type.Object({ rel: Type.String(), href: Type.String(), type: Type.Optional(Type.String()) }, { additionalProperties: false });
+export const Link = Type.Object(
+  { rel: Type.String(), href: Type.String(), type: Type.Optional(Type.String()) },
+  { additionalProperties: false },
+);
 export const Links = Type.Array(Link);
 /** `2026-01-31T12:00:00Z` */
 export const TimeZ = Type.String({ pattern: '^\\d{4}-\\d{2}-\\d{2}T\\d{2}:\\d{2}:\\d{2}Z$' });
@@ -37,4 +40,7 @@ export function perMinorAndRole<S extends TSchema>(make: (minor: number, isAdmin
 }
 
 /** The same at every microversion. */
-export const always = <S extends TSchema>(schema: S) => (): S => schema;
+export const always =
+  <S extends TSchema>(schema: S) =>
+  (): S =>
+    schema;

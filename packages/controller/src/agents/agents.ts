@@ -32,7 +32,12 @@ export function createAgents(db: Db, own: OwnCertificate): Agents {
   type Link = { readonly client: AgentClient; readonly sessions: Http2SessionManager };
   const links = new Map<HostId, Promise<Link>>();
   const connect = async (host: HostId): Promise<Link> => {
-    const row = await db.selectFrom('host').select(['address', 'rpc_port']).where('id', '=', host).where('deleted_at', 'is', null).executeTakeFirst();
+    const row = await db
+      .selectFrom('host')
+      .select(['address', 'rpc_port'])
+      .where('id', '=', host)
+      .where('deleted_at', 'is', null)
+      .executeTakeFirst();
     if (row === undefined) throw new GodwitError('HostNotFound', `Host ${host} could not be found.`);
     const { certificate, authorities } = own.current();
     const baseUrl = `https://${row.address.includes(':') ? `[${row.address}]` : row.address}:${row.rpc_port}`;
@@ -47,7 +52,10 @@ export function createAgents(db: Db, own: OwnCertificate): Agents {
         checkServerIdentity: (name: string, peer: PeerCertificate) => checkServerIdentity(name, peer) ?? strangerError(peer, host),
       },
     );
-    return { sessions, client: createClient(Agent, createConnectTransport({ baseUrl, httpVersion: '2', sessionManager: sessions, useBinaryFormat: true })) };
+    return {
+      sessions,
+      client: createClient(Agent, createConnectTransport({ baseUrl, httpVersion: '2', sessionManager: sessions, useBinaryFormat: true })),
+    };
   };
   const forget = (host: HostId): void => {
     const link = links.get(host);
@@ -80,5 +88,7 @@ export function createAgents(db: Db, own: OwnCertificate): Agents {
 
 function strangerError(peer: PeerCertificate, host: HostId): Error | undefined {
   const role = certificateRole(peer.subjectaltname);
-  return role?.role === 'host' && role.hostId === host ? undefined : new Error(`the agent at this address does not prove to be host ${host}`);
+  return role?.role === 'host' && role.hostId === host
+    ? undefined
+    : new Error(`the agent at this address does not prove to be host ${host}`);
 }

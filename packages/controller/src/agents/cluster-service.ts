@@ -37,7 +37,8 @@ export function clusterService(parts: ClusterServiceParts): ServiceImpl<typeof C
     join: (request) =>
       answering(async () => {
         const { secretHash, hostName } = await useJoinToken(db, request.token);
-        if (hostName !== null && hostName !== request.hostName) throw new GodwitError('Forbidden', `the join token is for host ${hostName}, not for ${request.hostName}`);
+        if (hostName !== null && hostName !== request.hostName)
+          throw new GodwitError('Forbidden', `the join token is for host ${hostName}, not for ${request.hostName}`);
         const known = await authorities(db);
         const host = await registerHost(db, {
           name: request.hostName,
@@ -49,7 +50,15 @@ export function clusterService(parts: ClusterServiceParts): ServiceImpl<typeof C
           facts: parseFacts(request.factsJson),
           tokenHash: secretHash,
         });
-        const { certificatePem } = await signed(() => issueForRequest(known.issuing, request.certificateRequestPem, hostCertificateUri(host), [request.address, request.hostName], LEAF_LIFETIME_MS));
+        const { certificatePem } = await signed(() =>
+          issueForRequest(
+            known.issuing,
+            request.certificateRequestPem,
+            hostCertificateUri(host),
+            [request.address, request.hostName],
+            LEAF_LIFETIME_MS,
+          ),
+        );
         log.info({ host, name: request.hostName, address: request.address }, 'a host has joined');
         parts.onHostChanged(host);
         return { hostId: host, certificatePem, caPem: known.bundlePem };
@@ -64,7 +73,15 @@ export function clusterService(parts: ClusterServiceParts): ServiceImpl<typeof C
           .returning('name')
           .executeTakeFirstOrThrow();
         const known = await authorities(db);
-        const { certificatePem } = await signed(() => issueForRequest(known.issuing, request.certificateRequestPem, hostCertificateUri(host), [request.address, row.name], LEAF_LIFETIME_MS));
+        const { certificatePem } = await signed(() =>
+          issueForRequest(
+            known.issuing,
+            request.certificateRequestPem,
+            hostCertificateUri(host),
+            [request.address, row.name],
+            LEAF_LIFETIME_MS,
+          ),
+        );
         parts.onHostChanged(host);
         return { certificatePem, caPem: known.bundlePem };
       }),
@@ -108,7 +125,12 @@ function parseFacts(text: string): HostFacts {
     throw new GodwitError('BadRequest', 'the host facts are not JSON', {}, { cause: error });
   }
   const facts = value as Partial<HostFacts> | null;
-  if (typeof facts !== 'object' || facts === null || (facts.hypervisorType !== 'QEMU' && facts.hypervisorType !== 'ironic') || !Array.isArray(facts.pools)) {
+  if (
+    typeof facts !== 'object' ||
+    facts === null ||
+    (facts.hypervisorType !== 'QEMU' && facts.hypervisorType !== 'ironic') ||
+    !Array.isArray(facts.pools)
+  ) {
     throw new GodwitError('BadRequest', 'the host facts lack a hypervisor type or pools');
   }
   return facts as HostFacts;
@@ -119,7 +141,14 @@ async function answering<T>(work: () => Promise<T>): Promise<T> {
     return await work();
   } catch (error) {
     if (!(error instanceof GodwitError)) throw error;
-    const code = error.code === 'Unauthorized' ? Code.Unauthenticated : error.code === 'Forbidden' ? Code.PermissionDenied : error.code === 'BadRequest' ? Code.InvalidArgument : Code.FailedPrecondition;
+    const code =
+      error.code === 'Unauthorized'
+        ? Code.Unauthenticated
+        : error.code === 'Forbidden'
+          ? Code.PermissionDenied
+          : error.code === 'BadRequest'
+            ? Code.InvalidArgument
+            : Code.FailedPrecondition;
     throw new ConnectError(error.message, code, { 'godwit-code': error.code }, undefined, error);
   }
 }

@@ -26,7 +26,8 @@ export type NewHost = {
 export async function registerHost(db: Db, host: NewHost): Promise<HostId> {
   if (!/^[A-Za-z0-9._-]{1,255}$/.test(host.name)) throw new GodwitError('BadRequest', `"${host.name}" is not a host name`);
   if (isIP(host.address) === 0) throw new GodwitError('BadRequest', `"${host.address}" is not an IP address`);
-  if (!Number.isInteger(host.rpcPort) || host.rpcPort < 1 || host.rpcPort > 65_535) throw new GodwitError('BadRequest', `${host.rpcPort} is not a port`);
+  if (!Number.isInteger(host.rpcPort) || host.rpcPort < 1 || host.rpcPort > 65_535)
+    throw new GodwitError('BadRequest', `${host.rpcPort} is not a port`);
   return db.transaction().execute(async (tx) => {
     const known = await tx.selectFrom('host').select(['id', 'deleted_at']).where('name', '=', host.name).forUpdate().executeTakeFirst();
     if (known !== undefined && known.deleted_at === null && !host.mayReplace) {
@@ -43,7 +44,11 @@ export async function registerHost(db: Db, host: NewHost): Promise<HostId> {
       deleted_at: null,
       updated_at: now,
     };
-    if (known === undefined) await tx.insertInto('host').values({ id, ...values, initial_zone: host.zone }).execute();
+    if (known === undefined)
+      await tx
+        .insertInto('host')
+        .values({ id, ...values, initial_zone: host.zone })
+        .execute();
     else await tx.updateTable('host').set(values).where('id', '=', id).execute();
     await tx.updateTable('join_token').set({ used_by: id }).where('secret_hash', '=', host.tokenHash).execute();
     if (known === undefined && host.zone !== null) await joinZone(tx, id, host.zone);
@@ -64,6 +69,15 @@ async function joinZone(tx: Db, hostId: string, zone: string): Promise<void> {
     .orderBy('id')
     .executeTakeFirst();
   const aggregate =
-    found ?? (await tx.insertInto('aggregate').values({ name: zone, metadata: JSON.stringify({ availability_zone: zone }), updated_at: new Date() }).returning('id').executeTakeFirstOrThrow());
-  await tx.insertInto('aggregate_host').values({ aggregate_id: aggregate.id, host_id: hostId }).onConflict((conflict) => conflict.doNothing()).execute();
+    found ??
+    (await tx
+      .insertInto('aggregate')
+      .values({ name: zone, metadata: JSON.stringify({ availability_zone: zone }), updated_at: new Date() })
+      .returning('id')
+      .executeTakeFirstOrThrow());
+  await tx
+    .insertInto('aggregate_host')
+    .values({ aggregate_id: aggregate.id, host_id: hostId })
+    .onConflict((conflict) => conflict.doNothing())
+    .execute();
 }

@@ -45,7 +45,11 @@ export function time(query: Query, key: string): Date | null {
   // A `+` of a zone that was not percent-encoded arrives as a blank.
   const text = value.trim().replace(/ (\d{2}:?\d{2})$/, '+$1');
   const iso = /^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}([.,]\d{1,9})?)?(Z|[+-]\d{2}(:?\d{2})?)?)?$/i.test(text);
-  const date = new Date(iso ? (/(Z|[+-]\d{2}(:?\d{2})?)$/i.test(text.slice(10)) || text.length === 10 ? text : `${text}Z`).replace(' ', 'T').replace(',', '.') : Number.NaN);
+  const date = new Date(
+    iso
+      ? (/(Z|[+-]\d{2}(:?\d{2})?)$/i.test(text.slice(10)) || text.length === 10 ? text : `${text}Z`).replace(' ', 'T').replace(',', '.')
+      : Number.NaN,
+  );
   if (Number.isNaN(date.getTime()) || date.getUTCFullYear() > 9000) throw invalid(key, value, 'is not a date-time');
   return date;
 }
@@ -59,7 +63,8 @@ export function page(query: Query, maxLimit = 1000): { readonly limit: number; r
 /** Throws `BadRequest` naming the first key that is not one of `known`. */
 export function assertKnown(query: Query, known: ReadonlySet<string>): void {
   for (const key of query.keys()) {
-    if (!known.has(key)) throw new GodwitError('BadRequest', `Additional properties are not allowed ('${key.slice(0, 60)}' was unexpected)`);
+    if (!known.has(key))
+      throw new GodwitError('BadRequest', `Additional properties are not allowed ('${key.slice(0, 60)}' was unexpected)`);
   }
 }
 

@@ -6,7 +6,9 @@ import type { Db } from '../store/database.ts';
 import type { Caller } from '../workflows/operations.ts';
 
 /** What the OpenStack APIs need of the controller; the app's context has it all. */
-export type ApiContext = Pick<AppContext, 'db' | 'operations' | 'agents' | 'log'> & { readonly config: Pick<AppContext['config'], 'publicUrl' | 'region'> };
+export type ApiContext = Pick<AppContext, 'db' | 'operations' | 'agents' | 'log'> & {
+  readonly config: Pick<AppContext['config'], 'publicUrl' | 'region'>;
+};
 
 /** The token of `X-Auth-Token`. Throws `Unauthorized` when there is none or it does not hold. */
 export async function requireToken(db: Db, request: FastifyRequest): Promise<Token> {
@@ -42,4 +44,5 @@ export function linkBase(publicUrl: string, headers: FastifyRequest['headers']):
   return `${scheme}://${host}`;
 }
 
-const first = (value: string | string[] | undefined): string | undefined => (Array.isArray(value) ? value[0] : value)?.split(',')[0]?.trim();
+const first = (value: string | string[] | undefined): string | undefined =>
+  (Array.isArray(value) ? value[0] : value)?.split(',')[0]?.trim();

@@ -31,7 +31,12 @@ export async function authorities(db: Db, options: { readonly force?: boolean } 
       const activeFrom = new Date(newest === undefined ? Date.now() : Date.now() + SUCCESSOR_WAITS_MS);
       await tx
         .insertInto('certificate_authority')
-        .values({ certificate_pem: made.certificatePem, private_key_pem: made.privateKeyPem, not_after: made.notAfter, active_from: activeFrom })
+        .values({
+          certificate_pem: made.certificatePem,
+          private_key_pem: made.privateKeyPem,
+          not_after: made.notAfter,
+          active_from: activeFrom,
+        })
         .execute();
       rows = await read();
     }

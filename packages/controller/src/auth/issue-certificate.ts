@@ -32,13 +32,21 @@ export async function createAuthority(lifetimeMs: number): Promise<KeyedCertific
     notAfter,
     signingAlgorithm: algorithm,
     keys,
-    extensions: [new BasicConstraintsExtension(true, 0, true), new KeyUsagesExtension(KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign, true)],
+    extensions: [
+      new BasicConstraintsExtension(true, 0, true),
+      new KeyUsagesExtension(KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign, true),
+    ],
   });
   return { certificatePem: `${certificate.toString('pem')}\n`, privateKeyPem: await pkcs8(keys.privateKey), notAfter };
 }
 
 /** A new key with a certificate for it. `uri` says whom it speaks for; `names` are addresses or DNS names. */
-export async function issueForNewKey(authority: KeyedCertificate, uri: string, names: readonly string[], lifetimeMs: number): Promise<KeyedCertificate> {
+export async function issueForNewKey(
+  authority: KeyedCertificate,
+  uri: string,
+  names: readonly string[],
+  lifetimeMs: number,
+): Promise<KeyedCertificate> {
   const keys = await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify']);
   const issued = await issue(authority, keys.publicKey, uri, names, lifetimeMs);
   return { ...issued, privateKeyPem: await pkcs8(keys.privateKey) };
@@ -61,16 +69,30 @@ export async function issueForRequest(
     if (!(await request.verify())) throw new Error('the signature does not match the key');
     publicKey = await request.publicKey.export(algorithm, ['verify']);
   } catch (error) {
-    throw new Error(`the certificate request does not prove possession of a P-256 key: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+    throw new Error(
+      `the certificate request does not prove possession of a P-256 key: ${error instanceof Error ? error.message : String(error)}`,
+      { cause: error },
+    );
   }
   return issue(authority, publicKey, uri, names, lifetimeMs);
 }
 
-async function issue(authority: KeyedCertificate, publicKey: webcrypto.CryptoKey, uri: string, names: readonly string[], lifetimeMs: number) {
+async function issue(
+  authority: KeyedCertificate,
+  publicKey: webcrypto.CryptoKey,
+  uri: string,
+  names: readonly string[],
+  lifetimeMs: number,
+) {
   const ca = new X509Certificate(authority.certificatePem);
-  const signingKey = await webcrypto.subtle.importKey('pkcs8', PemConverter.decodeFirst(authority.privateKeyPem), algorithm, false, ['sign']);
+  const signingKey = await webcrypto.subtle.importKey('pkcs8', PemConverter.decodeFirst(authority.privateKeyPem), algorithm, false, [
+    'sign',
+  ]);
   const notAfter = new Date(Math.min(Date.now() + lifetimeMs, authority.notAfter.getTime()));
-  const generalNames: JsonGeneralName[] = [{ type: 'url', value: uri }, ...names.map((value): JsonGeneralName => ({ type: isIP(value) === 0 ? 'dns' : 'ip', value }))];
+  const generalNames: JsonGeneralName[] = [
+    { type: 'url', value: uri },
+    ...names.map((value): JsonGeneralName => ({ type: isIP(value) === 0 ? 'dns' : 'ip', value })),
+  ];
   const certificate = await X509CertificateGenerator.create({
     serialNumber: serial(),
     subject: 'CN=godwit',
@@ -94,7 +116,7 @@ async function issue(authority: KeyedCertificate, publicKey: webcrypto.CryptoKey
 /** Positive, 16 bytes, unguessable. */
 function serial(): string {
   const bytes = randomBytes(16);
-  bytes[0] = (bytes[0] ?? 0) & 0x7f | 0x40;
+  bytes[0] = ((bytes[0] ?? 0) & 0x7f) | 0x40;
   return bytes.toString('hex');
 }
 

@@ -7,7 +7,8 @@ const LIFETIME_MS = 24 * 3_600_000;
 
 /** Makes a token that lets one host join within a day: `<secret>.<sha256 of the CA certificate>`. With `hostName` only that host, which may be a known one that lost its key. */
 export async function createJoinToken(db: Db, hostName: string | null): Promise<string> {
-  if (hostName !== null && !/^[A-Za-z0-9._-]{1,255}$/.test(hostName)) throw new GodwitError('BadRequest', `"${hostName}" is not a host name`);
+  if (hostName !== null && !/^[A-Za-z0-9._-]{1,255}$/.test(hostName))
+    throw new GodwitError('BadRequest', `"${hostName}" is not a host name`);
   const secret = randomBytes(24).toString('base64url');
   const { fingerprint } = await authorities(db);
   await db

@@ -37,9 +37,15 @@ export async function countAttempt(db: Db, user: string, address: string): Promi
     succeeded: async () => {
       const [own, ...shared] = buckets.map((b) => b.bucket);
       // One row per statement: nothing waits for a row while it holds another.
-      await db.deleteFrom('login_attempt').where('bucket', '=', own ?? '').execute();
-      for (const bucket of shared) await db.updateTable('login_attempt').set({ attempts: sql`greatest(attempts - 1, 0)` }).where('bucket', '=', bucket).execute();
-      await sql`delete from login_attempt where bucket in (select bucket from login_attempt where window_ends_at < now() limit 100 for update skip locked)`.execute(db);
+      await db
+        .deleteFrom('login_attempt')
+        .where('bucket', '=', own ?? '')
+        .execute();
+      for (const bucket of shared)
+        await db.updateTable('login_attempt').set({ attempts: sql`greatest(attempts - 1, 0)` }).where('bucket', '=', bucket).execute();
+      await sql`delete from login_attempt where bucket in (select bucket from login_attempt where window_ends_at < now() limit 100 for update skip locked)`.execute(
+        db,
+      );
     },
   };
 }

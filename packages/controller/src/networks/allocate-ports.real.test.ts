@@ -3,7 +3,7 @@ import type { GodwitError } from '@godwit/domain/errors';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Db } from '../store/database.ts';
-import { type TestServer, startTestServer } from '../store/test-database.ts';
+import { startTestServer, type TestServer } from '../store/test-database.ts';
 import { allocatePorts, releasePorts } from './allocate-ports.ts';
 import { createPort } from './create-port.ts';
 
@@ -18,41 +18,86 @@ afterAll(() => server.stop());
 const caller = { projectId: 'p1', isAdmin: false };
 async function newNetwork(cidr: string, start: string, end: string, over: { projectId?: string; shared?: boolean } = {}): Promise<string> {
   const id = randomUUID();
-  await db.insertInto('network').values({ id, name: `net-${id.slice(0, 4)}`, project_id: over.projectId ?? 'p1', shared: over.shared ?? false, bridge: null }).execute();
-  await db.insertInto('subnet').values({ id: randomUUID(), network_id: id, cidr, gateway: null, pool_start: start, pool_end: end, project_id: 'p1' }).execute();
+  await db
+    .insertInto('network')
+    .values({ id, name: `net-${id.slice(0, 4)}`, project_id: over.projectId ?? 'p1', shared: over.shared ?? false, bridge: null })
+    .execute();
+  await db
+    .insertInto('subnet')
+    .values({ id: randomUUID(), network_id: id, cidr, gateway: null, pool_start: start, pool_end: end, project_id: 'p1' })
+    .execute();
   return id;
 }
 async function newServer(): Promise<string> {
   const id = randomUUID();
-  await db.insertInto('server').values({
-    id, name: 's', hostname: 's', description: null, project_id: 'p1', user_id: 'u', vm_state: 'building', task_state: null, flavor_id: 'f', flavor: '{}', reservation_id: 'r', host_id: null,
-    requested_zone: null, image_id: null, machine_type: null, cpu_model: null, key_name: null, user_data: null, locked_reason: null, locked_by: null, access_ip_v4: null, access_ip_v6: null,
-    launched_at: null, terminated_at: null, deleted_at: null,
-  }).execute();
+  await db
+    .insertInto('server')
+    .values({
+      id,
+      name: 's',
+      hostname: 's',
+      description: null,
+      project_id: 'p1',
+      user_id: 'u',
+      vm_state: 'building',
+      task_state: null,
+      flavor_id: 'f',
+      flavor: '{}',
+      reservation_id: 'r',
+      host_id: null,
+      requested_zone: null,
+      image_id: null,
+      machine_type: null,
+      cpu_model: null,
+      key_name: null,
+      user_data: null,
+      locked_reason: null,
+      locked_by: null,
+      access_ip_v4: null,
+      access_ip_v6: null,
+      launched_at: null,
+      terminated_at: null,
+      deleted_at: null,
+    })
+    .execute();
   return id;
 }
 const take = async (networkId: string, fixedIp?: string) => {
   const serverId = await newServer();
-  const ports = await db.transaction().execute((tx) => allocatePorts(tx, { caller, serverId, networks: [{ networkId, ...(fixedIp === undefined ? {} : { fixedIp }) }] }));
+  const ports = await db
+    .transaction()
+    .execute((tx) => allocatePorts(tx, { caller, serverId, networks: [{ networkId, ...(fixedIp === undefined ? {} : { fixedIp }) }] }));
   return { serverId, address: ports[0]?.fixedIps[0]?.address ?? '', port: ports[0] };
 };
-const codeOf = (promise: Promise<unknown>) => promise.then(() => 'ok', (error: GodwitError) => error.code);
+const codeOf = (promise: Promise<unknown>) =>
+  promise.then(
+    () => 'ok',
+    (error: GodwitError) => error.code,
+  );
 
 describe('allocatePorts', () => {
   it('gives every one of many parallel servers an address of its own, until none is left', async () => {
-    await fc.assert(fc.asyncProperty(fc.integer({ min: 1, max: 30 }), fc.integer({ min: 1, max: 36 }), async (size, takers) => {
-      const network = await newNetwork('10.9.0.0/16', '10.9.0.10', `10.9.0.${9 + size}`);
-      const results = await Promise.allSettled(Array.from({ length: takers }, () => take(network)));
-      const given = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value.address] : []));
-      expect(new Set(given).size).toBe(given.length);
-      expect(given.length).toBe(Math.min(size, takers));
-      for (const result of results) if (result.status === 'rejected') expect((result.reason as GodwitError).code).toBe('Conflict');
-      const stored = await db.selectFrom('ip_allocation').innerJoin('port', 'port.id', 'ip_allocation.port_id').select('ip_allocation.address').where('network_id', '=', network).execute();
-      expect(stored.map((row) => row.address).toSorted()).toEqual(given.toSorted());
-      // Whoever got nothing left nothing behind.
-      const ports = await db.selectFrom('port').select('id').where('network_id', '=', network).execute();
-      expect(ports.length).toBe(given.length);
-    }), { numRuns: 12 });
+    await fc.assert(
+      fc.asyncProperty(fc.integer({ min: 1, max: 30 }), fc.integer({ min: 1, max: 36 }), async (size, takers) => {
+        const network = await newNetwork('10.9.0.0/16', '10.9.0.10', `10.9.0.${9 + size}`);
+        const results = await Promise.allSettled(Array.from({ length: takers }, () => take(network)));
+        const given = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value.address] : []));
+        expect(new Set(given).size).toBe(given.length);
+        expect(given.length).toBe(Math.min(size, takers));
+        for (const result of results) if (result.status === 'rejected') expect((result.reason as GodwitError).code).toBe('Conflict');
+        const stored = await db
+          .selectFrom('ip_allocation')
+          .innerJoin('port', 'port.id', 'ip_allocation.port_id')
+          .select('ip_allocation.address')
+          .where('network_id', '=', network)
+          .execute();
+        expect(stored.map((row) => row.address).toSorted()).toEqual(given.toSorted());
+        // Whoever got nothing left nothing behind.
+        const ports = await db.selectFrom('port').select('id').where('network_id', '=', network).execute();
+        expect(ports.length).toBe(given.length);
+      }),
+      { numRuns: 12 },
+    );
   });
 
   it('gives the lowest free address, in the order of a list, of a pool of any size', async () => {
@@ -68,11 +113,14 @@ describe('allocatePorts', () => {
   it('reuses nothing that a transaction still holds, and frees what it rolled back', async () => {
     const network = await newNetwork('10.8.0.0/24', '10.8.0.5', '10.8.0.5');
     const serverId = await newServer();
-    await db.transaction().execute(async (tx) => {
-      await allocatePorts(tx, { caller, serverId, networks: [{ networkId: network }] });
-      expect(await codeOf(take(network))).toBe('Conflict');
-      throw new Error('rolled back');
-    }).catch((error: Error) => expect(error.message).toBe('rolled back'));
+    await db
+      .transaction()
+      .execute(async (tx) => {
+        await allocatePorts(tx, { caller, serverId, networks: [{ networkId: network }] });
+        expect(await codeOf(take(network))).toBe('Conflict');
+        throw new Error('rolled back');
+      })
+      .catch((error: Error) => expect(error.message).toBe('rolled back'));
     expect((await take(network)).address).toBe('10.8.0.5');
   });
 
@@ -81,19 +129,24 @@ describe('allocatePorts', () => {
     expect((await take(network, '10.7.0.77')).address).toBe('10.7.0.77');
     const refused = ['10.7.0.77', '10.99.0.1', '10.7.0.0', '10.7.0.255', 'x', '10.7.0.1/24', ''];
     expect(await Promise.all(refused.map((address) => codeOf(take(network, address))))).toEqual(refused.map(() => 'BadRequest'));
-    expect(await Promise.all([codeOf(take(network, '10.7.0.50')), codeOf(take(network, '10.7.0.50'))]).then((codes) => codes.toSorted())).toEqual(['BadRequest', 'ok']);
+    expect(
+      await Promise.all([codeOf(take(network, '10.7.0.50')), codeOf(take(network, '10.7.0.50'))]).then((codes) => codes.toSorted()),
+    ).toEqual(['BadRequest', 'ok']);
   });
 
-  it('auto: the only network, none without one, 409 for several; never another project\'s', async () => {
+  it("auto: the only network, none without one, 409 for several; never another project's", async () => {
     const fresh = (await server.database()).db;
     const ask = async (projectId: string) => {
       const id = randomUUID();
-      return fresh.transaction().execute((tx) => allocatePorts(tx, { caller: { projectId, isAdmin: true }, serverId: id, networks: 'auto' }));
+      return fresh
+        .transaction()
+        .execute((tx) => allocatePorts(tx, { caller: { projectId, isAdmin: true }, serverId: id, networks: 'auto' }));
     };
     expect(await ask('p1')).toEqual([]);
     await fresh.insertInto('network').values({ id: randomUUID(), name: 'other', project_id: 'p2', bridge: null }).execute();
     expect(await ask('p1')).toEqual([]);
-    for (const name of ['a', 'b']) await fresh.insertInto('network').values({ id: randomUUID(), name, project_id: null, shared: true, bridge: null }).execute();
+    for (const name of ['a', 'b'])
+      await fresh.insertInto('network').values({ id: randomUUID(), name, project_id: null, shared: true, bridge: null }).execute();
     expect(await codeOf(ask('p1'))).toBe('Conflict');
     expect(await codeOf(take(await newNetwork('10.6.0.0/24', '10.6.0.5', '10.6.0.9', { projectId: 'p2' })))).toBe('BadRequest');
   });
@@ -102,7 +155,11 @@ describe('allocatePorts', () => {
     const network = await newNetwork('10.5.0.0/24', '10.5.0.5', '10.5.0.9');
     const port = await db.transaction().execute((tx) => createPort(tx, { networkId: network, projectId: 'p1', name: 'kept' }));
     const servers = await Promise.all([newServer(), newServer()]);
-    const codes = await Promise.all(servers.map((serverId) => codeOf(db.transaction().execute((tx) => allocatePorts(tx, { caller, serverId, networks: [{ portId: port.id }] })))));
+    const codes = await Promise.all(
+      servers.map((serverId) =>
+        codeOf(db.transaction().execute((tx) => allocatePorts(tx, { caller, serverId, networks: [{ portId: port.id }] }))),
+      ),
+    );
     expect(codes.toSorted()).toEqual(['Conflict', 'ok']);
     for (const serverId of servers) await db.transaction().execute((tx) => releasePorts(tx, serverId));
     const kept = await db.selectFrom('port').selectAll().where('id', '=', port.id).executeTakeFirstOrThrow();

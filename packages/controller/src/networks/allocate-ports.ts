@@ -34,14 +34,25 @@ export async function allocatePorts(tx: Tx, request: PortRequest): Promise<reado
   if (networks === 'auto') {
     // An admin sees every project's networks; what is meant is still those of the project the server is made in.
     const own = { projectId: caller.projectId, isAdmin: false };
-    const visible = await tx.selectFrom('network').select('id').where(visibleNetworks(own)).where('admin_state_up', '=', true).orderBy('created_at').limit(2).execute();
+    const visible = await tx
+      .selectFrom('network')
+      .select('id')
+      .where(visibleNetworks(own))
+      .where('admin_state_up', '=', true)
+      .orderBy('created_at')
+      .limit(2)
+      .execute();
     if (visible.length > 1) throw new GodwitError('Conflict', 'Multiple possible networks found, use a Network ID to be more specific.');
     const [only] = visible;
     return only === undefined ? [] : [await portOn(tx, request, only.id, 0, undefined)];
   }
   const ports: ServerPort[] = [];
   for (const [index, asked] of networks.entries()) {
-    ports.push('portId' in asked ? await bindPort(tx, request, asked.portId, index) : await portOn(tx, request, asked.networkId, index, asked.fixedIp));
+    ports.push(
+      'portId' in asked
+        ? await bindPort(tx, request, asked.portId, index)
+        : await portOn(tx, request, asked.networkId, index, asked.fixedIp),
+    );
   }
   const bound = await tx.selectFrom('port').select('id').where('server_id', '=', serverId).execute();
   if (bound.length !== ports.length) throw new GodwitError('Internal', `server ${serverId} was given ports before`);
@@ -54,28 +65,70 @@ export async function allocatePorts(tx: Tx, request: PortRequest): Promise<reado
  */
 export async function releasePorts(tx: Tx, serverId: string): Promise<void> {
   await tx.deleteFrom('port').where('server_id', '=', serverId).where('delete_with_server', '=', true).execute();
-  await tx.updateTable('port').set({ server_id: null, device_index: null, host_id: null, status: 'DOWN', updated_at: sql`now()` }).where('server_id', '=', serverId).execute();
+  await tx
+    .updateTable('port')
+    .set({ server_id: null, device_index: null, host_id: null, status: 'DOWN', updated_at: sql`now()` })
+    .where('server_id', '=', serverId)
+    .execute();
 }
 
-async function portOn(tx: Tx, { caller, serverId }: PortRequest, networkId: string, deviceIndex: number, fixedIp: string | undefined): Promise<ServerPort> {
-  const network = await tx.selectFrom('network').selectAll().where(visibleNetworks(caller)).where(sql<boolean>`id::text = ${networkId}`).executeTakeFirst();
+async function portOn(
+  tx: Tx,
+  { caller, serverId }: PortRequest,
+  networkId: string,
+  deviceIndex: number,
+  fixedIp: string | undefined,
+): Promise<ServerPort> {
+  const network = await tx
+    .selectFrom('network')
+    .selectAll()
+    .where(visibleNetworks(caller))
+    .where(sql<boolean>`id::text = ${networkId}`)
+    .executeTakeFirst();
   if (network === undefined) throw new GodwitError('BadRequest', `Network ${networkId} could not be found.`);
   if (!network.admin_state_up) throw new GodwitError('BadRequest', `Network ${networkId} is administratively down.`);
   const port = await createPort(tx, {
-    networkId: network.id, projectId: caller.projectId, serverId, deviceIndex, deleteWithServer: true, ...(fixedIp === undefined ? {} : { fixedIps: [{ address: fixedIp }] }),
+    networkId: network.id,
+    projectId: caller.projectId,
+    serverId,
+    deviceIndex,
+    deleteWithServer: true,
+    ...(fixedIp === undefined ? {} : { fixedIps: [{ address: fixedIp }] }),
   }).catch((error: unknown) => {
     // For a create, an address that is taken is a mistake in the request (compute API reference: 400).
-    if (fixedIp !== undefined && error instanceof GodwitError && error.code === 'Conflict') throw new GodwitError('BadRequest', `Fixed IP address ${fixedIp} is already in use.`, {}, { cause: error });
+    if (fixedIp !== undefined && error instanceof GodwitError && error.code === 'Conflict')
+      throw new GodwitError('BadRequest', `Fixed IP address ${fixedIp} is already in use.`, {}, { cause: error });
     throw error;
   });
-  return { portId: port.id, networkId: network.id, networkName: network.name, mac: port.mac, mtu: network.mtu, bridge: network.bridge, fixedIps: port.fixedIps };
+  return {
+    portId: port.id,
+    networkId: network.id,
+    networkName: network.name,
+    mac: port.mac,
+    mtu: network.mtu,
+    bridge: network.bridge,
+    fixedIps: port.fixedIps,
+  };
 }
 
 async function bindPort(tx: Tx, { caller, serverId }: PortRequest, portId: string, deviceIndex: number): Promise<ServerPort> {
   const port = await tx.selectFrom('port').selectAll().where(sql<boolean>`id::text = ${portId}`).forUpdate().executeTakeFirst();
-  if (port === undefined || (!caller.isAdmin && port.project_id !== caller.projectId)) throw new GodwitError('BadRequest', `Port id ${portId} could not be found.`);
+  if (port === undefined || (!caller.isAdmin && port.project_id !== caller.projectId))
+    throw new GodwitError('BadRequest', `Port id ${portId} could not be found.`);
   if (port.server_id !== null) throw new GodwitError('Conflict', `Port ${portId} is still in use.`);
-  await tx.updateTable('port').set({ server_id: serverId, device_index: deviceIndex, updated_at: sql`now()` }).where('id', '=', port.id).execute();
+  await tx
+    .updateTable('port')
+    .set({ server_id: serverId, device_index: deviceIndex, updated_at: sql`now()` })
+    .where('id', '=', port.id)
+    .execute();
   const network = await tx.selectFrom('network').selectAll().where('id', '=', port.network_id).executeTakeFirstOrThrow();
-  return { portId: port.id, networkId: network.id, networkName: network.name, mac: port.mac, mtu: network.mtu, bridge: network.bridge, fixedIps: port.fixed_ips };
+  return {
+    portId: port.id,
+    networkId: network.id,
+    networkName: network.name,
+    mac: port.mac,
+    mtu: network.mtu,
+    bridge: network.bridge,
+    fixedIps: port.fixed_ips,
+  };
 }

@@ -27,48 +27,92 @@ export async function createPort(tx: Tx, port: NewPort): Promise<CreatedPort> {
   const id = randomUUID();
   const mac = await insertWithMac(tx, id, port);
   const fixedIps = await allocateFixedIps(tx, id, port.networkId, port.fixedIps);
-  await tx.updateTable('port').set({ fixed_ips: JSON.stringify(fixedIps) }).where('id', '=', id).execute();
+  await tx
+    .updateTable('port')
+    .set({ fixed_ips: JSON.stringify(fixedIps) })
+    .where('id', '=', id)
+    .execute();
   return { id, mac, fixedIps };
 }
 
 async function insertWithMac(tx: Tx, id: string, port: NewPort): Promise<string> {
   for (let attempt = 0; attempt < 20; attempt++) {
     const mac = port.mac ?? newMac();
-    const inserted = await tx.insertInto('port')
+    const inserted = await tx
+      .insertInto('port')
       .values({
-        id, network_id: port.networkId, project_id: port.projectId, name: port.name ?? '', description: port.description ?? '', admin_state_up: port.adminStateUp ?? true,
-        server_id: port.serverId ?? null, device_index: port.deviceIndex ?? null, delete_with_server: port.deleteWithServer ?? false, mac, host_id: null,
+        id,
+        network_id: port.networkId,
+        project_id: port.projectId,
+        name: port.name ?? '',
+        description: port.description ?? '',
+        admin_state_up: port.adminStateUp ?? true,
+        server_id: port.serverId ?? null,
+        device_index: port.deviceIndex ?? null,
+        delete_with_server: port.deleteWithServer ?? false,
+        mac,
+        host_id: null,
       })
-      .onConflict((conflict) => conflict.column('mac').doNothing()).returning('mac').execute();
+      .onConflict((conflict) => conflict.column('mac').doNothing())
+      .returning('mac')
+      .execute();
     if (inserted.length > 0) return mac;
-    if (port.mac !== undefined) throw new GodwitError('Conflict', `Unable to complete operation for network ${port.networkId}. The mac address ${mac} is in use.`);
+    if (port.mac !== undefined)
+      throw new GodwitError('Conflict', `Unable to complete operation for network ${port.networkId}. The mac address ${mac} is in use.`);
   }
   throw new GodwitError('Internal', 'no free MAC address was found in 20 attempts');
 }
 
 /** The addresses of one port, as asked for or one per IP version. */
-async function allocateFixedIps(tx: Tx, portId: string, networkId: string, asked: NewPort['fixedIps']): Promise<readonly AllocatedAddress[]> {
-  const { rows: subnets } = await sql<{ id: string; version: number }>`select id, family(cidr) as version from subnet where network_id = ${networkId} order by created_at, id`.execute(tx);
+async function allocateFixedIps(
+  tx: Tx,
+  portId: string,
+  networkId: string,
+  asked: NewPort['fixedIps'],
+): Promise<readonly AllocatedAddress[]> {
+  const { rows: subnets } = await sql<{
+    id: string;
+    version: number;
+  }>`select id, family(cidr) as version from subnet where network_id = ${networkId} order by created_at, id`.execute(tx);
   const allocated: AllocatedAddress[] = [];
   if (asked === undefined) {
     for (const version of [4, 6]) {
       const ofVersion = subnets.filter((subnet) => subnet.version === version);
-      if (ofVersion.length > 0) allocated.push(await firstWithRoom(tx, ofVersion.map((subnet) => subnet.id), portId, networkId));
+      if (ofVersion.length > 0)
+        allocated.push(
+          await firstWithRoom(
+            tx,
+            ofVersion.map((subnet) => subnet.id),
+            portId,
+            networkId,
+          ),
+        );
     }
     return allocated;
   }
   for (const { subnetId, address } of asked) {
     if (subnetId !== undefined && !subnets.some((subnet) => subnet.id === subnetId)) {
-      throw new GodwitError('BadRequest', `Invalid input for operation: Failed to create port on network ${networkId}, because fixed_ips included invalid subnet ${subnetId}.`);
+      throw new GodwitError(
+        'BadRequest',
+        `Invalid input for operation: Failed to create port on network ${networkId}, because fixed_ips included invalid subnet ${subnetId}.`,
+      );
     }
     if (address === undefined) {
-      if (subnetId === undefined) throw new GodwitError('BadRequest', 'Invalid input for operation: each of fixed_ips needs an ip_address or a subnet_id.');
+      if (subnetId === undefined)
+        throw new GodwitError('BadRequest', 'Invalid input for operation: each of fixed_ips needs an ip_address or a subnet_id.');
       allocated.push(await allocateAddress(tx, subnetId, portId));
       continue;
     }
     if (isIP(address) === 0) throw new GodwitError('BadRequest', `'${address.slice(0, 60)}' is not a valid IP address.`);
-    const { rows: [containing] } = await sql<{ id: string }>`select id from subnet where network_id = ${networkId} and ${address}::inet << cidr and (${subnetId ?? null}::uuid is null or id = ${subnetId ?? null}::uuid) limit 1`.execute(tx);
-    if (containing === undefined) throw new GodwitError('BadRequest', `IP address ${address} is not a valid IP for any of the subnets on the specified network.`);
+    const {
+      rows: [containing],
+    } = await sql<{
+      id: string;
+    }>`select id from subnet where network_id = ${networkId} and ${address}::inet << cidr and (${subnetId ?? null}::uuid is null or id = ${subnetId ?? null}::uuid) limit 1`.execute(
+      tx,
+    );
+    if (containing === undefined)
+      throw new GodwitError('BadRequest', `IP address ${address} is not a valid IP for any of the subnets on the specified network.`);
     allocated.push(await allocateGivenAddress(tx, containing.id, address, portId));
   }
   return allocated;

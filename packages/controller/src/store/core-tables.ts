@@ -1,6 +1,13 @@
 import type { CustodyRow } from '@godwit/domain/custody/custody-row';
 import type { HostFacts } from '@godwit/domain/host';
-import type { MigrationMeasures, MigrationOutcome, MigrationPhase, MigrationStatus, MigrationType, TimelineEntry } from '@godwit/domain/migration';
+import type {
+  MigrationMeasures,
+  MigrationOutcome,
+  MigrationPhase,
+  MigrationStatus,
+  MigrationType,
+  TimelineEntry,
+} from '@godwit/domain/migration';
 import type { PowerState, TaskState, VmState } from '@godwit/domain/server';
 import type { ColumnType, Generated, JSONColumnType } from 'kysely';
 
@@ -233,7 +240,12 @@ export interface DiskTable {
   image_id: string | null;
 }
 
-export type FixedIpColumn = { readonly subnetId: string; readonly address: string; readonly prefixLength: number; readonly gateway: string | null };
+export type FixedIpColumn = {
+  readonly subnetId: string;
+  readonly address: string;
+  readonly prefixLength: number;
+  readonly gateway: string | null;
+};
 
 export interface PortTable {
   id: string;

@@ -4,5 +4,11 @@ type Now = ColumnType<Date, Date | undefined, Date>;
 
 /** The tables of migrations 0040 … 0059 (images, networks, scheduling). Columns that 0040 adds to core tables are in core-tables.ts. */
 export interface ResourceTables {
-  image_member: { image_id: string; project_id: string; status: Generated<'pending' | 'accepted' | 'rejected'>; created_at: Now; updated_at: Now };
+  image_member: {
+    image_id: string;
+    project_id: string;
+    status: Generated<'pending' | 'accepted' | 'rejected'>;
+    created_at: Now;
+    updated_at: Now;
+  };
 }

@@ -10,7 +10,13 @@ import { createWorkflows } from './executor.ts';
 import type { ServerOperations } from './operations.ts';
 import type { WorkflowHandler } from './port.ts';
 
-export type EngineParts = { readonly config: ResolvedConfig; readonly database: Database; readonly agents: Agents; readonly metrics: Metrics; readonly log: Logger };
+export type EngineParts = {
+  readonly config: ResolvedConfig;
+  readonly database: Database;
+  readonly agents: Agents;
+  readonly metrics: Metrics;
+  readonly log: Logger;
+};
 
 export type Engine = {
   readonly operations: ServerOperations;
@@ -33,7 +39,17 @@ export async function startWorkflowEngine(parts: EngineParts): Promise<Engine> {
     throw new GodwitError('NotImplemented', 'this operation is not here yet');
   };
   return {
-    operations: { create: notYet, delete: notYet, start: notYet, stop: notYet, pause: notYet, unpause: notYet, reboot: notYet, liveMigrate: notYet, abortMigration: notYet },
+    operations: {
+      create: notYet,
+      delete: notYet,
+      start: notYet,
+      stop: notYet,
+      pause: notYet,
+      unpause: notYet,
+      reboot: notYet,
+      liveMigrate: notYet,
+      abortMigration: notYet,
+    },
     hostChanged: () => {},
     releaseReported: async () => {},
     stop: () => workflows.stop(),

@@ -2,7 +2,7 @@
  * The life of a grant on the host that it names, up to the take or the forfeit: rules 0, 1, 2, 4 and 6. A plain start is the same life without a release.
  */
 import type { BootId, Epoch } from '../ids.ts';
-import { sameGrant, type Grant } from './grant.ts';
+import { type Grant, sameGrant } from './grant.ts';
 import type { GrantedCopy, HostCustody } from './host-custody.ts';
 import type { HostEffect } from './host-effect.ts';
 import type { Release } from './host-event.ts';
@@ -48,7 +48,8 @@ export function processBound(state: HostCustody, epoch: Epoch, process: QemuProc
 export function launchOrdered(state: HostCustody, epoch: Epoch, view: QemuView | null, rules: Rules): HostTransition {
   const { copy } = state;
   if (copy.kind === 'held' && copy.grant.epoch === epoch) return answer(state, { kind: 'took', epoch, alive: copy.alive });
-  if (copy.kind !== 'granted' || copy.grant.epoch !== epoch || copy.grant.source !== null) return refuse(state, 'custody-epoch-unknown', epoch);
+  if (copy.kind !== 'granted' || copy.grant.epoch !== epoch || copy.grant.source !== null)
+    return refuse(state, 'custody-epoch-unknown', epoch);
   if (rules.takeBootProof && copy.grant.bootId !== state.bootId) return refuse(state, 'custody-boot-changed', epoch);
   if (view === null || copy.process === null || view.runstate !== 'prelaunch') return refuse(state, 'custody-not-ready', epoch);
   return take(state, copy, copy.process, rules);

@@ -1,11 +1,11 @@
 /** What may be done to a copy that this host holds outside a migration, and how every copy ends: rules 1, 6, 7, 8 and 10. */
 import type { Epoch } from '../ids.ts';
+import { takeFinished } from './destination.ts';
 import type { HostCustody } from './host-custody.ts';
 import type { HostEffect, HostReport } from './host-effect.ts';
 import { migrationInProgress, type QemuView } from './qemu-view.ts';
 import type { RefusalCode } from './refusal.ts';
 import type { Rules } from './rules.ts';
-import { takeFinished } from './destination.ts';
 import { migrationObserved, outgoingAdopted, releaseEffects } from './source.ts';
 import { type HostTransition, later, refuse, stay, tell } from './transition.ts';
 

@@ -102,7 +102,10 @@ function rank(snapshot: Snapshot, demand: ServerDemand, passing: readonly number
 
 /** The first `limit` of the numbers 0 … count-1 in the order of `compare`. */
 function best(count: number, limit: number, compare: (a: number, b: number) => number): number[] {
-  if (count <= limit || limit > 64) return Array.from({ length: count }, (_, index) => index).sort(compare).slice(0, limit);
+  if (count <= limit || limit > 64)
+    return Array.from({ length: count }, (_, index) => index)
+      .sort(compare)
+      .slice(0, limit);
   const list: number[] = [];
   for (let candidate = 0; candidate < count; candidate++) {
     if (list.length === limit && compare(candidate, list[limit - 1] as number) >= 0) continue;

@@ -1,7 +1,7 @@
 import type { HostFacts } from '../host.ts';
 import type { HostState } from './host-state.ts';
-import type { ServerDemand } from './server-demand.ts';
 import type { FilterName, RejectionCode } from './rejection-codes.ts';
+import type { ServerDemand } from './server-demand.ts';
 
 export type RejectionData = Readonly<Record<string, string | number | readonly string[]>>;
 
@@ -29,7 +29,10 @@ export type Filter = {
  * A check of one part of the facts (an array such as the CPU features), computed once per distinct object: hosts whose
  * facts went through one `factsInterner` share equal parts, so that among 10,000 hosts of a few models it runs a few times.
  */
-export function oncePer<Part extends object>(part: (facts: HostFacts) => Part, check: (part: Part, facts: HostFacts) => Rejection | null): HostCheck {
+export function oncePer<Part extends object>(
+  part: (facts: HostFacts) => Part,
+  check: (part: Part, facts: HostFacts) => Rejection | null,
+): HostCheck {
   const seen = new Map<Part, Rejection | null>();
   let lastPart: Part | null = null;
   let lastVerdict: Rejection | null = null;

@@ -29,7 +29,13 @@ function taken(pool: PoolFacts, disks: readonly DemandedDisk[], pools: readonly 
   return bytes;
 }
 
-function place(disk: DemandedDisk, facts: HostFacts, copiesLocalDisks: boolean, disks: readonly DemandedDisk[], pools: readonly PoolFacts[]): PoolFacts | Rejection {
+function place(
+  disk: DemandedDisk,
+  facts: HostFacts,
+  copiesLocalDisks: boolean,
+  disks: readonly DemandedDisk[],
+  pools: readonly PoolFacts[],
+): PoolFacts | Rejection {
   const filter = 'storage-reach';
   if (disk.kind === 'shared') {
     for (const pool of facts.pools) if (pool.kind === 'shared' && pool.poolId === disk.poolId) return pool;
@@ -39,7 +45,8 @@ function place(disk: DemandedDisk, facts: HostFacts, copiesLocalDisks: boolean, 
   let best: PoolFacts | null = null;
   let bestFree = 0;
   for (const pool of facts.pools) {
-    if (disk.kind === 'local' ? pool.kind !== 'local' || pool.name !== disk.pool : disk.storage !== 'any' && pool.kind !== disk.storage) continue;
+    if (disk.kind === 'local' ? pool.kind !== 'local' || pool.name !== disk.pool : disk.storage !== 'any' && pool.kind !== disk.storage)
+      continue;
     const free = pool.freeBytes - taken(pool, disks, pools);
     if (best === null || preferred(pool, free, best, bestFree, disk.neededBytes)) {
       best = pool;

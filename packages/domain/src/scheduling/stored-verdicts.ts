@@ -28,7 +28,12 @@ export type StoredRejection = {
   readonly code: RejectionCode;
   /** How many hosts in all; `examples` names at most `namedHosts` of them. */
   readonly count: number;
-  readonly examples: readonly { readonly hosts: readonly string[]; readonly sentence: string; readonly smallestChange: string | null; readonly data: RejectionData }[];
+  readonly examples: readonly {
+    readonly hosts: readonly string[];
+    readonly sentence: string;
+    readonly smallestChange: string | null;
+    readonly data: RejectionData;
+  }[];
 };
 
 /** Up to here every host is named with its data: clouds of this size read complete. */
@@ -37,12 +42,19 @@ const namedHosts = 256;
 /** The decision grouped by reason: hosts whose reason has the same data share one entry. */
 export function storedVerdicts(decision: Decision): StoredVerdicts {
   type Entry = { readonly rejection: Rejection; readonly hosts: string[] };
-  type Group = { readonly rejection: Rejection; count: number; readonly byObject: Map<Rejection, Entry>; readonly byData: Map<string, Entry>; readonly entries: Entry[] };
+  type Group = {
+    readonly rejection: Rejection;
+    count: number;
+    readonly byObject: Map<Rejection, Entry>;
+    readonly byData: Map<string, Entry>;
+    readonly entries: Entry[];
+  };
   const groups = new Map<RejectionCode, Group>();
   for (const [index, host] of decision.hosts.entries()) {
     for (const rejection of decision.rejections[index] ?? []) {
       let group = groups.get(rejection.code);
-      if (group === undefined) groups.set(rejection.code, (group = { rejection, count: 0, byObject: new Map(), byData: new Map(), entries: [] }));
+      if (group === undefined)
+        groups.set(rejection.code, (group = { rejection, count: 0, byObject: new Map(), byData: new Map(), entries: [] }));
       group.count += 1;
       if (group.count > namedHosts) continue;
       let entry = group.byObject.get(rejection);

@@ -10,20 +10,24 @@ export const AuthRequest = Type.Object({
   auth: Type.Object({
     identity: Type.Object({
       methods: Type.Array(Type.String({ maxLength: 64 }), { minItems: 1, maxItems: 8 }),
-      password: Type.Optional(Type.Object({
-        user: Type.Union([
-          Type.Object({ id: Text, password: Password }),
-          Type.Object({ name: Text, domain: DomainRef, password: Password }),
-        ]),
-      })),
+      password: Type.Optional(
+        Type.Object({
+          user: Type.Union([
+            Type.Object({ id: Text, password: Password }),
+            Type.Object({ name: Text, domain: DomainRef, password: Password }),
+          ]),
+        }),
+      ),
       token: Type.Optional(Type.Object({ id: Type.String({ maxLength: 4096 }) })),
     }),
-    scope: Type.Optional(Type.Union([
-      Type.Literal('unscoped'),
-      Closed({ unscoped: Type.Object({}) }),
-      Closed({ project: Type.Union([Type.Object({ id: Text }), Type.Object({ name: Text, domain: DomainRef })]) }),
-      Closed({ domain: DomainRef }),
-    ])),
+    scope: Type.Optional(
+      Type.Union([
+        Type.Literal('unscoped'),
+        Closed({ unscoped: Type.Object({}) }),
+        Closed({ project: Type.Union([Type.Object({ id: Text }), Type.Object({ name: Text, domain: DomainRef })]) }),
+        Closed({ domain: DomainRef }),
+      ]),
+    ),
   }),
 });
 export type AuthRequest = Static<typeof AuthRequest>;
@@ -34,8 +38,18 @@ const RefIn = Closed({ id: Type.String(), name: Type.String(), domain: Ref });
 const Time = Type.String({ pattern: '^\\d{4}-\\d{2}-\\d{2}T\\d{2}:\\d{2}:\\d{2}\\.\\d{6}Z$' });
 
 export const CatalogEntry = Closed({
-  id: Type.String(), type: OneOf('identity', 'compute', 'image', 'network', 'placement'), name: Type.String(),
-  endpoints: Type.Array(Closed({ id: Type.String(), interface: OneOf('public', 'internal', 'admin'), region: Type.String(), region_id: Type.String(), url: Type.String() })),
+  id: Type.String(),
+  type: OneOf('identity', 'compute', 'image', 'network', 'placement'),
+  name: Type.String(),
+  endpoints: Type.Array(
+    Closed({
+      id: Type.String(),
+      interface: OneOf('public', 'internal', 'admin'),
+      region: Type.String(),
+      region_id: Type.String(),
+      url: Type.String(),
+    }),
+  ),
 });
 
 export const TokenAnswer = Closed({

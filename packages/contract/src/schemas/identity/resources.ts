@@ -11,27 +11,46 @@ const Enabled = Type.Boolean();
 const Password = Type.String({ minLength: 1, maxLength: 4096 });
 const Email = Type.Union([Type.String({ maxLength: 255 }), Type.Null()]);
 
-export const CreateDomain = Type.Object({ domain: Type.Object({ name: Name, description: Type.Optional(Description), enabled: Type.Optional(Enabled) }) });
-export const UpdateDomain = Type.Object({ domain: Type.Object({ name: Type.Optional(Name), description: Type.Optional(Description), enabled: Type.Optional(Enabled) }) });
+export const CreateDomain = Type.Object({
+  domain: Type.Object({ name: Name, description: Type.Optional(Description), enabled: Type.Optional(Enabled) }),
+});
+export const UpdateDomain = Type.Object({
+  domain: Type.Object({ name: Type.Optional(Name), description: Type.Optional(Description), enabled: Type.Optional(Enabled) }),
+});
 
 export const CreateProject = Type.Object({
   project: Type.Object({
-    name: Name, description: Type.Optional(Description), enabled: Type.Optional(Enabled), domain_id: Type.Optional(Type.Union([Id, Type.Null()])),
-    parent_id: Type.Optional(Type.Union([Id, Type.Null()])), is_domain: Type.Optional(Type.Literal(false)),
+    name: Name,
+    description: Type.Optional(Description),
+    enabled: Type.Optional(Enabled),
+    domain_id: Type.Optional(Type.Union([Id, Type.Null()])),
+    parent_id: Type.Optional(Type.Union([Id, Type.Null()])),
+    is_domain: Type.Optional(Type.Literal(false)),
   }),
 });
-export const UpdateProject = Type.Object({ project: Type.Object({ name: Type.Optional(Name), description: Type.Optional(Description), enabled: Type.Optional(Enabled) }) });
+export const UpdateProject = Type.Object({
+  project: Type.Object({ name: Type.Optional(Name), description: Type.Optional(Description), enabled: Type.Optional(Enabled) }),
+});
 
 export const CreateUser = Type.Object({
   user: Type.Object({
-    name: UserName, password: Type.Optional(Type.Union([Password, Type.Null()])), domain_id: Type.Optional(Type.Union([Id, Type.Null()])),
-    default_project_id: Type.Optional(Type.Union([Id, Type.Null()])), enabled: Type.Optional(Enabled), email: Type.Optional(Email), description: Type.Optional(Description),
+    name: UserName,
+    password: Type.Optional(Type.Union([Password, Type.Null()])),
+    domain_id: Type.Optional(Type.Union([Id, Type.Null()])),
+    default_project_id: Type.Optional(Type.Union([Id, Type.Null()])),
+    enabled: Type.Optional(Enabled),
+    email: Type.Optional(Email),
+    description: Type.Optional(Description),
   }),
 });
 export const UpdateUser = Type.Object({
   user: Type.Object({
-    name: Type.Optional(UserName), password: Type.Optional(Password), default_project_id: Type.Optional(Type.Union([Id, Type.Null()])), enabled: Type.Optional(Enabled),
-    email: Type.Optional(Email), description: Type.Optional(Description),
+    name: Type.Optional(UserName),
+    password: Type.Optional(Password),
+    default_project_id: Type.Optional(Type.Union([Id, Type.Null()])),
+    enabled: Type.Optional(Enabled),
+    email: Type.Optional(Email),
+    description: Type.Optional(Description),
   }),
 });
 export const ChangePassword = Type.Object({ user: Type.Object({ password: Password, original_password: Password }) });
@@ -53,20 +72,55 @@ export type UpdateRole = Static<typeof UpdateRole>;
 
 const Options = Closed({});
 export const Domain = Closed({
-  id: Type.String(), name: Type.String(), description: Type.String(), enabled: Type.Boolean(), tags: Type.Array(Type.String()), options: Options, links: SelfLinks,
+  id: Type.String(),
+  name: Type.String(),
+  description: Type.String(),
+  enabled: Type.Boolean(),
+  tags: Type.Array(Type.String()),
+  options: Options,
+  links: SelfLinks,
 });
 export const Project = Closed({
-  id: Type.String(), name: Type.String(), domain_id: Type.String(), description: Type.String(), enabled: Type.Boolean(), parent_id: Type.String(), is_domain: Type.Literal(false),
-  tags: Type.Array(Type.String()), options: Options, links: SelfLinks,
+  id: Type.String(),
+  name: Type.String(),
+  domain_id: Type.String(),
+  description: Type.String(),
+  enabled: Type.Boolean(),
+  parent_id: Type.String(),
+  is_domain: Type.Literal(false),
+  tags: Type.Array(Type.String()),
+  options: Options,
+  links: SelfLinks,
 });
 export const User = Closed({
-  id: Type.String(), name: Type.String(), domain_id: Type.String(), enabled: Type.Boolean(), password_expires_at: Type.Null(), options: Options, links: SelfLinks,
-  email: Type.Optional(Type.String()), description: Type.Optional(Type.String()), default_project_id: Type.Optional(Type.String()),
+  id: Type.String(),
+  name: Type.String(),
+  domain_id: Type.String(),
+  enabled: Type.Boolean(),
+  password_expires_at: Type.Null(),
+  options: Options,
+  links: SelfLinks,
+  email: Type.Optional(Type.String()),
+  description: Type.Optional(Type.String()),
+  default_project_id: Type.Optional(Type.String()),
 });
-export const Role = Closed({ id: Type.String(), name: Type.String(), domain_id: Type.Null(), description: NullableText, options: Options, links: SelfLinks });
-const AssignmentRef = Type.Object({ id: Type.String(), name: Type.Optional(Type.String()), domain: Type.Optional(Closed({ id: Type.String(), name: Type.String() })) }, { additionalProperties: false });
+export const Role = Closed({
+  id: Type.String(),
+  name: Type.String(),
+  domain_id: Type.Null(),
+  description: NullableText,
+  options: Options,
+  links: SelfLinks,
+});
+const AssignmentRef = Type.Object(
+  { id: Type.String(), name: Type.Optional(Type.String()), domain: Type.Optional(Closed({ id: Type.String(), name: Type.String() })) },
+  { additionalProperties: false },
+);
 export const RoleAssignment = Closed({
-  role: AssignmentRef, user: AssignmentRef, scope: Type.Union([Closed({ project: AssignmentRef }), Closed({ domain: AssignmentRef })]), links: Closed({ assignment: Type.String() }),
+  role: AssignmentRef,
+  user: AssignmentRef,
+  scope: Type.Union([Closed({ project: AssignmentRef }), Closed({ domain: AssignmentRef })]),
+  links: Closed({ assignment: Type.String() }),
 });
 
 /** `{"<name>": item}` and `{"<names>": [items], "links": …}`: the two shapes of every answer about a resource. */

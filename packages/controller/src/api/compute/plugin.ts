@@ -33,7 +33,8 @@ export function registerCompute(app: FastifyInstance, context: ApiContext, optio
   });
   app.setErrorHandler((error, request, reply) => refuse(error, request, reply, context));
 
-  const root = async (request: FastifyRequest, reply: FastifyReply) => send(reply, versionList(linkBase(context.config.publicUrl, request.headers)));
+  const root = async (request: FastifyRequest, reply: FastifyReply) =>
+    send(reply, versionList(linkBase(context.config.publicUrl, request.headers)));
   app.get('/', root);
   const serve = async (request: FastifyRequest, reply: FastifyReply) => {
     const [pathText = '', queryText = ''] = splitUrl(request.url);
@@ -60,7 +61,8 @@ export function registerCompute(app: FastifyInstance, context: ApiContext, optio
       void reply.headers(microversionHeaders(computeMicroversions, `2.${minor}`));
     }
     const { path, projectId } = withoutProject(rest);
-    if (projectId !== null && projectId !== caller.projectId) throw new GodwitError('BadRequest', "Malformed request URL: URL's project_id doesn't match the token's project");
+    if (projectId !== null && projectId !== caller.projectId)
+      throw new GodwitError('BadRequest', "Malformed request URL: URL's project_id doesn't match the token's project");
     const match = table.find(request.method, path);
     if (match.kind === 'no-path') throw new GodwitError('NotFound', 'The resource could not be found.');
     if (match.kind === 'no-method') {
@@ -76,9 +78,19 @@ export function registerCompute(app: FastifyInstance, context: ApiContext, optio
       assertBody(variant.body(minor), body);
     }
     // The schema just checked is what makes the body the type that the variant's handler declares.
-    const computeRequest = { context, caller, minor, params: match.params, query, body, base: `${origin}/compute/${inside[1]}`, path } as ComputeRequest<never>;
+    const computeRequest = {
+      context,
+      caller,
+      minor,
+      params: match.params,
+      query,
+      body,
+      base: `${origin}/compute/${inside[1]}`,
+      path,
+    } as ComputeRequest<never>;
     const answer = await variant.handle(computeRequest);
-    if (options.checkResponses === true) checkResponse(answer, variant.response?.(minor, caller.isAdmin), `${request.method} ${match.route.path} at 2.${minor}`);
+    if (options.checkResponses === true)
+      checkResponse(answer, variant.response?.(minor, caller.isAdmin), `${request.method} ${match.route.path} at 2.${minor}`);
     return send(reply, answer);
   };
   app.route({ method: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'], url: '/*', exposeHeadRoute: false, handler: serve });
@@ -86,7 +98,11 @@ export function registerCompute(app: FastifyInstance, context: ApiContext, optio
 
 function refuse(error: unknown, request: FastifyRequest, reply: FastifyReply, context: ApiContext): FastifyReply {
   const failure = failureOf(error, request.id);
-  if (failure.unexpected) context.log.error({ err: error, requestId: request.id, method: request.method, url: splitUrl(request.url)[0] }, 'compute request failed');
+  if (failure.unexpected)
+    context.log.error(
+      { err: error, requestId: request.id, method: request.method, url: splitUrl(request.url)[0] },
+      'compute request failed',
+    );
   if (failure.retryAfterSeconds !== undefined) void reply.header('retry-after', String(failure.retryAfterSeconds));
   if (failure.status === 401) {
     // The answer of the token check is identity's, not compute's: clients read the URL out of it.

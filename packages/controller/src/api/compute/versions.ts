@@ -14,7 +14,10 @@ const entry = (origin: string, id: 'v2.0' | 'v2.1') => ({
 });
 
 /** `GET /compute/` */
-export const versionList = (origin: string): Answer => ({ status: 200, body: { versions: [entry(origin, 'v2.0'), entry(origin, 'v2.1')] } });
+export const versionList = (origin: string): Answer => ({
+  status: 200,
+  body: { versions: [entry(origin, 'v2.0'), entry(origin, 'v2.1')] },
+});
 
 /** `GET /compute/v2.1/` and `GET /compute/v2/` */
 export function versionDocument(origin: string, id: 'v2.0' | 'v2.1'): Answer {
@@ -25,7 +28,9 @@ export function versionDocument(origin: string, id: 'v2.0' | 'v2.1'): Answer {
       version: {
         ...version,
         links: [...version.links, { rel: 'describedby', type: 'text/html', href: 'http://docs.openstack.org/' }],
-        'media-types': [{ base: 'application/json', type: `application/vnd.openstack.compute+json;version=${id === 'v2.1' ? '2.1' : '2'}` }],
+        'media-types': [
+          { base: 'application/json', type: `application/vnd.openstack.compute+json;version=${id === 'v2.1' ? '2.1' : '2'}` },
+        ],
       },
     },
   };

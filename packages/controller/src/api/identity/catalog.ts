@@ -17,7 +17,13 @@ export function serviceCatalog(origin: string, region: string) {
     id: stableId(`service ${type}`),
     type,
     name,
-    endpoints: interfaces.map((kind) => ({ id: stableId(`endpoint ${type} ${kind} ${region}`), interface: kind, region, region_id: region, url: `${origin}${path}` })),
+    endpoints: interfaces.map((kind) => ({
+      id: stableId(`endpoint ${type} ${kind} ${region}`),
+      interface: kind,
+      region,
+      region_id: region,
+      url: `${origin}${path}`,
+    })),
   }));
 }
 

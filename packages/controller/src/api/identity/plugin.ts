@@ -50,7 +50,15 @@ export function registerIdentity(app: FastifyInstance, context: ApiContext, opti
     }
     // The schema just checked is what makes the body the type that the route's handler declares.
     const identityRequest = {
-      context, token, params: match.params, query: parseQuery(queryText), body, headers: request.headers, address: request.ip, origin, base: `${origin}/identity/v3`,
+      context,
+      token,
+      params: match.params,
+      query: parseQuery(queryText),
+      body,
+      headers: request.headers,
+      address: request.ip,
+      origin,
+      base: `${origin}/identity/v3`,
     } as IdentityRequest<never>;
     const answer = await route.handle(identityRequest);
     if (options.checkResponses === true) check(answer, route.response, `${request.method} ${route.path}`);
@@ -70,9 +78,14 @@ const versionEntry = (origin: string) => ({
 
 function refuse(error: unknown, request: FastifyRequest, reply: FastifyReply, context: ApiContext): FastifyReply {
   const failure = failureOf(error, request.id);
-  if (failure.unexpected) context.log.error({ err: error, requestId: request.id, method: request.method, url: request.url.split('?')[0] }, 'identity request failed');
+  if (failure.unexpected)
+    context.log.error(
+      { err: error, requestId: request.id, method: request.method, url: request.url.split('?')[0] },
+      'identity request failed',
+    );
   if (failure.retryAfterSeconds !== undefined) void reply.header('retry-after', String(failure.retryAfterSeconds));
-  if (failure.status === 401) void reply.header('www-authenticate', `Keystone uri="${linkBase(context.config.publicUrl, request.headers)}/identity"`);
+  if (failure.status === 401)
+    void reply.header('www-authenticate', `Keystone uri="${linkBase(context.config.publicUrl, request.headers)}/identity"`);
   return send(reply, { status: failure.status, body: identityErrorBody(failure) });
 }
 
@@ -84,6 +97,11 @@ function send(reply: FastifyReply, answer: IdentityAnswer): FastifyReply {
 }
 
 function check(answer: IdentityAnswer, schema: object | null, where: string): void {
-  const found = schema === null ? (answer.body === undefined ? null : 'a body where none belongs') : violation(schema, JSON.parse(JSON.stringify(answer.body ?? null)));
+  const found =
+    schema === null
+      ? answer.body === undefined
+        ? null
+        : 'a body where none belongs'
+      : violation(schema, JSON.parse(JSON.stringify(answer.body ?? null)));
   if (found !== null) throw new Error(`${where}: the answer breaks its schema: ${found}`);
 }

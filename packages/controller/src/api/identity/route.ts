@@ -38,7 +38,8 @@ export type IdentityRoute<Body = never> = {
 
 export const isAdmin = (token: Token): boolean => token.roles.some((role) => role.name === 'admin');
 
-export const refusedByPolicy = (rule: string): GodwitError => new GodwitError('Forbidden', `You are not authorized to perform the requested action: identity:${rule}.`);
+export const refusedByPolicy = (rule: string): GodwitError =>
+  new GodwitError('Forbidden', `You are not authorized to perform the requested action: identity:${rule}.`);
 
 /** The token of a route that is not anonymous. */
 export function caller(request: IdentityRequest<never> | IdentityRequest): Token {
@@ -52,7 +53,8 @@ export function assertAdminOrSelf(request: IdentityRequest<never> | IdentityRequ
   if (!isAdmin(token) && token.user.id !== userId) throw refusedByPolicy(rule);
 }
 
-export const notFound = (what: string, id: string): GodwitError => new GodwitError('NotFound', `Could not find ${what}: ${id.slice(0, 255)}.`);
+export const notFound = (what: string, id: string): GodwitError =>
+  new GodwitError('NotFound', `Could not find ${what}: ${id.slice(0, 255)}.`);
 
 export function pathParam(request: IdentityRequest<never> | IdentityRequest, name: string): string {
   const value = request.params[name];
@@ -61,14 +63,19 @@ export function pathParam(request: IdentityRequest<never> | IdentityRequest, nam
 }
 
 /** `links` of a list. */
-export const listLinks = (request: IdentityRequest<never> | IdentityRequest, path: string) => ({ self: `${request.base}${path}`, next: null, previous: null });
+export const listLinks = (request: IdentityRequest<never> | IdentityRequest, path: string) => ({
+  self: `${request.base}${path}`,
+  next: null,
+  previous: null,
+});
 
 /** Runs an insert or update; a duplicate (unique index) becomes `Conflict` with this sentence. */
 export async function conflictIfDuplicate<T>(sentence: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
-    if (typeof error === 'object' && error !== null && 'code' in error && error.code === '23505') throw new GodwitError('Conflict', sentence, {}, { cause: error });
+    if (typeof error === 'object' && error !== null && 'code' in error && error.code === '23505')
+      throw new GodwitError('Conflict', sentence, {}, { cause: error });
     throw error;
   }
 }

@@ -1,7 +1,6 @@
 /** What the explorer claims of every reachable world. Each is one sentence; the first that does not hold is the counterexample's title. */
-import { controllerStep } from '../controller.ts';
+import { commandsFor, controllerStep } from '../controller.ts';
 import type { CustodyRow } from '../custody-row.ts';
-import { commandsFor } from '../controller.ts';
 import { HOSTS, type World } from './world.ts';
 
 /** Null when every claim holds. `world.ran` must already include this world. */
@@ -15,7 +14,8 @@ export function violation(world: World): string | null {
     }
     const { machine, promised } = host;
     if (machine === null) continue;
-    if (machine.knownEpoch < promised.granted) return `${HOSTS[index]} has forgotten that it answered the grant of epoch ${promised.granted}`;
+    if (machine.knownEpoch < promised.granted)
+      return `${HOSTS[index]} has forgotten that it answered the grant of epoch ${promised.granted}`;
     if (machine.refusedThrough < promised.forfeited) return `${HOSTS[index]} has forgotten that it forfeited epoch ${promised.forfeited}`;
   }
   if (running > 1) return 'two copies run';
@@ -53,6 +53,7 @@ export function waitsForFenced(row: CustodyRow): string | null {
 /** The highest epoch under which vCPUs have run on a host that was not cut off at the time. */
 export function ranIn(world: World): number {
   let { ran } = world;
-  for (const host of world.hosts) for (const qemu of host.qemus) if (qemu.run === 'running' && !host.cutOff && qemu.epoch > ran) ran = qemu.epoch;
+  for (const host of world.hosts)
+    for (const qemu of host.qemus) if (qemu.run === 'running' && !host.cutOff && qemu.epoch > ran) ran = qemu.epoch;
   return ran;
 }

@@ -21,7 +21,11 @@ export const aggregateMetadata: Filter = {
       for (const [key, requirement] of needs) {
         const values = aggregates.flatMap((aggregate) => aggregate.metadata[key] ?? []);
         if (values.some((value) => value.split(',').some((one) => extraSpecMatches(one.trim(), requirement)))) continue;
-        return { filter: 'aggregate-metadata', code: 'AggregateMetadata', data: { key, requirement, has: values, flavor: demand.flavor.name } };
+        return {
+          filter: 'aggregate-metadata',
+          code: 'AggregateMetadata',
+          data: { key, requirement, has: values, flavor: demand.flavor.name },
+        };
       }
       return null;
     };
@@ -35,7 +39,10 @@ export const aggregateMetadata: Filter = {
   },
   describe: (rejection) => {
     const [key, requirement, has] = [text(rejection, 'key'), text(rejection, 'requirement'), text(rejection, 'has')];
-    const found = has === '' ? 'none of the host\'s aggregates has it' : `the host's aggregates have ${key}=${has}`;
-    return { sentence: `flavor ${text(rejection, 'flavor')} needs ${key}=${requirement}, ${found}`, smallestChange: `add the host to an aggregate with ${key}=${requirement}` };
+    const found = has === '' ? "none of the host's aggregates has it" : `the host's aggregates have ${key}=${has}`;
+    return {
+      sentence: `flavor ${text(rejection, 'flavor')} needs ${key}=${requirement}, ${found}`,
+      smallestChange: `add the host to an aggregate with ${key}=${requirement}`,
+    };
   },
 };

@@ -6,11 +6,14 @@ export const cpuFeatures: Filter = {
   prepare: (demand) => {
     const needed = demand.cpuFeatures;
     if (needed === null || needed.length === 0) return null;
-    return oncePer((facts) => facts.cpuFeatures, (features, facts) => {
-      const has = new Set(features);
-      const missing = needed.filter((feature) => !has.has(feature));
-      return missing.length === 0 ? null : { filter: 'cpu-features', code: 'CpuFeatures', data: { missing, cpuModel: facts.cpuModel } };
-    });
+    return oncePer(
+      (facts) => facts.cpuFeatures,
+      (features, facts) => {
+        const has = new Set(features);
+        const missing = needed.filter((feature) => !has.has(feature));
+        return missing.length === 0 ? null : { filter: 'cpu-features', code: 'CpuFeatures', data: { missing, cpuModel: facts.cpuModel } };
+      },
+    );
   },
   describe: (rejection) => ({
     sentence: `CPU ${text(rejection, 'cpuModel')} lacks ${text(rejection, 'missing')}, which the guest has been shown`,

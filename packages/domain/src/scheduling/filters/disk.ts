@@ -1,5 +1,5 @@
+import { amount, type Filter } from '../filter.ts';
 import { physicalResources } from '../host-state.ts';
-import { type Filter, amount } from '../filter.ts';
 
 /** Unclaimed disk, over-commit ratio applied, holds the flavor's. What is free on the medium is the storage filter's matter. */
 export const disk: Filter = {
@@ -9,7 +9,9 @@ export const disk: Filter = {
     if (neededGib === 0) return null;
     return (host) => {
       const freeGib = Math.floor(physicalResources(host.facts).diskGib * host.ratios.diskGib) - host.usage.diskGib;
-      return freeGib >= neededGib ? null : { filter: 'disk', code: 'InsufficientDisk', data: { neededGib, freeGib: Math.max(0, freeGib), missingGib: neededGib - freeGib } };
+      return freeGib >= neededGib
+        ? null
+        : { filter: 'disk', code: 'InsufficientDisk', data: { neededGib, freeGib: Math.max(0, freeGib), missingGib: neededGib - freeGib } };
     };
   },
   describe: (rejection) => ({

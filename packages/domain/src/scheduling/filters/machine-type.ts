@@ -6,8 +6,13 @@ export const machineType: Filter = {
   prepare: (demand) => {
     const pinned = demand.machineType;
     if (pinned === null) return null;
-    return oncePer((facts) => facts.machineTypes, (machineTypes, facts) =>
-      machineTypes.includes(pinned) ? null : { filter: 'machine-type', code: 'MachineType', data: { needed: pinned, qemuVersion: facts.qemuVersion } });
+    return oncePer(
+      (facts) => facts.machineTypes,
+      (machineTypes, facts) =>
+        machineTypes.includes(pinned)
+          ? null
+          : { filter: 'machine-type', code: 'MachineType', data: { needed: pinned, qemuVersion: facts.qemuVersion } },
+    );
   },
   describe: (rejection) => ({
     sentence: `needs machine type ${text(rejection, 'needed')}, QEMU ${text(rejection, 'qemuVersion')} here does not have it`,

@@ -6,10 +6,15 @@ export const networkReach: Filter = {
   prepare: (demand) => {
     const bridged = demand.networks.flatMap(({ name, bridge }) => (bridge === null ? [] : [{ name, bridge }]));
     if (bridged.length === 0) return null;
-    return oncePer((facts) => facts.bridges, (bridges) => {
-      const missing = bridged.find(({ bridge }) => !bridges.includes(bridge));
-      return missing === undefined ? null : { filter: 'network-reach', code: 'NetworkUnreachable', data: { network: missing.name, bridge: missing.bridge } };
-    });
+    return oncePer(
+      (facts) => facts.bridges,
+      (bridges) => {
+        const missing = bridged.find(({ bridge }) => !bridges.includes(bridge));
+        return missing === undefined
+          ? null
+          : { filter: 'network-reach', code: 'NetworkUnreachable', data: { network: missing.name, bridge: missing.bridge } };
+      },
+    );
   },
   describe: (rejection) => ({
     sentence: `network ${text(rejection, 'network')} needs bridge ${text(rejection, 'bridge')}, which is not here`,

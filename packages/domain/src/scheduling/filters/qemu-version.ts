@@ -23,7 +23,10 @@ export const qemuVersion: Filter = {
   },
   describe: (rejection) =>
     rejection.code === 'Accelerator'
-      ? { sentence: `the guest runs under ${text(rejection, 'source')}, this host has ${text(rejection, 'destination')}`, smallestChange: 'migrate it cold' }
+      ? {
+          sentence: `the guest runs under ${text(rejection, 'source')}, this host has ${text(rejection, 'destination')}`,
+          smallestChange: 'migrate it cold',
+        }
       : {
           sentence: `the guest runs in QEMU ${text(rejection, 'source')}, this host has the older ${text(rejection, 'destination')}`,
           smallestChange: `install QEMU ${majorMinor(text(rejection, 'source')).join('.')} or newer here`,

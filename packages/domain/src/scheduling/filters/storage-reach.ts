@@ -1,4 +1,4 @@
-import { type Filter, amount, text } from '../filter.ts';
+import { amount, type Filter, text } from '../filter.ts';
 import { placeDisks } from '../place-disks.ts';
 
 /**
@@ -17,12 +17,24 @@ export const storageReach: Filter = {
   describe: (rejection) => {
     const pool = text(rejection, 'pool');
     switch (rejection.code) {
-      case 'SharedPoolMissing': return { sentence: `the disk is in shared pool ${pool}, which is not mounted here`, smallestChange: `mount pool ${pool} on this host` };
-      case 'LocalDisk': return { sentence: `the disk is in the local pool ${pool} of its host and block migration is off`, smallestChange: 'ask for block migration' };
-      case 'PoolMissing': return { sentence: `needs a ${pool} pool, there is none here`, smallestChange: `make a ${pool} pool on this host` };
+      case 'SharedPoolMissing':
+        return {
+          sentence: `the disk is in shared pool ${pool}, which is not mounted here`,
+          smallestChange: `mount pool ${pool} on this host`,
+        };
+      case 'LocalDisk':
+        return {
+          sentence: `the disk is in the local pool ${pool} of its host and block migration is off`,
+          smallestChange: 'ask for block migration',
+        };
+      case 'PoolMissing':
+        return { sentence: `needs a ${pool} pool, there is none here`, smallestChange: `make a ${pool} pool on this host` };
       default: {
         const [needed, free] = [amount(rejection, 'neededBytes'), amount(rejection, 'freeBytes')];
-        return { sentence: `needs ${gib(needed)} GB in pool ${pool}, ${gib(free)} GB free`, smallestChange: `free ${gib(needed - free)} GB in pool ${pool}` };
+        return {
+          sentence: `needs ${gib(needed)} GB in pool ${pool}, ${gib(free)} GB free`,
+          smallestChange: `free ${gib(needed - free)} GB in pool ${pool}`,
+        };
       }
     }
   },

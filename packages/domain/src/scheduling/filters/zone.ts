@@ -17,7 +17,13 @@ export const zone: Filter = {
   },
   describe: (rejection) => {
     const needed = text(rejection, 'needed');
-    const why = text(rejection, 'created') === 'asked' ? `the request asks for zone ${needed}` : `the server was created in zone ${needed} and stays in it`;
-    return { sentence: `zone: ${why}, this host is in ${text(rejection, 'has')}`, smallestChange: `add the host to an aggregate of zone ${needed}` };
+    const why =
+      text(rejection, 'created') === 'asked'
+        ? `the request asks for zone ${needed}`
+        : `the server was created in zone ${needed} and stays in it`;
+    return {
+      sentence: `zone: ${why}, this host is in ${text(rejection, 'has')}`,
+      smallestChange: `add the host to an aggregate of zone ${needed}`,
+    };
   },
 };
