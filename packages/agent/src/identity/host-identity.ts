@@ -3,6 +3,7 @@ import { mkdir, readdir, readFile, rename, rm, symlink, writeFile } from 'node:f
 import { join } from 'node:path';
 import { certificateRole } from '@godwit/contract/certificate-names';
 import { as, type HostId } from '@godwit/domain/ids';
+import { dhParametersFile, dhParametersPem } from '../qemu/dh-parameters.ts';
 
 /** What this host proves itself with, to the controller, to its peers and (through the same files) from QEMU to QEMU. */
 export type HostIdentity = {
@@ -69,6 +70,7 @@ export async function storeHostIdentity(stateDir: string, identity: HostIdentity
     'server-key.pem': identity.privateKeyPem,
     'client-cert.pem': identity.certificatePem,
     'client-key.pem': identity.privateKeyPem,
+    [dhParametersFile]: dhParametersPem,
   };
   for (const [file, text] of Object.entries(files)) await writeFile(join(set, file), text, { mode: 0o600, flush: true });
   const link = join(stateDir, 'tls.next');

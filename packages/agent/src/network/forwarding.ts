@@ -5,9 +5,13 @@ export type ForwardingEntry = { readonly mac: string; readonly port: string; rea
 
 /** Which port of the bridge leads to a MAC address; undefined when the bridge would flood. */
 export async function lookUp(tools: NetworkTools, bridge: string, mac: string): Promise<ForwardingEntry | undefined> {
-  const entries = (await tools.bridge('fdb', 'show', 'br', bridge)) as readonly { mac: string; ifname: string; state?: string; flags?: readonly string[]; master?: string }[] | null;
+  const entries = (await tools.bridge('fdb', 'show', 'br', bridge)) as
+    | readonly { mac: string; ifname: string; state?: string; flags?: readonly string[]; master?: string }[]
+    | null;
   const entry = entries?.find((one) => one.mac === mac && one.master === bridge);
-  return entry && { mac, port: entry.ifname, state: entry.state === 'permanent' ? 'permanent' : entry.state === 'static' ? 'static' : 'learned' };
+  return (
+    entry && { mac, port: entry.ifname, state: entry.state === 'permanent' ? 'permanent' : entry.state === 'static' ? 'static' : 'learned' }
+  );
 }
 
 /**

@@ -18,21 +18,25 @@ export type BridgeConfig = {
  */
 export async function ensureBridge(tools: NetworkTools, config: BridgeConfig): Promise<void> {
   const uplink = config.uplink === undefined ? undefined : await findLink(tools, config.uplink);
-  if (config.uplink !== undefined && !uplink) throw new GodwitError('NetworkSetupFailed', `the uplink ${config.uplink} of bridge ${config.name} does not exist`);
+  if (config.uplink !== undefined && !uplink)
+    throw new GodwitError('NetworkSetupFailed', `the uplink ${config.uplink} of bridge ${config.name} does not exist`);
   if (uplink?.master !== undefined && uplink.master !== config.name) {
     throw new GodwitError('NetworkSetupFailed', `the uplink ${uplink.name} belongs to bridge ${uplink.master}, not to ${config.name}`);
   }
   const mtu = config.mtu ?? uplink?.mtu ?? 1500;
   let bridge = await findLink(tools, config.name);
   if (!bridge) {
-    await tools.ip('link', 'add', 'name', config.name, 'type', 'bridge', 'stp_state', '0', 'forward_delay', '0', 'mcast_snooping', '0').catch((error: unknown) => {
-      if (!(error instanceof NetworkToolError && /File exists/.test(error.said))) throw error;
-    });
+    await tools
+      .ip('link', 'add', 'name', config.name, 'type', 'bridge', 'stp_state', '0', 'forward_delay', '0', 'mcast_snooping', '0')
+      .catch((error: unknown) => {
+        if (!(error instanceof NetworkToolError && /File exists/.test(error.said))) throw error;
+      });
     // The bridge is for guests: the host itself takes no address on it, not even a link-local one.
     await tools.ip('link', 'set', 'dev', config.name, 'addrgenmode', 'none');
     bridge = await findLink(tools, config.name);
   }
-  if (bridge?.kind !== 'bridge') throw new GodwitError('NetworkSetupFailed', `${config.name} exists and is no bridge but ${bridge?.kind ?? 'a plain interface'}`);
+  if (bridge?.kind !== 'bridge')
+    throw new GodwitError('NetworkSetupFailed', `${config.name} exists and is no bridge but ${bridge?.kind ?? 'a plain interface'}`);
   if (uplink && uplink.master === undefined) await tools.ip('link', 'set', 'dev', uplink.name, 'master', config.name);
   if (uplink && !uplink.up) await tools.ip('link', 'set', 'dev', uplink.name, 'up');
   if (bridge.mtu !== mtu) await tools.ip('link', 'set', 'dev', config.name, 'mtu', String(mtu));

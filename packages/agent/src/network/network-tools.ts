@@ -34,16 +34,36 @@ export function networkTools(prefix: readonly string[] = []): NetworkTools {
 function run(command: readonly string[]): Promise<unknown> {
   const [file = '', ...args] = command;
   return new Promise((resolve, reject) => {
-    execFile(file, args, { timeout: timeoutMs, killSignal: 'SIGKILL', maxBuffer: 32 * 1024 * 1024, env: { PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin`, LC_ALL: 'C' } }, (error, stdout, stderr) => {
-      if (error) {
-        reject(new NetworkToolError(command.join(' '), stderr.trim().split('\n').filter((line) => !line.startsWith('Command failed')).at(-1) ?? error.message, error));
-        return;
-      }
-      try {
-        resolve(stdout.trim() === '' ? null : (JSON.parse(stdout) as unknown));
-      } catch (unreadable) {
-        reject(new NetworkToolError(command.join(' '), `its answer is not JSON: ${stdout.slice(0, 200)}`, unreadable));
-      }
-    });
+    execFile(
+      file,
+      args,
+      {
+        timeout: timeoutMs,
+        killSignal: 'SIGKILL',
+        maxBuffer: 32 * 1024 * 1024,
+        env: { PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin`, LC_ALL: 'C' },
+      },
+      (error, stdout, stderr) => {
+        if (error) {
+          reject(
+            new NetworkToolError(
+              command.join(' '),
+              stderr
+                .trim()
+                .split('\n')
+                .filter((line) => !line.startsWith('Command failed'))
+                .at(-1) ?? error.message,
+              error,
+            ),
+          );
+          return;
+        }
+        try {
+          resolve(stdout.trim() === '' ? null : (JSON.parse(stdout) as unknown));
+        } catch (unreadable) {
+          reject(new NetworkToolError(command.join(' '), `its answer is not JSON: ${stdout.slice(0, 200)}`, unreadable));
+        }
+      },
+    );
   });
 }

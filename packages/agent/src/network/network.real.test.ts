@@ -1,7 +1,7 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { as, type PortId } from '@godwit/domain/ids';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { forget, lookUp, pointAt } from './forwarding.ts';
 import { ensureBridge } from './guest-bridge.ts';
 import { findLink } from './link.ts';
@@ -34,11 +34,16 @@ describe('the guest bridge', () => {
   });
 
   test('is refused when the uplink is absent, belongs elsewhere, or the name is taken', async () => {
-    await expect(ensureBridge(tools, { name: 'br0', uplink: 'none0' })).rejects.toMatchObject({ code: 'NetworkSetupFailed', message: expect.stringMatching(/none0/) });
+    await expect(ensureBridge(tools, { name: 'br0', uplink: 'none0' })).rejects.toMatchObject({
+      code: 'NetworkSetupFailed',
+      message: expect.stringMatching(/none0/),
+    });
     inside('ip', 'link', 'add', 'up0', 'type', 'veth', 'peer', 'name', 'far0');
     inside('ip', 'link', 'add', 'br9', 'type', 'bridge');
     inside('ip', 'link', 'set', 'up0', 'master', 'br9');
-    await expect(ensureBridge(tools, { name: 'br0', uplink: 'up0' })).rejects.toMatchObject({ message: expect.stringMatching(/belongs to bridge br9/) });
+    await expect(ensureBridge(tools, { name: 'br0', uplink: 'up0' })).rejects.toMatchObject({
+      message: expect.stringMatching(/belongs to bridge br9/),
+    });
     expect((await findLink(tools, 'up0'))?.master).toBe('br9');
     await expect(ensureBridge(tools, { name: 'far0' })).rejects.toMatchObject({ message: expect.stringMatching(/is no bridge/) });
   });
@@ -50,7 +55,9 @@ describe('taps', () => {
   test('persist, are ports of the bridge with our settings, and can be asked for twice, also at once', async () => {
     await Promise.all([ensureTap(tools, request), ensureTap(tools, request)]);
     await ensureTap(tools, request);
-    expect(await listTaps(tools)).toEqual([{ name: tap, mac: expect.any(String), mtu: 1450, master: 'br0', up: true, carrier: false, kind: 'tun', txQueueLength: 1000 }]);
+    expect(await listTaps(tools)).toEqual([
+      { name: tap, mac: expect.any(String), mtu: 1450, master: 'br0', up: true, carrier: false, kind: 'tun', txQueueLength: 1000 },
+    ]);
   });
 
   test('can be closed to flooded frames and opened again; QEMU’s opening does not change that', async () => {
@@ -98,7 +105,10 @@ describe('taps', () => {
     await ensureTap(tools, request);
     const mac = 'fa:16:3e:00:00:01';
     expect(await lookUp(tools, 'br0', mac)).toBeUndefined();
-    await expect(pointAt(tools, mac, tap, 'learned')).rejects.toMatchObject({ code: 'NetworkSetupFailed', said: expect.stringMatching(/not permitted/) });
+    await expect(pointAt(tools, mac, tap, 'learned')).rejects.toMatchObject({
+      code: 'NetworkSetupFailed',
+      said: expect.stringMatching(/not permitted/),
+    });
     await pointAt(tools, mac, tap, 'static');
     expect(await lookUp(tools, 'br0', mac)).toEqual({ mac, port: tap, state: 'static' });
     await forget(tools, mac, tap);
@@ -117,7 +127,23 @@ describe('taps', () => {
 
 /** A QEMU without a machine holds the tap open, as a guest's would. */
 async function holdOpen(): Promise<ReturnType<typeof spawn>> {
-  const qemu = spawn('ip', ['netns', 'exec', netns, 'qemu-system-x86_64', '-machine', 'none', '-nodefaults', '-display', 'none', '-netdev', `tap,id=t,ifname=${tap},script=no,downscript=no`], { stdio: 'ignore' });
+  const qemu = spawn(
+    'ip',
+    [
+      'netns',
+      'exec',
+      netns,
+      'qemu-system-x86_64',
+      '-machine',
+      'none',
+      '-nodefaults',
+      '-display',
+      'none',
+      '-netdev',
+      `tap,id=t,ifname=${tap},script=no,downscript=no`,
+    ],
+    { stdio: 'ignore' },
+  );
   const until = performance.now() + 5000;
   while (!(await findLink(tools, tap))?.carrier) {
     if (performance.now() > until) {

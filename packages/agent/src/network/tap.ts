@@ -1,6 +1,6 @@
 import { GodwitError } from '@godwit/domain/errors';
 import type { PortId } from '@godwit/domain/ids';
-import { findLink, listLinks, type Link } from './link.ts';
+import { findLink, type Link, listLinks } from './link.ts';
 import { NetworkToolError, type NetworkTools } from './network-tools.ts';
 
 const tapPattern = /^gt[0-9a-f]{8}$/;
@@ -36,13 +36,26 @@ export const tapQueueFrames = 1000;
 export async function ensureTap(tools: NetworkTools, request: TapRequest): Promise<void> {
   if (!tapPattern.test(request.name)) throw new GodwitError('BadRequest', `${request.name} is no name of a guest's tap`);
   const present = await findLink(tools, request.name);
-  if (present && present.kind !== 'tun') throw new GodwitError('NetworkSetupFailed', `${request.name} exists and is no tap but ${present.kind ?? 'a plain interface'}`);
+  if (present && present.kind !== 'tun')
+    throw new GodwitError('NetworkSetupFailed', `${request.name} exists and is no tap but ${present.kind ?? 'a plain interface'}`);
   let made = false;
   try {
     // vnet_hdr: QEMU asks for it, and a queue without it could not be opened then.
-    if (!present) made = (await tools.ip('tuntap', 'add', 'dev', request.name, 'mode', 'tap', 'vnet_hdr').then(() => true, acceptRace)) ?? false;
+    if (!present)
+      made = (await tools.ip('tuntap', 'add', 'dev', request.name, 'mode', 'tap', 'vnet_hdr').then(() => true, acceptRace)) ?? false;
     // No link-local address of the host on the guest's wire.
-    await tools.ip('link', 'set', 'dev', request.name, 'mtu', String(request.mtu), 'txqueuelen', String(tapQueueFrames), 'addrgenmode', 'none');
+    await tools.ip(
+      'link',
+      'set',
+      'dev',
+      request.name,
+      'mtu',
+      String(request.mtu),
+      'txqueuelen',
+      String(tapQueueFrames),
+      'addrgenmode',
+      'none',
+    );
     if (present?.master !== request.bridge) await tools.ip('link', 'set', 'dev', request.name, 'master', request.bridge);
     await setTapOpen(tools, request.name, request.open);
     await tools.ip('link', 'set', 'dev', request.name, 'up');

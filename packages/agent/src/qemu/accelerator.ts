@@ -2,7 +2,7 @@ import { access, constants, rm } from 'node:fs/promises';
 import { throwawayGate } from '../custody/throwaway-gate.ts';
 import { defaultCpuModel, newestMachine, probeCapabilities, type QemuCapabilities } from './capabilities.ts';
 import type { Accelerator } from './forbidden.ts';
-import { startGuest, type GuestProcess } from './guest-process.ts';
+import { type GuestProcess, startGuest } from './guest-process.ts';
 import { awaitLetters } from './letters.ts';
 import { throwawayDir, throwawayGuest } from './throwaway-guest.ts';
 
@@ -40,7 +40,10 @@ export async function chooseAccelerator(options: AcceleratorOptions): Promise<Ac
     await access('/dev/kvm', constants.R_OK | constants.W_OK);
   } catch (error) {
     if (options.wanted === 'kvm') throw error;
-    return choice('tcg', `KVM is not there (${(error as NodeJS.ErrnoException).code === 'ENOENT' ? 'no /dev/kvm' : 'no permission for /dev/kvm'})`);
+    return choice(
+      'tcg',
+      `KVM is not there (${(error as NodeJS.ErrnoException).code === 'ENOENT' ? 'no /dev/kvm' : 'no permission for /dev/kvm'})`,
+    );
   }
   try {
     const bootMs = await bootUnderKvm(options);
@@ -54,10 +57,25 @@ export async function chooseAccelerator(options: AcceleratorOptions): Promise<Ac
 async function bootUnderKvm(options: AcceleratorOptions): Promise<number> {
   const { qemuBinary, stateDir, deadlineMs } = options;
   const capabilities = await probeCapabilities(qemuBinary, 'kvm', throwawayDir(stateDir), deadlineMs);
-  const spec = await throwawayGuest(stateDir, { accelerator: 'kvm', machineType: newestMachine(capabilities, 'q35') ?? 'pc-q35-9.0', cpuModel: defaultCpuModel(capabilities) });
+  const spec = await throwawayGuest(stateDir, {
+    accelerator: 'kvm',
+    machineType: newestMachine(capabilities, 'q35') ?? 'pc-q35-9.0',
+    cpuModel: defaultCpuModel(capabilities),
+  });
   let guest: GuestProcess | undefined;
   try {
-    guest = await startGuest(spec, { qemuBinary, stateDir: throwawayDir(stateDir), epoch: 1, incoming: false, imageLocking: true, sandbox: capabilities.sandbox, vhostNet: false, tls: [], deadlineMs });
+    guest = await startGuest(spec, {
+      qemuBinary,
+      stateDir: throwawayDir(stateDir),
+      runName: 'kvm',
+      epoch: 1,
+      incoming: false,
+      imageLocking: true,
+      sandbox: capabilities.sandbox,
+      vhostNet: false,
+      tls: [],
+      deadlineMs,
+    });
     const startedAt = performance.now();
     await throwawayGate.run(guest);
     await awaitLetters(guest, 3, deadlineMs);

@@ -40,13 +40,22 @@ export type CpuModel = {
  * Asks a QEMU without a machine (no guest, no memory: about 70 ms). The process is gone when this returns or throws.
  * Throws GodwitError GuestStartFailed with QEMU's words when it does not start within the deadline.
  */
-export async function probeCapabilities(qemuBinary: string, accelerator: Accelerator, workDir: string, deadlineMs: number): Promise<QemuCapabilities> {
+export async function probeCapabilities(
+  qemuBinary: string,
+  accelerator: Accelerator,
+  workDir: string,
+  deadlineMs: number,
+): Promise<QemuCapabilities> {
   return withMachineless(qemuBinary, accelerator, workDir, deadlineMs, async (qmp) => {
-    const ask = async <T>(command: string, args?: Record<string, unknown>): Promise<T> => (await qmp.execute(command, args, { timeoutMs: deadlineMs })) as T;
+    const ask = async <T>(command: string, args?: Record<string, unknown>): Promise<T> =>
+      (await qmp.execute(command, args, { timeoutMs: deadlineMs })) as T;
     const version = await ask<{ package: string }>('query-version');
     const machines = await ask<readonly { name: string; alias?: string; deprecated: boolean; 'cpu-max': number }[]>('query-machines');
     const capabilities = await ask<readonly { capability: string }[]>('query-migrate-capabilities');
-    const models = await ask<readonly { name: string; 'unavailable-features'?: readonly string[]; 'migration-safe'?: boolean; deprecated: boolean }[]>('query-cpu-definitions');
+    const models =
+      await ask<readonly { name: string; 'unavailable-features'?: readonly string[]; 'migration-safe'?: boolean; deprecated: boolean }[]>(
+        'query-cpu-definitions',
+      );
     const options = await ask<readonly { option: string }[]>('query-command-line-options');
     return {
       qemuBinary,
@@ -54,9 +63,19 @@ export async function probeCapabilities(qemuBinary: string, accelerator: Acceler
       package: version.package,
       accelerator,
       migrationCapabilities: capabilities.map((one) => one.capability),
-      machineTypes: machines.map((one) => ({ name: one.name, ...(one.alias !== undefined && { alias: one.alias }), deprecated: one.deprecated, maxCpus: one['cpu-max'] })),
+      machineTypes: machines.map((one) => ({
+        name: one.name,
+        ...(one.alias !== undefined && { alias: one.alias }),
+        deprecated: one.deprecated,
+        maxCpus: one['cpu-max'],
+      })),
       cpuFeatures: await featuresOf(qmp, 'max', deadlineMs),
-      cpuModels: models.map((one) => ({ name: one.name, unavailable: one['unavailable-features'] ?? [], migrationSafe: one['migration-safe'] ?? false, deprecated: one.deprecated })),
+      cpuModels: models.map((one) => ({
+        name: one.name,
+        unavailable: one['unavailable-features'] ?? [],
+        migrationSafe: one['migration-safe'] ?? false,
+        deprecated: one.deprecated,
+      })),
       sandbox: options.some((one) => one.option === 'sandbox'),
     };
   });
@@ -66,8 +85,15 @@ export async function probeCapabilities(qemuBinary: string, accelerator: Acceler
  * Features that a guest with this `-cpu` model (feature changes included, e.g. `Nehalem-v1,+aes`) sees, in QEMU's spelling, sorted: what a destination must have,
  * since x86 QEMU offers no comparison of its own. Throws GodwitError BadRequest when QEMU does not know the model.
  */
-export async function expandCpuModel(capabilities: QemuCapabilities, cpuModel: string, workDir: string, deadlineMs: number): Promise<readonly string[]> {
-  return withMachineless(capabilities.qemuBinary, capabilities.accelerator, workDir, deadlineMs, (qmp) => featuresOf(qmp, cpuModel, deadlineMs));
+export async function expandCpuModel(
+  capabilities: QemuCapabilities,
+  cpuModel: string,
+  workDir: string,
+  deadlineMs: number,
+): Promise<readonly string[]> {
+  return withMachineless(capabilities.qemuBinary, capabilities.accelerator, workDir, deadlineMs, (qmp) =>
+    featuresOf(qmp, cpuModel, deadlineMs),
+  );
 }
 
 /** The newest version of a machine family as this QEMU names it: `pc-q35-10.0`, never the alias `q35`. */
@@ -80,50 +106,104 @@ export function newestMachine(capabilities: Pick<QemuCapabilities, 'machineTypes
  * TCG: Nehalem (x86-64-v2, what current distributions ask for; TCG has all of it).
  */
 export function defaultCpuModel(capabilities: Pick<QemuCapabilities, 'cpuModels' | 'accelerator'>): string {
-  const preference = capabilities.accelerator === 'tcg' ? ['Nehalem-v1', 'qemu64-v1'] : [...kvmPreference, 'Nehalem-v1', 'kvm64-v1', 'qemu64-v1'];
-  const runs = new Set(capabilities.cpuModels.filter((model) => model.migrationSafe && model.unavailable.length === 0).map((model) => model.name));
+  const preference =
+    capabilities.accelerator === 'tcg' ? ['Nehalem-v1', 'qemu64-v1'] : [...kvmPreference, 'Nehalem-v1', 'kvm64-v1', 'qemu64-v1'];
+  const runs = new Set(
+    capabilities.cpuModels.filter((model) => model.migrationSafe && model.unavailable.length === 0).map((model) => model.name),
+  );
   return preference.find((name) => runs.has(name)) ?? 'qemu64-v1';
 }
 
 /** Newest first. `-noTSX` variants, since TSX is off on every patched host. */
 const kvmPreference = [
-  'SapphireRapids-v1', 'EPYC-Genoa-v1', 'Icelake-Server-v5', 'EPYC-Milan-v1', 'Cascadelake-Server-v5', 'EPYC-Rome-v2', 'Skylake-Server-v5', 'EPYC-v4', 'Skylake-Client-v4', 'Broadwell-v4', 'Haswell-v4', 'IvyBridge-v2', 'SandyBridge-v2', 'Westmere-v2', 'Opteron_G5-v1',
+  'SapphireRapids-v1',
+  'EPYC-Genoa-v1',
+  'Icelake-Server-v5',
+  'EPYC-Milan-v1',
+  'Cascadelake-Server-v5',
+  'EPYC-Rome-v2',
+  'Skylake-Server-v5',
+  'EPYC-v4',
+  'Skylake-Client-v4',
+  'Broadwell-v4',
+  'Haswell-v4',
+  'IvyBridge-v2',
+  'SandyBridge-v2',
+  'Westmere-v2',
+  'Opteron_G5-v1',
 ] as const;
 
 async function featuresOf(qmp: QmpClient, cpuModel: string, timeoutMs: number): Promise<readonly string[]> {
   const [name = '', ...changes] = cpuModel.split(',');
-  const props = Object.fromEntries(changes.map((change): [string, unknown] => {
-    if (change.startsWith('+')) return [change.slice(1), true];
-    if (change.startsWith('-')) return [change.slice(1), false];
-    const [key = '', value = ''] = change.split('=');
-    return [key, value === 'on' ? true : value === 'off' ? false : value];
-  }));
+  const props = Object.fromEntries(
+    changes.map((change): [string, unknown] => {
+      if (change.startsWith('+')) return [change.slice(1), true];
+      if (change.startsWith('-')) return [change.slice(1), false];
+      const [key = '', value = ''] = change.split('=');
+      return [key, value === 'on' ? true : value === 'off' ? false : value];
+    }),
+  );
   try {
     // "static": relative to an empty CPU, so it holds features only, without QEMU's own knobs and spelled one way.
-    const answer = (await qmp.execute('query-cpu-model-expansion', { type: 'static', model: { name, props } }, { timeoutMs })) as { model: { props: Record<string, unknown> } };
-    return Object.entries(answer.model.props).filter(([, value]) => value === true).map(([feature]) => feature).sort();
+    const answer = (await qmp.execute('query-cpu-model-expansion', { type: 'static', model: { name, props } }, { timeoutMs })) as {
+      model: { props: Record<string, unknown> };
+    };
+    return Object.entries(answer.model.props)
+      .filter(([, value]) => value === true)
+      .map(([feature]) => feature)
+      .sort();
   } catch (error) {
     throw new GodwitError('BadRequest', `QEMU does not know the CPU model ${cpuModel}: ${(error as Error).message}`, {}, { cause: error });
   }
 }
 
-async function withMachineless<T>(qemuBinary: string, accelerator: Accelerator, workDir: string, deadlineMs: number, use: (qmp: QmpClient) => Promise<T>): Promise<T> {
+async function withMachineless<T>(
+  qemuBinary: string,
+  accelerator: Accelerator,
+  workDir: string,
+  deadlineMs: number,
+  use: (qmp: QmpClient) => Promise<T>,
+): Promise<T> {
   await mkdir(workDir, { recursive: true, mode: 0o700 });
   const dir = await mkdtemp(join(workDir, 'm-'));
   const socket = join(dir, 'qmp.sock');
-  const child = spawn(qemuBinary, ['-machine', 'none', '-accel', accelerator, '-nodefaults', '-no-user-config', '-display', 'none', '-S', '-qmp', `unix:${socket.replaceAll(',', ',,')},server=on,wait=off`], { stdio: ['ignore', 'ignore', 'pipe'], env: { PATH: process.env['PATH'], LC_ALL: 'C' } });
+  const child = spawn(
+    qemuBinary,
+    [
+      '-machine',
+      'none',
+      '-accel',
+      accelerator,
+      '-nodefaults',
+      '-no-user-config',
+      '-display',
+      'none',
+      '-S',
+      '-qmp',
+      `unix:${socket.replaceAll(',', ',,')},server=on,wait=off`,
+    ],
+    { stdio: ['ignore', 'ignore', 'pipe'], env: { PATH: process.env['PATH'], LC_ALL: 'C' } },
+  );
   const stderr: Buffer[] = [];
   child.stderr.on('data', (chunk: Buffer) => stderr.push(chunk));
   const died = new AbortController();
-  const exited = once(child, 'exit').then(() => died.abort(), (error: Error) => {
-    stderr.push(Buffer.from(error.message));
-    died.abort();
-  });
+  const exited = once(child, 'exit').then(
+    () => died.abort(),
+    (error: Error) => {
+      stderr.push(Buffer.from(error.message));
+      died.abort();
+    },
+  );
   const ref = child.pid === undefined ? undefined : refOf(child.pid);
   try {
     const qmp = await connectQmp(socket, { deadlineMs, signal: died.signal }).catch((error: unknown) => {
       const said = Buffer.concat(stderr).toString('utf8').trim();
-      throw new GodwitError('GuestStartFailed', `${qemuBinary} does not start under ${accelerator}: ${said === '' ? (error as Error).message : said}`, {}, { cause: error });
+      throw new GodwitError(
+        'GuestStartFailed',
+        `${qemuBinary} does not start under ${accelerator}: ${said === '' ? (error as Error).message : said}`,
+        {},
+        { cause: error },
+      );
     });
     try {
       return await use(qmp);

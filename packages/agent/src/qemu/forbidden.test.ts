@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { allowed, forbiddenTable, migrationFeatures, type MigrationFeature } from './forbidden.ts';
+import { allowed, forbiddenTable, type MigrationFeature, migrationFeatures } from './forbidden.ts';
 import { parseQemuVersion } from './qemu-version.ts';
 
 const verdict = (features: readonly MigrationFeature[], versions: readonly string[], accelerator: 'tcg' | 'kvm' = 'tcg'): string => {
@@ -55,9 +55,16 @@ describe('forbidden combinations', () => {
   test('using more never makes a forbidden set allowed, save for what a row asks for', () => {
     const asked = new Set(forbiddenTable.flatMap((row) => row.without ?? []));
     fc.assert(
-      fc.property(fc.subarray([...migrationFeatures]), fc.constantFrom(...migrationFeatures.filter((one) => !asked.has(one))), fc.constantFrom('7.2.0', '9.0.0', '10.0.2', '10.1.0'), fc.constantFrom('tcg' as const, 'kvm' as const), (features, more, version, accelerator) => {
-        if (verdict(features, [version], accelerator) !== 'allowed') expect(verdict([...features, more], [version], accelerator)).not.toBe('allowed');
-      }),
+      fc.property(
+        fc.subarray([...migrationFeatures]),
+        fc.constantFrom(...migrationFeatures.filter((one) => !asked.has(one))),
+        fc.constantFrom('7.2.0', '9.0.0', '10.0.2', '10.1.0'),
+        fc.constantFrom('tcg' as const, 'kvm' as const),
+        (features, more, version, accelerator) => {
+          if (verdict(features, [version], accelerator) !== 'allowed')
+            expect(verdict([...features, more], [version], accelerator)).not.toBe('allowed');
+        },
+      ),
     );
   });
 

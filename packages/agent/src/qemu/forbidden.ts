@@ -2,7 +2,20 @@ import { compareVersions, parseQemuVersion, type QemuVersion } from './qemu-vers
 
 /** What a migration wants to use. Words are QEMU's capability names where there is one. */
 export const migrationFeatures = [
-  'pre-copy', 'postcopy-ram', 'multifd', 'tls', 'return-path', 'zero-copy-send', 'xbzrle', 'compress', 'block', 'postcopy-preempt', 'dirty-limit', 'x-colo', 'background-snapshot', 'multifd-compression',
+  'pre-copy',
+  'postcopy-ram',
+  'multifd',
+  'tls',
+  'return-path',
+  'zero-copy-send',
+  'xbzrle',
+  'compress',
+  'block',
+  'postcopy-preempt',
+  'dirty-limit',
+  'x-colo',
+  'background-snapshot',
+  'multifd-compression',
 ] as const;
 export type MigrationFeature = (typeof migrationFeatures)[number];
 export type Accelerator = 'tcg' | 'kvm';
@@ -32,7 +45,8 @@ export const forbiddenTable: readonly ForbiddenRow[] = [
     below: [9, 0, 0],
     accelerator: 'tcg',
     all: ['pre-copy'],
-    reason: 'pages that the guest writes during the copy can be lost under TCG, and the guest crashes at the destination while QEMU reports success',
+    reason:
+      'pages that the guest writes during the copy can be lost under TCG, and the guest crashes at the destination while QEMU reports success',
     source: 'QEMU commit 03bfc2188f (March 2024, first in 9.0); measured with 7.2: 4 of 5 guests writing 200 MB/s crashed',
   },
   {
@@ -46,7 +60,8 @@ export const forbiddenTable: readonly ForbiddenRow[] = [
     id: 'no-return-path',
     all: [],
     without: 'return-path',
-    reason: 'without an answer from the destination the source completes although the destination could not load the guest, and it runs nowhere',
+    reason:
+      'without an answer from the destination the source completes although the destination could not load the guest, and it runs nowhere',
     source: 'measured with 10.0: destination without one of the devices',
   },
   {
@@ -130,10 +145,15 @@ export function allowed(features: ReadonlySet<MigrationFeature>, versions: reado
     if (!hit) continue;
     const what = row.all.length > 0 ? row.all.join(' with ') : 'a migration';
     const lacking = row.without === undefined ? '' : ` without ${row.without}`;
-    return { allowed: false, row, sentence: `${what}${lacking} is forbidden with QEMU ${hit.join('.')} under ${accelerator}: ${row.reason}` };
+    return {
+      allowed: false,
+      row,
+      sentence: `${what}${lacking} is forbidden with QEMU ${hit.join('.')} under ${accelerator}: ${row.reason}`,
+    };
   }
   return { allowed: true };
 }
 
 const inRange = (version: QemuVersion, row: ForbiddenRow): boolean =>
-  (row.from === undefined || compareVersions(version, row.from) >= 0) && (row.below === undefined || compareVersions(version, row.below) < 0);
+  (row.from === undefined || compareVersions(version, row.from) >= 0) &&
+  (row.below === undefined || compareVersions(version, row.below) < 0);

@@ -7,9 +7,9 @@ import { GodwitError } from '@godwit/domain/errors';
 import type { GuestSpec } from '@godwit/domain/guest-spec';
 import { commandLine, type Launch, type TlsCredentials } from './command-line.ts';
 import { segmentPath, tail } from './console-log.ts';
-import { isAlive, refOf, type ProcessRef } from './process-ref.ts';
-import { connectQmp, QmpClosed, type QmpClient } from './qmp-client.ts';
-import { guestsDir, runDir, type RunDir } from './run-dir.ts';
+import { isAlive, type ProcessRef, refOf } from './process-ref.ts';
+import { connectQmp, type QmpClient, QmpClosed } from './qmp-client.ts';
+import { guestsDir, type RunDir, runDir } from './run-dir.ts';
 
 /** How a QEMU process ended. `vanished`: it was adopted, so only its parent could know. */
 export type ProcessEnd =
@@ -35,6 +35,8 @@ export type GuestProcess = {
 export type StartOptions = {
   readonly qemuBinary: string;
   readonly stateDir: string;
+  /** Name of the run directory; absent: the server's id, as adoption expects. */
+  readonly runName?: string;
   /** Custody epoch of this process: names its console segment. */
   readonly epoch: number;
   readonly incoming: boolean;
@@ -61,9 +63,10 @@ const logTailLines = 12;
  */
 export async function startGuest(spec: GuestSpec, options: StartOptions): Promise<GuestProcess> {
   const startedAt = performance.now();
-  const run = runDir(options.stateDir, spec.serverId);
+  const run = runDir(options.stateDir, options.runName ?? spec.serverId);
   const earlier = findProcess(run);
-  if (earlier) throw new GodwitError('Conflict', `a QEMU of server ${spec.serverId} still lives on this host (pid ${earlier.pid})`, { ref: earlier });
+  if (earlier)
+    throw new GodwitError('Conflict', `a QEMU of server ${spec.serverId} still lives on this host (pid ${earlier.pid})`, { ref: earlier });
   const argv = commandLine(spec, launchOf(run, options));
   await mkdir(run.consoleDir, { recursive: true, mode: 0o700 });
   for (const stale of [run.pidFile, run.qmpSocket, run.oobSocket, run.consoleSocket, run.vncSocket]) await rm(stale, { force: true });
@@ -71,10 +74,16 @@ export async function startGuest(spec: GuestSpec, options: StartOptions): Promis
 
   const log = openSync(run.qemuLog, 'a', 0o600);
   // A small environment: QEMU needs none of the agent's, and /proc shows it to others.
-  const child = spawn(options.qemuBinary, argv, { detached: true, stdio: ['ignore', log, log], env: { PATH: process.env['PATH'], LC_ALL: 'C' }, cwd: '/' });
+  const child = spawn(options.qemuBinary, argv, {
+    detached: true,
+    stdio: ['ignore', log, log],
+    env: { PATH: process.env['PATH'], LC_ALL: 'C' },
+    cwd: '/',
+  });
   closeSync(log);
   const ended = once(child, 'exit').then(
-    ([code, signal]: unknown[]) => endOf(run, typeof signal === 'string' ? { kind: 'signalled', signal } : { kind: 'exited', code: Number(code) }),
+    ([code, signal]: unknown[]) =>
+      endOf(run, typeof signal === 'string' ? { kind: 'signalled', signal } : { kind: 'exited', code: Number(code) }),
     (error: Error) => ({ kind: 'exited', code: -1, lastLines: [error.message] }) satisfies ProcessEnd,
   );
   child.on('error', () => undefined); // what matters of it is in `ended`
@@ -89,7 +98,14 @@ export async function startGuest(spec: GuestSpec, options: StartOptions): Promis
     // A monitor that hung up means a process about to end: its last words are the cause. One that is silent is left for custody to judge.
     const end = isAlive(ref) ? await Promise.race([ended, pause(monitors instanceof QmpClosed ? dyingMs : 0)]) : await ended;
     child.unref();
-    throw end ? startFailed(spec, end, ref) : new GodwitError('GuestStartFailed', `QEMU of server ${spec.serverId} is not ready: ${monitors.message}`, { ref }, { cause: monitors });
+    throw end
+      ? startFailed(spec, end, ref)
+      : new GodwitError(
+          'GuestStartFailed',
+          `QEMU of server ${spec.serverId} is not ready: ${monitors.message}`,
+          { ref },
+          { cause: monitors },
+        );
   }
   child.unref(); // the agent may end while its guests run on
   return { spec, run, ref, ...monitors, ended, readyMs: performance.now() - startedAt };
@@ -154,17 +170,34 @@ export function findProcess(run: RunDir): ProcessRef | undefined {
 /** QEMU's last lines on stderr: the cause, as far as it told one. */
 export async function lastLogLines(run: RunDir): Promise<readonly string[]> {
   const text = (await tail(run.qemuLog, logTailBytes)).toString('utf8');
-  return text.split('\n').filter((line) => line.trim() !== '').slice(-logTailLines);
+  return text
+    .split('\n')
+    .filter((line) => line.trim() !== '')
+    .slice(-logTailLines);
 }
 
 function launchOf(run: RunDir, options: StartOptions): Launch {
   const { incoming, imageLocking, sandbox, vhostNet, tls } = options;
   const { qmpSocket, oobSocket, consoleSocket, vncSocket } = run;
-  return { qmpSocket, oobSocket, consoleSocket, vncSocket, consoleLog: segmentPath(run.consoleDir, options.epoch), incoming, imageLocking, sandbox, vhostNet, tls };
+  return {
+    qmpSocket,
+    oobSocket,
+    consoleSocket,
+    vncSocket,
+    consoleLog: segmentPath(run.consoleDir, options.epoch),
+    incoming,
+    imageLocking,
+    sandbox,
+    vhostNet,
+    tls,
+  };
 }
 
 async function connectBoth(run: RunDir, deadlineMs: number, signal: AbortSignal): Promise<{ qmp: QmpClient; oob: QmpClient }> {
-  const [qmp, oob] = await Promise.allSettled([connectQmp(run.qmpSocket, { deadlineMs, signal }), connectQmp(run.oobSocket, { deadlineMs, signal })]);
+  const [qmp, oob] = await Promise.allSettled([
+    connectQmp(run.qmpSocket, { deadlineMs, signal }),
+    connectQmp(run.oobSocket, { deadlineMs, signal }),
+  ]);
   if (qmp.status === 'fulfilled' && oob.status === 'fulfilled') return { qmp: qmp.value, oob: oob.value };
   if (qmp.status === 'fulfilled') await qmp.value.close();
   if (oob.status === 'fulfilled') await oob.value.close();
@@ -176,10 +209,14 @@ async function connectBoth(run: RunDir, deadlineMs: number, signal: AbortSignal)
  * means that it is ending: within a few ms, unless it hangs in the kernel on its storage.
  */
 async function untilDead(ref: ProcessRef): Promise<void> {
-  for (let waitMs = 2; isAlive(ref); waitMs = Math.min(waitMs * 2, 250)) await new Promise((resolve) => setTimeout(resolve, waitMs).unref());
+  for (let waitMs = 2; isAlive(ref); waitMs = Math.min(waitMs * 2, 250))
+    await new Promise((resolve) => setTimeout(resolve, waitMs).unref());
 }
 
-async function endOf(run: RunDir, how: { kind: 'exited'; code: number } | { kind: 'signalled'; signal: string } | { kind: 'vanished' }): Promise<ProcessEnd> {
+async function endOf(
+  run: RunDir,
+  how: { kind: 'exited'; code: number } | { kind: 'signalled'; signal: string } | { kind: 'vanished' },
+): Promise<ProcessEnd> {
   return { ...how, lastLines: await lastLogLines(run).catch(() => []) };
 }
 

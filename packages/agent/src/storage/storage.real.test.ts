@@ -89,13 +89,13 @@ describe('the image cache', () => {
   test.each([
     [
       'a wrong checksum',
-      (bytes: Buffer) => ({ ...image(bytes), sha512: sha512(Buffer.from('x')) }),
+      (bytes: Buffer): ImageRef => ({ ...image(bytes), sha512: sha512(Buffer.from('x')) }),
       (bytes: Buffer) => stream(bytes),
       'ImageTruncated',
     ],
     [
       'a broken stream',
-      (bytes: Buffer) => image(bytes),
+      (bytes: Buffer): ImageRef => image(bytes),
       (bytes: Buffer) =>
         Readable.from(
           (function* (): Generator<Buffer> {
@@ -107,19 +107,19 @@ describe('the image cache', () => {
     ],
     [
       'content of another format',
-      () => ({ imageId: 'i', format: 'qcow2', sha512: '' }) as ImageRef,
+      (): ImageRef => ({ imageId: 'i', format: 'qcow2', sha512: '' }),
       () => stream(Buffer.alloc(70_000, 1)),
       'ImageUnsafe',
     ],
     [
       'a qcow2 declared raw',
-      () => ({ imageId: 'i', format: 'raw', sha512: '' }) as ImageRef,
+      (): ImageRef => ({ imageId: 'i', format: 'raw', sha512: '' }),
       (bytes: Buffer) => stream(bytes),
       'ImageUnsafe',
     ],
     [
       'an image id that is a path',
-      () => ({ imageId: '../../x', format: 'raw', sha512: '' }) as ImageRef,
+      (): ImageRef => ({ imageId: '../../x', format: 'raw', sha512: '' }),
       (bytes: Buffer) => stream(bytes),
       'BadRequest',
     ],
