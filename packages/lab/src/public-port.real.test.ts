@@ -9,7 +9,9 @@ test('a taken port that was asked for is refused; without asking the next free o
   const address = other.address();
   if (address === null || typeof address === 'string') throw new Error('no port');
   try {
-    expect(() => bindPublicPort(address.port)).toThrow(expect.objectContaining({ code: 'PORT_TAKEN', message: expect.stringContaining(`port ${address.port} is taken`) }));
+    expect(() => bindPublicPort(address.port)).toThrow(
+      expect.objectContaining({ code: 'PORT_TAKEN', message: expect.stringContaining(`port ${address.port} is taken`) }),
+    );
     const first = bindPublicPort(undefined);
     expect(first.address()).toMatchObject({ address: '127.0.0.1' });
     expect(first.address().port).toBeGreaterThanOrEqual(8774);
