@@ -15,6 +15,8 @@ const environment = {
   ...process.env,
   PATH: [dirname(process.execPath), join(root, 'node_modules/.bin'), process.env['PATH'], '/usr/sbin', '/sbin'].join(delimiter),
   CI: 'true',
+  // Children write into pipes; colours are for whoever reads this one's output.
+  ...(process.stdout.isTTY ? { FORCE_COLOR: '1' } : { NO_COLOR: '1' }),
 };
 
 interface Run {
