@@ -30,15 +30,16 @@ describe('discovery', () => {
 });
 
 describe('tokens', () => {
-  it.each([
-    ['project by id', (): unknown => ({ project: { id: api.admin.projectId } }), 'project'],
+  const scopes: readonly (readonly [string, () => unknown, 'project' | 'domain' | null])[] = [
+    ['project by id', () => ({ project: { id: api.admin.projectId } }), 'project'],
     ['project by name, domain by name', () => ({ project: { name: 'admin', domain: { name: 'Default' } } }), 'project'],
     ['project by name, domain by id', () => ({ project: { name: 'admin', domain: { id: 'default' } } }), 'project'],
     ['domain', () => ({ domain: { id: 'default' } }), 'domain'],
     ['unscoped', () => 'unscoped', null],
     ['unscoped as an object', () => ({ unscoped: {} }), null],
     ['nothing said: the default project', () => undefined, 'project'],
-  ] as const)('by password, %s', async (_name, scope, key) => {
+  ];
+  it.each(scopes)('by password, %s', async (_name, scope, key) => {
     const answer = await api.call('POST', tokens, { as: null, body: passwordAuth(admin(), scope()) });
     expect(answer.statusCode).toBe(201);
     const { token } = answer.json();
@@ -61,7 +62,7 @@ describe('tokens', () => {
     expect(answer.json().token.expires_at).toBe(before.expires_at);
     expect(answer.json().token.audit_ids.at(-1)).toBe(before.audit_ids[0]);
   });
-  it.each([
+  const wrong: readonly (readonly [string, () => object])[] = [
     ['wrong password', () => passwordAuth({ ...admin(), password: 'x' })],
     ['unknown user', () => passwordAuth({ ...admin(), name: 'nobody' })],
     ['unknown domain', () => passwordAuth({ ...admin(), domain: { id: 'nowhere' } })],
@@ -69,7 +70,8 @@ describe('tokens', () => {
     ['unknown project name', () => passwordAuth(admin(), { project: { name: 'x', domain: { id: 'default' } } })],
     ['forged token', () => ({ auth: { identity: { methods: ['token'], token: { id: `${api.admin.token}x` } } } })],
     ['unknown method', () => ({ auth: { identity: { methods: ['totp'] } } })],
-  ] as const)('401 for %s', async (_name, body) => {
+  ];
+  it.each(wrong)('401 for %s', async (_name, body) => {
     const answer = await api.call('POST', tokens, { as: null, body: body() });
     expect(answer.statusCode).toBe(401);
     expect(answer.json().error).toMatchObject({ code: 401, title: 'Unauthorized' });
