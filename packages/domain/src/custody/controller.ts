@@ -8,7 +8,7 @@ import type { CustodyRow, MoveOperation, Operation, StartOperation } from './cus
 import type { Grant } from './grant.ts';
 import type { HostMessage, HostReport } from './host-effect.ts';
 import { recoveryBegun, recoveryHeard, recoveryWithout } from './recovery.ts';
-import { REFUSALS, type RefusalCode } from './refusal.ts';
+import { REFUSALS, type Refusal, type RefusalCode } from './refusal.ts';
 import { RULES, type Rules } from './rules.ts';
 
 export type ControllerTransition = { readonly row: CustodyRow; readonly effects: readonly ControllerEffect[] };
@@ -136,7 +136,7 @@ function aborted(row: CustodyRow, rules: Rules): CustodyRow {
 }
 
 function heard(row: CustodyRow, from: HostId, message: HostMessage, rules: Rules): CustodyRow {
-  if (message.kind === 'refused') return message.refusal.knownEpoch > row.epoch ? { ...row, behind: true } : row;
+  if (message.kind === 'refused') return refusalHeard(row, from, message.refusal);
   if (message.kind === 'report') return reported(row, from, message, rules);
   if (message.kind === 'destroyed') return destroyed(row, from, message.epoch);
   if (message.kind === 'ended' && row.holder.kind === 'host' && row.holder.hostId === from && row.holder.epoch === message.epoch)
@@ -149,6 +149,13 @@ function heard(row: CustodyRow, from: HostId, message: HostMessage, rules: Rules
   if (from === grant.destination) return destinationHeard(row, operation, message, rules);
   if (from === grant.source && operation.kind === 'move') return sourceHeard(row, operation, message);
   return row;
+}
+
+function refusalHeard(row: CustodyRow, from: HostId, { code, epoch, knownEpoch }: Refusal): CustodyRow {
+  if (knownEpoch > row.epoch) return { ...row, behind: true };
+  // A host has at most one copy, and this one's is not below: nothing remains there.
+  const clean = code === 'custody-epoch-not-newer' && epoch !== null;
+  return clean ? { ...row, remains: row.remains.filter(({ hostId, below }) => hostId !== from || below > epoch) } : row;
 }
 
 function sourceHeard(row: CustodyRow, move: MoveOperation, message: HostMessage): CustodyRow {
@@ -281,7 +288,8 @@ function reported(row: CustodyRow, from: HostId, report: HostReport, rules: Rule
   if (report.knownEpoch > row.epoch) return { ...row, behind: true };
   const { holder, operation } = row;
   const { copy } = report;
-  if (holder.kind === 'host' && holder.hostId === from && report.knownEpoch >= holder.epoch) {
+  if (holder.kind === 'host' && holder.hostId === from) {
+    if (report.knownEpoch < holder.epoch) return row;
     const rebooted = report.bootId !== holder.bootId;
     const holds = copy.kind !== 'none' && copy.grant.epoch === holder.epoch && (copy.kind === 'granted' || copy.alive);
     if (rebooted || !holds) return holderLost(row);

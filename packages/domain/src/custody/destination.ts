@@ -1,7 +1,7 @@
 /**
  * The life of a grant on the host that it names, up to the take or the forfeit: rules 0, 1, 2, 4 and 6. A plain start is the same life without a release.
  */
-import type { BootId, Epoch } from '../ids.ts';
+import { asEpoch, type BootId, type Epoch } from '../ids.ts';
 import { type Grant, sameGrant } from './grant.ts';
 import type { GrantedCopy, HostCustody } from './host-custody.ts';
 import type { HostEffect } from './host-effect.ts';
@@ -102,7 +102,7 @@ export function forfeitOrdered(state: HostCustody, epoch: Epoch, bootId: BootId,
     if (rules.forfeitBootProof && copy.grant.bootId !== state.bootId)
       return {
         state: dropped(state, epoch),
-        effects: [{ kind: 'journal', record: { kind: 'destroyed', epoch }, durability: 'fsync' }, unknown],
+        effects: [{ kind: 'journal', record: { kind: 'destroyed', epoch: after(epoch) }, durability: 'fsync' }, unknown],
       };
     return {
       state: { ...dropped(state, epoch), forfeited: epoch },
@@ -110,9 +110,9 @@ export function forfeitOrdered(state: HostCustody, epoch: Epoch, bootId: BootId,
     };
   }
   if (state.forfeited === epoch) return answer(state, { kind: 'forfeited', epoch });
-  if (epoch <= state.knownEpoch || bootId !== state.bootId) return { state, effects: [unknown] };
+  if (epoch <= state.lastTaken || (rules.forfeitBootProof && bootId !== state.bootId)) return { state, effects: [unknown] };
   return {
-    state: { ...state, forfeited: epoch, knownEpoch: epoch, refusedThrough: later(state.refusedThrough, epoch) },
+    state: { ...state, forfeited: epoch, knownEpoch: later(state.knownEpoch, epoch), refusedThrough: later(state.refusedThrough, epoch) },
     effects: forfeitEffects(epoch, rules),
   };
 }
@@ -146,7 +146,7 @@ function take(state: HostCustody, copy: GrantedCopy, process: QemuProcess, rules
   const { epoch, endState } = copy.grant;
   const taking: HostEffect = { kind: 'journal', record: { kind: 'taking', epoch, bootId: state.bootId, process }, durability: 'plain' };
   return {
-    state: { ...state, copy: { kind: 'held', grant: copy.grant, process, alive: true, settled: true, outgoing: null } },
+    state: { ...state, lastTaken: later(state.lastTaken, epoch), copy: { kind: 'held', grant: copy.grant, process, alive: true, settled: true, outgoing: null } },
     effects: [
       ...(rules.takingJournaled ? [taking] : []),
       ...(endState === 'running' ? [{ kind: 'cont' } as const] : []),
@@ -155,6 +155,8 @@ function take(state: HostCustody, copy: GrantedCopy, process: QemuProcess, rules
     ],
   };
 }
+
+const after = (epoch: Epoch): Epoch => asEpoch(epoch + 1);
 
 const dropped = (state: HostCustody, epoch: Epoch): HostCustody => ({
   ...state,

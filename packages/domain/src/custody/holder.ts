@@ -7,7 +7,7 @@ import { migrationInProgress, type QemuView } from './qemu-view.ts';
 import type { RefusalCode } from './refusal.ts';
 import type { Rules } from './rules.ts';
 import { migrationObserved, outgoingAdopted, releaseEffects } from './source.ts';
-import { type HostTransition, later, refuse, stay, tell } from './transition.ts';
+import { before, type HostTransition, later, refuse, stay, tell } from './transition.ts';
 
 /** Pause, unpause and reset: only by the epoch that holds, and never while the guest is leaving (QEMU would resume, or stop, behind our back). */
 export function vcpusOrdered(
@@ -33,18 +33,18 @@ function vcpusRefused({ copy }: HostCustody, epoch: Epoch, view: QemuView | null
   return migrationInProgress(view.migration) && !copy.grant.postCopy ? 'custody-migrating' : null;
 }
 
-/** Kills every copy below `epoch`; nothing up to it is accepted afterwards. The copy's own epoch, or a lower one, is refused: it may be a late order. */
+/** Kills every copy below `epoch`; nothing below it is accepted afterwards. The copy's own epoch, or a lower one, is refused: it may be a late order. */
 export function destroyOrdered(state: HostCustody, epoch: Epoch, rules: Rules): HostTransition {
   const { copy } = state;
   if (copy.kind !== 'none' && copy.grant.epoch >= epoch && rules.destroyFenced) return refuse(state, 'custody-epoch-not-newer', epoch);
   if (copy.kind === 'released' && copy.serving && copy.alive) return refuse(state, 'custody-migrating', epoch);
   const destroyed = tell({ kind: 'destroyed', epoch });
-  if (copy.kind === 'none' && epoch <= state.refusedThrough) return { state, effects: [destroyed] };
+  if (copy.kind === 'none' && before(epoch) <= state.refusedThrough) return { state, effects: [destroyed] };
   return {
     state: {
       ...state,
-      knownEpoch: later(state.knownEpoch, epoch),
-      refusedThrough: later(state.refusedThrough, epoch),
+      knownEpoch: later(state.knownEpoch, before(epoch)),
+      refusedThrough: later(state.refusedThrough, before(epoch)),
       copy: { kind: 'none' },
     },
     effects: [

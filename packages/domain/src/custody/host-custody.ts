@@ -14,6 +14,8 @@ export type HostCustody = {
   readonly refusedThrough: Epoch;
   /** The last epoch forfeited here, to answer the same question again with the same answer. */
   readonly forfeited: Epoch | null;
+  /** Highest epoch ever taken here; with the boot id it proves that a later one was not. */
+  readonly lastTaken: Epoch;
   /** No arm with an epoch up to here is accepted. */
   readonly disarmedThrough: Epoch;
   /** Highest executor fence obeyed. */

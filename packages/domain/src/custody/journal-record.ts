@@ -20,7 +20,7 @@ export type JournalRecord =
   | { readonly kind: 'released'; readonly epoch: Epoch }
   /** fsync, before the answer. */
   | { readonly kind: 'forfeited'; readonly epoch: Epoch }
-  /** fsync, before the answer: every copy under a lower epoch is dead, and nothing up to `epoch` is accepted. */
+  /** fsync, before the answer: every copy under a lower epoch is dead, and nothing below `epoch` is accepted. */
   | { readonly kind: 'destroyed'; readonly epoch: Epoch }
   /** fsync, before the answer: no unseen grant up to `floor` is accepted. */
   | { readonly kind: 'census'; readonly floor: Epoch }

@@ -1,7 +1,7 @@
 import { asEpoch, asFence, type BootId, type Epoch, type HostId, type ServerId } from '../ids.ts';
 import type { HostCustody } from './host-custody.ts';
 import type { JournalRecord } from './journal-record.ts';
-import { later } from './transition.ts';
+import { before, later } from './transition.ts';
 
 /** A host that has never heard of the server. */
 export const unknownServer = (serverId: ServerId, hostId: HostId, bootId: BootId): HostCustody => ({
@@ -11,6 +11,7 @@ export const unknownServer = (serverId: ServerId, hostId: HostId, bootId: BootId
   knownEpoch: asEpoch(0),
   refusedThrough: asEpoch(0),
   forfeited: null,
+  lastTaken: asEpoch(0),
   disarmedThrough: asEpoch(0),
   fence: asFence(0),
   copy: { kind: 'none' },
@@ -23,7 +24,8 @@ export const unknownServer = (serverId: ServerId, hostId: HostId, bootId: BootId
 export const recover = (records: readonly JournalRecord[], serverId: ServerId, hostId: HostId, bootId: BootId): HostCustody =>
   records.reduce(replayed, unknownServer(serverId, hostId, bootId));
 
-function replayed(state: HostCustody, record: JournalRecord): HostCustody {
+/** One record more. A fold: what came before matters only through `state`, which is why a journal may be compacted. */
+export function replayed(state: HostCustody, record: JournalRecord): HostCustody {
   const { copy } = state;
   switch (record.kind) {
     case 'grant':
@@ -34,7 +36,8 @@ function replayed(state: HostCustody, record: JournalRecord): HostCustody {
     case 'taking': {
       if (copy.kind !== 'granted' || copy.grant.epoch !== record.epoch) return state;
       const alive = record.bootId === state.bootId;
-      return { ...state, copy: { kind: 'held', grant: copy.grant, process: record.process, alive, settled: false, outgoing: null } };
+      const held = { kind: 'held', grant: copy.grant, process: record.process, alive, settled: false, outgoing: null } as const;
+      return { ...state, lastTaken: later(state.lastTaken, record.epoch), copy: held };
     }
     case 'taken':
       return copy.kind === 'held' && copy.grant.epoch === record.epoch ? { ...state, copy: { ...copy, settled: true } } : state;
@@ -57,7 +60,7 @@ function replayed(state: HostCustody, record: JournalRecord): HostCustody {
     case 'forfeited':
       return { ...gone(state, record.epoch, copy.kind !== 'none' && copy.grant.epoch === record.epoch), forfeited: record.epoch };
     case 'destroyed':
-      return gone(state, record.epoch, copy.kind !== 'none' && copy.grant.epoch <= record.epoch);
+      return gone(state, before(record.epoch), copy.kind !== 'none' && copy.grant.epoch < record.epoch);
     case 'census':
       return known(state, record.floor);
     case 'fence':

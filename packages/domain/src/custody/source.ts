@@ -80,7 +80,8 @@ export function disarmOrdered(state: HostCustody, epoch: Epoch, view: QemuView |
   const next = leaving(disarmed(state, epoch), copy, cancelling);
   const settled = migrationObserved(next, { ...copy, outgoing: cancelling }, view, rules);
   const cancel: readonly HostEffect[] = rules.noContAfterCancel ? [{ kind: 'cancel' }] : [{ kind: 'cancel' }, { kind: 'cont' }];
-  return { state: settled.state, effects: [noted, ...(settled.effects.length === 0 ? cancel : settled.effects)] };
+  const first = outgoing.phase === 'migrating' ? [noted] : [];
+  return { state: settled.state, effects: [...first, ...(settled.effects.length === 0 ? cancel : settled.effects)] };
 }
 
 /**

@@ -1,4 +1,4 @@
-import type { Epoch } from '../ids.ts';
+import { asEpoch, type Epoch } from '../ids.ts';
 import type { HostCustody } from './host-custody.ts';
 import type { HostEffect, HostMessage } from './host-effect.ts';
 import { REFUSALS, type RefusalCode } from './refusal.ts';
@@ -20,5 +20,8 @@ export const refuse = (state: HostCustody, code: RefusalCode, epoch: Epoch | nul
   });
 
 export const tell = (message: HostMessage): HostEffect => ({ kind: 'tell', message });
+
+/** Destroying under an epoch finishes every lower one; itself it may be granted to this very host. */
+export const before = (epoch: Epoch): Epoch => asEpoch(epoch - 1);
 
 export const later = (a: Epoch, b: Epoch): Epoch => (a >= b ? a : b);

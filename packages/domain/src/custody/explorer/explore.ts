@@ -1,6 +1,8 @@
 /** Breadth-first search over every world, so that the first counterexample found is a shortest one. */
-import type { Rules } from '../rules.ts';
+import type { HostCustody } from '../host-custody.ts';
+import { RULES, type Rules } from '../rules.ts';
 import { Interner } from './interner.ts';
+import { pruned } from './prune.ts';
 import { ranIn, settled, violation, waitsForFenced } from './invariants.ts';
 import { type Quirks, successors } from './successors.ts';
 import { firstWorld, type Host, type Message, type World } from './world.ts';
@@ -28,13 +30,30 @@ export type ExploreOptions = {
   readonly rules: Rules;
   readonly quirks?: Quirks;
   readonly maxStates?: number;
+  /** Forget messages that can change nothing; only sound with every rule on. */
+  readonly prune?: boolean;
   /** Also check that every world can settle again without further faults (needs all edges in memory). */
   readonly liveness?: boolean;
 };
 
-export function explore(scenario: Scenario, { rules, quirks = { startsAtBoot: false }, maxStates = Number.MAX_SAFE_INTEGER, liveness = true }: ExploreOptions): Exploration {
+export function explore(scenario: Scenario, { rules, quirks = { startsAtBoot: false }, maxStates = Number.MAX_SAFE_INTEGER, liveness = true, prune = rules === RULES }: ExploreOptions): Exploration {
   const messages = new Interner<Message>();
-  const parts = { hosts: new Interner<Host>(), rows: new Interner<World['row']>() };
+  const parts = { custody: new Interner<HostCustody>(), rest: new Interner<object>(), rows: new Interner<World['row']>() };
+  const hostKeys = new WeakMap<Host, string>();
+  const hostKeyOf = (host: Host): string => {
+    const known = hostKeys.get(host);
+    if (known !== undefined) return known;
+    const { machine, durable, unsynced, qemus, boot, cutOff, promised } = host;
+    const key = [
+      machine === null ? '-' : parts.custody.idOf(machine),
+      parts.custody.idOf(durable),
+      unsynced.length === 0 ? '' : parts.rest.idOf(unsynced),
+      qemus.length === 0 ? '' : qemus.map((qemu) => parts.rest.idOf(qemu)).join('+'),
+      `${boot}${cutOff ? 'x' : ''}${promised.granted}.${promised.forfeited}.${promised.fence}`,
+    ].join(',');
+    hostKeys.set(host, key);
+    return key;
+  };
   const ids = new Map<string, number>();
   const parents: number[] = [];
   const labels: string[] = [];
@@ -44,7 +63,7 @@ export function explore(scenario: Scenario, { rules, quirks = { startsAtBoot: fa
   const checkedRows = new Set<number>();
   const keyOf = (world: World): string => {
     const { row, backup, frozen, hosts, net, faults, moves, starts, ran, highestGranted } = world;
-    const hostKey = hosts.map((host) => parts.hosts.idOf(host)).join('.');
+    const hostKey = hosts.map(hostKeyOf).join(';');
     const frozenKey = frozen === null ? '' : parts.rows.idOf(frozen);
     return `${hostKey}|${parts.rows.idOf(row)}|${frozenKey}|${backup === null ? '' : 'b'}|${faults}.${moves}.${starts}.${ran}.${highestGranted}|${net.join('.')}`;
   };
@@ -53,14 +72,14 @@ export function explore(scenario: Scenario, { rules, quirks = { startsAtBoot: fa
     for (let at = id; at > 0; at = parents[at] ?? 0) steps.unshift(labels[at] ?? '');
     return steps;
   };
-  const seen = (world: World, parent: number, label: string): number => {
+  const seen = (world: World, parent: number, label: () => string): number => {
     const key = keyOf(world);
     const known = ids.get(key);
     if (known !== undefined) return known;
     const id = parents.length;
     ids.set(key, id);
     parents.push(parent);
-    labels.push(label);
+    labels.push(label());
     next.push(world);
     nextIds.push(id);
     if (settled(world)) good.push(id);
@@ -70,7 +89,7 @@ export function explore(scenario: Scenario, { rules, quirks = { startsAtBoot: fa
   let next: World[] = [];
   let nextIds: number[] = [];
   let transitions = 0;
-  seen(firstWorld({ ...scenario, rules }), 0, '');
+  seen(firstWorld({ ...scenario, rules }), 0, () => '');
   const result = (counterexample: Counterexample | null, complete: boolean): Exploration => ({ states: parents.length, transitions, complete, counterexample });
 
   while (next.length > 0) {
@@ -85,9 +104,10 @@ export function explore(scenario: Scenario, { rules, quirks = { startsAtBoot: fa
       for (const successor of successors(world, rules, messages, quirks)) {
         transitions += 1;
         const claim = successor.broken;
-        if (claim !== null) return result({ claim, steps: trace(from, successor.label) }, false);
+        if (claim !== null) return result({ claim, steps: trace(from, successor.label()) }, false);
         const ran = ranIn(successor.world);
-        const reached = ran === successor.world.ran ? successor.world : { ...successor.world, ran };
+        const kept = prune ? pruned(successor.world, messages) : successor.world;
+        const reached = ran === kept.ran ? kept : { ...kept, ran };
         const before = parents.length;
         const id = seen(reached, from, successor.label);
         if (liveness && !successor.fault && id !== from) {

@@ -4,16 +4,16 @@ import { controllerStep } from '../controller.ts';
 import type { ControllerEffect, ControllerEvent } from '../controller-event.ts';
 import type { HostEvent } from '../host-event.ts';
 import { hostReport } from '../holder.ts';
-import { recover } from '../recover.ts';
+import { replayed } from '../recover.ts';
 import type { Rules } from '../rules.ts';
 import type { Interner } from './interner.ts';
 import { ended, launched, leaving, loaded, type Qemu, viewOf } from './qemu-model.ts';
 import { agentDead, currentView, hostAt, type Outcome, powerLost, sent, spent, turn, withHost } from './turn.ts';
-import { bootOf, type Host, HOSTS, indexOf, type Message, migrationOf, SERVER, type World } from './world.ts';
+import { bootOf, type Host, HOSTS, indexOf, type Message, migrationOf, type World } from './world.ts';
 
 export type Successor = Outcome & {
   /** One line for the counterexample. */
-  readonly label: string;
+  readonly label: () => string;
   /** It used up a fault: not something that recovery may count on. */
   readonly fault: boolean;
 };
@@ -25,13 +25,14 @@ export type Quirks = {
 
 export function successors(world: World, rules: Rules, messages: Interner<Message>, quirks: Quirks): Successor[] {
   const next: Successor[] = [];
-  const add = (label: string, outcome: Outcome, fault = false): void => {
-    next.push({ ...outcome, label, fault });
+  const add: Add = (label, outcome, fault = false) => {
+    if (outcome.world !== world || outcome.broken !== null) next.push({ world: outcome.world, broken: outcome.broken, label, fault });
   };
-  const host = (label: string, index: number, from: World, event: HostEvent): void => {
-    for (const { fault, ...outcome } of turn(from, index, event, rules, messages)) add(fault === '' ? label : `${label}, ${fault}`, outcome, fault !== '');
+  const host: HostStep = (label, index, from, event) => {
+    for (const outcome of turn(from, index, event, rules, messages))
+      add(outcome.fault === '' ? label : () => `${label()}, ${outcome.fault}`, outcome, outcome.fault !== '');
   };
-  const controller = (label: string, from: World, event: ControllerEvent, fault = false): void => {
+  const controller: Controller = (label, from, event, fault = false) => {
     add(label, decided(from, event, rules, messages), fault);
   };
 
@@ -40,7 +41,7 @@ export function successors(world: World, rules: Rules, messages: Interner<Messag
   for (const id of world.net) {
     const message = messages.valueOf(id);
     if (message.to === 'controller')
-      controller(`controller hears ${HOSTS[message.from]}: ${text(message.message)}`, world, {
+      controller(() => `controller hears ${HOSTS[message.from]}: ${text(message.message)}`, world, {
         kind: 'heard',
         fence: world.row.fence,
         from: host0(message.from),
@@ -49,15 +50,17 @@ export function successors(world: World, rules: Rules, messages: Interner<Messag
     else {
       const at = hostAt(world, message.host);
       if (at.machine === null) continue;
-      host(`${HOSTS[message.host]} receives ${textOf(message)}`, message.host, world, received(at, message));
+      host(() => `${HOSTS[message.host]} receives ${textOf(message)}`, message.host, world, received(at, message));
     }
   }
   world.hosts.forEach((at, index) => hostSteps(world, at, index, quirks, rules, messages, host, controller, add));
   return next;
 }
 
-type Controller = (label: string, from: World, event: ControllerEvent, fault?: boolean) => void;
-type Add = (label: string, outcome: Outcome, fault?: boolean) => void;
+type Label = () => string;
+type HostStep = (label: Label, index: number, from: World, event: HostEvent) => void;
+type Controller = (label: Label, from: World, event: ControllerEvent, fault?: boolean) => void;
+type Add = (label: Label, outcome: Outcome, fault?: boolean) => void;
 
 function decisions(world: World, controller: Controller): void {
   const { row } = world;
@@ -68,7 +71,7 @@ function decisions(world: World, controller: Controller): void {
       const bootId = bootOf(index, at.boot);
       if (at.cutOff) return;
       if (world.moves > 0 && row.holder.kind === 'host' && row.holder.hostId !== destination)
-        controller(`controller grants epoch ${row.epoch + 1} to ${destination} for a move`, { ...world, moves: world.moves - 1 }, {
+        controller(() => `controller grants epoch ${row.epoch + 1} to ${destination} for a move`, { ...world, moves: world.moves - 1 }, {
           kind: 'beginMove',
           fence,
           migrationId: migrationOf(row.epoch + 1),
@@ -78,7 +81,7 @@ function decisions(world: World, controller: Controller): void {
           postCopy: false,
         });
       if (world.starts > 0)
-        controller(`controller grants epoch ${row.epoch + 1} to ${destination} for a start from disk`, { ...world, starts: world.starts - 1 }, {
+        controller(() => `controller grants epoch ${row.epoch + 1} to ${destination} for a start from disk`, { ...world, starts: world.starts - 1 }, {
           kind: 'beginStart',
           fence,
           destination,
@@ -86,14 +89,14 @@ function decisions(world: World, controller: Controller): void {
           endState: 'running',
         });
     });
-  if (row.operation?.kind === 'move' || row.operation?.kind === 'start') controller('controller aborts', world, { kind: 'abort', fence });
+  if (row.operation?.kind === 'move' || row.operation?.kind === 'start') controller(() => 'controller aborts', world, { kind: 'abort', fence });
   if (world.faults > 0) {
     const frozen = world.backup === null ? world.frozen : null;
-    controller('another controller takes over', { ...spent(world), frozen }, { kind: 'takeOver', fence: asFence(row.fence + 1) }, true);
+    controller(() => 'another controller takes over', { ...spent(world), frozen }, { kind: 'takeOver', fence: asFence(row.fence + 1) }, true);
   }
   if (world.faults > 0 && world.backup !== null)
     controller(
-      'the database is restored from its backup',
+      () => 'the database is restored from its backup',
       { ...spent(world), row: world.backup, backup: null },
       { kind: 'restored', fence: asFence(row.fence + 1), hosts: world.hosts.map((_, index) => host0(index)) },
       true,
@@ -103,12 +106,12 @@ function decisions(world: World, controller: Controller): void {
 /** An executor that was frozen before a takeover writes what it makes of the row that it read. Only possible when nothing fences row writes. */
 function frozenDecisions(world: World, frozen: World['row'], rules: Rules, messages: Interner<Message>, add: Add): void {
   const stale = { ...world, row: frozen, frozen: null };
-  add('the frozen controller wakes and aborts', decided(stale, { kind: 'abort', fence: frozen.fence }, rules, messages));
+  add(() => 'the frozen controller wakes and aborts', decided(stale, { kind: 'abort', fence: frozen.fence }, rules, messages));
   for (const id of world.net) {
     const message = messages.valueOf(id);
     if (message.to !== 'controller') continue;
     const event: ControllerEvent = { kind: 'heard', fence: frozen.fence, from: host0(message.from), message: message.message };
-    add(`the frozen controller wakes and hears ${HOSTS[message.from]}: ${text(message.message)}`, decided(stale, event, rules, messages));
+    add(() => `the frozen controller wakes and hears ${HOSTS[message.from]}: ${text(message.message)}`, decided(stale, event, rules, messages));
   }
 }
 
@@ -119,40 +122,40 @@ function hostSteps(
   quirks: Quirks,
   rules: Rules,
   messages: Interner<Message>,
-  host: (label: string, index: number, from: World, event: HostEvent) => void,
+  host: HostStep,
   controller: Controller,
   add: Add,
 ): void {
   const name = HOSTS[index];
   if (at.machine === null) {
-    const machine = recover(at.journal, SERVER, host0(index), bootOf(index, at.boot));
+    const machine = at.unsynced.reduce(replayed, at.durable);
     const pid = machine.copy.kind === 'none' ? 0 : (machine.copy.process?.pid ?? 0);
     const restarts = quirks.startsAtBoot && machine.copy.kind === 'held' && !machine.copy.alive;
     const qemus: readonly Qemu[] = restarts ? [{ ...launched(pid, false), run: 'running' }] : at.qemus;
     const view = viewOf(qemus.find(({ epoch }) => epoch === pid) ?? (machine.copy.kind === 'none' ? qemus[0] : undefined));
-    host(`agent of ${name} starts`, index, withHost(world, index, { ...at, machine, qemus }), { kind: 'adopt', view });
+    host(() => `agent of ${name} starts`, index, withHost(world, index, { ...at, machine, qemus }), { kind: 'adopt', view });
   } else {
     const { copy } = at.machine;
-    host(`${name} looks at QEMU`, index, world, { kind: 'observed', view: currentView(at) });
-    controller(`${name} reports`, world, { kind: 'heard', fence: world.row.fence, from: host0(index), message: hostReport(at.machine, null) });
+    host(() => `${name} looks at QEMU`, index, world, { kind: 'observed', view: currentView(at) });
+    controller(() => `${name} reports`, world, { kind: 'heard', fence: world.row.fence, from: host0(index), message: hostReport(at.machine, null) });
     if (copy.kind === 'granted' && copy.process === null && copy.grant.bootId === at.machine.bootId) {
       const { epoch } = copy.grant;
       const prepared = withHost(world, index, { ...at, qemus: [...at.qemus, launched(epoch, copy.grant.source !== null)] });
-      host(`${name} starts QEMU for epoch ${epoch}`, index, prepared, { kind: 'bind', epoch, process: { pid: epoch, startTicks: 0 } });
+      host(() => `${name} starts QEMU for epoch ${epoch}`, index, prepared, { kind: 'bind', epoch, process: { pid: epoch, startTicks: 0 } });
     }
-    if (world.faults > 0) add(`agent of ${name} dies`, agentDead(spent(world), index), true);
+    if (world.faults > 0) add(() => `agent of ${name} dies`, agentDead(spent(world), index), true);
   }
   for (const qemu of at.qemus) qemuSteps(world, at, index, qemu, add);
   if (at.cutOff && world.row.operation?.kind !== 'recovery' && !world.row.remains.some(({ hostId }) => hostId === name))
-    add(`${name} is let back`, { world: withHost(world, index, { ...at, cutOff: false }), broken: null });
+    add(() => `${name} is let back`, { world: withHost(world, index, { ...at, cutOff: false }), broken: null });
   if (world.faults === 0) return;
   for (const lost of powerLost(spent(world), index)) {
-    add(`${name} loses power`, { world: lost, broken: null }, true);
-    if (!at.cutOff) controller(`${name} is fenced by power-off`, lost, { kind: 'fenced', fence: world.row.fence, hostId: host0(index) }, true);
+    add(() => `${name} loses power`, { world: lost, broken: null }, true);
+    if (!at.cutOff) controller(() => `${name} is fenced by power-off`, lost, { kind: 'fenced', fence: world.row.fence, hostId: host0(index) }, true);
   }
   if (!at.cutOff)
     controller(
-      `${name} is fenced by cutting it off`,
+      () => `${name} is fenced by cutting it off`,
       withHost(spent(world), index, { ...at, cutOff: true }),
       { kind: 'fenced', fence: world.row.fence, hostId: host0(index) },
       true,
@@ -172,22 +175,22 @@ function qemuSteps(world: World, at: Host, index: number, qemu: Qemu, add: Add):
     const there = hostAt(world, peer.host);
     const other = there.qemus.find(({ epoch }) => epoch === peer.epoch);
     const linked = !at.cutOff && !there.cutOff;
-    add(`QEMU on ${name} fails to migrate and resumes`, ok(put(world, index, qemu.epoch, ended(qemu, 'failed'))));
+    add(() => `QEMU on ${name} fails to migrate and resumes`, ok(put(world, index, qemu.epoch, ended(qemu, 'failed'))));
     if (qemu.out === 'active' && linked && other?.run === 'inmigrate' && other.inc === 'none') {
       const stopped = put(world, index, qemu.epoch, { ...qemu, out: 'device', run: 'finish-migrate' });
-      add(`QEMU on ${name} stops for the switchover`, ok(put(stopped, peer.host, other.epoch, { ...other, inc: 'active' })));
+      add(() => `QEMU on ${name} stops for the switchover`, ok(put(stopped, peer.host, other.epoch, { ...other, inc: 'active' })));
     }
     if (qemu.out === 'device' && linked && other?.inc === 'active')
-      add(`QEMU on ${HOSTS[peer.host]} has loaded`, ok(put(world, peer.host, other.epoch, loaded(other))));
+      add(() => `QEMU on ${HOSTS[peer.host]} has loaded`, ok(put(world, peer.host, other.epoch, loaded(other))));
     // Also when the destination has just died: its acknowledgement may have been on the way.
     if (qemu.out === 'device' && (other === undefined || other.inc === 'completed'))
-      add(`QEMU on ${name} completes`, ok(put(world, index, qemu.epoch, { ...qemu, out: 'completed', run: 'postmigrate', peer: null })));
+      add(() => `QEMU on ${name} completes`, ok(put(world, index, qemu.epoch, { ...qemu, out: 'completed', run: 'postmigrate', peer: null })));
   }
   if (qemu.run === 'inmigrate' && qemu.inc === 'active') {
     const fed = world.hosts.some((one) => one.qemus.some((source) => leaving(source) && source.peer?.host === index && source.peer.epoch === qemu.epoch));
-    if (!fed) add(`incoming QEMU on ${name} exits`, ok(put(world, index, qemu.epoch, null)));
+    if (!fed) add(() => `incoming QEMU on ${name} exits`, ok(put(world, index, qemu.epoch, null)));
   }
-  if (world.faults > 0) add(`QEMU on ${name} dies`, ok(put(spent(world), index, qemu.epoch, null)), true);
+  if (world.faults > 0) add(() => `QEMU on ${name} dies`, ok(put(spent(world), index, qemu.epoch, null)), true);
 }
 
 function decided(world: World, event: ControllerEvent, rules: Rules, messages: Interner<Message>): Outcome {
@@ -200,7 +203,7 @@ function decided(world: World, event: ControllerEvent, rules: Rules, messages: I
     if (epoch <= highestGranted) broken = `epoch ${epoch} is granted although ${highestGranted} was before`;
     highestGranted = Math.max(epoch, highestGranted);
   }
-  let next: World = { ...world, row, highestGranted };
+  let next: World = row === world.row && highestGranted === world.highestGranted ? world : { ...world, row, highestGranted };
   for (const effect of effects) {
     const message = messageOf(effect);
     if (message !== null) next = sent(next, message, messages);

@@ -2,10 +2,11 @@
 import type { HostEffect } from '../host-effect.ts';
 import type { HostEvent } from '../host-event.ts';
 import { hostStep } from '../host.ts';
+import { replayed } from '../recover.ts';
 import type { Rules } from '../rules.ts';
 import type { Interner } from './interner.ts';
 import { cont, ended, leaving, type Qemu, viewOf } from './qemu-model.ts';
-import { type Host, HOSTS, indexOf, type Message, type World } from './world.ts';
+import { bootOf, type Host, HOSTS, indexOf, type Message, type World } from './world.ts';
 
 export type Outcome = { readonly world: World; readonly broken: string | null };
 
@@ -29,7 +30,8 @@ export function turn(world: World, index: number, event: HostEvent, rules: Rules
   const after = hostAt(current.world, index);
   const obeyed = 'fence' in event && !effects.some((effect) => effect.kind === 'tell' && effect.message.kind === 'refused');
   const promised = obeyed && event.fence > after.promised.fence ? { ...after.promised, fence: event.fence } : after.promised;
-  outcomes.push({ ...current, world: withHost(current.world, index, { ...after, machine: state, promised }), fault: '' });
+  const same = state === after.machine && promised === after.promised;
+  outcomes.push({ ...current, world: same ? current.world : withHost(current.world, index, { ...after, machine: state, promised }), fault: '' });
   return outcomes;
 }
 
@@ -55,18 +57,14 @@ export const agentDead = (world: World, index: number): Outcome => ({
 export function powerLost(world: World, index: number): readonly World[] {
   const host = hostAt(world, index);
   const next: World[] = [];
-  for (let kept = host.synced; kept <= host.journal.length; kept += 1)
-    next.push(
-      withHost(world, index, {
-        ...host,
-        boot: host.boot + 1,
-        machine: null,
-        qemus: [],
-        journal: host.journal.slice(0, kept),
-        synced: kept,
-        promised: { ...host.promised, fence: 0 },
-      }),
-    );
+  const boot = host.boot + 1;
+  for (let kept = 0; kept <= host.unsynced.length; kept += 1) {
+    const left = host.unsynced.slice(0, kept).reduce(replayed, host.durable);
+    const { copy } = left;
+    const dead = copy.kind === 'held' || copy.kind === 'released' ? { ...copy, alive: false } : copy;
+    const durable = { ...left, bootId: bootOf(index, boot), copy: dead };
+    next.push(withHost(world, index, { ...host, boot, machine: null, qemus: [], durable, unsynced: [], promised: { ...host.promised, fence: 0 } }));
+  }
   return next;
 }
 
@@ -93,9 +91,9 @@ function carriedOut(world: World, index: number, pid: number, effect: HostEffect
   });
   switch (effect.kind) {
     case 'journal': {
-      const journal = [...host.journal, effect.record];
-      const synced = effect.durability === 'fsync' ? journal.length : host.synced;
-      return { world: withHost(world, index, { ...host, journal, synced }), broken: null };
+      const unsynced = [...host.unsynced, effect.record];
+      const next = effect.durability === 'plain' ? { ...host, unsynced } : { ...host, durable: unsynced.reduce(replayed, host.durable), unsynced: [] };
+      return { world: withHost(world, index, next), broken: null };
     }
     case 'cont':
       return touched(cont);
@@ -107,8 +105,7 @@ function carriedOut(world: World, index: number, pid: number, effect: HostEffect
       const outgoing = host.machine?.copy.kind === 'held' ? host.machine.copy.outgoing : null;
       if (outgoing?.grant.epoch !== effect.epoch) return { world, broken: `migrate under epoch ${effect.epoch} without an arm` };
       const peer = indexOf(outgoing.grant.destination);
-      const durable = hostAt(world, peer).journal.some((record, at) => at < hostAt(world, peer).synced && record.kind === 'grant' && record.grant.epoch === effect.epoch);
-      if (!durable) return { world, broken: `migrate under epoch ${effect.epoch} before its grant is durable at ${HOSTS[peer]}` };
+      if (hostAt(world, peer).durable.knownEpoch < effect.epoch) return { world, broken: `migrate under epoch ${effect.epoch} before its grant is durable at ${HOSTS[peer]}` };
       return touched((qemu) => ({ ...qemu, out: 'active', peer: { host: peer, epoch: effect.epoch } }));
     }
     case 'continueMigration':
@@ -131,7 +128,8 @@ function carriedOut(world: World, index: number, pid: number, effect: HostEffect
       const { message } = effect;
       // Refusals carry nothing that the row acts on, but a higher known epoch.
       const next =
-        message.kind === 'done' || (message.kind === 'refused' && message.refusal.knownEpoch <= world.row.epoch)
+        message.kind === 'done' ||
+        (message.kind === 'refused' && message.refusal.code !== 'custody-epoch-not-newer' && message.refusal.knownEpoch <= world.row.epoch)
           ? world
           : sent(world, { to: 'controller', from: index, message }, messages);
       const { promised } = host;

@@ -32,9 +32,9 @@ export type Host = {
   readonly boot: number;
   /** Null while the agent is dead. */
   readonly machine: HostCustody | null;
-  readonly journal: readonly JournalRecord[];
-  /** Records that a power loss cannot take. */
-  readonly synced: number;
+  /** What the records say that a power loss cannot take, and the records written since then, of which it may take any last part. */
+  readonly durable: HostCustody;
+  readonly unsynced: readonly JournalRecord[];
   readonly qemus: readonly Qemu[];
   /** Fenced without power-off: it executes, and reaches neither disks nor network. */
   readonly cutOff: boolean;
@@ -105,8 +105,8 @@ export function firstWorld(options: {
     return {
       boot: 0,
       machine: hostStep(recovered, { kind: 'adopt', view: viewOf(qemus[0]) }, options.rules).state,
-      journal: records,
-      synced: records.length,
+      durable: recovered,
+      unsynced: [],
       qemus,
       cutOff: false,
       promised: { granted: holds ? 1 : 0, forfeited: 0, fence: 0 },
