@@ -8,7 +8,7 @@ export type AllocatedAddress = { readonly subnetId: string; readonly address: st
 const maxRounds = 50;
 
 /**
- * Takes the lowest free address of the subnet's pool for the port, in the caller's transaction: no address is ever given twice, and parallel
+ * Takes the lowest free address of the subnet's pool (never the gateway's) for the port, in the caller's transaction: no address is ever given twice, and parallel
  * transactions neither wait for each other nor deadlock (an address that one of them holds uncommitted is skipped by its advisory lock).
  * Throws Conflict when the pool is exhausted.
  */
@@ -17,20 +17,15 @@ export async function allocateAddress(tx: Db, subnetId: string, portId: string):
     // Free addresses are looked for behind the allocated ones (and the pool's start), so that the size of the pool does not matter.
     const { rows: candidates } = await sql<{ address: string }>`
       with own as (select * from subnet where id = ${subnetId}),
+        taken as (select address from ip_allocation where subnet_id = ${subnetId} union all select gateway from own where gateway is not null),
         gaps as (
-          select gap from (
-            select pool_start as gap from own
-            union
-            select allocated.address + 1 from ip_allocation allocated where allocated.subnet_id = ${subnetId}
-          ) behind, own
-          where gap between own.pool_start and own.pool_end
-            and not exists (select from ip_allocation taken where taken.subnet_id = ${subnetId} and taken.address = gap)
+          select gap from (select pool_start as gap from own union select address + 1 from taken) behind, own
+          where gap between pool_start and pool_end and gap not in (select address from taken)
           order by gap limit 16
         )
       select distinct host(gap + step) as address, gap + step as sorting
       from gaps, generate_series(0, 15) step, own
-      where gap + step <= own.pool_end
-        and not exists (select from ip_allocation taken where taken.subnet_id = ${subnetId} and taken.address = gap + step)
+      where gap + step <= pool_end and gap + step not in (select address from taken)
       order by sorting limit 64`.execute(tx);
     if (candidates.length === 0) break;
     for (const { address } of candidates) {

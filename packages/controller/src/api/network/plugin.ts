@@ -1,3 +1,25 @@
+import type { FastifyInstance } from 'fastify';
 import type { ServicePlugin } from '../plugins.ts';
+import type { ApiContext } from '../request-context.ts';
+import { type ServiceAnswer, serveRoutes } from '../serve-routes.ts';
+import { extensionRoutes } from './extensions.ts';
+import { networkErrorBody } from './network-error.ts';
+import { networkRoutes } from './networks.ts';
+import { portRoutes } from './ports.ts';
+import { subnetRoutes } from './subnets.ts';
 
-export const networkPlugin: ServicePlugin = async () => {};
+/** The network API (v2.0) at `/network`: networks, subnets and ports, as far as servers need them. No routers, no floating addresses. */
+export const networkPlugin: ServicePlugin = async (app, context) => registerNetwork(app, context);
+
+export function registerNetwork(app: FastifyInstance, context: ApiContext, options: { readonly checkResponses?: boolean } = {}): void {
+  serveRoutes(app, context, {
+    prefix: '/network', routes: [...networkRoutes, ...subnetRoutes, ...portRoutes, ...extensionRoutes], open: discovery, errorBody: networkErrorBody, ...options,
+  });
+}
+
+function discovery(path: string, base: string): ServiceAnswer | null {
+  const links = [{ rel: 'self', href: `${base}/v2.0/` }];
+  if (path === '') return { status: 200, body: { versions: [{ id: 'v2.0', status: 'CURRENT', links }] } };
+  if (path !== '/v2.0') return null;
+  return { status: 200, body: { resources: ['networks', 'subnets', 'ports', 'extensions'].map((name) => ({ name: name.slice(0, -1), collection: name, links: [{ rel: 'self', href: `${base}/v2.0/${name}` }] })) } };
+}
