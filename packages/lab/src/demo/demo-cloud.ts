@@ -1,0 +1,149 @@
+import type { MigrationMeasures } from '@godwit/domain/migration';
+import type { OpenStackClient } from '../cloud/openstack-client.ts';
+import { LabError } from '../lab-error.ts';
+import { waitFor } from '../wait-for.ts';
+
+export interface DemoServer {
+  readonly id: string;
+  readonly name: string;
+  readonly status: string;
+  readonly host: string;
+  readonly address: string;
+}
+
+interface ServerView {
+  readonly id: string;
+  readonly name: string;
+  readonly status: string;
+  readonly 'OS-EXT-SRV-ATTR:host': string | null;
+  readonly addresses: Readonly<Record<string, readonly { readonly addr: string }[]>>;
+  readonly fault?: { readonly message: string };
+}
+
+/** A row of GET /os-migrations. */
+interface MigrationRow {
+  readonly id: number;
+  readonly uuid: string;
+  readonly status: string;
+  readonly source_compute: string;
+  readonly dest_compute: string;
+}
+
+/** The measured part of a move, from Godwit's own API. */
+export interface MoveRecord {
+  readonly id: string;
+  readonly status: string;
+  readonly phase: string;
+  readonly source: string;
+  readonly destination: string;
+  readonly measures: Partial<MigrationMeasures>;
+  readonly ramBytes: number | null;
+  readonly sentence: string | null;
+  readonly createdAtMs: number;
+  readonly finishedAtMs: number | null;
+}
+
+const serverView = async (cloud: OpenStackClient, id: string): Promise<ServerView> =>
+  (await cloud.request<{ readonly server: ServerView }>('compute', 'GET', `/servers/${id}`)).server;
+
+export async function showServer(cloud: OpenStackClient, id: string): Promise<DemoServer> {
+  const view = await serverView(cloud, id);
+  const address = Object.values(view.addresses).flat()[0]?.addr ?? '';
+  return { id: view.id, name: view.name, status: view.status, host: view['OS-EXT-SRV-ATTR:host'] ?? '', address };
+}
+
+/** Finds or creates a running guest of that name. Throws LabError NOT_READY with the server's own fault when it ends in ERROR. */
+export async function ensureGuest(cloud: OpenStackClient, name: string, flavor: string): Promise<DemoServer> {
+  const { servers } = await cloud.request<{ readonly servers: readonly { readonly id: string; readonly name: string }[] }>(
+    'compute',
+    'GET',
+    `/servers?name=${name}`,
+  );
+  const present = servers.find((server) => server.name === name);
+  const id = present?.id ?? (await createGuest(cloud, name, flavor));
+  await waitFor(
+    `the guest ${name} did not become ACTIVE`,
+    async () => {
+      const view = await serverView(cloud, id);
+      if (view.status === 'ERROR')
+        throw new LabError('NOT_READY', `the guest ${name} ended in ERROR: ${view.fault?.message ?? 'no fault was recorded'}`);
+      return view.status === 'ACTIVE';
+    },
+    60_000,
+  );
+  return showServer(cloud, id);
+}
+
+async function createGuest(cloud: OpenStackClient, name: string, flavor: string): Promise<string> {
+  const [{ images }, { flavors }, { networks }] = await Promise.all([
+    cloud.request<{ readonly images: readonly { readonly id: string }[] }>('image', 'GET', '/v2/images?name=godwit-demo'),
+    cloud.request<{ readonly flavors: readonly { readonly id: string; readonly name: string }[] }>(
+      'compute',
+      'GET',
+      '/flavors?is_public=None',
+    ),
+    cloud.request<{ readonly networks: readonly { readonly id: string }[] }>('network', 'GET', '/v2.0/networks?name=demo'),
+  ]);
+  const flavorRef = flavors.find((one) => one.name === flavor)?.id;
+  const body = { server: { name, imageRef: images[0]?.id, flavorRef, networks: [{ uuid: networks[0]?.id }] } };
+  return (await cloud.request<{ readonly server: { readonly id: string } }>('compute', 'POST', '/servers', { body })).server.id;
+}
+
+/** Asks for a live migration to a host of the scheduler's choice, and returns the record's UUID. */
+export async function startMove(cloud: OpenStackClient, serverId: string): Promise<string> {
+  const rows = () =>
+    cloud
+      .request<{ readonly migrations: readonly MigrationRow[] }>(
+        'compute',
+        'GET',
+        `/os-migrations?instance_uuid=${serverId}&migration_type=live-migration`,
+      )
+      .then((answer) => answer.migrations);
+  const before = new Set((await rows()).map((row) => row.uuid));
+  await cloud.request('compute', 'POST', `/servers/${serverId}/action`, {
+    body: { 'os-migrateLive': { host: null, block_migration: 'auto' } },
+  });
+  const made = (await rows()).find((row) => !before.has(row.uuid));
+  if (made === undefined) throw new LabError('NOT_READY', 'the cloud accepted a migration and has no record of it');
+  return made.uuid;
+}
+
+interface GodwitMigration {
+  readonly id: string;
+  readonly status: string;
+  readonly phase: string;
+  readonly source_host: string | null;
+  readonly destination_host: string | null;
+  readonly measures: Partial<MigrationMeasures>;
+  readonly memory_processed_bytes: number | null;
+  readonly outcome: { readonly sentence: string } | null;
+  readonly created_at: string;
+  readonly finished_at: string | null;
+}
+
+export async function moveRecord(cloud: OpenStackClient, id: string): Promise<MoveRecord> {
+  const { migration } = await cloud.request<{ readonly migration: GodwitMigration }>('godwit', 'GET', `/migrations/${id}`);
+  return {
+    id: migration.id,
+    status: migration.status,
+    phase: migration.phase,
+    source: migration.source_host ?? '',
+    destination: migration.destination_host ?? '',
+    measures: migration.measures,
+    ramBytes: migration.memory_processed_bytes,
+    sentence: migration.outcome?.sentence ?? null,
+    createdAtMs: Date.parse(migration.created_at),
+    finishedAtMs: migration.finished_at === null ? null : Date.parse(migration.finished_at),
+  };
+}
+
+/** QEMU's version and the accelerator, as the hypervisors report them. */
+export async function emulator(cloud: OpenStackClient): Promise<{ readonly accel: string; readonly qemu: string }> {
+  const { hosts } = await cloud.request<{
+    readonly hosts: readonly {
+      readonly facts: { readonly accelerator: string; readonly qemuVersion: string; readonly hypervisorType: string };
+    }[];
+  }>('godwit', 'GET', '/hosts');
+  const facts = hosts.map((host) => host.facts).find((one) => one.hypervisorType === 'QEMU');
+  return { accel: facts?.accelerator ?? 'unknown', qemu: facts?.qemuVersion ?? 'unknown' };
+}
