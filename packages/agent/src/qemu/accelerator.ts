@@ -30,6 +30,15 @@ export type AcceleratorOptions = {
  * Throws GodwitError GuestStartFailed when KVM is demanded and does not work, or when QEMU does not start at all. Leaves no process and no file.
  */
 export async function chooseAccelerator(options: AcceleratorOptions): Promise<AcceleratorChoice> {
+  throwawayGate.discardLeftovers(options.stateDir);
+  try {
+    return await choose(options);
+  } finally {
+    await rm(throwawayDir(options.stateDir), { recursive: true, force: true });
+  }
+}
+
+async function choose(options: AcceleratorOptions): Promise<AcceleratorChoice> {
   const startedAt = performance.now();
   const choice = async (accelerator: Accelerator, reason: string): Promise<AcceleratorChoice> => {
     const capabilities = await probeCapabilities(options.qemuBinary, accelerator, throwawayDir(options.stateDir), options.deadlineMs);
@@ -82,6 +91,5 @@ async function bootUnderKvm(options: AcceleratorOptions): Promise<number> {
     return performance.now() - startedAt;
   } finally {
     if (guest) await throwawayGate.discard(guest);
-    await rm(throwawayDir(stateDir), { recursive: true, force: true });
   }
 }

@@ -1,0 +1,171 @@
+import type { GuestSpec } from '@godwit/domain/guest-spec';
+import { as } from '@godwit/domain/ids';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { commandLine, type Launch } from './command-line.ts';
+
+const spec: GuestSpec = {
+  serverId: as('0a1b2c3d-0000-4000-8000-000000000001'),
+  name: 'web,1 -S',
+  vcpus: 2,
+  ramMib: 256,
+  machineType: 'pc-q35-10.0',
+  cpuModel: 'Nehalem-v1',
+  accelerator: 'tcg',
+  deviceLayout: 1,
+  disks: [
+    {
+      id: '11111111-2222-3333-4444-555555555555',
+      path: '/pool/a,b/root.qcow2',
+      format: 'qcow2',
+      backing: { path: '/pool/images/base.qcow2', format: 'qcow2', backing: { path: '/pool/images/low.raw', format: 'raw' } },
+      readOnly: false,
+      storage: 'shared',
+      sizeBytes: 1024,
+      directIo: true,
+    },
+    { id: 'data', path: '/pool/data.raw', format: 'raw', readOnly: false, storage: 'local', sizeBytes: 1024, directIo: false },
+  ],
+  nics: [{ portId: as('p'), mac: 'fa:16:3e:00:00:01', tapName: 'gt01234567', networkId: as('n'), mtu: 1450 }],
+  graphics: 'none',
+  balloon: false,
+};
+const launch: Launch = {
+  qmpSocket: '/s/qmp.sock',
+  oobSocket: '/s/oob.sock',
+  consoleSocket: '/s/con.sock',
+  consoleLog: '/s/console/1,2.log',
+  vncSocket: '/s/vnc.sock',
+  incoming: false,
+  imageLocking: true,
+  sandbox: true,
+  vhostNet: false,
+  tls: [],
+};
+/** Values of an option, parsed where they are JSON. */
+const values = (argv: readonly string[], option: string): unknown[] =>
+  argv.flatMap((word, i) => (argv[i - 1] === option ? [word.startsWith('{') ? JSON.parse(word) : word] : []));
+const node = (argv: readonly string[], name: string): unknown =>
+  values(argv, '-blockdev').find((one) => (one as { 'node-name': string })['node-name'] === name);
+
+describe('the command line', () => {
+  const argv = commandLine(spec, launch);
+
+  test('starts stopped, whatever the guest is, also when it waits for a stream', () => {
+    fc.assert(
+      fc.property(
+        fc.boolean(),
+        fc.boolean(),
+        fc.constantFrom('tcg' as const, 'kvm' as const),
+        fc.boolean(),
+        (incoming, vnc, accelerator, boot) => {
+          const one = commandLine(
+            {
+              ...spec,
+              accelerator,
+              graphics: vnc ? 'vnc' : 'none',
+              ...(boot && { directBoot: { kernelPath: '/k', commandLine: '-incoming x' } }),
+            },
+            { ...launch, incoming },
+          );
+          expect(one.filter((word) => word === '-S')).toHaveLength(1);
+          expect(values(one, '-incoming')).toEqual(incoming ? ['defer'] : []);
+          expect(one).toEqual(expect.arrayContaining(['-nodefaults', '-no-user-config']));
+          expect(one).not.toContain('-daemonize');
+        },
+      ),
+    );
+  });
+
+  test('is the same for source and destination but for what belongs to the process', () => {
+    const there = commandLine(spec, { ...launch, qmpSocket: '/d/qmp.sock', incoming: true });
+    expect(there.filter((word) => !argv.includes(word))).toEqual([
+      'socket,id=qmp,path=/d/qmp.sock,server=on,wait=off',
+      '-incoming',
+      'defer',
+    ]);
+  });
+
+  test('never opens a file that an image names', () => {
+    expect(node(argv, 'disk0')).toMatchObject({
+      driver: 'qcow2',
+      file: 'disk0-file',
+      backing: 'disk0-back1',
+      discard: 'unmap',
+      'detect-zeroes': 'unmap',
+    });
+    expect(node(argv, 'disk0-back1')).toMatchObject({ driver: 'qcow2', 'read-only': true, backing: 'disk0-back2' });
+    expect(node(argv, 'disk0-back2')).toMatchObject({ driver: 'raw', 'read-only': true });
+    const [disk] = spec.disks;
+    const { backing: _backing, ...alone } = disk ?? expect.unreachable();
+    expect(node(commandLine({ ...spec, disks: [alone] }, launch), 'disk0')).toMatchObject({ backing: null });
+    for (const one of values(argv, '-blockdev')) {
+      const { driver, backing } = one as { driver: string; backing?: unknown };
+      if (driver === 'qcow2') expect(backing).toBeDefined();
+    }
+    expect(argv.join(' ')).not.toMatch(/-drive|-hda/);
+  });
+
+  test('locks writable images unless a test says otherwise, and goes past the page cache where the disk says so', () => {
+    expect(node(argv, 'disk0-file')).toMatchObject({ locking: 'on', cache: { direct: true, 'no-flush': false } });
+    expect(node(argv, 'disk1-file')).toMatchObject({ locking: 'on', cache: { direct: false } });
+    expect(node(commandLine(spec, { ...launch, imageLocking: false }), 'disk0-file')).toMatchObject({ locking: 'off' });
+  });
+
+  test('puts every device into its slot, and no two into one', () => {
+    const devices = values(commandLine({ ...spec, balloon: true, graphics: 'vnc' }, launch), '-device') as {
+      id: string;
+      bus?: string;
+      addr?: string;
+    }[];
+    const slots = Object.fromEntries(devices.flatMap((one) => (one.addr === undefined ? [] : [[one.id, `${one.bus}/${one.addr}`]])));
+    // Device layout 1: a guest that runs today must find these on every later agent.
+    expect(slots).toEqual({
+      rng0: 'pcie.0/0x2',
+      balloon0: 'pcie.0/0x3',
+      video0: 'pcie.0/0x1e',
+      nic0: 'pcie.0/0x4',
+      vd0: 'pcie.0/0xc',
+      vd1: 'pcie.0/0xd',
+    });
+    const older = values(commandLine({ ...spec, machineType: 'pc-i440fx-9.2' }, launch), '-device') as { id: string; bus?: string }[];
+    expect(older.find((one) => one.id === 'vd0')?.bus).toBe('pci.0');
+  });
+
+  test('commas in paths stay in the path', () => {
+    expect(values(argv, '-chardev')).toContain(
+      'socket,id=console,path=/s/con.sock,server=on,wait=off,logfile=/s/console/1,,2.log,logappend=on',
+    );
+    expect(node(argv, 'disk0-file')).toMatchObject({ filename: '/pool/a,b/root.qcow2' });
+  });
+
+  test('the server’s name does not reach QEMU', () => {
+    expect(argv.join(' ')).not.toContain('web');
+  });
+
+  test('the first disk boots, unless a kernel does', () => {
+    const bootindex = (one: readonly string[]): unknown[] =>
+      (values(one, '-device') as { id: string; bootindex?: number }[]).flatMap((device) =>
+        device.bootindex === undefined ? [] : [device.id],
+      );
+    expect(bootindex(argv)).toEqual(['vd0']);
+    const kernel = commandLine({ ...spec, directBoot: { kernelPath: '/k', initrdPath: '/i', commandLine: 'console=ttyS0' } }, launch);
+    expect(bootindex(kernel)).toEqual([]);
+    expect([values(kernel, '-kernel'), values(kernel, '-initrd'), values(kernel, '-append')]).toEqual([['/k'], ['/i'], ['console=ttyS0']]);
+  });
+
+  test('TLS credentials verify their peer', () => {
+    const one = commandLine(spec, { ...launch, tls: [{ id: 'tls0', dir: '/t', endpoint: 'server' }] });
+    expect(values(one, '-object')).toContainEqual({
+      'qom-type': 'tls-creds-x509',
+      id: 'tls0',
+      dir: '/t',
+      endpoint: 'server',
+      'verify-peer': true,
+    });
+  });
+
+  test('a spec with problems is refused with all of them', () => {
+    expect(() => commandLine({ ...spec, vcpus: 0, machineType: 'q35' }, launch)).toThrow(/vcpus 0.*machine type "q35"/);
+  });
+});

@@ -1,0 +1,80 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { type DiskSpec, type GuestSpec, guestLimits, guestSpecProblems, type NicSpec } from './guest-spec.ts';
+import { as } from './ids.ts';
+
+const disk: DiskSpec = {
+  id: 'root',
+  path: '/pool/disks/a/root.qcow2',
+  format: 'qcow2',
+  readOnly: false,
+  storage: 'shared',
+  sizeBytes: 1024,
+  directIo: true,
+};
+const nic: NicSpec = { portId: as('p'), mac: 'fa:16:3e:00:00:01', tapName: 'gt01234567', networkId: as('n') };
+const spec: GuestSpec = {
+  serverId: as('0a1b2c3d-0000-4000-8000-000000000001'),
+  name: 'any name, "quoted"',
+  vcpus: 1,
+  ramMib: 64,
+  machineType: 'pc-q35-10.0',
+  cpuModel: 'Nehalem-v1,+aes',
+  accelerator: 'tcg',
+  deviceLayout: 1,
+  disks: [disk],
+  nics: [nic],
+  graphics: 'none',
+  balloon: false,
+};
+const problems = (change: Partial<GuestSpec>): string => guestSpecProblems({ ...spec, ...change }).join('; ');
+const diskProblems = (change: Partial<DiskSpec>): string => problems({ disks: [{ ...disk, ...change }] });
+const nicProblems = (change: Partial<NicSpec>): string => problems({ nics: [{ ...nic, ...change }] });
+
+describe('a guest spec', () => {
+  test('of an ordinary guest has no problems', () => {
+    expect(guestSpecProblems(spec)).toEqual([]);
+    expect(problems({ directBoot: { kernelPath: '/k', initrdPath: '/i', commandLine: 'console=ttyS0 quiet' }, disks: [] })).toBe('');
+  });
+
+  test.each([
+    ['an alias of a machine type', { machineType: 'q35' }, /not a versioned/],
+    ['a machine type with options', { machineType: 'pc-q35-10.0,usb=on' }, /not a versioned/],
+    ['a CPU model that starts another option', { cpuModel: 'max -device foo' }, /not a model/],
+    ['no vcpus', { vcpus: 0 }, /vcpus 0/],
+    ['half a MiB', { ramMib: 0.5 }, /0\.5 MiB/],
+    ['no UUID', { serverId: as('../../etc') }, /not a UUID/],
+    [
+      'too many disks',
+      { disks: Array.from({ length: guestLimits.disks + 1 }, (_, i) => ({ ...disk, id: `d${i}`, path: `/p/${i}` })) },
+      /more than 18/,
+    ],
+    ['one file twice', { disks: [disk, { ...disk, id: 'b' }] }, /same path/],
+    ['one MAC twice', { nics: [nic, { ...nic, tapName: 'gt1' }] }, /same MAC/],
+    ['a kernel command line of two lines', { directBoot: { kernelPath: '/k', commandLine: 'a\nb' } }, /control characters/],
+    ['a kernel that is not absolute', { directBoot: { kernelPath: 'k', commandLine: '' } }, /kernel path/],
+  ] as const)('%s is named', (_what, change, sentence) => {
+    expect(problems(change as Partial<GuestSpec>)).toMatch(sentence);
+  });
+
+  test('wrong disks and ports are named', () => {
+    expect(diskProblems({ path: '/pool/../etc/passwd' })).toMatch(/not absolute and plain/);
+    expect(diskProblems({ format: 'raw', backing: { path: '/b', format: 'raw' } })).toMatch(/cannot have a backing/);
+    expect(diskProblems({ backing: { path: 'nbd://evil', format: 'raw' } })).toMatch(/backing path/);
+    expect(diskProblems({ sizeBytes: 1000 })).toMatch(/multiple of 512/);
+    expect(nicProblems({ mac: 'FA:16:3E:00:00:01' })).toMatch(/lower-case unicast/);
+    expect(nicProblems({ mac: 'ff:ff:ff:ff:ff:ff' })).toMatch(/unicast/);
+    expect(nicProblems({ tapName: 'a name' })).toMatch(/interface name/);
+    expect(nicProblems({ mtu: 10 })).toMatch(/MTU 10/);
+  });
+
+  test('survives JSON unchanged', () => {
+    fc.assert(
+      fc.property(fc.string(), fc.integer({ min: 1, max: 255 }), (name, vcpus) => {
+        const one = { ...spec, name, vcpus };
+        expect(JSON.parse(JSON.stringify(one))).toEqual(one);
+        expect(guestSpecProblems(one)).toEqual([]);
+      }),
+    );
+  });
+});
