@@ -67,7 +67,9 @@ async function run(argv: readonly string[]): Promise<number> {
       for (const problem of report.problems) say(`PROBLEM: ${problem}\n`);
       if (!values.exit) {
         const otherHost = plan.hosts.find((host) => host.name !== guests[0]?.host)?.name ?? 'node2';
-        const openrc = values.dir === defaultLabDir ? 'openrc.sh' : path.join(values.dir, 'openrc.sh');
+        // `make demo` links the file into the checkout right after this program ends.
+        const linked = values.dir === defaultLabDir && process.env.MAKELEVEL !== undefined;
+        const openrc = linked ? 'openrc.sh' : path.join(values.dir, 'openrc.sh');
         say(
           renderClosing({
             url: plan.publicUrl,
