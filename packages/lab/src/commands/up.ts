@@ -16,6 +16,7 @@ import { bindPublicPort } from '../public-port.ts';
 import { buildReaper } from '../supervisor/build-reaper.ts';
 import { askSupervisor } from '../supervisor/control-client.ts';
 import { launchSupervisor } from '../supervisor/launch.ts';
+import { killIdentity, readIdentity } from '../supervisor/process-identity.ts';
 import { waitFor } from '../wait-for.ts';
 import { type LabDirectory, makeAlias } from './lab-directory.ts';
 
@@ -53,9 +54,6 @@ export async function up(options: UpOptions): Promise<UpResult> {
   });
   const before = await readLabPlan(directory.dir);
   if (before !== undefined) refuseOtherShape(before, options, running !== undefined);
-  await mkdir(directory.dir, { recursive: true });
-  await makeAlias(directory);
-
   const topology = planTopology(directory.labId, options.hosts ?? before?.hosts.length ?? defaultHosts);
   const shape = (port: number) => ({
     dir: directory.dir,
@@ -68,9 +66,12 @@ export async function up(options: UpOptions): Promise<UpResult> {
   if (running !== undefined && before !== undefined) {
     config = configureLab(topology, shape(before.port));
   } else {
+    if (before !== undefined) await endPublicListeners(before);
     const socket = bindAsBefore(options.port, before?.port);
     try {
       config = configureLab(topology, shape(socket.address().port));
+      await mkdir(directory.dir, { recursive: true });
+      await makeAlias(directory);
       await writeFiles(config);
       // Namespaces of a lab whose supervisor died hold its guests: they are taken over. Half of them are worth nothing.
       if ((await labNamespaces(directory.labId)).length !== topology.nodes.length + 2) {
@@ -121,6 +122,19 @@ function refuseOtherShape(before: LabPlan, options: UpOptions, isRunning: boolea
   if (options.simulatedHosts !== undefined && options.simulatedHosts !== before.simulatedHosts)
     other('simulated hosts', before.simulatedHosts, options.simulatedHosts);
   if (isRunning && options.port !== undefined && options.port !== before.port) other('port', before.port, options.port);
+}
+
+/**
+ * A supervisor that was killed leaves its controller running, on the port that the next one is to have; and it may itself still be
+ * on its way out, its sockets not yet closed. When this resolves, neither runs.
+ */
+async function endPublicListeners(plan: LabPlan): Promise<void> {
+  const files = labFiles(plan.dir);
+  const names = plan.processes.filter((spec) => spec.inheritsPublicSocket).map((spec) => path.join(files.run, `${spec.name}.pid`));
+  for (const file of [files.supervisorPid, ...names]) {
+    const left = await readIdentity(file);
+    if (left !== undefined) await killIdentity(left);
+  }
 }
 
 /** The port the lab had before, if it is free: openrc files and terminals know it. */
