@@ -6,8 +6,19 @@ export type FaultAction = { readonly kind: 'kill' } | { readonly kind: 'hold'; r
 
 /** All of them, in the order in which a move meets them. */
 export const faultPoints = [
-  'destination.granted', 'destination.started', 'destination.listening', 'source.warm', 'source.armed', 'source.migrating', 'source.stopped', 'source.completed', 'source.release-sent',
-  'destination.release-heard', 'destination.taken', 'source.released', 'destination.finishing',
+  'destination.granted',
+  'destination.started',
+  'destination.listening',
+  'source.warm',
+  'source.armed',
+  'source.migrating',
+  'source.stopped',
+  'source.completed',
+  'source.release-sent',
+  'destination.release-heard',
+  'destination.taken',
+  'source.released',
+  'destination.finishing',
 ] as const;
 export type FaultPoint = (typeof faultPoints)[number];
 
@@ -17,7 +28,8 @@ export function parseFaultPoints(text: string | undefined): ReadonlyMap<FaultPoi
   for (const part of (text ?? '').split(',').filter((one) => one !== '')) {
     const [name = '', what = ''] = part.split('=');
     const hold = /^hold:(\d+)$/.exec(what);
-    if (!(faultPoints as readonly string[]).includes(name) || !(what === 'kill' || what === 'throw' || hold)) throw new Error(`no such fault: ${part}`);
+    if (!(faultPoints as readonly string[]).includes(name) || !(what === 'kill' || what === 'throw' || hold))
+      throw new Error(`no such fault: ${part}`);
     points.set(name as FaultPoint, hold ? { kind: 'hold', ms: Number(hold[1]) } : { kind: what as 'kill' | 'throw' });
   }
   return points;

@@ -1,6 +1,6 @@
 import type { Grant } from '@godwit/domain/custody/grant';
-import type { BootId, Epoch, Fence, HostId, MigrationId, ServerId } from '@godwit/domain/ids';
 import type { HostFacts } from '@godwit/domain/host';
+import type { BootId, Epoch, Fence, HostId, MigrationId, ServerId } from '@godwit/domain/ids';
 import type { GuestReport } from './guest-report.ts';
 import type { HostEvents } from './host-events.ts';
 import type { MigrationReport, TakeAnswer } from './migration-report.ts';
@@ -50,7 +50,12 @@ export type ReleaseNotice = {
 export type ReleaseAnswer = { readonly answer: TakeAnswer; readonly detail: string; readonly resumedAtMs: number | null };
 
 /** How the source reaches the destination's tap; null: the destination opened nothing. */
-export type NetworkEncapsulation = { readonly kind: 'vxlan'; readonly address: string; readonly port: number; readonly nics: readonly { readonly mac: string; readonly vni: number }[] };
+export type NetworkEncapsulation = {
+  readonly kind: 'vxlan';
+  readonly address: string;
+  readonly port: number;
+  readonly nics: readonly { readonly mac: string; readonly vni: number }[];
+};
 
 /**
  * What an agent can do on its host; `qemu` and `simulated` implement it and pass one conformance suite. Mutating calls are idempotent for the same
@@ -84,7 +89,11 @@ export type HostDriver = {
   cancelOutgoing(grant: Grant): Promise<MigrationReport>;
   /** After the destination forfeited the grant: a released copy runs on here under its old epoch; one that runs is left alone. */
   resumeOutgoing(grant: Grant): Promise<MigrationReport>;
-  forfeitIncoming(grant: Grant, deleteDisks: boolean, guest: WantedGuest | null): Promise<{ readonly answer: TakeAnswer; readonly detail: string }>;
+  forfeitIncoming(
+    grant: Grant,
+    deleteDisks: boolean,
+    guest: WantedGuest | null,
+  ): Promise<{ readonly answer: TakeAnswer; readonly detail: string }>;
   relayRelease(release: ReleaseNotice): Promise<MigrationReport>;
   finishIncoming(authority: Authority, migrationId: MigrationId): Promise<MigrationReport>;
   dropOutgoing(authority: Authority, migrationId: MigrationId, deleteDisks: boolean, guest: WantedGuest | null): Promise<boolean>;

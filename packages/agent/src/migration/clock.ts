@@ -1,7 +1,12 @@
 /** The other host's clock minus this one's, and how wrong that may be: half the round trip it was taken from. Milliseconds. */
 export type ClockOffset = { readonly offsetMs: number; readonly errorMs: number };
 
-export type ClockReading = { readonly sentAtMs: number; readonly theirReceivedAtMs: number; readonly theirSentAtMs: number; readonly receivedAtMs: number };
+export type ClockReading = {
+  readonly sentAtMs: number;
+  readonly theirReceivedAtMs: number;
+  readonly theirSentAtMs: number;
+  readonly receivedAtMs: number;
+};
 
 /**
  * Offset by the best of several readings. The true offset lies within ± errorMs whatever the network's asymmetry; the reading with the shortest time on the
@@ -20,7 +25,11 @@ const raise = (): never => {
 };
 
 /** Reads the peer's clock `times` times in a row on a connection that is warm by then. */
-export async function measureOffset(ask: () => Promise<{ readonly receivedAtMs: number; readonly sentAtMs: number }>, nowMs: () => number, times: number): Promise<ClockOffset> {
+export async function measureOffset(
+  ask: () => Promise<{ readonly receivedAtMs: number; readonly sentAtMs: number }>,
+  nowMs: () => number,
+  times: number,
+): Promise<ClockOffset> {
   const readings: ClockReading[] = [];
   for (let turn = 0; turn < times; turn += 1) {
     const sentAtMs = nowMs();

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
+import type { MigrationId } from '@godwit/domain/ids';
 import type { NetworkEncapsulation } from '../drivers/host-driver.ts';
 import type { NetworkTools } from '../network/network-tools.ts';
-import type { MigrationId } from '@godwit/domain/ids';
 import { alreadySo, tc } from './traffic-control.ts';
 
 /*
@@ -36,39 +36,111 @@ export async function attachMirrorPoint(tap: string): Promise<void> {
 export type MirroredNic = { readonly tap: string; readonly mac: string };
 
 /** Network identifiers of a migration's tunnels: any 24 bits do that two migrations to one port do not share; the port is the migration's own. */
-const vniOf = (migration: MigrationId, index: number): number => (createHash('sha256').update(`${migration}/${index}`).digest().readUIntBE(0, 3) & 0xfffffe) + 1;
+const vniOf = (migration: MigrationId, index: number): number =>
+  (createHash('sha256').update(`${migration}/${index}`).digest().readUIntBE(0, 3) & 0xfffffe) + 1;
 
 /**
  * Destination: what arrives through the tunnels goes into the taps. Idle until the source opens its side. `port` is a UDP port of the host's migration range.
  * Throws NetworkToolError; `removeTunnels` undoes it in every state.
  */
-export async function receiveMirror(tools: NetworkTools, migration: MigrationId, nics: readonly MirroredNic[], local: string, remote: string, port: number): Promise<NetworkEncapsulation> {
-  await Promise.all(nics.map(async ({ tap }, index) => {
-    const tunnel = await makeTunnel(tools, migration, index, { vni: vniOf(migration, index), local, remote, port });
-    await tc('qdisc', 'add', 'dev', tunnel, 'clsact').catch(unlessSo);
-    await tc('filter', 'replace', 'dev', tunnel, 'ingress', 'pref', preference, 'protocol', 'all', 'u32', 'match', 'u32', '0', '0', 'action', 'mirred', 'egress', 'redirect', 'dev', tap);
-  }));
+export async function receiveMirror(
+  tools: NetworkTools,
+  migration: MigrationId,
+  nics: readonly MirroredNic[],
+  local: string,
+  remote: string,
+  port: number,
+): Promise<NetworkEncapsulation> {
+  await Promise.all(
+    nics.map(async ({ tap }, index) => {
+      const tunnel = await makeTunnel(tools, migration, index, { vni: vniOf(migration, index), local, remote, port });
+      await tc('qdisc', 'add', 'dev', tunnel, 'clsact').catch(unlessSo);
+      await tc(
+        'filter',
+        'replace',
+        'dev',
+        tunnel,
+        'ingress',
+        'pref',
+        preference,
+        'protocol',
+        'all',
+        'u32',
+        'match',
+        'u32',
+        '0',
+        '0',
+        'action',
+        'mirred',
+        'egress',
+        'redirect',
+        'dev',
+        tap,
+      );
+    }),
+  );
   return { kind: 'vxlan', address: local, port, nics: nics.map(({ mac }, index) => ({ mac, vni: vniOf(migration, index) })) };
 }
 
 /** Source: the tunnels, without anything flowing yet. */
-export async function prepareMirror(tools: NetworkTools, migration: MigrationId, nics: readonly MirroredNic[], local: string, to: NetworkEncapsulation): Promise<void> {
-  await Promise.all(nics.map(async ({ tap, mac }, index) => {
-    const vni = to.nics.find((nic) => nic.mac === mac)?.vni;
-    if (vni === undefined) return;
-    await attachMirrorPoint(tap);
-    await makeTunnel(tools, migration, index, { vni, local, remote: to.address, port: to.port });
-  }));
+export async function prepareMirror(
+  tools: NetworkTools,
+  migration: MigrationId,
+  nics: readonly MirroredNic[],
+  local: string,
+  to: NetworkEncapsulation,
+): Promise<void> {
+  await Promise.all(
+    nics.map(async ({ tap, mac }, index) => {
+      const vni = to.nics.find((nic) => nic.mac === mac)?.vni;
+      if (vni === undefined) return;
+      await attachMirrorPoint(tap);
+      await makeTunnel(tools, migration, index, { vni, local, remote: to.address, port: to.port });
+    }),
+  );
 }
 
 /** Source: from when this returns, every unicast frame handed to the taps also goes to the destination. Takes one `tc` per network card. */
 export async function openMirror(migration: MigrationId, nics: readonly MirroredNic[]): Promise<void> {
-  await Promise.all(nics.map(({ tap, mac }, index) => {
-    const bytes = mac.replaceAll(':', '');
-    // Offsets of u32 count from the network header: the destination address is the first 6 of the 14 bytes before it.
-    const toGuest = ['match', 'u16', `0x${bytes.slice(0, 4)}`, '0xffff', 'at', '-14', 'match', 'u32', `0x${bytes.slice(4)}`, '0xffffffff', 'at', '-12'];
-    return tc('filter', 'replace', 'dev', tap, 'egress', 'pref', preference, 'protocol', 'all', 'u32', ...toGuest, 'action', 'mirred', 'egress', 'mirror', 'dev', tunnelName(migration, index));
-  }));
+  await Promise.all(
+    nics.map(({ tap, mac }, index) => {
+      const bytes = mac.replaceAll(':', '');
+      // Offsets of u32 count from the network header: the destination address is the first 6 of the 14 bytes before it.
+      const toGuest = [
+        'match',
+        'u16',
+        `0x${bytes.slice(0, 4)}`,
+        '0xffff',
+        'at',
+        '-14',
+        'match',
+        'u32',
+        `0x${bytes.slice(4)}`,
+        '0xffffffff',
+        'at',
+        '-12',
+      ];
+      return tc(
+        'filter',
+        'replace',
+        'dev',
+        tap,
+        'egress',
+        'pref',
+        preference,
+        'protocol',
+        'all',
+        'u32',
+        ...toGuest,
+        'action',
+        'mirred',
+        'egress',
+        'mirror',
+        'dev',
+        tunnelName(migration, index),
+      );
+    }),
+  );
 }
 
 /** Source: ends the copying; the tunnels stay. Fine when there is nothing to end. */
@@ -85,12 +157,41 @@ export async function removeTunnels(tools: NetworkTools, migration: MigrationId,
 export async function sweepTunnels(tools: NetworkTools, keep: readonly MigrationId[]): Promise<void> {
   const links = (await tools.ip('link', 'show', 'type', 'vxlan')) as readonly { readonly ifname?: string }[] | null;
   const kept = new Set(keep.map((migration) => tunnelName(migration, 0).slice(0, -1)));
-  for (const { ifname } of links ?? []) if (ifname !== undefined && /^gx[0-9a-f]{8}\d$/.test(ifname) && !kept.has(ifname.slice(0, -1))) await tools.ip('link', 'del', 'dev', ifname).catch(unlessSo);
+  for (const { ifname } of links ?? [])
+    if (ifname !== undefined && /^gx[0-9a-f]{8}\d$/.test(ifname) && !kept.has(ifname.slice(0, -1)))
+      await tools.ip('link', 'del', 'dev', ifname).catch(unlessSo);
 }
 
-async function makeTunnel(tools: NetworkTools, migration: MigrationId, index: number, to: { readonly vni: number; readonly local: string; readonly remote: string; readonly port: number }): Promise<string> {
+async function makeTunnel(
+  tools: NetworkTools,
+  migration: MigrationId,
+  index: number,
+  to: { readonly vni: number; readonly local: string; readonly remote: string; readonly port: number },
+): Promise<string> {
   const name = tunnelName(migration, index);
-  await tools.ip('link', 'add', 'name', name, 'mtu', tunnelMtu, 'addrgenmode', 'none', 'type', 'vxlan', 'id', String(to.vni), 'local', to.local, 'remote', to.remote, 'dstport', String(to.port), 'nolearning').catch(unlessSo);
+  await tools
+    .ip(
+      'link',
+      'add',
+      'name',
+      name,
+      'mtu',
+      tunnelMtu,
+      'addrgenmode',
+      'none',
+      'type',
+      'vxlan',
+      'id',
+      String(to.vni),
+      'local',
+      to.local,
+      'remote',
+      to.remote,
+      'dstport',
+      String(to.port),
+      'nolearning',
+    )
+    .catch(unlessSo);
   await tools.ip('link', 'set', 'dev', name, 'up');
   return name;
 }

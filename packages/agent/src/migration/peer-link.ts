@@ -4,7 +4,7 @@ import type { NetworkEncapsulation, PeerAddress, ReleaseAnswer, ReleaseNotice } 
 import type { HostIdentity } from '../identity/host-identity.ts';
 import { createTlsTransport } from '../rpc/tls-transport.ts';
 import { releaseToWire, takeAnswerFromWire } from '../rpc/wire-custody.ts';
-import { measureOffset, type ClockOffset } from './clock.ts';
+import { type ClockOffset, measureOffset } from './clock.ts';
 
 /** The source's connection to the destination's agent: its own, shared with nothing that could hold the release up. */
 export type PeerLink = {
@@ -26,7 +26,11 @@ export function openPeerLink(peer: PeerAddress, identity: HostIdentity): PeerLin
     clock: (nowMs, times) => measureOffset(() => client.clock({ sentAtMs: nowMs() }, { timeoutMs: 2_000 }), nowMs, times),
     release: async (notice, timeoutMs) => {
       const answer = await client.release({ release: releaseToWire(notice) }, { timeoutMs });
-      return { answer: takeAnswerFromWire(answer.answer), detail: answer.detail, resumedAtMs: answer.resumedAtMs === 0 ? null : answer.resumedAtMs };
+      return {
+        answer: takeAnswerFromWire(answer.answer),
+        detail: answer.detail,
+        resumedAtMs: answer.resumedAtMs === 0 ? null : answer.resumedAtMs,
+      };
     },
     setNetworkOpen: async (migrationId, open) => {
       const { encapsulationJson } = await client.setNetworkOpen({ migrationId, open }, { timeoutMs: 2_000 });

@@ -1,5 +1,5 @@
-import type { QmpClient } from '../qemu/qmp-client.ts';
 import type { RamProgress } from '../drivers/migration-report.ts';
+import type { QmpClient } from '../qemu/qmp-client.ts';
 
 /** One look at QEMU's migration. */
 export type MigrateLook = {
@@ -17,7 +17,15 @@ type Raw = {
   readonly 'error-desc'?: string;
   readonly downtime?: number;
   readonly 'total-time'?: number;
-  readonly ram?: { readonly total: number; readonly transferred: number; readonly remaining: number; readonly 'dirty-pages-rate'?: number; readonly 'dirty-sync-count'?: number; readonly 'page-size'?: number; readonly mbps?: number };
+  readonly ram?: {
+    readonly total: number;
+    readonly transferred: number;
+    readonly remaining: number;
+    readonly 'dirty-pages-rate'?: number;
+    readonly 'dirty-sync-count'?: number;
+    readonly 'page-size'?: number;
+    readonly mbps?: number;
+  };
 };
 
 /** Throws what the monitor throws: QmpTimeout when QEMU's main loop hangs, QmpClosed when it is gone. */
@@ -28,7 +36,12 @@ export async function queryMigrate(qmp: QmpClient, timeoutMs: number): Promise<M
     status: raw.status ?? 'none',
     ram: ram
       ? {
-          totalBytes: ram.total, transferredBytes: ram.transferred, remainingBytes: ram.remaining, dirtyPagesRate: ram['dirty-pages-rate'] ?? 0, dirtySyncCount: ram['dirty-sync-count'] ?? 0, pageSize: ram['page-size'] ?? 4096,
+          totalBytes: ram.total,
+          transferredBytes: ram.transferred,
+          remainingBytes: ram.remaining,
+          dirtyPagesRate: ram['dirty-pages-rate'] ?? 0,
+          dirtySyncCount: ram['dirty-sync-count'] ?? 0,
+          pageSize: ram['page-size'] ?? 4096,
           mbps: ram.mbps ?? 0,
         }
       : null,

@@ -4,13 +4,21 @@ import { NetworkToolError } from '../network/network-tools.ts';
 /** Runs `tc` in this process's network namespace. Throws NetworkToolError with tc's own words. */
 export function tc(...args: readonly string[]): Promise<void> {
   return new Promise((resolve, reject) => {
-    execFile('tc', args, { timeout: 10_000, killSignal: 'SIGKILL', env: { PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin`, LC_ALL: 'C' } }, (error, _stdout, stderr) => {
-      if (error) reject(new NetworkToolError(`tc ${args.join(' ')}`, stderr.trim().split('\n').at(-1) || error.message, error));
-      else resolve();
-    });
+    execFile(
+      'tc',
+      args,
+      { timeout: 10_000, killSignal: 'SIGKILL', env: { PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin`, LC_ALL: 'C' } },
+      (error, _stdout, stderr) => {
+        if (error) reject(new NetworkToolError(`tc ${args.join(' ')}`, stderr.trim().split('\n').at(-1) || error.message, error));
+        else resolve();
+      },
+    );
   });
 }
 
 /** Whether tc says that what was to be removed, or made, is so already. */
 export const alreadySo = (error: unknown): boolean =>
-  error instanceof NetworkToolError && /Exclusivity flag on|File exists|Cannot find device|No such (file|device)|Cannot find specified|Invalid handle|Parent Qdisc doesn't exists|not found/i.test(error.said);
+  error instanceof NetworkToolError &&
+  /Exclusivity flag on|File exists|Cannot find device|No such (file|device)|Cannot find specified|Invalid handle|Parent Qdisc doesn't exists|not found/i.test(
+    error.said,
+  );

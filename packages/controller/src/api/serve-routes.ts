@@ -3,9 +3,9 @@ import type { Readable } from 'node:stream';
 import { GodwitError } from '@godwit/domain/errors';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Caller } from '../workflows/operations.ts';
-import { type HttpFailure, failureOf } from './http-error.ts';
+import { failureOf, type HttpFailure } from './http-error.ts';
 import { assertBody, readJsonBody, violation } from './json-body.ts';
-import { type Query, parseQuery } from './query.ts';
+import { parseQuery, type Query } from './query.ts';
 import { type ApiContext, callerOf, linkBase, requireToken } from './request-context.ts';
 import { type Method, routeTable } from './route-table.ts';
 
@@ -77,8 +77,10 @@ export function serveRoutes<Context extends ApiContext>(app: FastifyInstance, co
   });
   app.setErrorHandler((error, request, reply) => {
     const failure = failureOf(error, request.id);
-    if (failure.unexpected) context.log.error({ err: error, requestId: request.id, method: request.method, url: request.url.split('?')[0] }, 'request failed');
-    if (failure.status === 401) void reply.header('www-authenticate', `Keystone uri="${linkBase(context.config.publicUrl, request.headers)}/identity"`);
+    if (failure.unexpected)
+      context.log.error({ err: error, requestId: request.id, method: request.method, url: request.url.split('?')[0] }, 'request failed');
+    if (failure.status === 401)
+      void reply.header('www-authenticate', `Keystone uri="${linkBase(context.config.publicUrl, request.headers)}/identity"`);
     // What was not read of the body would be taken for the next request.
     if (!request.raw.complete) void reply.header('connection', 'close');
     return send(reply, { status: failure.status, body: service.errorBody(failure, request.id) });
@@ -106,7 +108,18 @@ export function serveRoutes<Context extends ApiContext>(app: FastifyInstance, co
       assertBody(route.body, body);
     }
     // The schema just checked is what makes the body the type that the route's handler declares.
-    const serviceRequest = { context, caller, params, query: parseQuery(queryText), body, headers: request.headers, stream: request.raw, base, path, minor } as unknown as ServiceRequest<never, Context>;
+    const serviceRequest = {
+      context,
+      caller,
+      params,
+      query: parseQuery(queryText),
+      body,
+      headers: request.headers,
+      stream: request.raw,
+      base,
+      path,
+      minor,
+    } as unknown as ServiceRequest<never, Context>;
     const answer = await route.handle(serviceRequest);
     if (service.checkResponses === true) checkResponse(answer, route, minor);
     return send(reply, answer);

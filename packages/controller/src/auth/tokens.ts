@@ -4,7 +4,10 @@ import { sql } from 'kysely';
 import type { Db } from '../store/database.ts';
 
 /** What a token is good for. */
-export type TokenScope = { readonly kind: 'project'; readonly projectId: string } | { readonly kind: 'domain'; readonly domainId: string } | { readonly kind: 'none' };
+export type TokenScope =
+  | { readonly kind: 'project'; readonly projectId: string }
+  | { readonly kind: 'domain'; readonly domainId: string }
+  | { readonly kind: 'none' };
 
 export type NamedRef = { readonly id: string; readonly name: string };
 
@@ -47,7 +50,12 @@ export async function issueToken(db: Db, wanted: NewToken): Promise<string> {
     eam: expiresAt,
     ...(wanted.scope.kind === 'project' ? { prj: wanted.scope.projectId } : {}),
     ...(wanted.scope.kind === 'domain' ? { dom: wanted.scope.domainId } : {}),
-  }).setProtectedHeader({ alg: 'HS256', kid: key.id }).setSubject(wanted.userId).setIssuer('godwit').setExpirationTime(Math.ceil(expiresAt / 1000)).sign(key.secret);
+  })
+    .setProtectedHeader({ alg: 'HS256', kid: key.id })
+    .setSubject(wanted.userId)
+    .setIssuer('godwit')
+    .setExpirationTime(Math.ceil(expiresAt / 1000))
+    .sign(key.secret);
 }
 
 /**
@@ -57,20 +65,51 @@ export async function issueToken(db: Db, wanted: NewToken): Promise<string> {
 export async function readToken(db: Db, text: string): Promise<Token | null> {
   const claims = await verified(db, text);
   if (claims === null) return null;
-  const row = await db.selectFrom('identity_user as u').innerJoin('identity_domain as ud', 'ud.id', 'u.domain_id')
+  const row = await db
+    .selectFrom('identity_user as u')
+    .innerJoin('identity_domain as ud', 'ud.id', 'u.domain_id')
     .leftJoin('identity_project as p', (join) => join.on('p.id', '=', claims.projectId ?? ''))
     .leftJoin('identity_domain as pd', 'pd.id', 'p.domain_id')
     .leftJoin('identity_domain as d', (join) => join.on('d.id', '=', claims.domainId ?? ''))
-    .select(['u.id as userId', 'u.name as userName', 'u.enabled as userEnabled', 'u.tokens_valid_after', 'ud.id as userDomainId', 'ud.name as userDomainName',
-      'ud.enabled as userDomainEnabled', 'p.id as projectId', 'p.name as projectName', 'p.enabled as projectEnabled', 'pd.id as projectDomainId',
-      'pd.name as projectDomainName', 'pd.enabled as projectDomainEnabled', 'd.id as domainId', 'd.name as domainName', 'd.enabled as domainEnabled'])
+    .select([
+      'u.id as userId',
+      'u.name as userName',
+      'u.enabled as userEnabled',
+      'u.tokens_valid_after',
+      'ud.id as userDomainId',
+      'ud.name as userDomainName',
+      'ud.enabled as userDomainEnabled',
+      'p.id as projectId',
+      'p.name as projectName',
+      'p.enabled as projectEnabled',
+      'pd.id as projectDomainId',
+      'pd.name as projectDomainName',
+      'pd.enabled as projectDomainEnabled',
+      'd.id as domainId',
+      'd.name as domainName',
+      'd.enabled as domainEnabled',
+    ])
     .select(sql<boolean>`exists (select from token_revocation r where r.audit_id = any(${claims.auditIds}))`.as('revoked'))
-    .select(sql<readonly NamedRef[]>`coalesce((select jsonb_agg(jsonb_build_object('id', r.id, 'name', r.name) order by r.name) from identity_role r
-      where r.name in (select name from effective_role_names(u.id, ${claims.projectId}::text, ${claims.domainId}::text))), '[]')`.as('roles'))
-    .where('u.id', '=', claims.userId).executeTakeFirst();
-  if (row === undefined || row.revoked || !row.userEnabled || !row.userDomainEnabled || claims.issuedAt < row.tokens_valid_after) return null;
+    .select(
+      sql<
+        readonly NamedRef[]
+      >`coalesce((select jsonb_agg(jsonb_build_object('id', r.id, 'name', r.name) order by r.name) from identity_role r
+      where r.name in (select name from effective_role_names(u.id, ${claims.projectId}::text, ${claims.domainId}::text))), '[]')`.as(
+        'roles',
+      ),
+    )
+    .where('u.id', '=', claims.userId)
+    .executeTakeFirst();
+  if (row === undefined || row.revoked || !row.userEnabled || !row.userDomainEnabled || claims.issuedAt < row.tokens_valid_after)
+    return null;
   const domain = { id: row.userDomainId, name: row.userDomainName };
-  const token = { methods: claims.methods, auditIds: claims.auditIds, issuedAt: claims.issuedAt, expiresAt: claims.expiresAt, user: { id: row.userId, name: row.userName, domain } };
+  const token = {
+    methods: claims.methods,
+    auditIds: claims.auditIds,
+    issuedAt: claims.issuedAt,
+    expiresAt: claims.expiresAt,
+    user: { id: row.userId, name: row.userName, domain },
+  };
   if (claims.projectId !== null) {
     if (row.projectId === null || row.projectName === null || row.projectDomainId === null || row.projectDomainName === null) return null;
     if (row.projectEnabled !== true || row.projectDomainEnabled !== true || row.roles.length === 0) return null;
@@ -79,7 +118,13 @@ export async function readToken(db: Db, text: string): Promise<Token | null> {
   }
   if (claims.domainId !== null) {
     if (row.domainId === null || row.domainName === null || row.domainEnabled !== true || row.roles.length === 0) return null;
-    return { ...token, scope: { kind: 'domain', domainId: row.domainId }, project: null, domain: { id: row.domainId, name: row.domainName }, roles: row.roles };
+    return {
+      ...token,
+      scope: { kind: 'domain', domainId: row.domainId },
+      project: null,
+      domain: { id: row.domainId, name: row.domainName },
+      roles: row.roles,
+    };
   }
   return { ...token, scope: { kind: 'none' }, project: null, domain: null, roles: [] };
 }
@@ -88,13 +133,22 @@ export async function readToken(db: Db, text: string): Promise<Token | null> {
 export async function revokeToken(db: Db, token: Token): Promise<void> {
   const audit_id = token.auditIds.at(0);
   if (audit_id === undefined) throw new Error('a token without an audit id');
-  await db.insertInto('token_revocation').values({ audit_id, expires_at: token.expiresAt }).onConflict((conflict) => conflict.doNothing()).execute();
+  await db
+    .insertInto('token_revocation')
+    .values({ audit_id, expires_at: token.expiresAt })
+    .onConflict((conflict) => conflict.doNothing())
+    .execute();
   await db.deleteFrom('token_revocation').where('expires_at', '<', sql<Date>`now() - interval '1 minute'`).execute();
 }
 
 type Claims = {
-  readonly userId: string; readonly projectId: string | null; readonly domainId: string | null; readonly methods: readonly string[]; readonly auditIds: readonly string[];
-  readonly issuedAt: Date; readonly expiresAt: Date;
+  readonly userId: string;
+  readonly projectId: string | null;
+  readonly domainId: string | null;
+  readonly methods: readonly string[];
+  readonly auditIds: readonly string[];
+  readonly issuedAt: Date;
+  readonly expiresAt: Date;
 };
 
 async function verified(db: Db, text: string): Promise<Claims | null> {
@@ -102,10 +156,16 @@ async function verified(db: Db, text: string): Promise<Claims | null> {
   try {
     const { payload } = await jwtVerify(text, (header) => secretOf(db, header.kid), { algorithms: ['HS256'], issuer: 'godwit' });
     const { sub, mth, aid, iam, eam, prj, dom } = payload;
-    if (sub === undefined || !isStrings(mth) || !isStrings(aid) || typeof iam !== 'number' || typeof eam !== 'number' || eam <= Date.now()) return null;
+    if (sub === undefined || !isStrings(mth) || !isStrings(aid) || typeof iam !== 'number' || typeof eam !== 'number' || eam <= Date.now())
+      return null;
     return {
-      userId: sub, methods: mth, auditIds: aid, issuedAt: new Date(iam), expiresAt: new Date(eam),
-      projectId: typeof prj === 'string' ? prj : null, domainId: typeof dom === 'string' ? dom : null,
+      userId: sub,
+      methods: mth,
+      auditIds: aid,
+      issuedAt: new Date(iam),
+      expiresAt: new Date(eam),
+      projectId: typeof prj === 'string' ? prj : null,
+      domainId: typeof dom === 'string' ? dom : null,
     };
   } catch (error) {
     // jose's own refusals all have a code; anything else (the database, say) is not the token's fault.
@@ -136,7 +196,11 @@ async function signingKey(db: Db): Promise<Key> {
   await db.transaction().execute(async (tx) => {
     await sql`select pg_advisory_xact_lock(hashtext('token_key'))`.execute(tx);
     const existing = await tx.selectFrom('token_key').select('id').limit(1).executeTakeFirst();
-    if (existing === undefined) await tx.insertInto('token_key').values({ id: randomUUID(), secret: randomBytes(32) }).execute();
+    if (existing === undefined)
+      await tx
+        .insertInto('token_key')
+        .values({ id: randomUUID(), secret: randomBytes(32) })
+        .execute();
   });
   const made = [...(await loadKeys(db)).values()].at(-1);
   if (made === undefined) throw new Error('the token key that was just made is not there');

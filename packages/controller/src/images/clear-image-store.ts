@@ -9,12 +9,33 @@ const abandonedAfterMs = 60 * 60 * 1000;
 
 /** What became superfluous: data of deleted images that no disk was made from. */
 export async function removeUnusedImageFiles(db: Db, imageDir: string): Promise<void> {
-  const unused = await db.selectFrom('image').select('id').where('deleted_at', 'is not', null)
+  const unused = await db
+    .selectFrom('image')
+    .select('id')
+    .where('deleted_at', 'is not', null)
     .where(({ not, exists, selectFrom }) =>
-      not(exists(selectFrom('disk').innerJoin('server', 'server.id', 'disk.server_id').select('disk.id').whereRef('disk.image_id', '=', 'image.id').where('server.deleted_at', 'is', null))))
+      not(
+        exists(
+          selectFrom('disk')
+            .innerJoin('server', 'server.id', 'disk.server_id')
+            .select('disk.id')
+            .whereRef('disk.image_id', '=', 'image.id')
+            .where('server.deleted_at', 'is', null),
+        ),
+      ),
+    )
     .where(({ not, exists, selectFrom }) =>
-      not(exists(selectFrom('server').select('server.id').where('server.deleted_at', 'is', null)
-        .where(sql<boolean>`(server.image_id = image.id or server.direct_boot ->> 'kernelImageId' = image.id::text or server.direct_boot ->> 'ramdiskImageId' = image.id::text)`))))
+      not(
+        exists(
+          selectFrom('server')
+            .select('server.id')
+            .where('server.deleted_at', 'is', null)
+            .where(
+              sql<boolean>`(server.image_id = image.id or server.direct_boot ->> 'kernelImageId' = image.id::text or server.direct_boot ->> 'ramdiskImageId' = image.id::text)`,
+            ),
+        ),
+      ),
+    )
     .execute();
   for (const { id } of unused) await rm(imagePath(imageDir, id), { force: true });
 }
@@ -28,13 +49,21 @@ export async function clearAbandonedUploads(db: Db, imageDir: string, nowMs: num
   const alive = new Set<string>();
   for (const name of names) {
     const path = join(incomingDir(imageDir), name);
-    const age = await stat(path).then((found) => nowMs - found.mtimeMs, () => 0);
+    const age = await stat(path).then(
+      (found) => nowMs - found.mtimeMs,
+      () => 0,
+    );
     if (age > abandonedAfterMs) await rm(path, { force: true });
     else alive.add(name.split('.')[0] ?? '');
   }
   const saving = await db.selectFrom('image').select(['id', 'upload_started_at']).where('status', '=', 'saving').execute();
   for (const { id, upload_started_at: started } of saving) {
     if (alive.has(id) || (started !== null && nowMs - started.getTime() < abandonedAfterMs)) continue;
-    await db.updateTable('image').set({ status: 'queued', upload_started_at: null }).where('id', '=', id).where('status', '=', 'saving').execute();
+    await db
+      .updateTable('image')
+      .set({ status: 'queued', upload_started_at: null })
+      .where('id', '=', id)
+      .where('status', '=', 'saving')
+      .execute();
   }
 }

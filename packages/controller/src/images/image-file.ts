@@ -7,8 +7,16 @@ import { imagePath } from './image-paths.ts';
  * have to fetch that disk's backing file.
  */
 export async function imageFile(db: Db, imageDir: string, imageId: string): Promise<string | null> {
-  const image = await db.selectFrom('image').select('id').where('id', '=', imageId).where('status', 'in', ['active', 'deactivated', 'deleted']).executeTakeFirst();
+  const image = await db
+    .selectFrom('image')
+    .select('id')
+    .where('id', '=', imageId)
+    .where('status', 'in', ['active', 'deactivated', 'deleted'])
+    .executeTakeFirst();
   if (image === undefined) return null;
   const path = imagePath(imageDir, imageId);
-  return access(path).then(() => path, () => null);
+  return access(path).then(
+    () => path,
+    () => null,
+  );
 }

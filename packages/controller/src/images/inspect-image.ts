@@ -24,15 +24,22 @@ export async function inspectImage(path: string, format: DiskFormat): Promise<nu
     return format === 'aki' || format === 'ari' ? null : await sizeOf(path);
   }
   if (header === null) throw new GodwitError('ImageUnsafe', 'The image is declared as qcow2 but has no qcow2 header.');
-  if (header.namesBackingFile) throw new GodwitError('ImageUnsafe', 'The image names a backing file. Upload one without (qemu-img convert flattens it).');
-  if (header.namesDataFile) throw new GodwitError('ImageUnsafe', 'The image keeps its data in another file. Upload one without (qemu-img convert).');
+  if (header.namesBackingFile)
+    throw new GodwitError('ImageUnsafe', 'The image names a backing file. Upload one without (qemu-img convert flattens it).');
+  if (header.namesDataFile)
+    throw new GodwitError('ImageUnsafe', 'The image keeps its data in another file. Upload one without (qemu-img convert).');
   if (header.encrypted) throw new GodwitError('ImageUnsafe', 'The image is encrypted, which is not supported.');
   const info = await imageInfo(path);
-  if (info['backing-filename'] !== undefined || info['full-backing-filename'] !== undefined || JSON.stringify(info['format-specific'] ?? null).includes('"data-file"')) {
+  if (
+    info['backing-filename'] !== undefined ||
+    info['full-backing-filename'] !== undefined ||
+    JSON.stringify(info['format-specific'] ?? null).includes('"data-file"')
+  ) {
     throw new GodwitError('ImageUnsafe', 'The image refers to another file.');
   }
   const size = info['virtual-size'];
-  if (info['format'] !== 'qcow2' || typeof size !== 'number' || !Number.isSafeInteger(size)) throw new GodwitError('ImageUnsafe', 'The image is not a valid qcow2.');
+  if (info['format'] !== 'qcow2' || typeof size !== 'number' || !Number.isSafeInteger(size))
+    throw new GodwitError('ImageUnsafe', 'The image is not a valid qcow2.');
   return size;
 }
 
@@ -40,7 +47,10 @@ async function imageInfo(path: string): Promise<Readonly<Record<string, unknown>
   const limits = [`--as=${inspection.addressSpaceBytes}`, `--cpu=${inspection.cpuSeconds}`];
   try {
     const { stdout } = await run('prlimit', [...limits, 'qemu-img', 'info', '--output=json', '-f', 'qcow2', path], {
-      timeout: inspection.timeoutMs, killSignal: 'SIGKILL', maxBuffer: 2 ** 20, env: { PATH: process.env['PATH'] ?? '', LC_ALL: 'C' },
+      timeout: inspection.timeoutMs,
+      killSignal: 'SIGKILL',
+      maxBuffer: 2 ** 20,
+      env: { PATH: process.env['PATH'] ?? '', LC_ALL: 'C' },
     });
     return JSON.parse(stdout) as Readonly<Record<string, unknown>>;
   } catch (cause) {

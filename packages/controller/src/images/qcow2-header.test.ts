@@ -13,7 +13,13 @@ function header(over: (bytes: Buffer) => void = () => {}): Buffer {
 
 describe('readQcow2Header', () => {
   it('reads a plain one', () => {
-    expect(readQcow2Header(header())).toEqual({ version: 3, namesBackingFile: false, namesDataFile: false, encrypted: false, virtualSizeBytes: 2n ** 30n });
+    expect(readQcow2Header(header())).toEqual({
+      version: 3,
+      namesBackingFile: false,
+      namesDataFile: false,
+      encrypted: false,
+      virtualSizeBytes: 2n ** 30n,
+    });
   });
   it('sees backing file, data file and encryption', () => {
     expect(readQcow2Header(header((bytes) => bytes.writeBigUInt64BE(200n, 8)))?.namesBackingFile).toBe(true);

@@ -34,7 +34,8 @@ export async function receiveFile(source: AsyncIterable<Buffer>, options: Receiv
       sha512.update(chunk);
       for (let written = 0; written < chunk.length; ) written += (await file.write(chunk, written)).bytesWritten;
     }
-    if (announcedBytes !== null && sizeBytes !== announcedBytes) throw new GodwitError('ImageTruncated', `The upload ended after ${sizeBytes} of ${announcedBytes} bytes.`);
+    if (announcedBytes !== null && sizeBytes !== announcedBytes)
+      throw new GodwitError('ImageTruncated', `The upload ended after ${sizeBytes} of ${announcedBytes} bytes.`);
     await file.sync();
     return { sizeBytes, md5: md5.digest('hex'), sha512: sha512.digest('hex'), partPath };
   } catch (error) {
@@ -69,6 +70,7 @@ const tooLarge = (maxBytes: number) => new GodwitError('ImageTooLarge', `Image e
 
 function refusalOf(error: unknown): unknown {
   const code = error instanceof Error && 'code' in error ? error.code : null;
-  if (code === 'ENOSPC' || code === 'EDQUOT' || code === 'EFBIG') return new GodwitError('NoSpace', 'There is not enough disk space on the image storage media.', {}, { cause: error });
+  if (code === 'ENOSPC' || code === 'EDQUOT' || code === 'EFBIG')
+    return new GodwitError('NoSpace', 'There is not enough disk space on the image storage media.', {}, { cause: error });
   return error;
 }

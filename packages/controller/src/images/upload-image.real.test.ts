@@ -1,12 +1,12 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash, randomUUID } from 'node:crypto';
-import { mkdir, mkdtemp, readFile, readdir, rm, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { GodwitError } from '@godwit/domain/errors';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Db } from '../store/database.ts';
-import { type TestServer, startTestServer } from '../store/test-database.ts';
+import { startTestServer, type TestServer } from '../store/test-database.ts';
 import { clearAbandonedUploads, removeUnusedImageFiles } from './clear-image-store.ts';
 import { imageFile } from './image-file.ts';
 import { uploadImage } from './upload-image.ts';
@@ -29,7 +29,10 @@ afterEach(async () => {
 
 async function queued(format: string | null = 'raw'): Promise<string> {
   const id = randomUUID();
-  await db.insertInto('image').values({ id, name: 'i', owner: 'p1', status: 'queued', disk_format: format, container_format: format === null ? null : 'bare' }).execute();
+  await db
+    .insertInto('image')
+    .values({ id, name: 'i', owner: 'p1', status: 'queued', disk_format: format, container_format: format === null ? null : 'bare' })
+    .execute();
   return id;
 }
 async function* pieces(...chunks: (Buffer | Error)[]): AsyncIterable<Buffer> {
@@ -38,8 +41,11 @@ async function* pieces(...chunks: (Buffer | Error)[]): AsyncIterable<Buffer> {
     yield chunk;
   }
 }
-const upload = (imageId: string, chunks: (Buffer | Error)[], over: { announcedBytes?: number; maxBytes?: number; imageDir?: string } = {}) =>
-  uploadImage({ db, imageDir: dir, imageId, source: pieces(...chunks), announcedBytes: null, ...over });
+const upload = (
+  imageId: string,
+  chunks: (Buffer | Error)[],
+  over: { announcedBytes?: number; maxBytes?: number; imageDir?: string } = {},
+) => uploadImage({ db, imageDir: dir, imageId, source: pieces(...chunks), announcedBytes: null, ...over });
 const row = (id: string) => db.selectFrom('image').selectAll().where('id', '=', id).executeTakeFirstOrThrow();
 const files = async (where = dir) => (await readdir(where, { recursive: true })).filter((name) => name !== 'incoming');
 function qcow2(name: string, ...options: string[]): string {
@@ -48,7 +54,10 @@ function qcow2(name: string, ...options: string[]): string {
   return path;
 }
 const refused = async (id: string, promise: Promise<void>, where = dir) => {
-  const error = await promise.then(() => null, (thrown: GodwitError) => thrown);
+  const error = await promise.then(
+    () => null,
+    (thrown: GodwitError) => thrown,
+  );
   const after = await row(id);
   return [error?.code, after.status, after.size_bytes, await files(where)];
 };
@@ -60,7 +69,12 @@ describe('uploadImage', () => {
     await upload(id, [data.subarray(0, 5), data.subarray(5)], { announcedBytes: data.length });
     const image = await row(id);
     expect([image.status, image.size_bytes, image.virtual_size_bytes, image.md5, image.sha512]).toEqual([
-      'active', data.length, data.length, createHash('md5').update(data).digest('hex'), createHash('sha512').update(data).digest('hex')]);
+      'active',
+      data.length,
+      data.length,
+      createHash('md5').update(data).digest('hex'),
+      createHash('sha512').update(data).digest('hex'),
+    ]);
     expect(await readFile((await imageFile(db, dir, id)) ?? '')).toEqual(data);
     expect(await files()).toEqual([id]);
     expect(await refused(id, upload(id, [data]))).toEqual(['Conflict', 'active', data.length, [id]]);
@@ -83,7 +97,17 @@ describe('uploadImage', () => {
     await mkdir(small);
     execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', small]);
     const id = await queued();
-    expect(await refused(id, upload(id, Array.from({ length: 40 }, () => Buffer.alloc(65_536, 1)), { imageDir: small }), small)).toEqual(['NoSpace', 'queued', null, []]);
+    expect(
+      await refused(
+        id,
+        upload(
+          id,
+          Array.from({ length: 40 }, () => Buffer.alloc(65_536, 1)),
+          { imageDir: small },
+        ),
+        small,
+      ),
+    ).toEqual(['NoSpace', 'queued', null, []]);
   });
 
   it('takes a qcow2 with its virtual size', async () => {
@@ -99,14 +123,33 @@ describe('uploadImage', () => {
     await writeFile(victim, Buffer.alloc(1024));
     const backed = qcow2('backed', '-b', '/etc/hostname', '-F', 'raw');
     const dataFile = qcow2('data', '-o', `data_file=${join(tmpdir(), `gw-images-data-${process.pid}`)}`);
-    const encrypted = qcow2('luks', '--object', 'secret,id=s,data=secret', '-o', 'encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10');
+    const encrypted = qcow2(
+      'luks',
+      '--object',
+      'secret,id=s,data=secret',
+      '-o',
+      'encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10',
+    );
     const plain = qcow2('whole');
     const bytes = await Promise.all([backed, dataFile, encrypted, plain].map((path) => readFile(path)));
     const whole = bytes[3] ?? Buffer.alloc(0);
-    await Promise.all([backed, dataFile, encrypted, plain, join(tmpdir(), `gw-images-data-${process.pid}`), victim].map((path) => rm(path, { force: true })));
+    await Promise.all(
+      [backed, dataFile, encrypted, plain, join(tmpdir(), `gw-images-data-${process.pid}`), victim].map((path) =>
+        rm(path, { force: true }),
+      ),
+    );
     const broken = Buffer.from(whole);
     broken.fill(0xff, 36, 60);
-    for (const [format, data] of [['qcow2', bytes[0]], ['qcow2', bytes[1]], ['qcow2', bytes[2]], ['qcow2', broken], ['qcow2', Buffer.from('not one')], ['qcow2', Buffer.alloc(0)], ['raw', whole], ['aki', whole]] as const) {
+    for (const [format, data] of [
+      ['qcow2', bytes[0]],
+      ['qcow2', bytes[1]],
+      ['qcow2', bytes[2]],
+      ['qcow2', broken],
+      ['qcow2', Buffer.from('not one')],
+      ['qcow2', Buffer.alloc(0)],
+      ['raw', whole],
+      ['aki', whole],
+    ] as const) {
       const id = await queued(format);
       expect(await refused(id, upload(id, [data ?? Buffer.alloc(0)]))).toEqual(['ImageUnsafe', 'queued', null, []]);
     }
@@ -132,7 +175,9 @@ describe('uploadImage', () => {
       await db.updateTable('image').set({ status: 'deleted', deleted_at: new Date() }).where('id', '=', id).execute();
       yield Buffer.from('b');
     }
-    expect(await uploadImage({ db, imageDir: dir, imageId: id, source: slow(), announcedBytes: null }).catch((error: GodwitError) => error.code)).toBe('NotFound');
+    expect(
+      await uploadImage({ db, imageDir: dir, imageId: id, source: slow(), announcedBytes: null }).catch((error: GodwitError) => error.code),
+    ).toBe('NotFound');
     expect([(await row(id)).status, await files()]).toEqual(['deleted', []]);
   });
 });
@@ -140,20 +185,58 @@ describe('uploadImage', () => {
 it('what a dead controller left is cleared, what is young is not', async () => {
   const [old, young] = [await queued(), await queued()];
   const hours = (count: number) => new Date(Date.now() - count * 3_600_000);
-  await db.updateTable('image').set({ status: 'saving', upload_started_at: hours(2) }).where('id', '=', old).execute();
-  await db.updateTable('image').set({ status: 'saving', upload_started_at: hours(2) }).where('id', '=', young).execute();
+  await db
+    .updateTable('image')
+    .set({ status: 'saving', upload_started_at: hours(2) })
+    .where('id', '=', old)
+    .execute();
+  await db
+    .updateTable('image')
+    .set({ status: 'saving', upload_started_at: hours(2) })
+    .where('id', '=', young)
+    .execute();
   await mkdir(join(dir, 'incoming'));
   for (const id of [old, young]) await writeFile(join(dir, 'incoming', `${id}.x.part`), 'x');
   await utimes(join(dir, 'incoming', `${old}.x.part`), hours(2), hours(2));
   await clearAbandonedUploads(db, dir);
-  expect([(await row(old)).status, (await row(young)).status, await readdir(join(dir, 'incoming'))]).toEqual(['queued', 'saving', [`${young}.x.part`]]);
+  expect([(await row(old)).status, (await row(young)).status, await readdir(join(dir, 'incoming'))]).toEqual([
+    'queued',
+    'saving',
+    [`${young}.x.part`],
+  ]);
 });
 
 it('data of a deleted image goes unless a disk was made from it', async () => {
   const [used, unused] = [await queued(), await queued()];
   const serverId = randomUUID();
-  await db.insertInto('server').values({ id: serverId, name: 's', hostname: 's', project_id: 'p', user_id: 'u', vm_state: 'active', task_state: null, flavor_id: 'f', flavor: '{}', reservation_id: 'r' }).execute();
-  await db.insertInto('disk').values({ id: randomUUID(), server_id: serverId, device_index: 0, pool: 'p', storage: 'local', format: 'qcow2', size_bytes: 1, image_id: used }).execute();
+  await db
+    .insertInto('server')
+    .values({
+      id: serverId,
+      name: 's',
+      hostname: 's',
+      project_id: 'p',
+      user_id: 'u',
+      vm_state: 'active',
+      task_state: null,
+      flavor_id: 'f',
+      flavor: '{}',
+      reservation_id: 'r',
+    })
+    .execute();
+  await db
+    .insertInto('disk')
+    .values({
+      id: randomUUID(),
+      server_id: serverId,
+      device_index: 0,
+      pool: 'p',
+      storage: 'local',
+      format: 'qcow2',
+      size_bytes: 1,
+      image_id: used,
+    })
+    .execute();
   for (const id of [used, unused]) {
     await upload(id, [Buffer.from('x')]);
     await db.updateTable('image').set({ status: 'deleted', deleted_at: new Date() }).where('id', '=', id).execute();

@@ -20,13 +20,25 @@ export type Upload = {
  * the upload can be repeated) and no byte is left: Conflict (not queued, or formats unset), ImageTooLarge, ImageTruncated, NoSpace, ImageUnsafe, NotFound (deleted meanwhile).
  */
 export async function uploadImage({ db, imageDir, imageId, source, announcedBytes, maxBytes = maxImageBytes }: Upload): Promise<void> {
-  const image = await db.selectFrom('image').select(['status', 'disk_format', 'container_format']).where('id', '=', imageId).where('deleted_at', 'is', null).executeTakeFirst();
+  const image = await db
+    .selectFrom('image')
+    .select(['status', 'disk_format', 'container_format'])
+    .where('id', '=', imageId)
+    .where('deleted_at', 'is', null)
+    .executeTakeFirst();
   if (image === undefined) throw new GodwitError('NotFound', `Failed to find image ${imageId}`);
-  if (image.disk_format === null || image.container_format === null) throw new GodwitError('Conflict', 'Disk and container formats must be set before data is uploaded.');
+  if (image.disk_format === null || image.container_format === null)
+    throw new GodwitError('Conflict', 'Disk and container formats must be set before data is uploaded.');
   const format = image.disk_format as DiskFormat;
   if (!diskFormats.includes(format)) throw new GodwitError('Conflict', `Disk format ${image.disk_format} is not supported.`);
-  const claimed = await db.updateTable('image').set({ status: 'saving', upload_started_at: sql`now()`, updated_at: sql`now()` })
-    .where('id', '=', imageId).where('status', '=', 'queued').where('deleted_at', 'is', null).returning('upload_started_at').executeTakeFirst();
+  const claimed = await db
+    .updateTable('image')
+    .set({ status: 'saving', upload_started_at: sql`now()`, updated_at: sql`now()` })
+    .where('id', '=', imageId)
+    .where('status', '=', 'queued')
+    .where('deleted_at', 'is', null)
+    .returning('upload_started_at')
+    .executeTakeFirst();
   if (claimed === undefined) throw new GodwitError('Conflict', `Image status transition from ${image.status} to saving is not allowed`);
   let partPath: string | null = null;
   let kept = false;
@@ -37,14 +49,32 @@ export async function uploadImage({ db, imageDir, imageId, source, announcedByte
     // The file is in place before the row says so: an active image always has its data.
     await keepFile(imageDir, imageId, partPath);
     kept = true;
-    const finished = await db.updateTable('image')
-      .set({ status: 'active', size_bytes: received.sizeBytes, virtual_size_bytes: virtualSizeBytes, md5: received.md5, sha512: received.sha512, upload_started_at: null, updated_at: sql`now()` })
-      .where('id', '=', imageId).where('status', '=', 'saving').where('deleted_at', 'is', null).returning('id').executeTakeFirst();
+    const finished = await db
+      .updateTable('image')
+      .set({
+        status: 'active',
+        size_bytes: received.sizeBytes,
+        virtual_size_bytes: virtualSizeBytes,
+        md5: received.md5,
+        sha512: received.sha512,
+        upload_started_at: null,
+        updated_at: sql`now()`,
+      })
+      .where('id', '=', imageId)
+      .where('status', '=', 'saving')
+      .where('deleted_at', 'is', null)
+      .returning('id')
+      .executeTakeFirst();
     if (finished === undefined) throw new GodwitError('NotFound', `Image ${imageId} was deleted during its upload.`);
   } catch (error) {
     if (partPath !== null) await rm(partPath, { force: true });
     if (kept) await rm(imagePath(imageDir, imageId), { force: true });
-    await db.updateTable('image').set({ status: 'queued', upload_started_at: null }).where('id', '=', imageId).where('status', '=', 'saving').execute();
+    await db
+      .updateTable('image')
+      .set({ status: 'queued', upload_started_at: null })
+      .where('id', '=', imageId)
+      .where('status', '=', 'saving')
+      .execute();
     throw error;
   }
 }

@@ -15,7 +15,8 @@ export type ControllerTransition = { readonly row: CustodyRow; readonly effects:
 
 /** The next row, and what to send once it is written. A refusal comes with the row unchanged. */
 export function controllerStep(row: CustodyRow, event: ControllerEvent, rules: Rules = RULES): ControllerTransition {
-  if (event.kind === 'takeOver') return event.fence > row.fence ? sending({ ...row, fence: event.fence }) : refused(row, 'custody-fence-low');
+  if (event.kind === 'takeOver')
+    return event.fence > row.fence ? sending({ ...row, fence: event.fence }) : refused(row, 'custody-fence-low');
   if (event.kind === 'restored') return sending(recoveryBegun({ ...row, fence: event.fence }, event.hosts));
   if (event.fence !== row.fence && rules.rowFenced) return refused(row, 'custody-fence-low');
   switch (event.kind) {
@@ -36,7 +37,10 @@ export function controllerStep(row: CustodyRow, event: ControllerEvent, rules: R
         bootId: event.bootId,
         postCopy: event.postCopy,
       };
-      return sending({ ...burned(row, grant.epoch), operation: { kind: 'move', grant, step: 'granting', source: 'unknown', destinationFenced: false } });
+      return sending({
+        ...burned(row, grant.epoch),
+        operation: { kind: 'move', grant, step: 'granting', source: 'unknown', destinationFenced: false },
+      });
     }
     case 'beginStart': {
       const code = cannotBegin(row, event.destination);
@@ -119,7 +123,8 @@ function sourceKnown(row: CustodyRow, move: MoveOperation, source: 'runs' | 'com
 /** First half of an abort: the source, always first, so that no release can follow what the destination answers. */
 function aborted(row: CustodyRow, rules: Rules): CustodyRow {
   const { operation } = row;
-  if (operation?.kind === 'start') return operation.step === 'forfeiting' ? row : { ...row, operation: { ...operation, step: 'forfeiting' } };
+  if (operation?.kind === 'start')
+    return operation.step === 'forfeiting' ? row : { ...row, operation: { ...operation, step: 'forfeiting' } };
   if (operation?.kind !== 'move') return row;
   switch (operation.step) {
     case 'granting':

@@ -2,7 +2,7 @@ import { GodwitError } from '@godwit/domain/errors';
 import type { ImageId, ServerId } from '@godwit/domain/ids';
 import { createDisk, deleteDisk, deleteServerDisks, diskFacts, diskPath } from '../../storage/disk-store.ts';
 import { cacheImage } from '../../storage/image-cache.ts';
-import { sharedMoveRefusal, type Pool } from '../../storage/pool.ts';
+import { type Pool, sharedMoveRefusal } from '../../storage/pool.ts';
 import type { WantedGuest } from '../wanted-guest.ts';
 import { bootPool, poolNamed } from './guest-spec-of.ts';
 
@@ -22,7 +22,13 @@ export async function createGuestDisks(guest: WantedGuest, pools: Pools, fetch: 
     const path = await cacheImage(pool, image, () => fetch(image.imageId));
     const facts = await diskFacts(path, image.format);
     if (!facts) throw new GodwitError('Internal', `image ${image.imageId} vanished from the cache of pool ${pool.name}`);
-    await createDisk(pool, { serverId: guest.serverId, diskId: disk.diskId, format: disk.format, sizeBytes: disk.sizeBytes, image: { path, format: image.format, virtualSizeBytes: facts.virtualSizeBytes } });
+    await createDisk(pool, {
+      serverId: guest.serverId,
+      diskId: disk.diskId,
+      format: disk.format,
+      sizeBytes: disk.sizeBytes,
+      image: { path, format: image.format, virtualSizeBytes: facts.virtualSizeBytes },
+    });
   }
 }
 
@@ -30,7 +36,8 @@ export async function createGuestDisks(guest: WantedGuest, pools: Pools, fetch: 
 export async function cacheBootImages(guest: WantedGuest, pools: Pools, fetch: Fetch): Promise<void> {
   if (!guest.directBoot) return;
   const pool = bootPool(guest, pools);
-  for (const imageId of [guest.directBoot.kernelImageId, guest.directBoot.ramdiskImageId]) if (imageId) await cacheImage(pool, { imageId, format: 'blob', sha512: '' }, () => fetch(imageId));
+  for (const imageId of [guest.directBoot.kernelImageId, guest.directBoot.ramdiskImageId])
+    if (imageId) await cacheImage(pool, { imageId, format: 'blob', sha512: '' }, () => fetch(imageId));
 }
 
 /** That the destination of a move without disk copies sees every disk. Throws GodwitError InvalidSharedStorage naming the first disk and why. */
@@ -40,7 +47,11 @@ export async function requireSharedDisks(guest: WantedGuest, pools: Pools): Prom
     const refusal = sharedMoveRefusal(pool);
     if (refusal) throw refusal;
     if (!(await diskFacts(diskPath(pool, guest.serverId, disk.diskId, disk.format), disk.format))) {
-      throw new GodwitError('InvalidSharedStorage', `disk ${disk.diskId} of server ${guest.serverId} is not visible in pool ${pool.name} of this host`, { pool: pool.name });
+      throw new GodwitError(
+        'InvalidSharedStorage',
+        `disk ${disk.diskId} of server ${guest.serverId} is not visible in pool ${pool.name} of this host`,
+        { pool: pool.name },
+      );
     }
   }
 }

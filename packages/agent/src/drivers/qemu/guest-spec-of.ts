@@ -24,7 +24,15 @@ export function guestSpecOf(guest: WantedGuest, pools: ReadonlyMap<string, Pool>
     accelerator: defaults.accelerator,
     deviceLayout: 1,
     disks: guest.disks.map((disk) => diskSpecOf(guest, disk, poolNamed(pools, disk.pool))),
-    nics: guest.nics.map((nic): NicSpec => ({ portId: nic.portId, mac: nic.mac, tapName: tapName(nic.portId), networkId: nic.networkId, ...(nic.mtu > 0 && { mtu: nic.mtu }) })),
+    nics: guest.nics.map(
+      (nic): NicSpec => ({
+        portId: nic.portId,
+        mac: nic.mac,
+        tapName: tapName(nic.portId),
+        networkId: nic.networkId,
+        ...(nic.mtu > 0 && { mtu: nic.mtu }),
+      }),
+    ),
     ...(guest.directBoot && { directBoot: directBootOf(guest, guest.directBoot, bootPool(guest, pools)) }),
     graphics: 'none',
     balloon: false,
@@ -46,7 +54,10 @@ export function bootPool(guest: WantedGuest, pools: ReadonlyMap<string, Pool>): 
 
 const diskSpecOf = (guest: WantedGuest, disk: WantedDisk, pool: Pool): DiskSpec =>
   diskSpec(pool, {
-    serverId: guest.serverId, diskId: disk.diskId, format: disk.format, sizeBytes: disk.sizeBytes,
+    serverId: guest.serverId,
+    diskId: disk.diskId,
+    format: disk.format,
+    sizeBytes: disk.sizeBytes,
     ...(disk.image && { image: { path: imagePath(pool, disk.image), format: disk.image.format, virtualSizeBytes: 0 } }),
   });
 

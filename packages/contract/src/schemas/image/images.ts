@@ -36,7 +36,15 @@ const base = {
 export const Image = Type.Object(base, { additionalProperties: Type.Union([Type.String(), Type.Null()]) });
 export type Image = Static<typeof Image>;
 /** Names that are attributes and can never be properties. */
-export const imageAttributes: readonly string[] = [...Object.keys(base), 'direct_url', 'locations', 'deleted', 'deleted_at', 'is_public', 'stores'];
+export const imageAttributes: readonly string[] = [
+  ...Object.keys(base),
+  'direct_url',
+  'locations',
+  'deleted',
+  'deleted_at',
+  'is_public',
+  'stores',
+];
 
 export const ImageList = Type.Object(
   { images: Type.Array(Image), first: Type.String(), next: Type.Optional(Type.String()), schema: Type.Literal('/v2/schemas/images') },
@@ -68,7 +76,10 @@ export const imagePropertyValue = Type.String({ maxLength: 65_535 });
 /** Both generations of the service's JSON patch. */
 export const ImagePatch = Type.Array(
   Type.Union([
-    Type.Object({ op: OneOf('add', 'replace', 'remove'), path: Type.String({ maxLength: 300 }), value: Type.Optional(Type.Unknown()) }, { additionalProperties: false }),
+    Type.Object(
+      { op: OneOf('add', 'replace', 'remove'), path: Type.String({ maxLength: 300 }), value: Type.Optional(Type.Unknown()) },
+      { additionalProperties: false },
+    ),
     Type.Object({ add: Type.String({ maxLength: 300 }), value: Type.Unknown() }, { additionalProperties: false }),
     Type.Object({ replace: Type.String({ maxLength: 300 }), value: Type.Unknown() }, { additionalProperties: false }),
     Type.Object({ remove: Type.String({ maxLength: 300 }) }, { additionalProperties: false }),
@@ -78,9 +89,19 @@ export const ImagePatch = Type.Array(
 export type ImagePatch = Static<typeof ImagePatch>;
 
 export const ImageMember = Type.Object(
-  { image_id: Uuid, member_id: Type.String(), status: OneOf('pending', 'accepted', 'rejected'), created_at: TimeZ, updated_at: TimeZ, schema: Type.Literal('/v2/schemas/member') },
+  {
+    image_id: Uuid,
+    member_id: Type.String(),
+    status: OneOf('pending', 'accepted', 'rejected'),
+    created_at: TimeZ,
+    updated_at: TimeZ,
+    schema: Type.Literal('/v2/schemas/member'),
+  },
   { additionalProperties: false },
 );
-export const ImageMemberList = Type.Object({ members: Type.Array(ImageMember), schema: Type.Literal('/v2/schemas/members') }, { additionalProperties: false });
+export const ImageMemberList = Type.Object(
+  { members: Type.Array(ImageMember), schema: Type.Literal('/v2/schemas/members') },
+  { additionalProperties: false },
+);
 export const ImageMemberCreate = Type.Object({ member: Type.String({ minLength: 1, maxLength: 255 }) }, { additionalProperties: false });
 export const ImageMemberUpdate = Type.Object({ status: OneOf('pending', 'accepted', 'rejected') }, { additionalProperties: false });

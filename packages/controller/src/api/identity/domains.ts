@@ -7,8 +7,15 @@ import { conflictIfDuplicate, type IdentityRequest, type IdentityRoute, listLink
 
 type Row = { id: string; name: string; description: string; enabled: boolean };
 const columns = ['id', 'name', 'description', 'enabled'] as const satisfies readonly (keyof DomainTable)[];
-const view = (request: IdentityRequest<never>, row: Row) =>
-  ({ id: row.id, name: row.name, description: row.description, enabled: row.enabled, tags: [], options: {}, links: { self: `${request.base}/domains/${row.id}` } });
+const view = (request: IdentityRequest<never>, row: Row) => ({
+  id: row.id,
+  name: row.name,
+  description: row.description,
+  enabled: row.enabled,
+  tags: [],
+  options: {},
+  links: { self: `${request.base}/domains/${row.id}` },
+});
 
 async function find(request: IdentityRequest<never>): Promise<Row> {
   const id = pathParam(request, 'domain');
@@ -19,7 +26,11 @@ async function find(request: IdentityRequest<never>): Promise<Row> {
 
 export const domainRoutes: readonly IdentityRoute[] = [
   {
-    method: 'GET', path: '/v3/domains', who: 'admin', rule: 'list_domains', response: listAnswer('domains', Domain),
+    method: 'GET',
+    path: '/v3/domains',
+    who: 'admin',
+    rule: 'list_domains',
+    response: listAnswer('domains', Domain),
     handle: async (request) => {
       let query = request.context.db.selectFrom('identity_domain').select(columns).orderBy('name');
       const name = one(request.query, 'name');
@@ -30,28 +41,63 @@ export const domainRoutes: readonly IdentityRoute[] = [
     },
   },
   {
-    method: 'POST', path: '/v3/domains', who: 'admin', rule: 'create_domain', body: CreateDomain, response: itemAnswer('domain', Domain),
+    method: 'POST',
+    path: '/v3/domains',
+    who: 'admin',
+    rule: 'create_domain',
+    body: CreateDomain,
+    response: itemAnswer('domain', Domain),
     handle: async (request: IdentityRequest<CreateDomain>) => {
       const { name, description, enabled } = request.body.domain;
       const row = await conflictIfDuplicate(`Conflict occurred attempting to store domain - Duplicate entry found with name ${name}.`, () =>
-        request.context.db.insertInto('identity_domain').values({ id: newIdentityId(), name, description: description ?? '', enabled: enabled ?? true }).returning(columns).executeTakeFirstOrThrow());
+        request.context.db
+          .insertInto('identity_domain')
+          .values({ id: newIdentityId(), name, description: description ?? '', enabled: enabled ?? true })
+          .returning(columns)
+          .executeTakeFirstOrThrow(),
+      );
       return { status: 201, body: { domain: view(request as IdentityRequest<never>, row) } };
     },
   },
-  { method: 'GET', path: '/v3/domains/:domain', who: 'admin', rule: 'get_domain', response: itemAnswer('domain', Domain), handle: async (request) => ({ status: 200, body: { domain: view(request, await find(request)) } }) },
   {
-    method: 'PATCH', path: '/v3/domains/:domain', who: 'admin', rule: 'update_domain', body: UpdateDomain, response: itemAnswer('domain', Domain),
+    method: 'GET',
+    path: '/v3/domains/:domain',
+    who: 'admin',
+    rule: 'get_domain',
+    response: itemAnswer('domain', Domain),
+    handle: async (request) => ({ status: 200, body: { domain: view(request, await find(request)) } }),
+  },
+  {
+    method: 'PATCH',
+    path: '/v3/domains/:domain',
+    who: 'admin',
+    rule: 'update_domain',
+    body: UpdateDomain,
+    response: itemAnswer('domain', Domain),
     handle: async (request: IdentityRequest<UpdateDomain>) => {
       const before = await find(request as IdentityRequest<never>);
       const { name, description, enabled } = request.body.domain;
       const row = await conflictIfDuplicate(`Conflict occurred attempting to store domain - Duplicate entry found with name ${name}.`, () =>
-        request.context.db.updateTable('identity_domain').set({ name: name ?? before.name, description: description === undefined ? before.description : (description ?? ''), enabled: enabled ?? before.enabled })
-          .where('id', '=', before.id).returning(columns).executeTakeFirstOrThrow());
+        request.context.db
+          .updateTable('identity_domain')
+          .set({
+            name: name ?? before.name,
+            description: description === undefined ? before.description : (description ?? ''),
+            enabled: enabled ?? before.enabled,
+          })
+          .where('id', '=', before.id)
+          .returning(columns)
+          .executeTakeFirstOrThrow(),
+      );
       return { status: 200, body: { domain: view(request as IdentityRequest<never>, row) } };
     },
   },
   {
-    method: 'DELETE', path: '/v3/domains/:domain', who: 'admin', rule: 'delete_domain', response: null,
+    method: 'DELETE',
+    path: '/v3/domains/:domain',
+    who: 'admin',
+    rule: 'delete_domain',
+    response: null,
     handle: async (request) => {
       const row = await find(request);
       if (row.enabled) throw new GodwitError('Forbidden', 'Cannot delete a domain that is enabled, please disable it first.');

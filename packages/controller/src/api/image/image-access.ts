@@ -13,13 +13,28 @@ export function visibleImages(caller: Pick<Caller, 'projectId' | 'isAdmin'>) {
       : eb.or([
           eb('image.visibility', 'in', ['public', 'community']),
           eb('image.owner', '=', caller.projectId),
-          eb.and([eb('image.visibility', '=', 'shared'), eb.exists(eb.selectFrom('image_member').select('image_id').whereRef('image_id', '=', 'image.id').where('project_id', '=', caller.projectId))]),
+          eb.and([
+            eb('image.visibility', '=', 'shared'),
+            eb.exists(
+              eb
+                .selectFrom('image_member')
+                .select('image_id')
+                .whereRef('image_id', '=', 'image.id')
+                .where('project_id', '=', caller.projectId),
+            ),
+          ]),
         ]);
 }
 
 /** The image of a URL. Throws NotFound when there is none that the caller may see (also for a name in place of an id). */
 export async function findImage(db: Db, caller: Caller, id: string): Promise<ImageRow> {
-  const row = await db.selectFrom('image').selectAll().where(sql<boolean>`id::text = ${id}`).where('deleted_at', 'is', null).where(visibleImages(caller)).executeTakeFirst();
+  const row = await db
+    .selectFrom('image')
+    .selectAll()
+    .where(sql<boolean>`id::text = ${id}`)
+    .where('deleted_at', 'is', null)
+    .where(visibleImages(caller))
+    .executeTakeFirst();
   if (row === undefined) throw new GodwitError('NotFound', `No image found with ID ${id.slice(0, 255)}`);
   return row;
 }

@@ -3,7 +3,10 @@ import { GodwitError } from '@godwit/domain/errors';
 import { assertBody } from '../json-body.ts';
 
 /** An image's changeable part: attributes by their API names, properties apart. */
-export type ImageContent = { readonly attributes: Readonly<Record<string, unknown>>; readonly properties: Readonly<Record<string, string>> };
+export type ImageContent = {
+  readonly attributes: Readonly<Record<string, unknown>>;
+  readonly properties: Readonly<Record<string, string>>;
+};
 
 /** Attributes that can be set but not taken away get this value back on `remove`. */
 const removable: Readonly<Record<string, unknown>> = { name: null, tags: [] };
@@ -39,11 +42,19 @@ export function applyImagePatch(content: ImageContent, patch: ImagePatch): Image
 }
 
 /** One operation of either generation, its path as a plain name (JSON pointer with one element). */
-function normalised(operation: ImagePatch[number]): { readonly op: 'add' | 'replace' | 'remove'; readonly name: string; readonly value: unknown } {
-  const [op, path, value] = 'op' in operation ? [operation.op, operation.path, operation.value] as const
-    : 'add' in operation ? (['add', operation.add, operation.value] as const)
-    : 'replace' in operation ? (['replace', operation.replace, operation.value] as const)
-    : (['remove', operation.remove, undefined] as const);
+function normalised(operation: ImagePatch[number]): {
+  readonly op: 'add' | 'replace' | 'remove';
+  readonly name: string;
+  readonly value: unknown;
+} {
+  const [op, path, value] =
+    'op' in operation
+      ? ([operation.op, operation.path, operation.value] as const)
+      : 'add' in operation
+        ? (['add', operation.add, operation.value] as const)
+        : 'replace' in operation
+          ? (['replace', operation.replace, operation.value] as const)
+          : (['remove', operation.remove, undefined] as const);
   const match = /^\/([^/]+)$/.exec(path);
   if (match === null || /~(?![01])/.test(path)) throw new GodwitError('BadRequest', `Invalid JSON pointer for this resource: '${path}'`);
   const name = (match[1] ?? '').replaceAll('~1', '/').replaceAll('~0', '~');

@@ -3,7 +3,7 @@ import { type SelectQueryBuilder, type SqlBool, sql } from 'kysely';
 import type { Db } from '../../store/database.ts';
 import type { Tables } from '../../store/tables.ts';
 import type { Caller } from '../../workflows/operations.ts';
-import { type Query, count, flag, invalid, one } from '../query.ts';
+import { count, flag, invalid, one, type Query } from '../query.ts';
 import { visibleImages } from './image-access.ts';
 import type { ImageRow } from './image-view.ts';
 
@@ -13,31 +13,75 @@ type Images = SelectQueryBuilder<Tables, 'image', object>;
 const [defaultLimit, maxLimit] = [25, 1000];
 
 const sortColumns: Readonly<Record<string, string>> = {
-  name: 'name', status: 'status', container_format: 'container_format', disk_format: 'disk_format', size: 'size_bytes', id: 'id', created_at: 'created_at', updated_at: 'updated_at',
+  name: 'name',
+  status: 'status',
+  container_format: 'container_format',
+  disk_format: 'disk_format',
+  size: 'size_bytes',
+  id: 'id',
+  created_at: 'created_at',
+  updated_at: 'updated_at',
 };
 /** Compared as text, each with `in:` lists. */
 const textFilters: Readonly<Record<string, string>> = {
-  id: 'id', name: 'name', status: 'status', container_format: 'container_format', disk_format: 'disk_format', owner: 'owner', checksum: 'md5', os_hash_value: 'sha512',
+  id: 'id',
+  name: 'name',
+  status: 'status',
+  container_format: 'container_format',
+  disk_format: 'disk_format',
+  owner: 'owner',
+  checksum: 'md5',
+  os_hash_value: 'sha512',
 };
 const numberFilters: Readonly<Record<string, readonly [column: string, operator: '=' | '>=' | '<=']>> = {
-  size_min: ['size_bytes', '>='], size_max: ['size_bytes', '<='], min_ram: ['min_ram_mib', '='], min_disk: ['min_disk_gib', '='],
+  size_min: ['size_bytes', '>='],
+  size_max: ['size_bytes', '<='],
+  min_ram: ['min_ram_mib', '='],
+  min_disk: ['min_disk_gib', '='],
 };
 const timeOperators: Readonly<Record<string, string>> = { gt: '>', gte: '>=', lt: '<', lte: '<=', eq: '=', neq: '<>' };
-const notProperties = new Set(['limit', 'marker', 'sort', 'sort_key', 'sort_dir', 'visibility', 'member_status', 'protected', 'os_hidden', 'tag', 'created_at', 'updated_at', 'os_hash_algo']);
+const notProperties = new Set([
+  'limit',
+  'marker',
+  'sort',
+  'sort_key',
+  'sort_dir',
+  'visibility',
+  'member_status',
+  'protected',
+  'os_hidden',
+  'tag',
+  'created_at',
+  'updated_at',
+  'os_hash_algo',
+]);
 
 /** One page of images, and whether there are more. Throws BadRequest for what is no filter, sort or marker. */
-export async function listImages(db: Db, caller: Caller, query: Query): Promise<{ readonly rows: readonly ImageRow[]; readonly more: boolean }> {
+export async function listImages(
+  db: Db,
+  caller: Caller,
+  query: Query,
+): Promise<{ readonly rows: readonly ImageRow[]; readonly more: boolean }> {
   const limit = Math.min(count(query, 'limit') ?? defaultLimit, maxLimit);
   const keys = sortKeys(query);
   let list: Images = filtered(db.selectFrom('image'), caller, query);
   const marker = one(query, 'marker');
   if (marker !== null) {
-    const at = await db.selectFrom('image').select('id').where(sql<boolean>`id::text = ${marker}`).where(visibleImages(caller)).executeTakeFirst();
+    const at = await db
+      .selectFrom('image')
+      .select('id')
+      .where(sql<boolean>`id::text = ${marker}`)
+      .where(visibleImages(caller))
+      .executeTakeFirst();
     if (at === undefined) throw new GodwitError('BadRequest', 'Invalid marker.');
     list = list.where(afterMarker(keys, marker));
   }
-  for (const { column, descending } of keys) list = list.orderBy(sql.ref(column), (order) => (descending ? order.desc().nullsLast() : order.asc().nullsFirst()));
-  const rows = await list.selectAll('image').limit(limit + 1).execute();
+  for (const { column, descending } of keys)
+    list = list.orderBy(sql.ref(column), (order) => (descending ? order.desc().nullsLast() : order.asc().nullsFirst()));
+  const rows = await list
+    .selectAll('image')
+    .limit(limit + 1)
+    .execute();
   return { rows: rows.slice(0, limit), more: limit > 0 && rows.length > limit };
 }
 
@@ -49,11 +93,23 @@ function filtered(images: SelectQueryBuilder<Tables, 'image', object>, caller: C
     const status = one(query, 'member_status') ?? 'accepted';
     if (!['pending', 'accepted', 'rejected', 'all'].includes(status)) throw invalid('member_status', status, 'is not a member status');
     if (!caller.isAdmin) {
-      list = list.where((eb) => eb.or([
-        eb('visibility', '=', 'public'), eb('owner', '=', caller.projectId),
-        eb.and([eb('visibility', '=', 'shared'), eb.exists(eb.selectFrom('image_member').select('image_id').whereRef('image_id', '=', 'image.id').where('project_id', '=', caller.projectId)
-          .where((member) => (status === 'all' ? member.lit(true) : member('status', '=', status as 'pending'))))]),
-      ]));
+      list = list.where((eb) =>
+        eb.or([
+          eb('visibility', '=', 'public'),
+          eb('owner', '=', caller.projectId),
+          eb.and([
+            eb('visibility', '=', 'shared'),
+            eb.exists(
+              eb
+                .selectFrom('image_member')
+                .select('image_id')
+                .whereRef('image_id', '=', 'image.id')
+                .where('project_id', '=', caller.projectId)
+                .where((member) => (status === 'all' ? member.lit(true) : member('status', '=', status as 'pending'))),
+            ),
+          ]),
+        ]),
+      );
     }
   } else if (visibility !== 'all') {
     if (!['public', 'private', 'shared', 'community'].includes(visibility)) throw invalid('visibility', visibility, 'is not a visibility');
@@ -62,7 +118,8 @@ function filtered(images: SelectQueryBuilder<Tables, 'image', object>, caller: C
   list = list.where('hidden', '=', flag(query, 'os_hidden'));
   if (query.has('protected')) list = list.where('protected', '=', flag(query, 'protected'));
   for (const tag of query.get('tag') ?? []) list = list.where(sql<boolean>`${tag} = any(tags)`);
-  for (const key of ['created_at', 'updated_at'] as const) for (const value of query.get(key) ?? []) list = list.where(timeFilter(key, value));
+  for (const key of ['created_at', 'updated_at'] as const)
+    for (const value of query.get(key) ?? []) list = list.where(timeFilter(key, value));
   for (const [key, values] of query) {
     const value = values.at(-1) ?? '';
     const column = textFilters[key];
@@ -77,7 +134,9 @@ function filtered(images: SelectQueryBuilder<Tables, 'image', object>, caller: C
 /** `in:a,"b,c"` is a list; anything else is itself. */
 function listed(value: string): readonly string[] {
   if (!value.startsWith('in:')) return [value];
-  return [...value.slice(3).matchAll(/"((?:[^"\\]|\\.)*)"|([^,]+)/g)].map((match) => match[1]?.replaceAll(/\\(.)/g, '$1') ?? match[2] ?? '');
+  return [...value.slice(3).matchAll(/"((?:[^"\\]|\\.)*)"|([^,]+)/g)].map(
+    (match) => match[1]?.replaceAll(/\\(.)/g, '$1') ?? match[2] ?? '',
+  );
 }
 
 function timeFilter(column: string, value: string) {
@@ -92,9 +151,13 @@ type SortKey = { readonly column: string; readonly descending: boolean };
 /** The order asked for, newest first without one; made total by creation time and id, so that pages neither repeat nor skip. */
 function sortKeys(query: Query): readonly SortKey[] {
   const sort = one(query, 'sort');
-  const asked = sort !== null
-    ? sort.split(',').map((part) => part.trim().split(':') as [string, string | undefined])
-    : (query.get('sort_key') ?? []).map((key, index): [string, string | undefined] => [key, query.get('sort_dir')?.[index] ?? query.get('sort_dir')?.at(-1)]);
+  const asked =
+    sort !== null
+      ? sort.split(',').map((part) => part.trim().split(':') as [string, string | undefined])
+      : (query.get('sort_key') ?? []).map((key, index): [string, string | undefined] => [
+          key,
+          query.get('sort_dir')?.[index] ?? query.get('sort_dir')?.at(-1),
+        ]);
   const direction = (text: string | undefined): boolean => {
     if (text === undefined || text === 'desc') return true;
     if (text === 'asc') return false;

@@ -20,8 +20,9 @@ export function registerImage(app: FastifyInstance, context: ImageContext, optio
   const { imageDir } = context.config;
   mkdirSync(imageDir, { recursive: true });
   const sweep = () =>
-    Promise.all([clearAbandonedUploads(context.db, imageDir), removeUnusedImageFiles(context.db, imageDir)])
-      .catch((error: unknown) => context.log.warn({ err: error }, 'the image store was not swept'));
+    Promise.all([clearAbandonedUploads(context.db, imageDir), removeUnusedImageFiles(context.db, imageDir)]).catch((error: unknown) =>
+      context.log.warn({ err: error }, 'the image store was not swept'),
+    );
   const timer = setInterval(() => void sweep(), sweepEveryMs);
   timer.unref();
   app.addHook('onReady', async () => void sweep());

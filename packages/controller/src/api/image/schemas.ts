@@ -35,23 +35,57 @@ const imageSchema = {
     os_command_line: { type: 'string', is_base: false, description: 'Command line of the kernel' },
   },
   additionalProperties: { type: 'string' },
-  links: [{ rel: 'self', href: '{self}' }, { rel: 'enclosure', href: '{file}' }, { rel: 'describedby', href: '{schema}' }],
+  links: [
+    { rel: 'self', href: '{self}' },
+    { rel: 'enclosure', href: '{file}' },
+    { rel: 'describedby', href: '{schema}' },
+  ],
 };
 const memberSchema = {
   name: 'member',
   properties: {
-    image_id: { type: 'string', pattern: uuid }, member_id: { type: 'string' }, status: { type: 'string', enum: ['pending', 'accepted', 'rejected'] },
-    created_at: { type: 'string' }, updated_at: { type: 'string' }, schema: { ...readOnly, type: 'string' },
+    image_id: { type: 'string', pattern: uuid },
+    member_id: { type: 'string' },
+    status: { type: 'string', enum: ['pending', 'accepted', 'rejected'] },
+    created_at: { type: 'string' },
+    updated_at: { type: 'string' },
+    schema: { ...readOnly, type: 'string' },
   },
 };
 const listOf = (name: string, items: object) => ({
-  name, properties: { [name]: { type: 'array', items }, first: { type: 'string' }, next: { type: 'string' }, schema: { type: 'string' } }, links: [{ rel: 'first', href: '{first}' }, { rel: 'next', href: '{next}' }, { rel: 'describedby', href: '{schema}' }],
+  name,
+  properties: { [name]: { type: 'array', items }, first: { type: 'string' }, next: { type: 'string' }, schema: { type: 'string' } },
+  links: [
+    { rel: 'first', href: '{first}' },
+    { rel: 'next', href: '{next}' },
+    { rel: 'describedby', href: '{schema}' },
+  ],
 });
 
-const published: Readonly<Record<string, object>> = { image: imageSchema, images: listOf('images', imageSchema), member: memberSchema, members: listOf('members', memberSchema) };
+const published: Readonly<Record<string, object>> = {
+  image: imageSchema,
+  images: listOf('images', imageSchema),
+  member: memberSchema,
+  members: listOf('members', memberSchema),
+};
 
 export const schemaRoutes: readonly ImageRoute[] = [
-  ...Object.entries(published).map(([name, body]): ImageRoute => ({ method: 'GET', path: `/v2/schemas/${name}`, response: { type: 'object' }, handle: async () => ({ status: 200, body }) })),
+  ...Object.entries(published).map(
+    ([name, body]): ImageRoute => ({
+      method: 'GET',
+      path: `/v2/schemas/${name}`,
+      response: { type: 'object' },
+      handle: async () => ({ status: 200, body }),
+    }),
+  ),
   // No import methods: clients upload.
-  { method: 'GET', path: '/v2/info/import', response: { type: 'object' }, handle: async () => ({ status: 200, body: { 'import-methods': { description: 'Import methods available.', type: 'array', value: [] } } }) },
+  {
+    method: 'GET',
+    path: '/v2/info/import',
+    response: { type: 'object' },
+    handle: async () => ({
+      status: 200,
+      body: { 'import-methods': { description: 'Import methods available.', type: 'array', value: [] } },
+    }),
+  },
 ];
