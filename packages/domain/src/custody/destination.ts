@@ -30,10 +30,10 @@ export function grantReceived(state: HostCustody, grant: Grant, rules: Rules): H
 }
 
 /** Remembers which process was started for the grant, so that a later agent kills the right one. */
-export function processBound(state: HostCustody, epoch: Epoch, process: QemuProcess): HostTransition {
+export function processBound(state: HostCustody, epoch: Epoch, process: QemuProcess, rules: Rules): HostTransition {
   const { copy } = state;
   if (copy.kind !== 'granted' || copy.grant.epoch !== epoch) return refuse(state, 'custody-epoch-unknown', epoch);
-  if (copy.grant.bootId !== state.bootId) return refuse(state, 'custody-boot-changed', epoch);
+  if (rules.takeBootProof && copy.grant.bootId !== state.bootId) return refuse(state, 'custody-boot-changed', epoch);
   if (copy.process !== null) {
     const same = copy.process.pid === process.pid && copy.process.startTicks === process.startTicks;
     return same ? stay(state) : refuse(state, 'custody-copy-present', epoch);

@@ -24,7 +24,7 @@ export function hostStep(state: HostCustody, event: HostEvent, rules: Rules = RU
     case 'postCopyReady':
       return postCopyReadyReceived(state, event.epoch, event.view);
     case 'bind':
-      return processBound(state, event.epoch, event.process);
+      return processBound(state, event.epoch, event.process, rules);
     case 'observed':
       return state.copy.kind === 'granted'
         ? incomingObserved(state, state.copy, event.view, rules)

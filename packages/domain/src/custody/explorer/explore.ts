@@ -14,6 +14,7 @@ export type Scenario = {
   readonly starts: number;
   readonly faults: number;
   readonly timeTravel: boolean;
+  readonly stopped: boolean;
 };
 
 export type Exploration = {
@@ -62,10 +63,10 @@ export function explore(scenario: Scenario, { rules, quirks = { startsAtBoot: fa
   const edgesTo: number[] = [];
   const checkedRows = new Set<number>();
   const keyOf = (world: World): string => {
-    const { row, backup, frozen, hosts, net, faults, moves, starts, ran, highestGranted } = world;
+    const { row, backup, frozen, hosts, net, faults, unharmed, moves, starts, ran, highestGranted } = world;
     const hostKey = hosts.map(hostKeyOf).join(';');
     const frozenKey = frozen === null ? '' : parts.rows.idOf(frozen);
-    return `${hostKey}|${parts.rows.idOf(row)}|${frozenKey}|${backup === null ? '' : 'b'}|${faults}.${moves}.${starts}.${ran}.${highestGranted}|${net.join('.')}`;
+    return `${hostKey}|${parts.rows.idOf(row)}|${frozenKey}|${backup === null ? '' : 'b'}|${faults}${unharmed ? 'u' : ''}.${moves}.${starts}.${ran}.${highestGranted}|${net.join('.')}`;
   };
   const trace = (id: number, last: string | null): readonly string[] => {
     const steps = last === null ? [] : [last];

@@ -19,6 +19,7 @@ export function violation(world: World): string | null {
     if (machine.refusedThrough < promised.forfeited) return `${HOSTS[index]} has forgotten that it forfeited epoch ${promised.forfeited}`;
   }
   if (running > 1) return 'two copies run';
+  if (world.unharmed && world.row.holder.kind === 'nowhere') return 'the guest is lost although nothing has failed but a migration';
   const { holder, operation } = world.row;
   if (running > 0 && holder.kind === 'nowhere' && operation === null && !world.row.behind)
     return 'the database says that no copy is left, and one runs';

@@ -37,4 +37,10 @@ export const leaving = (qemu: Qemu): boolean => qemu.out === 'active' || qemu.ou
 /** Failed and cancelled alike: the guest runs on by itself. */
 export const ended = (qemu: Qemu, out: 'failed' | 'cancelled'): Qemu => ({ ...qemu, out, run: 'running', peer: null });
 
+/**
+ * Not only after the destination has loaded: with a return path it waits for the acknowledgement, which may still be on the way when the destination dies, and
+ * nothing here shall rest on more than that.
+ */
+export const completed = (qemu: Qemu): Qemu => ({ ...qemu, out: 'completed', run: 'postmigrate', peer: null });
+
 export const loaded = (qemu: Qemu): Qemu => ({ ...qemu, inc: 'completed', run: qemu.autostart ? 'running' : 'paused' });

@@ -7,7 +7,7 @@ import { hostReport } from '../holder.ts';
 import { replayed } from '../recover.ts';
 import type { Rules } from '../rules.ts';
 import type { Interner } from './interner.ts';
-import { ended, launched, leaving, loaded, type Qemu, viewOf } from './qemu-model.ts';
+import { completed, ended, launched, leaving, loaded, type Qemu, viewOf } from './qemu-model.ts';
 import { agentDead, currentView, hostAt, type Outcome, powerLost, sent, spent, turn, withHost } from './turn.ts';
 import { bootOf, type Host, HOSTS, indexOf, type Message, migrationOf, type World } from './world.ts';
 
@@ -29,6 +29,12 @@ export function successors(world: World, rules: Rules, messages: Interner<Messag
     if (outcome.world !== world || outcome.broken !== null) next.push({ world: outcome.world, broken: outcome.broken, label, fault });
   };
   const host: HostStep = (label, index, from, event) => {
+    hostOnce(label, index, from, event);
+    // QEMU does not wait: it may complete between the look and what is done upon it.
+    const raced = 'view' in event && event.view?.migration === 'device' ? completedMeanwhile(from, index) : null;
+    if (raced !== null) hostOnce(() => `${label()} (QEMU completes meanwhile)`, index, raced, event);
+  };
+  const hostOnce: HostStep = (label, index, from, event) => {
     for (const outcome of turn(from, index, event, rules, messages))
       add(outcome.fault === '' ? label : () => `${label()}, ${outcome.fault}`, outcome, outcome.fault !== '');
   };
@@ -36,7 +42,7 @@ export function successors(world: World, rules: Rules, messages: Interner<Messag
     add(label, decided(from, event, rules, messages), fault);
   };
 
-  decisions(world, controller);
+  decisions(world, rules, controller);
   if (world.frozen !== null) frozenDecisions(world, world.frozen, rules, messages, add);
   for (const id of world.net) {
     const message = messages.valueOf(id);
@@ -62,7 +68,7 @@ type HostStep = (label: Label, index: number, from: World, event: HostEvent) => 
 type Controller = (label: Label, from: World, event: ControllerEvent, fault?: boolean) => void;
 type Add = (label: Label, outcome: Outcome, fault?: boolean) => void;
 
-function decisions(world: World, controller: Controller): void {
+function decisions(world: World, rules: Rules, controller: Controller): void {
   const { row } = world;
   const { fence } = row;
   if (row.operation === null && !row.behind)
@@ -91,7 +97,8 @@ function decisions(world: World, controller: Controller): void {
     });
   if (row.operation?.kind === 'move' || row.operation?.kind === 'start') controller(() => 'controller aborts', world, { kind: 'abort', fence });
   if (world.faults > 0) {
-    const frozen = world.backup === null ? world.frozen : null;
+    // With fenced rows every write of the frozen one fails, so that it need not be kept.
+    const frozen = rules.rowFenced ? null : row;
     controller(() => 'another controller takes over', { ...spent(world), frozen }, { kind: 'takeOver', fence: asFence(row.fence + 1) }, true);
   }
   if (world.faults > 0 && world.backup !== null)
@@ -138,10 +145,14 @@ function hostSteps(
     const { copy } = at.machine;
     host(() => `${name} looks at QEMU`, index, world, { kind: 'observed', view: currentView(at) });
     controller(() => `${name} reports`, world, { kind: 'heard', fence: world.row.fence, from: host0(index), message: hostReport(at.machine, null) });
-    if (copy.kind === 'granted' && copy.process === null && copy.grant.bootId === at.machine.bootId) {
+    if (copy.kind === 'granted' && copy.process === null && (!rules.takeBootProof || copy.grant.bootId === at.machine.bootId)) {
       const { epoch } = copy.grant;
       const prepared = withHost(world, index, { ...at, qemus: [...at.qemus, launched(epoch, copy.grant.source !== null)] });
       host(() => `${name} starts QEMU for epoch ${epoch}`, index, prepared, { kind: 'bind', epoch, process: { pid: epoch, startTicks: 0 } });
+    }
+    if (copy.kind !== 'none') {
+      const stray: HostEvent = { kind: 'unpause', fence: at.machine.fence, epoch: copy.grant.epoch, view: currentView(at) };
+      host(() => `${name} is told to unpause epoch ${stray.epoch}`, index, world, stray);
     }
     if (world.faults > 0) add(() => `agent of ${name} dies`, agentDead(spent(world), index), true);
   }
@@ -182,15 +193,20 @@ function qemuSteps(world: World, at: Host, index: number, qemu: Qemu, add: Add):
     }
     if (qemu.out === 'device' && linked && other?.inc === 'active')
       add(() => `QEMU on ${HOSTS[peer.host]} has loaded`, ok(put(world, peer.host, other.epoch, loaded(other))));
-    // Also when the destination has just died: its acknowledgement may have been on the way.
-    if (qemu.out === 'device' && (other === undefined || other.inc === 'completed'))
-      add(() => `QEMU on ${name} completes`, ok(put(world, index, qemu.epoch, { ...qemu, out: 'completed', run: 'postmigrate', peer: null })));
+    if (qemu.out === 'device') add(() => `QEMU on ${name} completes`, ok(put(world, index, qemu.epoch, completed(qemu))));
   }
   if (qemu.run === 'inmigrate' && qemu.inc === 'active') {
     const fed = world.hosts.some((one) => one.qemus.some((source) => leaving(source) && source.peer?.host === index && source.peer.epoch === qemu.epoch));
     if (!fed) add(() => `incoming QEMU on ${name} exits`, ok(put(world, index, qemu.epoch, null)));
   }
   if (world.faults > 0) add(() => `QEMU on ${name} dies`, ok(put(spent(world), index, qemu.epoch, null)), true);
+}
+
+/** The world in which the QEMU that is switching over on this host has just completed, or null. */
+function completedMeanwhile(world: World, index: number): World | null {
+  const at = hostAt(world, index);
+  if (!at.qemus.some(({ out }) => out === 'device')) return null;
+  return withHost(world, index, { ...at, qemus: at.qemus.map((qemu) => (qemu.out === 'device' ? completed(qemu) : qemu)) });
 }
 
 function decided(world: World, event: ControllerEvent, rules: Rules, messages: Interner<Message>): Outcome {

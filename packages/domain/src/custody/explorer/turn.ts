@@ -46,7 +46,7 @@ export const withHost = (world: World, index: number, host: Host): World => ({
   hosts: world.hosts.map((one, i) => (i === index ? host : one)),
 });
 
-export const spent = (world: World): World => ({ ...world, faults: world.faults - 1 });
+export const spent = (world: World): World => ({ ...world, faults: world.faults - 1, unharmed: false });
 
 export const agentDead = (world: World, index: number): Outcome => ({
   world: withHost(world, index, { ...hostAt(world, index), machine: null }),
@@ -95,8 +95,11 @@ function carriedOut(world: World, index: number, pid: number, effect: HostEffect
       const next = effect.durability === 'plain' ? { ...host, unsynced } : { ...host, durable: unsynced.reduce(replayed, host.durable), unsynced: [] };
       return { world: withHost(world, index, next), broken: null };
     }
-    case 'cont':
+    case 'cont': {
+      const source = host.qemus.find(({ epoch, out, run }) => epoch === pid && (out === 'active' || out === 'device' || run === 'postmigrate'));
+      if (source !== undefined && event.kind !== 'resume') return { world, broken: `cont on ${HOSTS[index]} while its guest is leaving` };
       return touched(cont);
+    }
     case 'stop':
       return touched((qemu) => ({ ...qemu, run: qemu.run === 'running' ? 'paused' : qemu.run }));
     case 'reset':
@@ -106,6 +109,8 @@ function carriedOut(world: World, index: number, pid: number, effect: HostEffect
       if (outgoing?.grant.epoch !== effect.epoch) return { world, broken: `migrate under epoch ${effect.epoch} without an arm` };
       const peer = indexOf(outgoing.grant.destination);
       if (hostAt(world, peer).durable.knownEpoch < effect.epoch) return { world, broken: `migrate under epoch ${effect.epoch} before its grant is durable at ${HOSTS[peer]}` };
+      if (!host.cutOff && hostAt(world, peer).promised.forfeited >= effect.epoch)
+        return { world, broken: `migrate under epoch ${effect.epoch}, which ${HOSTS[peer]} has forfeited` };
       return touched((qemu) => ({ ...qemu, out: 'active', peer: { host: peer, epoch: effect.epoch } }));
     }
     case 'continueMigration':
@@ -121,6 +126,8 @@ function carriedOut(world: World, index: number, pid: number, effect: HostEffect
       return { world: withHost(world, index, { ...host, qemus }), broken: null };
     }
     case 'send': {
+      const stopped = host.qemus.some(({ epoch, run }) => epoch === pid && run === 'postmigrate');
+      if (effect.message.kind === 'release' && !stopped) return { world, broken: `${HOSTS[index]} releases a guest that is not stopped for good` };
       const message: Message = { to: 'host', host: indexOf(effect.to), peer: effect.message };
       return { world: sent(world, message, messages), broken: null };
     }

@@ -52,6 +52,8 @@ export type World = {
   /** Sorted ids of messages (see `Interner`). */
   readonly net: readonly number[];
   readonly faults: number;
+  /** No fault has happened yet, and the server was not stopped to begin with. */
+  readonly unharmed: boolean;
   readonly moves: number;
   readonly starts: number;
   /** Highest epoch under which vCPUs have run on a host that was not cut off. */
@@ -59,13 +61,14 @@ export type World = {
   readonly highestGranted: number;
 };
 
-/** The server runs on A under epoch 1, by a plain start. */
+/** The server runs on A under epoch 1 and came there by a migration; or it is stopped, and has never been anywhere. */
 export function firstWorld(options: {
   readonly hosts: number;
   readonly faults: number;
   readonly moves: number;
   readonly starts: number;
   readonly timeTravel: boolean;
+  readonly stopped: boolean;
   readonly rules: Rules;
 }): World {
   const grant: Grant = {
@@ -80,7 +83,7 @@ export function firstWorld(options: {
     bootId: bootOf(0, 0),
     postCopy: false,
   };
-  const qemu: Qemu = { epoch: 1, run: 'running', out: 'none', inc: 'none', autostart: false, peer: null };
+  const qemu: Qemu = { epoch: 1, run: 'running', out: 'none', inc: 'completed', autostart: false, peer: null };
   const process = { pid: 1, startTicks: 0 };
   const journal: readonly JournalRecord[] = [
     { kind: 'grant', grant },
@@ -92,13 +95,13 @@ export function firstWorld(options: {
     serverId: SERVER,
     epoch: asEpoch(1),
     fence: asFence(1),
-    holder: { kind: 'host', hostId: as<HostId>('A'), epoch: asEpoch(1), bootId: bootOf(0, 0) },
+    holder: options.stopped ? { kind: 'nowhere' } : { kind: 'host', hostId: as<HostId>('A'), epoch: asEpoch(1), bootId: bootOf(0, 0) },
     operation: null,
     remains: [],
     behind: false,
   };
   const host = (index: number): Host => {
-    const holds = index === 0;
+    const holds = index === 0 && !options.stopped;
     const records = holds ? journal : [];
     const recovered = recover(records, SERVER, HOSTS[index] ?? as<HostId>('?'), bootOf(index, 0));
     const qemus = holds ? [qemu] : [];
@@ -119,6 +122,7 @@ export function firstWorld(options: {
     hosts: Array.from({ length: options.hosts }, (_, index) => host(index)),
     net: [],
     faults: options.faults,
+    unharmed: !options.stopped,
     moves: options.moves,
     starts: options.starts,
     ran: 1,
