@@ -26,6 +26,8 @@ export type GuestSpec = {
   readonly directBoot?: DirectBootSpec;
   readonly graphics: 'none' | 'vnc';
   readonly balloon: boolean;
+  /** Where the serial console's log segments lie, absolute on this host: on a shared pool, so that the log goes on across moves. Absent: in the run directory. */
+  readonly consoleDir?: string;
 };
 
 export type DiskFormat = 'qcow2' | 'raw';
@@ -96,6 +98,10 @@ export function guestSpecProblems(spec: GuestSpec): readonly string[] {
   demand(distinct(spec.disks.filter((disk) => !disk.readOnly).map((disk) => disk.path)), 'two writable disks have the same path');
   demand(distinct(spec.nics.map((nic) => nic.mac)), 'two ports have the same MAC address');
   demand(distinct(spec.nics.map((nic) => nic.tapName)), 'two ports have the same tap');
+  demand(
+    spec.consoleDir === undefined || absolute(spec.consoleDir),
+    `console directory ${JSON.stringify(spec.consoleDir)} is not absolute and plain`,
+  );
   for (const disk of spec.disks) problems.push(...diskProblems(disk));
   for (const nic of spec.nics) problems.push(...nicProblems(nic));
   if (spec.directBoot) {

@@ -5,9 +5,10 @@ import { join } from 'node:path';
  * The serial console's log of a guest, over its whole life: a folder of segments, one per QEMU process, named by the custody epoch
  * that the process was started under. QEMU appends to its own segment only.
  *
- * After a move, the destination holds the earlier segments as files carried over from the source, in any order and at any time, even after
- * it runs: reading puts them in order. The alternative, one file that both QEMUs append to, was rejected: on local disks it does not exist
- * on the other side, and the source's last lines arrive after the destination's first.
+ * On a shared pool (GuestSpec.consoleDir) the folder is the same for all hosts, and the log goes on by itself. Elsewhere the destination of a move
+ * holds the earlier segments as files carried over from the source, in any order and at any time, even after it runs: reading puts them in order.
+ * One file that both QEMUs append to was rejected: on local disks it does not exist on the other side, and the source's last lines would come after
+ * the destination's first.
  */
 export type ConsoleSegment = { readonly epoch: number; readonly path: string; readonly bytes: number };
 

@@ -1,6 +1,6 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync, truncateSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, mkdirSync, mkdtempSync, openSync, readdirSync, rmSync, truncateSync, writeFileSync, writeSync } from 'node:fs';
 import type { GuestSpec } from '@godwit/domain/guest-spec';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { throwawayGate } from '../custody/throwaway-gate.ts';
@@ -261,5 +261,28 @@ describe('guest facts', () => {
       shell.kill('SIGKILL');
       await once(shell, 'exit');
     }
+  });
+});
+
+describe('the console log', () => {
+  test('lies where the spec says, one segment per process, and is read as one text after adoption too', async () => {
+    const consoleDir = `${stateDir}/shared/console`;
+    const counting = async (epoch: number): Promise<GuestProcess> => {
+      const guest = await start({ consoleDir }, { epoch });
+      const before = (await readConsole(consoleDir, 65_536, 0)).length;
+      await throwawayGate.run(guest);
+      await eventually('letters', async () => ((await readConsole(consoleDir, 65_536, 0)).length > before + 3 ? true : undefined));
+      return guest;
+    };
+    await throwawayGate.discard(await counting(1));
+    const first = (await readConsole(consoleDir, 65_536, 0)).toString();
+    const second = await counting(2);
+    expect(readdirSync(consoleDir).sort()).toEqual(['0000000000000001.log', '0000000000000002.log']);
+    expect((await readConsole(consoleDir, 65_536, 0)).toString().startsWith(`${first}B`)).toBe(true);
+    await Promise.all([second.qmp.close(), second.oob.close()]);
+    const [adoption] = await adoptGuests(stateDir, 5000);
+    if (adoption?.kind !== 'adopted') throw new Error('not adopted');
+    guests.splice(0, guests.length, adoption.process);
+    expect(adoption.process.run.consoleDir).toBe(consoleDir);
   });
 });

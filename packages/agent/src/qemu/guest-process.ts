@@ -63,11 +63,12 @@ const logTailLines = 12;
  */
 export async function startGuest(spec: GuestSpec, options: StartOptions): Promise<GuestProcess> {
   const startedAt = performance.now();
-  const run = runDir(options.stateDir, options.runName ?? spec.serverId);
+  const run = withConsoleOf(runDir(options.stateDir, options.runName ?? spec.serverId), spec);
   const earlier = findProcess(run);
   if (earlier)
     throw new GodwitError('Conflict', `a QEMU of server ${spec.serverId} still lives on this host (pid ${earlier.pid})`, { ref: earlier });
   const argv = commandLine(spec, launchOf(run, options));
+  await mkdir(run.dir, { recursive: true, mode: 0o700 });
   await mkdir(run.consoleDir, { recursive: true, mode: 0o700 });
   for (const stale of [run.pidFile, run.qmpSocket, run.oobSocket, run.consoleSocket, run.vncSocket]) await rm(stale, { force: true });
   await writeDurably(run.specFile, JSON.stringify(spec));
@@ -139,7 +140,10 @@ export async function adoptGuest(stateDir: string, name: string, deadlineMs: num
     const spec = JSON.parse(await readFile(run.specFile, 'utf8')) as GuestSpec;
     const monitors = await connectBoth(run, deadlineMs, dead.signal);
     const ended = monitors.qmp.closed.then(() => untilDead(ref)).then(() => endOf(run, { kind: 'vanished' }));
-    return { kind: 'adopted', process: { spec, run, ref, ...monitors, ended, readyMs: performance.now() - startedAt } };
+    return {
+      kind: 'adopted',
+      process: { spec, run: withConsoleOf(run, spec), ref, ...monitors, ended, readyMs: performance.now() - startedAt },
+    };
   } catch (error) {
     if (!isAlive(ref)) return { kind: 'gone', name, ref, lastLines: await lastLogLines(run) };
     return { kind: 'unresponsive', name, ref, cause: error instanceof Error ? error : new Error(String(error)) };
@@ -192,6 +196,9 @@ function launchOf(run: RunDir, options: StartOptions): Launch {
     tls,
   };
 }
+
+const withConsoleOf = (run: RunDir, spec: GuestSpec): RunDir =>
+  spec.consoleDir === undefined ? run : { ...run, consoleDir: spec.consoleDir };
 
 async function connectBoth(run: RunDir, deadlineMs: number, signal: AbortSignal): Promise<{ qmp: QmpClient; oob: QmpClient }> {
   const [qmp, oob] = await Promise.allSettled([

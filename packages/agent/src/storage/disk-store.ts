@@ -138,6 +138,14 @@ export async function serversWithDisks(pool: Pool): Promise<readonly string[]> {
   return readdir(join(pool.path, 'disks'));
 }
 
+/** Where a server's console log lies when it is kept on a pool: on a shared one, every host reads and continues the same log. */
+export const consoleDirOf = (pool: Pick<Pool, 'path'>, serverId: string): string => confinedPath(join(pool.path, 'console'), serverId);
+
+/** Deletes a server's console log from a pool. */
+export async function deleteConsole(pool: Pick<Pool, 'path'>, serverId: string): Promise<void> {
+  await rm(consoleDirOf(pool, serverId), { recursive: true, force: true });
+}
+
 export type DiskFacts = {
   readonly virtualSizeBytes: number;
   /** What it occupies on the pool, holes excluded. */

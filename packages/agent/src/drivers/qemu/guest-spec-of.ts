@@ -1,7 +1,7 @@
 import { GodwitError } from '@godwit/domain/errors';
 import type { DiskSpec, GuestSpec, NicSpec } from '@godwit/domain/guest-spec';
 import { tapName } from '../../network/tap.ts';
-import { diskSpec } from '../../storage/disk-store.ts';
+import { consoleDirOf, diskSpec } from '../../storage/disk-store.ts';
 import { imagePath } from '../../storage/image-cache.ts';
 import type { Pool } from '../../storage/pool.ts';
 import type { WantedDisk, WantedGuest } from '../wanted-guest.ts';
@@ -14,6 +14,8 @@ export type HostDefaults = { readonly accelerator: 'tcg' | 'kvm'; readonly machi
  * that QEMU cannot address.
  */
 export function guestSpecOf(guest: WantedGuest, pools: ReadonlyMap<string, Pool>, defaults: HostDefaults): GuestSpec {
+  // On a pool that other hosts see, the console log goes on across moves by itself.
+  const shared = guest.disks.map((disk) => poolNamed(pools, disk.pool)).find((pool) => pool.kind === 'shared') ?? [...pools.values()].find((pool) => pool.kind === 'shared');
   return {
     serverId: guest.serverId,
     name: guest.name,
@@ -36,6 +38,7 @@ export function guestSpecOf(guest: WantedGuest, pools: ReadonlyMap<string, Pool>
     ...(guest.directBoot && { directBoot: directBootOf(guest, guest.directBoot, bootPool(guest, pools)) }),
     graphics: 'none',
     balloon: false,
+    ...(shared && { consoleDir: consoleDirOf(shared, guest.serverId) }),
   };
 }
 
