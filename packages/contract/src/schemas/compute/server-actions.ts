@@ -1,4 +1,4 @@
-import { Type } from 'typebox';
+import { type TSchema, Type } from 'typebox';
 import { Closed, Nullable, OneOf, perMinor } from '../closed.ts';
 import { HostName } from './server-requests.ts';
 
@@ -43,3 +43,13 @@ export const ConsoleOutputAnswer = Closed({ output: Type.String() });
 
 /** `{"force_complete": …}` on a migration. */
 export const MigrationAction = Closed({ force_complete: Type.Unknown() });
+
+export const EvacuateArguments = Type.Object({});
+
+/** A body that is a JSON object: which action it names is looked at first. */
+export const ActionBody = Type.Object({});
+/** `{"<name>": arguments}` and nothing beside it. */
+export const namedAction = (name: string, args: TSchema) => Closed({ [name]: args });
+export type ActionArguments = TSchema;
+/** Only the console answers with a body. */
+export const ActionAnswer = Type.Union([Type.Null(), ConsoleOutputAnswer]);

@@ -131,7 +131,7 @@ function checkResponse(answer: Answer, schema: object | null | undefined, where:
     if (answer.body !== undefined) throw new Error(`${where}: a body where none belongs`);
     return;
   }
-  const found = violation(schema, answer.body === undefined ? undefined : JSON.parse(JSON.stringify(answer.body)));
+  const found = violation(schema, JSON.parse(JSON.stringify(answer.body ?? null)));
   if (found !== null) throw new Error(`${where}: the answer breaks its schema: ${found}`);
 }
 

@@ -1,9 +1,26 @@
+import { actionRoutes } from './actions.ts';
 import { flavorRoutes } from './flavors.ts';
+import { instanceActionRoutes } from './instance-actions.ts';
+import { keypairRoutes } from './keypairs.ts';
+import { limitRoutes } from './limits.ts';
+import { metadataRoutes, tagRoutes } from './metadata.ts';
+import { migrationRoutes } from './migrations.ts';
 import type { ComputeRoute } from './route.ts';
+import { serverGroupRoutes } from './server-groups.ts';
+import { serverMigrationRoutes } from './server-migrations.ts';
 import { serverRoutes } from './servers.ts';
 
 /** Every route of the compute API under /compute/v2.1, one list per resource. */
 export const computeRoutes: readonly ComputeRoute[] = [
   ...serverRoutes,
+  ...actionRoutes,
+  ...metadataRoutes,
+  ...tagRoutes,
+  ...serverMigrationRoutes,
+  ...instanceActionRoutes,
+  ...migrationRoutes,
   ...flavorRoutes,
+  ...keypairRoutes,
+  ...serverGroupRoutes,
+  ...limitRoutes,
 ];

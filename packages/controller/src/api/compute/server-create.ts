@@ -1,6 +1,6 @@
-import { randomBytes } from 'node:crypto';
 import type { CreateServer, SchedulerHints } from '@godwit/contract/schemas/compute/server-requests';
 import { GodwitError } from '@godwit/domain/errors';
+import { requiredHypervisorType } from '@godwit/domain/scheduling/flavor-requirements';
 import { sql } from 'kysely';
 import { assertAllowed } from '../../auth/policy.ts';
 import type { CreateServers } from '../../workflows/operations.ts';
@@ -30,7 +30,7 @@ export async function createServers(request: ComputeRequest<CreateServer>): Prom
     networks: await networksOf(request),
     availabilityZone: zone, host,
     metadata: server.metadata ?? {}, tags: [...new Set(server.tags ?? [])], keyName: server.key_name ?? null, userData: server.user_data ?? null,
-    configDrive: truth(server.config_drive), diskConfig: server['OS-DCF:diskConfig'] ?? 'MANUAL',
+    configDrive: false, diskConfig: server['OS-DCF:diskConfig'] ?? 'MANUAL',
     hints: await hintsOf(request),
   };
   const made = await request.context.operations.create(request.caller, wanted);
@@ -44,7 +44,7 @@ export async function createServers(request: ComputeRequest<CreateServer>): Prom
     headers: { location: `${request.base}/servers/${first}` },
     body: {
       server: {
-        id: first, links, 'OS-DCF:diskConfig': wanted.diskConfig, security_groups: [{ name: 'default' }], adminPass: server.adminPass ?? (made.adminPass === '' ? randomBytes(9).toString('base64url') : made.adminPass),
+        id: first, links, 'OS-DCF:diskConfig': wanted.diskConfig, security_groups: [{ name: 'default' }], adminPass: server.adminPass ?? made.adminPass,
       },
     },
   };
@@ -52,6 +52,7 @@ export async function createServers(request: ComputeRequest<CreateServer>): Prom
 
 /** Accepting these and leaving them undone would be a lie. */
 function refuseWhatIsNotOffered(server: CreateServer['server']): void {
+  if (truth(server.config_drive)) throw bad('A config drive is not offered by this cloud.');
   if ((server.personality ?? []).length > 0) throw bad('Personality files are not offered by this cloud: use user_data.');
   if ((server.trusted_image_certificates ?? []).length > 0) throw bad('Image certificate validation is not offered by this cloud.');
   if ((server.block_device_mapping ?? []).length > 0) throw bad('Block Device Mapping is Invalid: volumes are not offered by this cloud.');
@@ -101,14 +102,17 @@ async function zoneExists(request: ComputeRequest<CreateServer>, zone: string): 
   return rows[0]?.found === true;
 }
 
-/** Flavor and image exist for this caller and fit one another. A server of bare metal or one that boots another way needs no image. */
+/** Flavor and image exist for this caller and fit one another. Bare metal needs no image. */
 async function imageOf(request: ComputeRequest<CreateServer>, flavorId: string): Promise<string | null> {
   const { server } = request.body;
   const { db } = request.context;
   const flavor = await findFlavor(db, request.caller, flavorId);
   if (flavor === null || flavor.disabled) throw bad(`Flavor ${flavorId} could not be found.`);
   const named = server.imageRef ?? server.block_device_mapping_v2?.find((device) => typeof device.uuid === 'string')?.uuid ?? '';
-  if (named === '') throw bad('Invalid imageRef provided.');
+  if (named === '') {
+    if (requiredHypervisorType(flavor.extra_specs) === 'ironic') return null;
+    throw bad('Invalid imageRef provided.');
+  }
   const id = lastSegment(named);
   if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(id)) throw bad('Invalid imageRef provided.');
   const image = await db.selectFrom('image').select(['id', 'status', 'owner', 'visibility', 'min_disk_gib', 'min_ram_mib', 'name']).where('id', '=', id).where('deleted_at', 'is', null).executeTakeFirst();

@@ -24,7 +24,7 @@ const status: Filter = (value) => {
   });
   return parts.length === 0 ? sql<SqlBool>`false` : sql<SqlBool>`(${sql.join(parts, sql` or `)})`;
 };
-const time_ = (column: string): Filter => (value, request) => sql<SqlBool>`date_trunc('second', ${sql.ref(column)}) = date_trunc('second', ${time(new Map([[column, [value]]]), column) ?? new Date(0)}::timestamptz)`;
+const sameSecond = (column: string): Filter => (value, request) => sql<SqlBool>`date_trunc('second', ${sql.ref(column)}) = date_trunc('second', ${time(new Map([[column, [value]]]), column) ?? new Date(0)}::timestamptz)`;
 const reference = (column: string): Filter => (value) => equals(column)(value.split('/').at(-1) ?? '', undefined as never);
 const tagList = (value: string): readonly string[] => value.split(',');
 const boolean = (column: string): Filter => (value) => sql<SqlBool>`${sql.ref(column)} = ${flag(new Map([[column, [value]]]), column)}::boolean`;
@@ -37,7 +37,7 @@ const filters: Readonly<Record<string, { readonly min?: number; readonly filter:
   vm_state: { filter: equals('server.vm_state') }, task_state: { filter: (value, r) => (value === 'None' || value === '' ? sql<SqlBool>`server.task_state is null` : equals('server.task_state')(value, r)) },
   power_state: { filter: integerEquals('server.power_state') }, key_name: { filter: equals('server.key_name') }, config_drive: { filter: boolean('server.config_drive') },
   progress: { filter: integerEquals('server.progress') }, availability_zone: { filter: (value) => sql<SqlBool>`${zoneOfHost} = ${value}` },
-  created_at: { filter: time_('server.created_at') }, launched_at: { filter: time_('server.launched_at') }, terminated_at: { filter: time_('server.terminated_at') },
+  created_at: { filter: sameSecond('server.created_at') }, launched_at: { filter: sameSecond('server.launched_at') }, terminated_at: { filter: sameSecond('server.terminated_at') },
   tags: { min: 26, filter: (value) => sql<SqlBool>`server.tags @> ${tagList(value)}::text[]` }, 'tags-any': { min: 26, filter: (value) => sql<SqlBool>`server.tags && ${tagList(value)}::text[]` },
   'not-tags': { min: 26, filter: (value) => sql<SqlBool>`not (server.tags @> ${tagList(value)}::text[])` },
   'not-tags-any': { min: 26, filter: (value) => sql<SqlBool>`not (server.tags && ${tagList(value)}::text[])` },

@@ -1,0 +1,126 @@
+import { always, perMinor } from '@godwit/contract/schemas/closed';
+import {
+  ActionAnswer, type ActionArguments, ActionBody, Anything, ConsoleOutputArguments, EvacuateArguments, LiveMigrateArguments, LockArguments, MigrateArguments, namedAction, RebootArguments,
+  ResetStateArguments, ResizeArguments,
+} from '@godwit/contract/schemas/compute/server-actions';
+import { GodwitError } from '@godwit/domain/errors';
+import { as, type ServerId } from '@godwit/domain/ids';
+import type { ServerAction } from '@godwit/domain/server-states';
+import type { Caller } from '../../workflows/operations.ts';
+import { assertBody } from '../json-body.ts';
+import { truth } from './boolean.ts';
+import { consoleOutput } from './console-output.ts';
+import { lock, unlock } from './lock.ts';
+import { resetState } from './reset-state.ts';
+import { type Answer, type ComputeRequest, type ComputeRoute, route } from './route.ts';
+import { serverFor } from './server-rows.ts';
+
+type Handle<Arguments> = (request: ComputeRequest<never>, args: Arguments) => Promise<Answer>;
+type Action<Arguments = never> = {
+  readonly min?: number;
+  readonly max?: number;
+  /** What may stand behind the action's name at this minor. */
+  readonly args: (minor: number) => ActionArguments;
+  readonly handle: Handle<Arguments>;
+};
+
+const anything = (): ActionArguments => Anything;
+const accepted: Answer = { status: 202 };
+
+/** One that the table of states allows and the workflows carry out. */
+const through = (action: ServerAction, run: (request: ComputeRequest<never>, caller: Caller, server: ServerId) => Promise<unknown>): Action<unknown> => ({
+  args: anything,
+  handle: async (request) => {
+    const server = await serverFor(request, action);
+    await run(request, request.caller, as<ServerId>(server.id));
+    return accepted;
+  },
+});
+
+/** One that the API knows and this version does not do: refused in its turn, after everything that would be wrong anyway, and nothing is changed. */
+const notOffered = <A = unknown>(action: ServerAction | null, what: string, args: (minor: number) => ActionArguments = anything): Action<A> => ({
+  args,
+  handle: async (request) => {
+    await serverFor(request, action ?? 'show');
+    throw new GodwitError('NotImplemented', `${what} is not available in this version.`);
+  },
+});
+
+/** Every action of `POST /servers/{id}/action`, by the name in the body. */
+const serverActions: Readonly<Record<string, Action>> = {
+  'os-start': through('start', (request, caller, server) => request.context.operations.start(caller, server)),
+  'os-stop': through('stop', (request, caller, server) => request.context.operations.stop(caller, server)),
+  pause: through('pause', (request, caller, server) => request.context.operations.pause(caller, server)),
+  unpause: through('unpause', (request, caller, server) => request.context.operations.unpause(caller, server)),
+  reboot: {
+    args: () => RebootArguments,
+    handle: async (request, args: RebootArguments) => {
+      const hard = args.type.toUpperCase() === 'HARD';
+      const server = await serverFor(request, hard ? 'reboot-hard' : 'reboot');
+      await request.context.operations.reboot(request.caller, as<ServerId>(server.id), hard ? 'HARD' : 'SOFT');
+      return accepted;
+    },
+  },
+  lock: { args: LockArguments, handle: lock },
+  unlock: { args: anything, handle: unlock },
+  'os-resetState': { args: () => ResetStateArguments, handle: resetState },
+  'os-getConsoleOutput': { args: () => ConsoleOutputArguments, handle: consoleOutput },
+  'os-migrateLive': { args: LiveMigrateArguments, handle: liveMigrate },
+  migrate: notOffered<MigrateArguments>('migrate', 'Cold migration', MigrateArguments),
+  resize: notOffered('resize', 'Resize', () => ResizeArguments),
+  confirmResize: notOffered('confirm-resize', 'Resize'),
+  revertResize: notOffered('revert-resize', 'Resize'),
+  evacuate: notOffered('evacuate', 'Evacuate', () => EvacuateArguments),
+  suspend: notOffered('suspend', 'Suspend'),
+  resume: notOffered('resume', 'Resume'),
+  rebuild: notOffered(null, 'Rebuild'),
+  rescue: notOffered(null, 'Rescue'),
+  unrescue: notOffered(null, 'Rescue'),
+  shelve: notOffered(null, 'Shelve'),
+  shelveOffload: notOffered(null, 'Shelve'),
+  unshelve: notOffered(null, 'Shelve'),
+  createImage: notOffered(null, 'Making an image of a server'),
+  createBackup: notOffered(null, 'Making an image of a server'),
+  changePassword: notOffered(null, 'Changing the password inside a guest'),
+  addSecurityGroup: notOffered(null, 'Security groups'),
+  removeSecurityGroup: notOffered(null, 'Security groups'),
+};
+
+async function liveMigrate(request: ComputeRequest<never>, args: LiveMigrateArguments): Promise<Answer> {
+  const { minor, caller } = request;
+  const server = await serverFor(request, 'live-migrate');
+  const force = truth(args.force);
+  if (force && args.host === null) throw new GodwitError('BadRequest', "Can't force to a non-provided destination");
+  await request.context.operations.liveMigrate(caller, as<ServerId>(server.id), {
+    host: args.host,
+    blockMigration: args.block_migration === 'auto' ? 'auto' : truth(args.block_migration),
+    force,
+    // From 2.34 on the answer comes before anybody looked for a host.
+    checksBeforeAnswer: minor < 34,
+  });
+  return accepted;
+}
+
+/** `{"<name>": arguments}` and nothing else beside it. */
+const actionBody = Object.fromEntries(Object.entries(serverActions).map(([name, action]) =>
+  [name, perMinor((minor) => namedAction(name, action.args(minor)))]));
+
+async function act(request: ComputeRequest<Record<string, unknown>>): Promise<Answer> {
+  const { body, minor } = request;
+  const [name] = Object.keys(body);
+  if (name === undefined) throw new GodwitError('SchemaViolation', 'Malformed request body');
+  const action = Object.hasOwn(serverActions, name) ? serverActions[name] : undefined;
+  if (action === undefined) throw new GodwitError('BadRequest', `There is no such action: ${name.slice(0, 60)}`);
+  const schema = actionBody[name];
+  if (schema === undefined) throw new Error(`no schema for ${name}`);
+  assertBody(schema(minor), body);
+  // The schema just checked makes the arguments what the handler declares.
+  return action.handle(request as ComputeRequest<never>, body[name] as never);
+}
+
+/** Names of the actions, for tests that go through all of them. */
+export const actionNames: readonly string[] = Object.keys(serverActions);
+/** Schema of the whole body of an action at a minor, for tests that make bodies from it. */
+export const actionBodyOf = (name: string, minor: number): ActionArguments | null => actionBody[name]?.(minor) ?? null;
+
+export const actionRoutes: readonly ComputeRoute[] = [route('POST', '/servers/:server/action', { body: always(ActionBody), response: always(ActionAnswer), handle: act })];

@@ -1,0 +1,103 @@
+import { createHash, generateKeyPair } from 'node:crypto';
+import { promisify } from 'node:util';
+import { CreateKeypair, KeypairAnswer, KeypairCreateAnswer, KeypairsAnswer } from '@godwit/contract/schemas/compute/keypairs';
+import { GodwitError } from '@godwit/domain/errors';
+import { policyMessage } from '@godwit/domain/server-states';
+import type { Selectable } from 'kysely';
+import { assertAllowed, type PolicyRule } from '../../auth/policy.ts';
+import type { KeypairTable } from '../../store/api-tables.ts';
+import { one, page } from '../query.ts';
+import { microTime } from '../time-format.ts';
+import { nextLinks } from './paging.ts';
+import { type ComputeRequest, type ComputeRoute, param, route } from './route.ts';
+
+type Row = Selectable<KeypairTable>;
+
+const base = (row: Pick<Row, 'name' | 'public_key' | 'fingerprint' | 'type'>, minor: number) =>
+  ({ name: row.name, public_key: row.public_key, fingerprint: row.fingerprint, ...(minor >= 2 ? { type: row.type } : {}) });
+
+/** Whose key pairs are meant: the caller's own, or (2.10) those of a user an admin names. */
+function ownerOf(request: ComputeRequest<never>, named: string | null | undefined, rule: PolicyRule): string {
+  assertAllowed(request.caller, rule);
+  if (named === null || named === undefined || request.minor < 10) return request.caller.userId;
+  if (named !== request.caller.userId && !request.caller.isAdmin) throw new GodwitError('Forbidden', policyMessage(`os_compute_api:${rule}`));
+  return named;
+}
+
+async function keypairOf(request: ComputeRequest<never>, rule: PolicyRule): Promise<Row> {
+  const owner = ownerOf(request, one(request.query, 'user_id'), rule);
+  const name = param(request, 'keypair');
+  const row = await request.context.db.selectFrom('keypair').selectAll().where('user_id', '=', owner).where('name', '=', name).executeTakeFirst();
+  if (row === undefined) throw new GodwitError('NotFound', `Keypair ${name.slice(0, 255)} not found for user ${owner}`);
+  return row;
+}
+
+async function create(request: ComputeRequest<CreateKeypair>) {
+  const { minor, context } = request;
+  const { name, public_key, type, user_id } = request.body.keypair;
+  const owner = ownerOf(request as ComputeRequest<never>, user_id, 'os-keypairs:create');
+  if (type === 'x509') throw new GodwitError('BadRequest', 'Key pairs of type x509 are not offered by this cloud.');
+  const made = public_key === undefined ? await generate(name) : { publicKey: public_key.trim(), privateKey: null };
+  const fingerprint = fingerprintOf(made.publicKey);
+  const row = await context.db.insertInto('keypair').values({ user_id: owner, name, public_key: made.publicKey, fingerprint }).onConflict((c) => c.doNothing()).returningAll().executeTakeFirst();
+  if (row === undefined) throw new GodwitError('Conflict', `Key pair '${name}' already exists.`);
+  return { status: minor >= 2 ? 201 : 200, body: { keypair: { ...base(row, minor), user_id: owner, ...(made.privateKey === null ? {} : { private_key: made.privateKey }) } } };
+}
+
+/** MD5 of the key's own bytes, as this API has always shown it. Throws `BadRequest` for what is no ssh public key. */
+function fingerprintOf(publicKey: string): string {
+  const [kind = '', data = ''] = publicKey.split(/\s+/);
+  const bytes = Buffer.from(data, 'base64');
+  // The bytes begin with the kind again, as a counted text.
+  const holdsItsKind = bytes.length > 4 + kind.length && bytes.readUInt32BE(0) === kind.length && bytes.subarray(4, 4 + kind.length).toString('latin1') === kind;
+  if (kind === '' || !holdsItsKind) throw new GodwitError('BadRequest', 'Keypair data is invalid: failed to generate fingerprint');
+  return createHash('md5').update(bytes).digest('hex').replace(/(..)(?!$)/g, '$1:');
+}
+
+async function generate(comment: string): Promise<{ publicKey: string; privateKey: string }> {
+  const pair = await promisify(generateKeyPair)('rsa', { modulusLength: 2048 });
+  const jwk = pair.publicKey.export({ format: 'jwk' });
+  const counted = (bytes: Buffer): Buffer => {
+    const length = Buffer.alloc(4);
+    length.writeUInt32BE(bytes.length);
+    return Buffer.concat([length, bytes]);
+  };
+  // A number whose first bit is set would be read as negative.
+  const number = (base64url: string | undefined): Buffer => {
+    const bytes = Buffer.from(base64url ?? '', 'base64url');
+    return counted((bytes[0] ?? 0) >= 0x80 ? Buffer.concat([Buffer.from([0]), bytes]) : bytes);
+  };
+  const blob = Buffer.concat([counted(Buffer.from('ssh-rsa')), number(jwk.e), number(jwk.n)]);
+  return { publicKey: `ssh-rsa ${blob.toString('base64')} ${comment.replaceAll(' ', '-')}`, privateKey: pair.privateKey.export({ type: 'pkcs1', format: 'pem' }).toString() };
+}
+
+async function list(request: ComputeRequest<never>) {
+  const { minor, query, context } = request;
+  const owner = ownerOf(request, one(query, 'user_id'), 'os-keypairs:index');
+  const { limit, marker } = minor >= 35 ? page(query) : { limit: 1000, marker: null };
+  const all = await context.db.selectFrom('keypair').selectAll().where('user_id', '=', owner).orderBy('name').execute();
+  const at = marker === null ? -1 : all.findIndex((row) => row.name === marker);
+  if (marker !== null && at < 0) throw new GodwitError('BadRequest', `Marker ${marker.slice(0, 120)} could not be found.`);
+  const rows = all.slice(at + 1, at + 1 + limit);
+  return { status: 200, body: { keypairs: rows.map((row) => ({ keypair: base(row, minor) })), ...(minor >= 35 ? nextLinks(request, 'keypairs', rows, limit, rows.at(-1)?.name) : {}) } };
+}
+
+export const keypairRoutes: readonly ComputeRoute[] = [
+  route('GET', '/os-keypairs', { response: KeypairsAnswer, handle: list }),
+  route('POST', '/os-keypairs', { body: CreateKeypair, response: KeypairCreateAnswer, handle: create }),
+  route('GET', '/os-keypairs/:keypair', {
+    response: KeypairAnswer,
+    handle: async (request) => {
+      const row = await keypairOf(request, 'os-keypairs:show');
+      return { status: 200, body: { keypair: { ...base(row, request.minor), user_id: row.user_id, id: row.api_id, deleted: false, created_at: microTime(row.created_at), updated_at: null, deleted_at: null } } };
+    },
+  }),
+  route('DELETE', '/os-keypairs/:keypair', {
+    response: () => null,
+    handle: async (request) => {
+      const row = await keypairOf(request, 'os-keypairs:delete');
+      await request.context.db.deleteFrom('keypair').where('user_id', '=', row.user_id).where('name', '=', row.name).execute();
+      return { status: request.minor >= 2 ? 204 : 202 };
+    },
+  }),
+];
