@@ -3,8 +3,8 @@ import path from 'node:path';
 import { labFiles } from '../lab-plan.ts';
 import { signalNamespaceProcesses } from '../network/namespace-processes.ts';
 import { destroyNetwork, labNamespaces } from '../network/network.ts';
+import { killIdentity, readIdentity } from '../process-identity.ts';
 import { askSupervisor } from '../supervisor/control-client.ts';
-import { killIdentity, readIdentity } from '../supervisor/process-identity.ts';
 import { waitFor } from '../wait-for.ts';
 import { type LabDirectory, removeAlias } from './lab-directory.ts';
 

@@ -12,11 +12,12 @@ import { type LabPlan, labFiles, readLabPlan, writeLabPlan } from '../lab-plan.t
 import { createNetwork, destroyNetwork, labNamespaces } from '../network/network.ts';
 import { planTopology } from '../network/topology.ts';
 import { openrcText, parseOpenrc, writeOpenrc } from '../openrc.ts';
+import { isAlive, killIdentity, readIdentity } from '../process-identity.ts';
 import { bindPublicPort } from '../public-port.ts';
 import { buildReaper } from '../supervisor/build-reaper.ts';
 import { askSupervisor } from '../supervisor/control-client.ts';
+import type { SupervisorStatus } from '../supervisor/control-protocol.ts';
 import { launchSupervisor } from '../supervisor/launch.ts';
-import { killIdentity, readIdentity } from '../supervisor/process-identity.ts';
 import { waitFor } from '../wait-for.ts';
 import { type LabDirectory, makeAlias } from './lab-directory.ts';
 
@@ -48,10 +49,7 @@ export async function up(options: UpOptions): Promise<UpResult> {
   const { directory, note } = options;
   const image = buildGuestImage();
   image.catch(() => {}); // awaited below; a refusal before that must not be lost as an unhandled one
-  const running = await askSupervisor(directory.dir, { op: 'status' }, 5000).catch((error: unknown) => {
-    if (error instanceof LabError && error.code === 'NOT_RUNNING') return undefined;
-    throw error;
-  });
+  const running = await runningSupervisor(directory.dir);
   const before = await readLabPlan(directory.dir);
   if (before !== undefined) refuseOtherShape(before, options, running !== undefined);
   const topology = planTopology(directory.labId, options.hosts ?? before?.hosts.length ?? defaultHosts);
@@ -109,6 +107,16 @@ export async function up(options: UpOptions): Promise<UpResult> {
   await waitForHosts(admin, config, note);
   await seedMetalServer(admin, (look) => waitFor('the bare-metal instance did not become ACTIVE', look, 30_000, 100));
   return { plan, admin, started: running === undefined };
+}
+
+/** Undefined when none runs, also when it died while being asked. */
+async function runningSupervisor(dir: string): Promise<SupervisorStatus | undefined> {
+  return askSupervisor(dir, { op: 'status' }, 5000).catch(async (error: unknown) => {
+    if (error instanceof LabError && error.code === 'NOT_RUNNING') return undefined;
+    const identity = await readIdentity(labFiles(dir).supervisorPid);
+    if (identity === undefined || !(await isAlive(identity))) return undefined;
+    throw error;
+  });
 }
 
 function refuseOtherShape(before: LabPlan, options: UpOptions, isRunning: boolean): void {

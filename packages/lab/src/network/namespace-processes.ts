@@ -1,6 +1,7 @@
-import { readdir, readFile, readlink, stat } from 'node:fs/promises';
+import { readdir, readlink, stat } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { LabError } from '../lab-error.ts';
+import { processIdentity } from '../process-identity.ts';
 
 /**
  * The processes whose network namespace is the named one, found by the namespace's identity (/proc/PID/ns/net), not by
@@ -15,16 +16,9 @@ export async function namespaceProcesses(namespace: string): Promise<readonly nu
   for (const pid of pids) {
     // The process may end while we look; then it is not ours to kill.
     const link = await readlink(`/proc/${pid}/ns/net`).catch(() => undefined);
-    if (link === wanted && !(await isZombie(pid))) found.push(pid);
+    if (link === wanted && (await processIdentity(pid)) !== undefined) found.push(pid);
   }
   return found;
-}
-
-/** The state letter stands after the last parenthesis: a process may have any name (proc(5)). */
-async function isZombie(pid: number): Promise<boolean> {
-  const status = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
-  const state = status.slice(status.lastIndexOf(')') + 2, status.lastIndexOf(')') + 3);
-  return state === '' || state === 'Z' || state === 'X';
 }
 
 /** Sends a signal to all of them; processes that end meanwhile are not an error. Returns how many there were. */

@@ -8,9 +8,9 @@ import { createServer } from 'node:net';
 import { createInterface } from 'node:readline';
 import { LabError } from '../lab-error.ts';
 import { labFiles, readLabPlan } from '../lab-plan.ts';
+import { processIdentity } from '../process-identity.ts';
 import { askSupervisor } from './control-client.ts';
 import type { SupervisorReply, SupervisorRequest } from './control-protocol.ts';
-import { processIdentity } from './process-identity.ts';
 import { Supervisor } from './supervisor.ts';
 
 const publicListenerFd = 3;

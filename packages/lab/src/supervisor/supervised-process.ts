@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { ProcessSpec } from '../lab-plan.ts';
-import { killIdentity, readIdentity } from './process-identity.ts';
+import { killIdentity, readIdentity } from '../process-identity.ts';
 import { countQuickDeaths, restartDelayMs } from './restart-policy.ts';
 
 /** running → (dies) → waiting → running …; stopped only on request. `frozen` is a running one under SIGSTOP. */

@@ -8,11 +8,11 @@ import { ipBatch } from '../network/ip-batch.ts';
 import { namespaceProcesses } from '../network/namespace-processes.ts';
 import { createNetwork, destroyNetwork } from '../network/network.ts';
 import { planTopology } from '../network/topology.ts';
+import { isAlive, killIdentity, readIdentity } from '../process-identity.ts';
 import { buildReaper } from './build-reaper.ts';
 import { askSupervisor } from './control-client.ts';
 import type { SupervisorStatus } from './control-protocol.ts';
 import { launchSupervisor } from './launch.ts';
-import { isAlive, killIdentity, readIdentity } from './process-identity.ts';
 
 const topology = planTopology('gwlabt3', 1);
 const [node = failed()] = topology.nodes;

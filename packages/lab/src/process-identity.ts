@@ -6,13 +6,18 @@ export interface ProcessIdentity {
   readonly startTicks: string;
 }
 
-/** The identity of a running process; undefined when there is none, or only a zombie. */
+/**
+ * The identity of a running process; undefined when there is none, or only a zombie. A zombie whose other threads are still ending
+ * counts as running: its files, and so its ports, are closed only with the last of them.
+ */
 export async function processIdentity(pid: number): Promise<ProcessIdentity | undefined> {
   const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
   const [state, ...rest] = text.slice(text.lastIndexOf(')') + 2).split(' ');
-  // The state is field 3, so field 22 is the 19th after it.
+  // The state is field 3, so field 20 (threads) is the 17th after it and field 22 the 19th.
+  const threads = Number(rest[16]);
   const startTicks = rest[18];
-  if (state === undefined || state === '' || state === 'Z' || state === 'X' || startTicks === undefined) return undefined;
+  if (state === undefined || state === '' || startTicks === undefined) return undefined;
+  if (state === 'X' || (state === 'Z' && threads <= 1)) return undefined;
   return { pid, startTicks };
 }
 
