@@ -88,6 +88,7 @@ describe('custody', () => {
     "if (command === 'migrate') run();",
     "switch (command) { case 'cont': break; }",
     'process.kill(pid, 0);',
+    "await feed({ kind: 'migrate', epoch });",
     "process.kill(process.pid, 'SIGKILL');",
     "import { x } from './migrate.ts';",
   ])('allows %s anywhere', (text) => {

@@ -121,7 +121,7 @@ interface Node {
 
 const isNode = (value: unknown): value is Node => typeof value === 'object' && value !== null && typeof (value as Node).type === 'string';
 
-/** Parts of the syntax in which a string does nothing: types, comparisons, names of modules and keys. */
+/** Parts of the syntax in which a string does nothing: types, comparisons, names of modules and keys, the `kind` of one of our own events. */
 function isInert(parent: Node, key: string): boolean {
   if (
     parent.type.startsWith('TS') &&
@@ -132,6 +132,7 @@ function isInert(parent: Node, key: string): boolean {
     return true;
   if (parent.type === 'BinaryExpression' || parent.type.startsWith('Import') || parent.type.startsWith('Export')) return true;
   if (parent.type === 'SwitchCase' && key === 'test') return true;
+  if (parent.type === 'Property' && key === 'value' && isNode(parent['key']) && parent['key']['name'] === 'kind') return true;
   return (parent.type === 'Property' && key === 'key') || (parent.type === 'MemberExpression' && key === 'property');
 }
 
