@@ -8,6 +8,7 @@ import { buildApp } from './app.ts';
 import { ownCertificate } from './auth/own-certificate.ts';
 import type { ResolvedConfig } from './config/load-config.ts';
 import { startEventFeed } from './events/event-feed.ts';
+import { imageFile } from './images/image-file.ts';
 import { createMetrics } from './metrics.ts';
 import { type Database, openDatabase } from './store/database.ts';
 import { ensurePostgres } from './store/embedded/postgres-server.ts';
@@ -65,10 +66,7 @@ export async function startController(config: ResolvedConfig, log: Logger): Prom
       log,
       own,
       listen: config.agentListen,
-      imageFile: async (imageId) => {
-        const image = await database.db.selectFrom('image').select('id').where('id', '=', imageId).where('status', '=', 'active').executeTakeFirst();
-        return image === undefined ? null : join(config.imageDir, image.id);
-      },
+      imageFile: (imageId) => imageFile(database.db, config.imageDir, imageId),
       onHostChanged: (host) => {
         agents.forget(host);
         engine.hostChanged(host);

@@ -1,4 +1,5 @@
 import { Code, ConnectError } from '@connectrpc/connect';
+import { GodwitError } from '@godwit/domain/errors';
 
 /**
  * What an agent's failed call means. `refused`: the agent looked and said no; nothing changed. `failed`: it tried and could not. `unreachable`: nobody
@@ -14,9 +15,14 @@ export type AgentFailure = {
   readonly knownFence: number | null;
 };
 
-/** Reads an error of an agent call. Anything that is not an answer of the agent counts as unreachable: nobody looked. */
+/**
+ * Reads an error of an agent call. A failed call without the agent's own code counts as unreachable: nobody looked. Rethrows what is no call's error
+ * (the database's, an executor's being fenced).
+ */
 export function agentFailure(error: unknown): AgentFailure {
-  const connect = ConnectError.from(error);
+  if (error instanceof GodwitError && error.code === 'HostNotFound') return { kind: 'refused', code: error.code, message: error.message, knownEpoch: null, knownFence: null };
+  if (!(error instanceof ConnectError)) throw error;
+  const connect = error;
   const code = connect.metadata.get('godwit-code');
   const number = (name: string): number | null => {
     const text = connect.metadata.get(name);

@@ -1,57 +1,116 @@
 import { GodwitError } from '@godwit/domain/errors';
-import type { HostId } from '@godwit/domain/ids';
+import { as, asEpoch, type HostId, type MigrationId, type ServerId } from '@godwit/domain/ids';
 import type { Logger } from 'pino';
 import type { Agents } from '../agents/agents.ts';
 import type { ReportedRelease } from '../agents/cluster-service.ts';
+import { type HostWatcher, startHostWatcher } from '../agents/host-watcher.ts';
 import type { ResolvedConfig } from '../config/load-config.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Database } from '../store/database.ts';
+import { acceptAbort } from './accept/abort-migration.ts';
+import { acceptCreate } from './accept/create-servers.ts';
+import { acceptDelete } from './accept/delete-server.ts';
+import { acceptLiveMigrate } from './accept/live-migrate.ts';
+import { acceptPower } from './accept/power-action.ts';
+import { readCustody, stepCustody } from './custody/custody-store.ts';
 import { createWorkflows } from './executor.ts';
+import { factListener } from './facts/note-facts.ts';
+import { liveMigrate } from './live-migrate/live-migrate.ts';
 import type { ServerOperations } from './operations.ts';
-import type { WorkflowHandler } from './port.ts';
+import type { WorkflowKind, WorkflowHandler } from './port.ts';
+import { createServer } from './server/create-server.ts';
+import { deleteServer } from './server/delete-server.ts';
+import { powerServer } from './server/power-server.ts';
+import { settleServer } from './server/settle-server.ts';
+import type { WorkflowContext } from './workflow-context.ts';
 
 export type EngineParts = {
-  readonly config: ResolvedConfig;
+  readonly config: Pick<ResolvedConfig, 'executorName' | 'limits' | 'cpuAllocationRatio' | 'ramAllocationRatio' | 'diskAllocationRatio'>;
   readonly database: Database;
   readonly agents: Agents;
   readonly metrics: Metrics;
   readonly log: Logger;
+  /** See WorkflowContext; only tests give one. */
+  readonly faultPoint?: WorkflowContext['faultPoint'];
+  /** Tests shorten these. */
+  readonly heartbeatMs?: number;
+  readonly deadAfterMs?: number;
 };
 
+/** The running workflows of one controller, and what the API asks of them. */
 export type Engine = {
   readonly operations: ServerOperations;
   readonly hostChanged: (host: HostId) => void;
   readonly releaseReported: (from: HostId, release: ReportedRelease) => Promise<void>;
+  /** True when this controller has nothing in progress. */
+  readonly idle: () => boolean;
   readonly stop: () => Promise<void>;
 };
 
+/** Every workflow, by kind: the index of what the controller does durably. */
+const handlers: Readonly<Record<WorkflowKind, (context: WorkflowContext, run: Parameters<WorkflowHandler>[0]) => Promise<void>>> = {
+  'create-server': createServer,
+  'delete-server': deleteServer,
+  'power-server': powerServer,
+  'live-migrate': liveMigrate,
+  'settle-server': settleServer,
+};
+
+/** Starts executing workflows and watching hosts. What other controllers left unfinished is continued. */
 export async function startWorkflowEngine(parts: EngineParts): Promise<Engine> {
-  const missing: WorkflowHandler = async (run) => {
-    throw new GodwitError('NotImplemented', `${run.kind} is not here yet`);
-  };
-  const workflows = createWorkflows(parts.database, {
-    name: parts.config.executorName,
-    log: parts.log,
-    handlers: { 'create-server': missing, 'delete-server': missing, 'power-server': missing, 'live-migrate': missing },
+  const { database, log, config } = parts;
+  const { db } = database;
+  const bound = Object.fromEntries(Object.entries(handlers).map(([kind, handler]) => [kind, (run) => handler(context, run)] satisfies [string, WorkflowHandler])) as Record<WorkflowKind, WorkflowHandler>;
+  const workflows = createWorkflows(database, {
+    name: config.executorName,
+    log,
+    handlers: bound,
+    ...(parts.heartbeatMs === undefined ? {} : { heartbeatMs: parts.heartbeatMs }),
+    ...(parts.deadAfterMs === undefined ? {} : { deadAfterMs: parts.deadAfterMs }),
   });
+  const context: WorkflowContext = { db, agents: parts.agents, config, metrics: parts.metrics, log, workflows, faultPoint: parts.faultPoint ?? (() => {}) };
   await workflows.start();
-  const notYet = async (): Promise<never> => {
-    throw new GodwitError('NotImplemented', 'this operation is not here yet');
-  };
+  const watcher: HostWatcher = startHostWatcher({ db, agents: parts.agents, metrics: parts.metrics, log, executorId: workflows.executorId, listener: factListener(context) });
   return {
     operations: {
-      create: notYet,
-      delete: notYet,
-      start: notYet,
-      stop: notYet,
-      pause: notYet,
-      unpause: notYet,
-      reboot: notYet,
-      liveMigrate: notYet,
-      abortMigration: notYet,
+      create: (caller, request) => acceptCreate(db, workflows, caller, request),
+      delete: (caller, server) => acceptDelete(db, workflows, caller, server),
+      start: (caller, server) => acceptPower(db, workflows, caller, server, 'start'),
+      stop: (caller, server) => acceptPower(db, workflows, caller, server, 'stop'),
+      pause: (caller, server) => acceptPower(db, workflows, caller, server, 'pause'),
+      unpause: (caller, server) => acceptPower(db, workflows, caller, server, 'unpause'),
+      reboot: (caller, server, type) => acceptPower(db, workflows, caller, server, type === 'HARD' ? 'reboot-hard' : 'reboot-soft'),
+      liveMigrate: (caller, server, request) => acceptLiveMigrate(db, workflows, config, caller, server, request),
+      abortMigration: (caller, migration) => acceptAbort(db, workflows, caller, migration),
     },
-    hostChanged: () => {},
-    releaseReported: async () => {},
-    stop: () => workflows.stop(),
+    hostChanged: (host) => watcher.changed(host),
+    releaseReported: (from, release) => noteRelease(context, from, release),
+    idle: () => workflows.idle(),
+    stop: async () => {
+      await watcher.stop();
+      await workflows.stop();
+    },
   };
+}
+
+/** Keeps a release that the source repeats to us, so that it can be relayed even when the source is gone; the move's executor looks again. A fact, not an order: no fence is asked for. */
+async function noteRelease(context: WorkflowContext, from: HostId, release: ReportedRelease): Promise<void> {
+  const serverId = as<ServerId>(release.serverId);
+  await context.db.transaction().execute(async (tx) => {
+    // Server before migration: the order in which everybody locks them.
+    const row = await readCustody(tx, serverId, true);
+    const move = await tx.selectFrom('migration').select(['id', 'source_host_id', 'destination_host_id', 'epoch_to']).where('id', '=', release.migrationId).where('server_id', '=', serverId).executeTakeFirst();
+    const valid = move !== undefined && move.source_host_id === from && move.destination_host_id === release.destinationHostId && move.epoch_to === release.epoch;
+    if (!valid) throw new GodwitError('Conflict', 'the release names no migration of this host');
+    const epoch = asEpoch(release.epoch);
+    await stepCustody(tx, serverId, row.fence, [
+      { kind: 'heard', from, message: { kind: 'released', release: { migrationId: as<MigrationId>(move.id), source: from, destination: as<HostId>(release.destinationHostId), epoch } } },
+    ]);
+    await tx
+      .updateTable('migration')
+      .set({ release: JSON.stringify({ stoppedAtMs: release.stoppedAtMs, completedAtMs: release.completedAtMs }) })
+      .where('id', '=', move.id)
+      .execute();
+    await context.workflows.wake(tx, move.id);
+  });
 }

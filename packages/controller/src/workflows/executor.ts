@@ -86,6 +86,10 @@ export function createWorkflows(database: Database, options: ExecutorOptions): W
       subjectId: row.subject_id,
       input: row.input,
       fence: asFence(row.fence),
+      remember: async (input) => {
+        const { numUpdatedRows } = await db.updateTable('workflow').set({ input: JSON.stringify(input) }).where('id', '=', row.id).where('fence', '=', row.fence).executeTakeFirst();
+        if (numUpdatedRows !== 1n) throw new Fenced(`workflow ${row.id}`);
+      },
       createdAt: row.created_at,
       attempt: row.attempts - 1,
       signal,

@@ -20,7 +20,7 @@ export type Workflows = {
   readonly stop: () => Promise<void>;
 };
 
-export type WorkflowKind = 'create-server' | 'delete-server' | 'power-server' | 'live-migrate';
+export type WorkflowKind = 'create-server' | 'delete-server' | 'power-server' | 'live-migrate' | 'settle-server';
 
 export type NewWorkflow = { readonly kind: WorkflowKind; readonly subjectId: string; readonly input?: Readonly<Record<string, unknown>> };
 
@@ -32,6 +32,8 @@ export type WorkflowRun = {
   readonly input: Readonly<Record<string, unknown>>;
   /** Higher than that of every run that began before. Every row write of the run is conditional on it, every mutating call carries it. */
   readonly fence: Fence;
+  /** Replaces `input` for the runs after this one; throws Fenced when there is a newer run. */
+  readonly remember: (input: Readonly<Record<string, unknown>>) => Promise<void>;
   /** When the request was accepted. */
   readonly createdAt: Date;
   /** How many runs of this workflow began before this one. */

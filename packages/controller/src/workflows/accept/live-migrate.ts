@@ -1,0 +1,94 @@
+import { randomUUID } from 'node:crypto';
+import { GodwitError } from '@godwit/domain/errors';
+import { as, type MigrationId, type ServerId } from '@godwit/domain/ids';
+import { recordEvent } from '../../events/record-event.ts';
+import type { Db, Tx } from '../../store/database.ts';
+import type { Caller, LiveMigrateRequest } from '../operations.ts';
+import type { Workflows } from '../port.ts';
+import { recordAction } from '../record/actions.ts';
+import { tellServer } from '../record/server-event.ts';
+import { place, type PlaceOptions } from '../scheduling/claim.ts';
+import { type LockedServer, lockForAction } from './lock-server.ts';
+
+/**
+ * Accepts a live migration: task_state, migration record, action record and workflow in one transaction. Throws what the API answers, nothing changed:
+ * the refusals of the action table, HostNotFound, BareMetalTarget, the storage refusals, and below 2.34 (`checksBeforeAnswer`) also SameHost, NoValidHost
+ * and SourceServiceDown.
+ */
+export async function acceptLiveMigrate(
+  db: Db,
+  workflows: Workflows,
+  ratios: PlaceOptions['ratios'],
+  caller: Caller,
+  serverId: ServerId,
+  request: LiveMigrateRequest,
+): Promise<MigrationId> {
+  const id = as<MigrationId>(randomUUID());
+  await db.transaction().execute(async (tx) => {
+    const server = await lockForAction(tx, 'live-migrate', serverId, caller);
+    if (request.host !== null) await demandTarget(tx, request.host);
+    await demandStorage(tx, serverId, request.blockMigration);
+    if (request.checksBeforeAnswer) await checkNow(tx, server, ratios, request);
+    await tx.updateTable('server').set({ task_state: 'migrating', progress: 0, updated_at: new Date() }).where('id', '=', serverId).execute();
+    const now = Date.now();
+    await tx
+      .insertInto('migration')
+      .values({
+        id,
+        server_id: serverId,
+        type: 'live-migration',
+        status: 'accepted',
+        phase: 'accepted',
+        source_host_id: server.host_id,
+        requested_host: request.host,
+        block_migration: request.blockMigration === 'auto' ? 'auto' : request.blockMigration ? 'true' : 'false',
+        previous_vm_state: server.vm_state,
+        memory_total_bytes: server.flavor.ram_mib * 2 ** 20,
+        timeline: JSON.stringify([{ at: now, clock: 'controller', what: 'phase', detail: 'accepted' }]),
+        user_id: caller.userId,
+        project_id: caller.projectId,
+        request_id: caller.requestId,
+      })
+      .execute();
+    await recordAction(tx, serverId, 'live-migration', caller);
+    await workflows.enqueue(tx, { kind: 'live-migrate', subjectId: id, input: { serverId } });
+    await tellServer(tx, serverId);
+    await recordEvent(tx, { kind: 'migration', subjectId: id, projectId: server.project_id, data: { id, serverId, status: 'accepted', phase: 'accepted' } });
+  });
+  return id;
+}
+
+async function demandTarget(tx: Tx, name: string): Promise<void> {
+  const host = await tx.selectFrom('host').select(['id', 'hypervisor_type']).where('name', '=', name).where('deleted_at', 'is', null).executeTakeFirst();
+  if (host === undefined) throw new GodwitError('HostNotFound', `Compute host ${name} could not be found.`);
+  if (host.hypervisor_type === 'ironic') throw new GodwitError('BareMetalTarget', `Compute host ${name} is a bare metal host; nothing can be migrated to it.`);
+}
+
+/**
+ * Copying disks of a running guest is not there yet: what needs it is refused in words, never tried over shared storage.
+ * `true` on shared disks and `false` on local ones contradict the server's storage.
+ */
+async function demandStorage(tx: Tx, serverId: ServerId, blockMigration: boolean | 'auto'): Promise<void> {
+  const disks = await tx.selectFrom('disk').select(['storage', 'pool']).where('server_id', '=', serverId).execute();
+  const local = disks.filter((disk) => disk.storage === 'local');
+  if (local.length > 0) {
+    if (blockMigration === false) throw new GodwitError('InvalidSharedStorage', `Instance ${serverId} is not on shared storage: live migration can not be used without block migration.`);
+    throw new GodwitError('BlockMigrationUnavailable', `Instance ${serverId} has a disk in the local pool ${local[0]?.pool ?? ''}, and live migration of local disks is not available in this version.`);
+  }
+  if (blockMigration === true && disks.length > 0) throw new GodwitError('InvalidLocalStorage', `Instance ${serverId} is on shared storage: block migration can not be used with shared storage.`);
+}
+
+async function checkNow(tx: Tx, server: LockedServer, ratios: PlaceOptions['ratios'], request: LiveMigrateRequest): Promise<void> {
+  if (request.host !== null && request.host === server.hostName) throw new GodwitError('SameHost', `Unable to migrate instance (${server.id}) to current host (${server.hostName}).`);
+  const source = server.host_id === null ? undefined : await tx.selectFrom('host').select(['reachable', 'name']).where('id', '=', server.host_id).executeTakeFirst();
+  if (source === undefined || !source.reachable) throw new GodwitError('MigrationPreCheck', `Compute service of ${source?.name ?? 'the source'} is unavailable at this time.`);
+  const placement = await place(tx, as<ServerId>(server.id), {
+    kind: 'live-migration',
+    requestedHost: request.host,
+    copiesLocalDisks: false,
+    excludedHosts: [],
+    ratios,
+    seed: 0,
+  });
+  if (placement.kind === 'no-valid-host') throw new GodwitError('NoValidHost', 'No valid host was found. There are not enough hosts available.', { details: placement.details });
+}

@@ -1,0 +1,27 @@
+import { GodwitError } from '@godwit/domain/errors';
+import type { HypervisorType } from '@godwit/domain/host';
+import type { ServerId } from '@godwit/domain/ids';
+import { checkAction, type ServerAction } from '@godwit/domain/server-states';
+import type { Db } from '../../store/database.ts';
+import type { Caller } from '../operations.ts';
+import type { ServerRecord } from '../server/server-record.ts';
+
+export type LockedServer = ServerRecord & { readonly hypervisorType: HypervisorType | null; readonly hostName: string | null };
+
+/**
+ * Locks the server's row and asks the table of actions whether the caller may do this now. Throws what the API answers, in the contract's order; nothing
+ * has changed then. The lock makes the check and the change that follows one step.
+ */
+export async function lockForAction(tx: Db, action: ServerAction, serverId: ServerId, caller: Caller): Promise<LockedServer> {
+  const server = await tx.selectFrom('server').selectAll().where('id', '=', serverId).where('deleted_at', 'is', null).forUpdate().executeTakeFirst();
+  if (server === undefined) throw new GodwitError('ServerNotFound', `Instance ${serverId} could not be found.`);
+  const host = server.host_id === null ? undefined : await tx.selectFrom('host').select(['hypervisor_type', 'name']).where('id', '=', server.host_id).executeTakeFirst();
+  const hypervisorType = host?.hypervisor_type ?? null;
+  const verdict = checkAction(
+    action,
+    { id: server.id, projectId: server.project_id, vmState: server.vm_state, taskState: server.task_state, locked: server.locked, hypervisorType },
+    caller,
+  );
+  if (!verdict.ok) throw new GodwitError(verdict.code, verdict.message);
+  return { ...server, hypervisorType, hostName: host?.name ?? null };
+}

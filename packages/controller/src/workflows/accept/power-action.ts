@@ -1,0 +1,36 @@
+import { GodwitError } from '@godwit/domain/errors';
+import type { ServerId } from '@godwit/domain/ids';
+import type { TaskState } from '@godwit/domain/server';
+import type { ServerAction } from '@godwit/domain/server-states';
+import type { Db } from '../../store/database.ts';
+import type { Caller } from '../operations.ts';
+import type { Workflows } from '../port.ts';
+import { recordAction } from '../record/actions.ts';
+import { tellServer } from '../record/server-event.ts';
+import { lockForAction } from './lock-server.ts';
+
+/** What can be asked of a guest where it is. */
+export type PowerOperation = 'start' | 'stop' | 'pause' | 'unpause' | 'reboot-soft' | 'reboot-hard';
+
+type Words = { readonly action: ServerAction; readonly recorded: string; readonly taskState: Exclude<TaskState, null> };
+const words: Readonly<Record<PowerOperation, Words>> = {
+  start: { action: 'start', recorded: 'start', taskState: 'powering-on' },
+  stop: { action: 'stop', recorded: 'stop', taskState: 'powering-off' },
+  pause: { action: 'pause', recorded: 'pause', taskState: 'pausing' },
+  unpause: { action: 'unpause', recorded: 'unpause', taskState: 'unpausing' },
+  'reboot-soft': { action: 'reboot', recorded: 'reboot', taskState: 'rebooting' },
+  'reboot-hard': { action: 'reboot-hard', recorded: 'reboot', taskState: 'rebooting_hard' },
+};
+
+/** Accepts one of them: task_state, action record and workflow in one transaction. Throws what the API answers, nothing changed. */
+export async function acceptPower(db: Db, workflows: Workflows, caller: Caller, serverId: ServerId, operation: PowerOperation): Promise<void> {
+  const { action, recorded, taskState } = words[operation];
+  await db.transaction().execute(async (tx) => {
+    const server = await lockForAction(tx, action, serverId, caller);
+    if (server.host_id === null) throw new GodwitError('InvalidState', `Instance ${serverId} has no host.`);
+    await tx.updateTable('server').set({ task_state: taskState, updated_at: new Date() }).where('id', '=', serverId).execute();
+    const actionId = await recordAction(tx, serverId, recorded, caller);
+    await workflows.enqueue(tx, { kind: 'power-server', subjectId: serverId, input: { operation, actionId } });
+    await tellServer(tx, serverId);
+  });
+}

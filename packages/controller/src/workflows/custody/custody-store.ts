@@ -1,0 +1,80 @@
+import { controllerStep } from '@godwit/domain/custody/controller';
+import type { ControllerEffect, ControllerEvent } from '@godwit/domain/custody/controller-event';
+import type { CustodyRow } from '@godwit/domain/custody/custody-row';
+import { GodwitError } from '@godwit/domain/errors';
+import { as, asEpoch, asFence, type Fence, type ServerId } from '@godwit/domain/ids';
+import type { TaskState } from '@godwit/domain/server';
+import { sql } from 'kysely';
+import type { Db } from '../../store/database.ts';
+import { Fenced } from '../port.ts';
+
+/** The custody of a server as the database has it. Throws ServerNotFound. With `lock` the row stays locked until the transaction ends. */
+export async function readCustody(db: Db, serverId: ServerId, lock = false): Promise<CustodyRow> {
+  let query = db.selectFrom('server').select(['id', 'highest_epoch', 'fence', 'custody']).where('id', '=', serverId);
+  if (lock) query = query.forUpdate();
+  const row = await query.executeTakeFirst();
+  if (row === undefined) throw new GodwitError('ServerNotFound', `Instance ${serverId} could not be found.`);
+  const { holder, operation, remains, behind } = row.custody;
+  return { serverId: as<ServerId>(row.id), epoch: asEpoch(row.highest_epoch), fence: asFence(row.fence), holder, operation, remains, behind };
+}
+
+/**
+ * Feeds events to the server's custody, in order, and writes the row: one compare-and-set, because the row is locked and must carry this executor's fence. Whatever `tx`
+ * also does commits with it. Returns the new row and what it calls for; those orders may be sent only after the commit.
+ * Throws Fenced when another executor is in charge, CustodyRefused (nothing written) when the rules say no.
+ */
+export async function stepCustody(
+  tx: Db,
+  serverId: ServerId,
+  fence: Fence,
+  events: readonly WithoutFence[],
+): Promise<{ readonly row: CustodyRow; readonly effects: readonly ControllerEffect[] }> {
+  const before = await readCustody(tx, serverId, true);
+  if (before.fence !== fence) throw new Fenced(`server ${serverId}`);
+  let row = before;
+  let effects: readonly ControllerEffect[] = [];
+  for (const event of events) {
+    const next = controllerStep(row, { ...event, fence } as ControllerEvent);
+    const refusal = next.effects.find((effect) => effect.kind === 'refuse');
+    if (refusal !== undefined) throw new GodwitError('CustodyRefused', refusal.refusal.message, { code: refusal.refusal.code, serverId });
+    row = next.row;
+    effects = next.effects;
+  }
+  await writeCustody(tx, row, fence);
+  return { row, effects };
+}
+
+type WithoutFence = ControllerEvent extends infer E ? (E extends ControllerEvent ? Omit<E, 'fence'> : never) : never;
+export type CustodyInput = WithoutFence;
+
+/**
+ * Puts this executor in charge of the server: whoever was before can write nothing any more. False when the server is in none of `taskStates` (somebody else's
+ * operation is under way, or this one has ended): then nothing has changed. Throws Fenced when a newer executor is in charge already.
+ */
+export async function takeCharge(db: Db, serverId: ServerId, fence: Fence, taskStates: readonly TaskState[], deleted = false): Promise<boolean> {
+  // Null has no place in an array comparison: it goes as a word that is no task_state.
+  const states = taskStates.map((state) => state ?? 'none');
+  const { rows } = await sql<{ fence: number }>`
+    update server set fence = greatest(fence, ${fence}::bigint)
+    where id = ${serverId} and (deleted_at is not null) = ${deleted} and coalesce(task_state, 'none') = any(${states}::text[]) returning fence`.execute(db);
+  const row = rows[0];
+  if (row === undefined) return false;
+  if (row.fence !== fence) throw new Fenced(`server ${serverId}`);
+  return true;
+}
+
+async function writeCustody(tx: Db, row: CustodyRow, fence: Fence): Promise<void> {
+  const { holder, operation, remains, behind } = row;
+  const written = await tx
+    .updateTable('server')
+    .set({
+      highest_epoch: row.epoch,
+      custody: JSON.stringify({ holder, operation, remains, behind }),
+      // `host_id` is not the holder: it stays where the disks of a shut-off server are, and a move changes it only when it becomes terminal.
+      ...(holder.kind === 'host' ? { epoch: holder.epoch } : {}),
+    })
+    .where('id', '=', row.serverId)
+    .where('fence', '=', fence)
+    .executeTakeFirst();
+  if (written.numUpdatedRows !== 1n) throw new Fenced(`server ${row.serverId}`);
+}

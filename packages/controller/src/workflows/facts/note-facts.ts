@@ -1,0 +1,174 @@
+import { randomUUID } from 'node:crypto';
+import { GuestState, type GuestReport } from '@godwit/contract/gen/guest_pb';
+import { controllerStep } from '@godwit/domain/custody/controller';
+import type { CustodyRow } from '@godwit/domain/custody/custody-row';
+import type { Grant } from '@godwit/domain/custody/grant';
+import type { HostReport as CustodyReport } from '@godwit/domain/custody/host-effect';
+import { as, asEpoch, asFence, type BootId, type HostId, type ServerId } from '@godwit/domain/ids';
+import type { HostListener, HostReport } from '../../agents/host-watcher.ts';
+import type { Db, Tx } from '../../store/database.ts';
+import { readCustody } from '../custody/custody-store.ts';
+import { tellServer } from '../record/server-event.ts';
+import { serverFault } from '../server/fault.ts';
+import { observed } from '../server/power-server.ts';
+import { readServer, type ServerRecord } from '../server/server-record.ts';
+import type { WorkflowContext } from '../workflow-context.ts';
+
+/**
+ * Keeps the servers' rows true to what hosts say, outside operations: a power-off inside is SHUTOFF, a crash is ERROR with its cause, after a host's reboot guests are SHUTOFF
+ * with the reason or started again by a new grant. While an operation is under way its executor is woken instead, and nothing is written here.
+ */
+export function factListener(context: WorkflowContext): HostListener {
+  return {
+    onReport: (report) => noteReport(context, report),
+    onGuest: (host, bootId, guest) => noteGuest(context, host, bootId, guest),
+    onMigration: async (_host, migration) => {
+      await context.workflows.wake(context.db, migration.migrationId);
+    },
+  };
+}
+
+async function noteReport(context: WorkflowContext, report: HostReport): Promise<void> {
+  const { db } = context;
+  for (const guest of report.guests) await noteGuest(context, report.host, report.bootId, guest);
+  const told = new Set(report.guests.map((guest) => guest.serverId));
+  const concerned = await db
+    .selectFrom('server')
+    .select(['id', 'deleted_at', 'task_state', 'custody'])
+    .where((eb) => eb.or([eb('host_id', '=', report.host), eb(eb.ref('custody', '->').key('remains'), '<>', '[]' as never), eb(eb.ref('custody', '->').key('operation'), '<>', 'null' as never)]))
+    .execute();
+  for (const row of concerned) {
+    const { holder, remains, operation } = row.custody;
+    const serverId = as<ServerId>(row.id);
+    // What the host does not mention any more has ended there.
+    if (holder.kind === 'host' && holder.hostId === report.host && !told.has(row.id)) await noteAbsent(context, report, serverId);
+    const involved = operation !== null && operation.kind !== 'recovery' && (operation.kind === 'destroy' ? operation.hostId === report.host : operation.grant.destination === report.host || operation.grant.source === report.host);
+    if (remains.some((one) => one.hostId === report.host) || (involved && row.task_state === null) || (row.deleted_at !== null && (await hasDisks(db, serverId)))) await enqueueSettling(context, serverId);
+  }
+}
+
+async function hasDisks(db: Db, serverId: ServerId): Promise<boolean> {
+  return (await db.selectFrom('disk').select('id').where('server_id', '=', serverId).executeTakeFirst()) !== undefined;
+}
+
+async function enqueueSettling(context: WorkflowContext, serverId: ServerId): Promise<void> {
+  await context.db.transaction().execute(async (tx) => {
+    const open = await tx.selectFrom('workflow').select('id').where('subject_id', '=', serverId).where('finished_at', 'is', null).executeTakeFirst();
+    if (open === undefined) await context.workflows.enqueue(tx, { kind: 'settle-server', subjectId: serverId });
+  });
+}
+
+async function noteAbsent(context: WorkflowContext, report: HostReport, serverId: ServerId): Promise<void> {
+  const host = await context.db.selectFrom('host').select(['name', 'restart_guests_after_boot']).where('id', '=', report.host).executeTakeFirst();
+  await context.db.transaction().execute(async (tx) => {
+    const { server, row, idle } = await locked(tx, serverId);
+    if (row.holder.kind !== 'host' || row.holder.hostId !== report.host) return;
+    const rebooted = row.holder.bootId !== report.bootId;
+    if (!idle) return wakeOperation(context, tx, serverId);
+    const next = controllerStep(row, { kind: 'heard', fence: row.fence, from: report.host, message: custodyReport(row, report.host, report.bootId, null) }).row;
+    await writeFact(tx, server, next, {
+      vm_state: rebooted ? 'stopped' : 'error',
+      power_state: rebooted ? 4 : 6,
+      ...(rebooted ? {} : { fault: serverFault('The guest has ended, and its host does not know how.') }),
+    });
+    const actionId = await recordFact(tx, server, 'stop', rebooted ? `The host ${host?.name ?? ''} has rebooted.` : 'The guest was gone when its host came back.');
+    if (!rebooted || host?.restart_guests_after_boot !== true) return;
+    await tx.updateTable('server').set({ task_state: 'powering-on' }).where('id', '=', serverId).execute();
+    await context.workflows.enqueue(tx, { kind: 'power-server', subjectId: serverId, input: { operation: 'start', actionId } });
+  });
+}
+
+async function noteGuest(context: WorkflowContext, host: HostId, bootId: string, guest: GuestReport): Promise<void> {
+  const serverId = as<ServerId>(guest.serverId);
+  const exists = await context.db.selectFrom('server').select('id').where('id', '=', serverId).executeTakeFirst();
+  if (exists === undefined) {
+    // Perhaps a database that was restored: what it does not know is never destroyed.
+    context.log.error({ host, server: guest.serverId, epoch: String(guest.epoch) }, 'a host has a guest that the database does not know; it is left alone');
+    return;
+  }
+  const settle = await context.db.transaction().execute(async (tx) => {
+    const { server, row, idle } = await locked(tx, serverId);
+    if (!idle) {
+      await wakeOperation(context, tx, serverId);
+      return false;
+    }
+    const here = row.holder.kind === 'host' && row.holder.hostId === host && row.holder.epoch === Number(guest.epoch);
+    const ended = guest.state === GuestState.SHUTOFF || guest.state === GuestState.CRASHED;
+    const heard = controllerStep(row, { kind: 'heard', fence: row.fence, from: host, message: custodyReport(row, host, bootId, guest) }).row;
+    if (heard.behind && !row.behind) context.log.error({ host, server: serverId, known: row.epoch, told: String(guest.epoch) }, 'a host knows a newer epoch than the database; nothing is granted for this server until it is reconciled');
+    const next = here && ended ? controllerStep(heard, { kind: 'heard', fence: row.fence, from: host, message: { kind: 'ended', epoch: asEpoch(Number(guest.epoch)) } }).row : heard;
+    const { vmState, power } = observed(guest);
+    const changed = here && !heard.behind && (server.vm_state !== vmState || server.power_state !== power) && server.deleted_at === null;
+    if (changed) {
+      await writeFact(tx, server, next, { vm_state: vmState, power_state: power, fault: vmState === 'error' ? serverFault(guest.detail === '' ? 'The guest has crashed.' : guest.detail) : null });
+      if (ended) await recordFact(tx, server, 'stop', guest.detail === '' ? (vmState === 'error' ? 'The guest has crashed.' : 'The guest was powered off inside.') : guest.detail);
+    } else if (next !== row) await writeFact(tx, server, next, {});
+    return next.remains.length > 0;
+  });
+  if (settle) await enqueueSettling(context, serverId);
+}
+
+/** The server's row, locked; `idle` when no operation of ours is under way. */
+async function locked(tx: Tx, serverId: ServerId): Promise<{ readonly server: ServerRecord; readonly row: CustodyRow; readonly idle: boolean }> {
+  const row = await readCustody(tx, serverId, true);
+  const server = await readServer(tx, serverId);
+  return { server, row, idle: server.task_state === null && row.operation === null };
+}
+
+/** An operation is under way on the server: its executor looks again. A move's subject is the migration. */
+async function wakeOperation(context: WorkflowContext, tx: Tx, serverId: ServerId): Promise<void> {
+  await context.workflows.wake(tx, serverId);
+  const move = await tx.selectFrom('migration').select('id').where('server_id', '=', serverId).where('finished_at', 'is', null).executeTakeFirst();
+  if (move !== undefined) await context.workflows.wake(tx, move.id);
+}
+
+type Facts = { readonly vm_state?: ServerRecord['vm_state']; readonly power_state?: ServerRecord['power_state']; readonly fault?: string | null };
+
+/** A fact is written by whoever hears it, under the fence in force: it orders nothing. The row is locked and idle. */
+async function writeFact(tx: Tx, server: ServerRecord, row: CustodyRow, facts: Facts): Promise<void> {
+  const { holder, operation, remains, behind } = row;
+  await tx
+    .updateTable('server')
+    .set({ highest_epoch: row.epoch, custody: JSON.stringify({ holder, operation, remains, behind }), ...facts, ...(Object.keys(facts).length === 0 ? {} : { updated_at: new Date() }) })
+    .where('id', '=', server.id)
+    .execute();
+  if (Object.keys(facts).length > 0) await tellServer(tx, server.id);
+}
+
+async function recordFact(tx: Tx, server: ServerRecord, action: string, message: string): Promise<number> {
+  const { id } = await tx
+    .insertInto('instance_action')
+    .values({ server_id: server.id, action, request_id: `req-${randomUUID()}`, user_id: null, project_id: server.project_id, message })
+    .returning('id')
+    .executeTakeFirstOrThrow();
+  return id;
+}
+
+/** What a host's word about one guest (null: it has none) says in custody's terms. */
+function custodyReport(row: CustodyRow, host: HostId, bootId: string, guest: GuestReport | null): CustodyReport {
+  const epoch = asEpoch(guest === null ? row.epoch : Number(guest.epoch));
+  const alive = guest !== null && guest.state !== GuestState.SHUTOFF && guest.state !== GuestState.CRASHED;
+  const grant: Grant = {
+    serverId: row.serverId,
+    migrationId: null,
+    source: null,
+    destination: host,
+    epoch,
+    previousEpoch: epoch,
+    fence: asFence(0),
+    endState: 'running',
+    bootId: as<BootId>(bootId),
+    postCopy: false,
+  };
+  const process = { pid: guest?.pid ?? 0, startTicks: 0 };
+  return {
+    kind: 'report',
+    bootId: as<BootId>(bootId),
+    knownEpoch: epoch,
+    knownFence: asFence(0),
+    refusedThrough: asEpoch(0),
+    forfeited: null,
+    copy: guest === null ? { kind: 'none' } : { kind: 'held', grant, process, alive, settled: true, outgoing: null },
+    floor: null,
+  };
+}

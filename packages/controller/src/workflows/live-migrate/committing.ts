@@ -1,0 +1,106 @@
+import { GuestState } from '@godwit/contract/gen/guest_pb';
+import type { MigrationReport } from '@godwit/contract/gen/migration_pb';
+import { as, asEpoch, type HostId } from '@godwit/domain/ids';
+import { agentFailure } from '../../agents/agent-error.ts';
+import { readCustody, stepCustody } from '../custody/custody-store.ts';
+import { wireCustody } from '../custody/wire-grant.ts';
+import { checkpoint, type WorkflowRun } from '../port.ts';
+import type { WorkflowContext } from '../workflow-context.ts';
+import { finishMove } from './finish-move.ts';
+import { counters, measuresOf } from './measures.ts';
+import { type Move, readMove } from './move.ts';
+import { withReported } from './timeline.ts';
+import { arrivedDead } from './switchover.ts';
+
+const RPC_TIMEOUT_MS = 10_000;
+const RETRY_MS = 250;
+/** The guest runs at the destination already: a verification that does not come is noted, not waited for. */
+const PATIENCE_MS = 10_000;
+
+/**
+ * committing → completed (or error, when the guest did not survive the arrival). Ports and addresses announced and verified, the source's copy dropped, then the one
+ * transaction in which everything becomes final. Forward only; a source that does not answer keeps its entry in custody's remains and is told when it returns.
+ */
+export async function commit(context: WorkflowContext, run: WorkflowRun, move: Move): Promise<void> {
+  const { db } = context;
+  const destination = as<HostId>(move.destination_host_id ?? '');
+  const epoch = asEpoch(move.epoch_to ?? 0);
+  const evidence: string[] = [];
+  const [source, arrived] = await Promise.all([dropSource(context, run, move, evidence), finishDestination(context, run, move, destination, epoch, evidence)]);
+  await context.faultPoint('committing:cleaned');
+  await db.transaction().execute(async (tx) => {
+    const now = await readMove(tx, move.moveId);
+    const measures = { ...now.measures, ...withoutNulls(measuresOf(source, arrived)) };
+    const timeline = withReported(source === null ? now.timeline : withReported(now.timeline, 'source', source.timeline), 'destination', arrived?.timeline ?? []);
+    const row = await readCustody(tx, move.serverId, true);
+    const dead = arrived !== null && arrivedDead(arrived);
+    if (dead && row.holder.kind === 'host' && arrived.guestState !== GuestState.IO_ERROR) {
+      await stepCustody(tx, move.serverId, run.fence, [{ kind: 'heard', from: destination, message: { kind: 'ended', epoch: row.holder.epoch } }]);
+    }
+    const vmState = dead ? (arrived.guestState === GuestState.SHUTOFF ? 'stopped' : 'error') : move.grant_end_state === 'paused' ? 'paused' : 'active';
+    await finishMove(tx, context, run, move, {
+      phase: dead ? 'error' : 'completed',
+      status: dead ? 'error' : 'completed',
+      outcome: dead
+        ? { cause: 'GuestCrashedOnArrival', sentence: `The guest reached the destination and ended there${arrived.detail === '' ? '.' : `: ${arrived.detail}`}`, runsOn: 'nowhere', evidence }
+        : { cause: null, sentence: 'The guest runs at the destination.', runsOn: 'destination', evidence },
+      more: {
+        ...(source === null ? {} : { ...counters(source), memory_remaining_bytes: 0 }),
+        measures: JSON.stringify(measures),
+        timeline: JSON.stringify(timeline),
+      },
+      server: { hostId: destination, vmState },
+    });
+    if (!dead && typeof measures.blackoutMs === 'number') context.metrics.migrationBlackoutSeconds.observe(measures.blackoutMs / 1000);
+  });
+}
+
+/** The source's last account, then its copy is dropped under the new epoch. Null: it does not answer. */
+async function dropSource(context: WorkflowContext, run: WorkflowRun, move: Move, evidence: string[]): Promise<MigrationReport | null> {
+  const { db } = context;
+  let report: MigrationReport | null = null;
+  try {
+    const client = await context.agents.client(move.source);
+    const call = { timeoutMs: RPC_TIMEOUT_MS, signal: run.signal };
+    report = await client.getMigration({ migrationId: move.moveId }, call);
+    const remains = (await readCustody(db, move.serverId)).remains.find((one) => one.hostId === move.source);
+    if (remains !== undefined) {
+      await client.dropOutgoing({ custody: wireCustody(move.serverId, remains.below, run.fence), migrationId: move.moveId, deleteDisks: false, requestId: run.id }, call);
+      await db
+        .transaction()
+        .execute((tx) => stepCustody(tx, move.serverId, run.fence, [{ kind: 'heard', from: move.source, message: { kind: 'destroyed', epoch: remains.below } }]));
+    }
+  } catch (error) {
+    checkpoint(run);
+    const failure = agentFailure(error);
+    evidence.push(`the source's copy was not dropped yet: ${failure.code}: ${failure.message}`);
+    context.log.warn({ migration: move.moveId, host: move.source, code: failure.code, detail: failure.message }, 'the released copy at the source was not dropped yet');
+  }
+  return report;
+}
+
+async function finishDestination(context: WorkflowContext, run: WorkflowRun, move: Move, destination: HostId, epoch: ReturnType<typeof asEpoch>, evidence: string[]): Promise<MigrationReport | null> {
+  const deadline = Date.now() + PATIENCE_MS;
+  for (;;) {
+    checkpoint(run);
+    try {
+      const client = await context.agents.client(destination);
+      const report = await client.finishIncoming({ custody: wireCustody(move.serverId, epoch, run.fence), migrationId: move.moveId, requestId: run.id }, { timeoutMs: RPC_TIMEOUT_MS, signal: run.signal });
+      if (!report.networkVerified) evidence.push('the network was not seen to follow the guest');
+      return report;
+    } catch (error) {
+      checkpoint(run);
+      const failure = agentFailure(error);
+      if (failure.kind === 'unreachable' && Date.now() < deadline) {
+        await run.pause(RETRY_MS);
+        continue;
+      }
+      evidence.push(`the destination did not finish: ${failure.code}: ${failure.message}`);
+      return null;
+    }
+  }
+}
+
+function withoutNulls<T extends object>(value: T): Partial<T> {
+  return Object.fromEntries(Object.entries(value).filter(([, entry]) => entry !== null)) as Partial<T>;
+}

@@ -1,0 +1,193 @@
+import type { MigrationReport } from '@godwit/contract/gen/migration_pb';
+import { as, type HostId } from '@godwit/domain/ids';
+import { agentFailure } from '../../agents/agent-error.ts';
+import type { AgentClient } from '../../agents/agents.ts';
+import { readCustody, stepCustody } from '../custody/custody-store.ts';
+import { sourceMessages } from '../custody/report-messages.ts';
+import { grantOf } from '../custody/settle.ts';
+import { wireGrant } from '../custody/wire-grant.ts';
+import { checkpoint, type WorkflowRun } from '../port.ts';
+import { writeServer } from '../server/server-record.ts';
+import type { WorkflowContext } from '../workflow-context.ts';
+import { causeOf, reportedCause } from './cause.ts';
+import { giveUp } from './give-up.ts';
+import { counters, measuresOf, progressOf } from './measures.ts';
+import { advance, type Move, readMove, tellMove, writeMove } from './move.ts';
+import { peerAddress, readyOf, wirePolicy } from './preparing.ts';
+import { withReported } from './timeline.ts';
+
+const START_TIMEOUT_MS = 30_000;
+/** How long one question for news may stay open; an abort does not wait for it. */
+const AWAIT_MS = 500;
+const RETRY_MS = 250;
+/** A source that does not answer when it is to begin. Once it has begun it is waited for (custody rule 5). */
+const START_PATIENCE_MS = 20_000;
+/** No byte in this long means a dead link: QEMU says `active` for ever. */
+const STUCK_MS = 30_000;
+
+/**
+ * copying → switchover. The source is armed and copies; this loop only watches. It ends with the source's release heard and stored, or with the
+ * attempt ended at the source, which then still runs the guest. Undo: cancel at the source, then the destination forfeits.
+ */
+export async function copy(context: WorkflowContext, run: WorkflowRun, first: Move): Promise<void> {
+  const { db } = context;
+  const client = await context.agents.client(first.source);
+  let report = await begin(context, run, first, client);
+  let moved = { bytes: -1n, at: Date.now() };
+  while (report !== null) {
+    checkpoint(run);
+    const move = await readMove(db, first.moveId);
+    const row = await readCustody(db, move.serverId);
+    const grant = grantOf(row);
+    if (grant === null) throw new Error(`migration ${move.moveId} copies without a grant`);
+    if (row.operation?.kind === 'move' && row.operation.step === 'releasing') {
+      // The release came to us by itself; the source may be gone by now.
+      await db.transaction().execute((tx) => advance(tx, run, move, 'switchover', 'running'));
+      return;
+    }
+    const messages = sourceMessages(report, grant, row);
+    const current = report;
+    if (current.state === 'released') {
+      await db.transaction().execute(async (tx) => {
+        await stepCustody(tx, move.serverId, run.fence, messages.map((message) => ({ kind: 'heard', from: move.source, message }) as const));
+        await advance(tx, run, move, 'switchover', 'running', {
+          ...counters(current),
+          release: JSON.stringify({ stoppedAtMs: current.stoppedAtMs, completedAtMs: current.completedAtMs }),
+          measures: JSON.stringify(measuresOf(current, null)),
+        });
+      });
+      return;
+    }
+    if (current.state === 'cancelled' || current.state === 'failed' || current.state === 'guest-gone' || current.state === 'lost') {
+      await giveUp(context, run, move, {
+        cause: reportedCause(current.cause, current.state === 'guest-gone' ? 'GuestCrashed' : current.state === 'lost' ? 'SourceDied' : 'StreamFailed'),
+        sentence: sentenceOf(current),
+        phase: 'failed',
+        evidence: [`source: ${current.state}${current.detail === '' ? '' : `: ${current.detail}`}`, ...(current.qemuStatus === '' ? [] : [`QEMU says ${current.qemuStatus}`])],
+      });
+      return;
+    }
+    await note(context, run, move, current);
+    if (move.abort_requested_at !== null) return abort(context, run, move);
+    const bytes = current.ram?.transferredBytes ?? 0n;
+    if (bytes !== moved.bytes) moved = { bytes, at: Date.now() };
+    else if (current.state === 'copying' && Date.now() - moved.at > STUCK_MS) {
+      await giveUp(context, run, move, {
+        cause: 'Stuck',
+        sentence: `Nothing has been transferred for ${STUCK_MS / 1000} s; the link between the hosts may be down.`,
+        phase: 'failed',
+        evidence: [`source: copying, ${bytes} bytes sent`],
+      });
+      return;
+    }
+    report = await nextReport(context, run, move, client, current);
+  }
+}
+
+/** An abort that was asked for: before the release it cancels, after it nothing can be cancelled any more. */
+export async function abort(context: WorkflowContext, run: WorkflowRun, move: Move): Promise<void> {
+  await giveUp(context, run, move, { cause: 'CancelledByOperator', sentence: 'The migration was cancelled by an operator.', phase: 'cancelled', evidence: [] });
+}
+
+/** Starts the copy, or finds it going on. Null: the move was given up. */
+async function begin(context: WorkflowContext, run: WorkflowRun, move: Move, client: AgentClient): Promise<MigrationReport | null> {
+  const { db } = context;
+  const deadline = Date.now() + START_PATIENCE_MS;
+  for (;;) {
+    checkpoint(run);
+    const row = await readCustody(db, move.serverId);
+    const grant = grantOf(row);
+    if (grant === null) throw new Error(`migration ${move.moveId} copies without a grant`);
+    const started = row.operation?.kind === 'move' && row.operation.step !== 'arming' && row.operation.step !== 'granting';
+    try {
+      if (row.operation?.kind === 'move' && row.operation.step === 'releasing') {
+        await db.transaction().execute((tx) => advance(tx, run, move, 'switchover', 'running'));
+        return null;
+      }
+      if (started) return await client.getMigration({ migrationId: move.moveId }, { timeoutMs: START_TIMEOUT_MS, signal: run.signal });
+      if ((await readMove(db, move.moveId)).abort_requested_at !== null) {
+        await abort(context, run, move);
+        return null;
+      }
+      const destination = await peerAddress(db, as<HostId>(move.destination_host_id ?? ''));
+      const report = await client.startOutgoing(
+        { grant: wireGrant(grant, run.fence), ready: readyOf(move), policy: wirePolicy(move), destination, requestId: run.id },
+        { timeoutMs: START_TIMEOUT_MS, signal: run.signal },
+      );
+      await context.faultPoint('copying:started');
+      await db
+        .transaction()
+        .execute((tx) => stepCustody(tx, move.serverId, run.fence, [{ kind: 'heard', from: move.source, message: { kind: 'armed', epoch: grant.epoch } }]));
+      return report;
+    } catch (error) {
+      checkpoint(run);
+      const failure = agentFailure(error);
+      if (failure.kind === 'unreachable' && (started || Date.now() < deadline)) {
+        await run.pause(RETRY_MS);
+        continue;
+      }
+      await giveUp(context, run, move, {
+        cause: causeOf(failure, { failed: 'StreamFailed', unreachable: 'SourceDown' }),
+        sentence: failure.kind === 'unreachable' ? 'The source did not answer when it was to begin copying.' : `The source could not begin copying: ${failure.message}`,
+        phase: 'failed',
+        evidence: [`${failure.code}: ${failure.message}`],
+      });
+      return null;
+    }
+  }
+}
+
+/** The next account of the source: at a change of state, at a wake (an abort), or after a moment. A source that does not answer is asked again. */
+async function nextReport(context: WorkflowContext, run: WorkflowRun, move: Move, client: AgentClient, known: MigrationReport): Promise<MigrationReport | null> {
+  const cancelled = new AbortController();
+  const waiting = AbortSignal.any([run.signal, cancelled.signal]);
+  const asked = client.awaitMigration({ migrationId: move.moveId, knownState: known.state, waitMs: BigInt(AWAIT_MS) }, { timeoutMs: AWAIT_MS + 5_000, signal: waiting }).then(
+    (report) => ({ kind: 'report', report }) as const,
+    (error: unknown) => ({ kind: 'error', error }) as const,
+  );
+  const woken = run.woken(waiting).then(() => ({ kind: 'woken' }) as const);
+  const first = await Promise.race([asked, woken]);
+  cancelled.abort();
+  await Promise.all([asked, woken]);
+  checkpoint(run);
+  if (first.kind === 'report') return first.report;
+  if (first.kind === 'woken') return known;
+  const failure = agentFailure(first.error);
+  if (failure.kind === 'unreachable') {
+    await run.pause(RETRY_MS);
+    return known;
+  }
+  await giveUp(context, run, await readMove(context.db, move.moveId), {
+    cause: causeOf(failure, { failed: 'StreamFailed', unreachable: 'SourceDown' }),
+    sentence: `The source has lost track of the migration: ${failure.message}`,
+    phase: 'failed',
+    evidence: [`${failure.code}: ${failure.message}`],
+  });
+  return null;
+}
+
+/** Writes what has been counted so far, for the record, the server's progress and the event stream. */
+async function note(context: WorkflowContext, run: WorkflowRun, move: Move, report: MigrationReport): Promise<void> {
+  const progress = progressOf(report);
+  const counted = counters(report);
+  await context.db.transaction().execute(async (tx) => {
+    await writeMove(tx, run, move, {
+      ...counted,
+      measures: JSON.stringify(measuresOf(report, null)),
+      timeline: JSON.stringify(withReported(move.timeline, 'source', report.timeline)),
+    });
+    await writeServer(tx, run, move.serverId, { progress });
+    await tellMove(tx, move, { phase: move.phase, status: move.status, progress: { percent: progress, ...counted, dirtyPagesRate: Number(report.ram?.dirtyPagesRate ?? 0n), mbps: report.ram?.mbps ?? 0 } });
+  });
+}
+
+function sentenceOf(report: MigrationReport): string {
+  switch (report.state) {
+    case 'guest-gone':
+      return report.detail === '' ? 'The guest ended on the source during the migration.' : report.detail;
+    case 'lost':
+      return report.detail === '' ? "The source's QEMU ended during the migration." : report.detail;
+    default:
+      return report.detail === '' ? 'The copy to the destination failed; the guest runs on at the source.' : report.detail;
+  }
+}

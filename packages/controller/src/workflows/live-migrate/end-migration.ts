@@ -1,0 +1,52 @@
+import type { MigrationOutcome } from '@godwit/domain/migration';
+import type { Updateable } from 'kysely';
+import { recordEvent } from '../../events/record-event.ts';
+import type { Db } from '../../store/database.ts';
+import type { MigrationTable } from '../../store/core-tables.ts';
+import type { WorkflowContext } from '../workflow-context.ts';
+import { durations, withPhase } from './timeline.ts';
+
+export type MigrationEnd = {
+  readonly phase: 'completed' | 'failed' | 'cancelled' | 'error';
+  readonly status: 'completed' | 'failed' | 'cancelled' | 'error';
+  readonly outcome: MigrationOutcome;
+  readonly more?: Updateable<MigrationTable>;
+};
+
+/**
+ * Makes a migration terminal, once, inside the transaction that also frees the loser's allocation and ends the server's task. Wakes the moves that wait for their turn.
+ * The caller holds the server's row under its fence.
+ */
+export async function endMigration(tx: Db, context: Pick<WorkflowContext, 'metrics' | 'workflows'>, migrationId: string, end: MigrationEnd): Promise<void> {
+  const row = await tx.selectFrom('migration').selectAll().where('id', '=', migrationId).forUpdate().executeTakeFirstOrThrow();
+  if (row.finished_at !== null) return;
+  const now = new Date();
+  const timeline = withPhase((end.more?.timeline === undefined ? row.timeline : JSON.parse(end.more.timeline as string)) as typeof row.timeline, end.phase, now.getTime());
+  const phaseDurations = durations(timeline);
+  await tx
+    .updateTable('migration')
+    .set({
+      ...end.more,
+      phase: end.phase,
+      status: end.status,
+      outcome: JSON.stringify(end.outcome),
+      timeline: JSON.stringify(timeline),
+      phase_durations_ms: JSON.stringify(phaseDurations),
+      finished_at: now,
+      updated_at: now,
+    })
+    .where('id', '=', migrationId)
+    .execute();
+  const server = await tx.selectFrom('server').select(['project_id']).where('id', '=', row.server_id).executeTakeFirst();
+  await recordEvent(tx, {
+    kind: 'migration',
+    subjectId: migrationId,
+    projectId: server?.project_id ?? null,
+    data: { id: migrationId, serverId: row.server_id, status: end.status, phase: end.phase, cause: end.outcome.cause, admin: { sentence: end.outcome.sentence, runsOn: end.outcome.runsOn } },
+  });
+  // Those that queue behind one of its hosts look again.
+  const waiting = await tx.selectFrom('migration').select('id').where('phase', '=', 'queued').where('finished_at', 'is', null).execute();
+  for (const { id } of waiting) await context.workflows.wake(tx, id);
+  context.metrics.migrationsTotal.inc({ type: row.type, outcome: end.status, cause: end.outcome.cause ?? '' });
+  if (end.status === 'completed') for (const [phase, ms] of Object.entries(phaseDurations)) context.metrics.migrationDurationSeconds.observe({ phase }, ms / 1000);
+}

@@ -1,0 +1,47 @@
+import type { HostId } from '@godwit/domain/ids';
+import { powerState, type VmState } from '@godwit/domain/server';
+import type { Db } from '../../store/database.ts';
+import type { WorkflowRun } from '../port.ts';
+import { finishEvent, actionOf } from '../record/actions.ts';
+import { serverFault } from '../server/fault.ts';
+import { writeServer } from '../server/server-record.ts';
+import type { WorkflowContext } from '../workflow-context.ts';
+import { endMigration, type MigrationEnd } from './end-migration.ts';
+import type { Move } from './move.ts';
+
+export const MOVE_EVENT = 'compute_live_migration';
+
+/** How a move ends, for the record and for the server. */
+export type MoveEnd = MigrationEnd & { readonly server: { readonly hostId: HostId; readonly vmState: VmState } };
+
+/**
+ * The one transaction in which the migration becomes terminal, the server's task ends, its host is final and the loser's allocation is gone. The caller opens it;
+ * throws Fenced (nothing written) when another executor is in charge.
+ */
+export async function finishMove(tx: Db, context: Pick<WorkflowContext, 'metrics' | 'workflows'>, run: Pick<WorkflowRun, 'fence'>, move: Move, end: MoveEnd): Promise<void> {
+  const { hostId, vmState } = end.server;
+  const power = vmState === 'paused' ? powerState.paused : vmState === 'stopped' ? powerState.shutdown : vmState === 'error' ? powerState.crashed : powerState.running;
+  await writeServer(tx, run, move.serverId, {
+    vm_state: vmState,
+    power_state: power,
+    task_state: null,
+    progress: 0,
+    host_id: hostId,
+    ...(vmState === 'error' ? { fault: serverFault(end.outcome.sentence, end.outcome.evidence.join('; ')) } : {}),
+  });
+  // One row stays: the server's, on the host that it is on.
+  await tx.deleteFrom('allocation').where('server_id', '=', move.serverId).where('host_id', '<>', hostId).execute();
+  await tx
+    .updateTable('allocation')
+    .set({ consumer_id: move.serverId, consumer_type: 'server' })
+    .where('server_id', '=', move.serverId)
+    .where('consumer_id', '=', move.moveId)
+    .execute();
+  await tx.updateTable('port').set({ host_id: hostId, updated_at: new Date() }).where('server_id', '=', move.serverId).execute();
+  const actionId = await actionOf(tx, move.serverId, move.request_id);
+  if (actionId !== null) {
+    const details = end.outcome.evidence.length === 0 ? end.outcome.sentence : `${end.outcome.sentence} (${end.outcome.evidence.join('; ')})`;
+    await finishEvent(tx, actionId, MOVE_EVENT, end.phase === 'completed' ? { ok: true } : { ok: false, details });
+  }
+  await endMigration(tx, context, move.moveId, end);
+}

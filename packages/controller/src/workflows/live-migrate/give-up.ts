@@ -1,0 +1,105 @@
+import type { CustodyRow } from '@godwit/domain/custody/custody-row';
+import type { MigrationOutcome } from '@godwit/domain/migration';
+import { as, type HostId } from '@godwit/domain/ids';
+import type { VmState } from '@godwit/domain/server';
+import { readCustody, stepCustody } from '../custody/custody-store.ts';
+import { settle } from '../custody/settle.ts';
+import { checkpoint, type WorkflowRun } from '../port.ts';
+import type { WorkflowContext } from '../workflow-context.ts';
+import { finishMove } from './finish-move.ts';
+import { advance, type GivingUp, type Move, readMove, writeMove } from './move.ts';
+
+const RETRY_FIRST_MS = 250;
+const RETRY_MAX_MS = 5_000;
+
+/**
+ * Gives a move up: why is written first, together with custody's turn backwards, so that nobody goes on with it. Then everything that was done is undone in the opposite order;
+ * hosts that do not answer are waited for, because nobody knows what they did (custody rule 5).
+ */
+export async function giveUp(context: WorkflowContext, run: WorkflowRun, move: Move, why: GivingUp): Promise<void> {
+  await context.db.transaction().execute(async (tx) => {
+    await writeMove(tx, run, move, { outcome: JSON.stringify(pending(why)) });
+    const row = await readCustody(tx, move.serverId, true);
+    if (row.operation?.kind === 'move') await stepCustody(tx, move.serverId, run.fence, [{ kind: 'abort' }]);
+  });
+  await context.faultPoint('give-up:decided');
+  await undo(context, run, await readMove(context.db, move.moveId));
+}
+
+/** The undoing, from wherever it stands. */
+export async function undo(context: WorkflowContext, run: WorkflowRun, move: Move): Promise<void> {
+  let delay = RETRY_FIRST_MS;
+  for (;;) {
+    checkpoint(run);
+    await fencedHosts(context, run, move);
+    const settled = await settle(context, run, move.serverId, { deleteDisks: false });
+    if (settled.kind === 'settled') return afterSettled(context, run, await readMove(context.db, move.moveId), settled.row);
+    context.log.warn({ migration: move.moveId, host: settled.hostId, why: settled.why }, 'undoing a migration waits for a host');
+    await run.pause(delay);
+    delay = Math.min(RETRY_MAX_MS, delay * 2);
+  }
+}
+
+/** Ends the record by where custody says the guest is now. */
+export async function afterSettled(context: WorkflowContext, run: WorkflowRun, move: Move, row: CustodyRow): Promise<void> {
+  const { db } = context;
+  const { holder } = row;
+  const destination = as<HostId>(move.destination_host_id ?? '');
+  if (holder.kind === 'host' && holder.hostId === destination) {
+    // The destination had taken: what was to be given up has succeeded.
+    await db.transaction().execute((tx) => advance(tx, run, move, 'committing', 'running', { outcome: null }));
+    return;
+  }
+  const why = givenUp(move) ?? { cause: 'CustodyUnknown', sentence: 'The move ended without a copy that may run.', phase: 'error', evidence: [] };
+  const onSource = holder.kind === 'host' && holder.hostId === move.source;
+  const ended = onSource ? move.previous_vm_state : endedState(why);
+  const outcome: MigrationOutcome = { cause: why.cause, sentence: why.sentence, runsOn: onSource ? 'source' : 'nowhere', evidence: why.evidence };
+  await db.transaction().execute((tx) =>
+    finishMove(tx, context, run, move, {
+      phase: onSource || why.phase !== 'cancelled' ? why.phase : 'error',
+      status: onSource || why.phase !== 'cancelled' ? why.phase : 'error',
+      outcome,
+      server: { hostId: move.source, vmState: ended },
+    }),
+  );
+}
+
+/** Before anything was granted: nothing to undo at the hosts, only the claim. */
+export async function endBeforeGrant(context: WorkflowContext, run: WorkflowRun, move: Move, why: GivingUp): Promise<void> {
+  await context.db.transaction().execute((tx) =>
+    finishMove(tx, context, run, move, {
+      phase: why.phase,
+      status: why.phase,
+      outcome: { cause: why.cause, sentence: why.sentence, runsOn: 'source', evidence: why.evidence },
+      server: { hostId: move.source, vmState: move.previous_vm_state },
+    }),
+  );
+}
+
+/** What the record says about a move that is being given up; null while it goes on. */
+export function givenUp(move: Move): GivingUp | null {
+  const stored = move.outcome as (MigrationOutcome & { readonly ends?: GivingUp['phase'] }) | null;
+  if (stored === null || stored.cause === null || stored.ends === undefined) return null;
+  return { cause: stored.cause, sentence: stored.sentence, phase: stored.ends, evidence: stored.evidence };
+}
+
+function pending(why: GivingUp): MigrationOutcome & { readonly ends: GivingUp['phase'] } {
+  return { cause: why.cause, sentence: why.sentence, runsOn: 'unknown', evidence: why.evidence, ends: why.phase };
+}
+
+/** The server's state when no copy is left: it was powered off inside, or it is lost. */
+function endedState(why: GivingUp): VmState {
+  return why.cause === 'GuestPoweredOff' ? 'stopped' : 'error';
+}
+
+/** A host that was fenced since the move began will not answer: custody is told so instead. */
+async function fencedHosts(context: WorkflowContext, run: WorkflowRun, move: Move): Promise<void> {
+  const hosts = [move.source, move.destination_host_id].filter((id) => id !== null);
+  const fenced = await context.db.selectFrom('host').select('id').where('id', 'in', hosts).where('fenced_at', '>', move.created_at).execute();
+  for (const { id } of fenced) {
+    await context.db.transaction().execute(async (tx) => {
+      const row = await readCustody(tx, move.serverId, true);
+      if (row.operation !== null) await stepCustody(tx, move.serverId, run.fence, [{ kind: 'fenced', hostId: as<HostId>(id) }]);
+    });
+  }
+}

@@ -1,0 +1,62 @@
+import type { MigrationCause, MigrationStatus, LivePhase, TimelineEntry } from '@godwit/domain/migration';
+import { as, type HostId, type MigrationId, type ServerId } from '@godwit/domain/ids';
+import { GodwitError } from '@godwit/domain/errors';
+import type { Selectable, Updateable } from 'kysely';
+import { recordEvent } from '../../events/record-event.ts';
+import type { MigrationTable } from '../../store/core-tables.ts';
+import type { Db } from '../../store/database.ts';
+import { Fenced, type WorkflowRun } from '../port.ts';
+import { withPhase } from './timeline.ts';
+
+/** A live migration's row, with its ids told apart. */
+export type Move = Selectable<MigrationTable> & { readonly moveId: MigrationId; readonly serverId: ServerId; readonly source: HostId };
+
+/** A move that has to be given up: what the record will say. Written before anything is undone, so that whoever takes over goes on undoing. */
+export type GivingUp = {
+  readonly cause: MigrationCause;
+  readonly sentence: string;
+  readonly phase: 'failed' | 'cancelled' | 'error';
+  readonly evidence: readonly string[];
+};
+
+export async function readMove(db: Db, migrationId: MigrationId): Promise<Move> {
+  const row = await db.selectFrom('migration').selectAll().where('id', '=', migrationId).executeTakeFirst();
+  if (row === undefined || row.source_host_id === null) throw new GodwitError('MigrationNotFound', `Migration ${migrationId} could not be found.`);
+  return { ...row, moveId: migrationId, serverId: as<ServerId>(row.server_id), source: as<HostId>(row.source_host_id) };
+}
+
+/** Puts this executor in charge of the record. Throws Fenced when a newer one is. */
+export async function takeMove(db: Db, migrationId: MigrationId, run: Pick<WorkflowRun, 'fence'>): Promise<void> {
+  const { numUpdatedRows } = await db.updateTable('migration').set({ fence: run.fence }).where('id', '=', migrationId).where('fence', '<=', run.fence).executeTakeFirst();
+  if (numUpdatedRows !== 1n) throw new Fenced(`migration ${migrationId}`);
+}
+
+/** Writes columns of the record under the run's fence. Throws Fenced when another executor is in charge, or it is terminal. */
+export async function writeMove(tx: Db, run: Pick<WorkflowRun, 'fence'>, move: Pick<Move, 'moveId'>, values: Updateable<MigrationTable>): Promise<void> {
+  const { numUpdatedRows } = await tx
+    .updateTable('migration')
+    .set({ ...values, updated_at: new Date() })
+    .where('id', '=', move.moveId)
+    .where('fence', '=', run.fence)
+    .where('finished_at', 'is', null)
+    .executeTakeFirst();
+  if (numUpdatedRows !== 1n) throw new Fenced(`migration ${move.moveId}`);
+}
+
+/** Advances the record to a phase, with whatever else becomes true with it, and tells the event stream. */
+export async function advance(tx: Db, run: Pick<WorkflowRun, 'fence'>, move: Move, phase: LivePhase, status: MigrationStatus, values: Updateable<MigrationTable> = {}): Promise<void> {
+  const timeline: readonly TimelineEntry[] = withPhase(move.timeline, phase, Date.now());
+  await writeMove(tx, run, move, { timeline: JSON.stringify(timeline), ...values, phase, status });
+  await tellMove(tx, move, { phase, status });
+}
+
+/** Tells the event stream how a move stands; what it counts is only for admins, who alone may list migrations. */
+export async function tellMove(tx: Db, move: Move, now: { readonly phase: string; readonly status: string; readonly progress?: Readonly<Record<string, unknown>> }): Promise<void> {
+  const server = await tx.selectFrom('server').select('project_id').where('id', '=', move.serverId).executeTakeFirst();
+  await recordEvent(tx, {
+    kind: 'migration',
+    subjectId: move.moveId,
+    projectId: server?.project_id ?? null,
+    data: { id: move.moveId, serverId: move.serverId, status: now.status, phase: now.phase, admin: { source: move.source, destination: move.destination_host_id, ...now.progress } },
+  });
+}

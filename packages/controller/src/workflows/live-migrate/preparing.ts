@@ -1,0 +1,114 @@
+import { create } from '@bufbuild/protobuf';
+import { IncomingReadySchema, type IncomingReady, MigrationPolicySchema, type MigrationPolicy } from '@godwit/contract/gen/migration_pb';
+import { as, type BootId, type HostId } from '@godwit/domain/ids';
+import { agentFailure } from '../../agents/agent-error.ts';
+import type { Db } from '../../store/database.ts';
+import { readCustody, stepCustody } from '../custody/custody-store.ts';
+import { wireGrant } from '../custody/wire-grant.ts';
+import { checkpoint, type WorkflowRun } from '../port.ts';
+import { wireGuest } from '../server/wire-guest.ts';
+import type { WorkflowContext } from '../workflow-context.ts';
+import { causeOf } from './cause.ts';
+import { giveUp } from './give-up.ts';
+import { advance, type Move, writeMove } from './move.ts';
+
+// The destination starts a QEMU, and may have to fetch an image first.
+const PREPARE_TIMEOUT_MS = 300_000;
+const PATIENCE_MS = 20_000;
+const RETRY_MS = 250;
+
+/**
+ * preparing → copying. The grant is a compare-and-set on the server's row and is durable at the destination when this phase ends; nothing at the source has changed.
+ * Undo: the destination forfeits, which destroys all that was prepared.
+ */
+export async function prepare(context: WorkflowContext, run: WorkflowRun, move: Move): Promise<void> {
+  const { db } = context;
+  const destination = as<HostId>(move.destination_host_id ?? '');
+  const deadline = Date.now() + PATIENCE_MS;
+  for (;;) {
+    checkpoint(run);
+    const row = await readCustody(db, move.serverId);
+    let grant = row.operation?.kind === 'move' && row.operation.grant.migrationId === move.moveId ? row.operation.grant : null;
+    if (grant === null) {
+      const host = await db.selectFrom('host').select('boot_id').where('id', '=', destination).executeTakeFirst();
+      const begun = await db.transaction().execute(async (tx) => {
+        const { row: next } = await stepCustody(tx, move.serverId, run.fence, [
+          {
+            kind: 'beginMove',
+            migrationId: move.moveId,
+            destination,
+            bootId: as<BootId>(host?.boot_id ?? ''),
+            endState: move.previous_vm_state === 'paused' ? 'paused' : 'running',
+            postCopy: false,
+          },
+        ]);
+        if (next.operation?.kind !== 'move') throw new Error('custody began no move');
+        const made = next.operation.grant;
+        await writeMove(tx, run, move, { epoch_from: made.previousEpoch, epoch_to: made.epoch, grant_end_state: made.endState });
+        return made;
+      });
+      grant = begun;
+      await context.faultPoint('preparing:granted');
+    }
+    try {
+      const [client, guest, source] = await Promise.all([context.agents.client(destination), wireGuest(db, move.serverId), peerAddress(db, move.source)]);
+      const ready = await client.prepareIncoming(
+        { grant: wireGrant(grant, run.fence), guest, policy: wirePolicy(move), source, requestId: run.id },
+        { timeoutMs: PREPARE_TIMEOUT_MS, signal: run.signal },
+      );
+      await context.faultPoint('preparing:answered');
+      const epoch = grant.epoch;
+      await db.transaction().execute(async (tx) => {
+        await stepCustody(tx, move.serverId, run.fence, [{ kind: 'heard', from: destination, message: { kind: 'granted', epoch } }]);
+        await advance(tx, run, move, 'copying', 'running', { incoming_ready: JSON.stringify(storedReady(ready)) });
+      });
+      return;
+    } catch (error) {
+      checkpoint(run);
+      const failure = agentFailure(error);
+      if (failure.kind === 'unreachable' && Date.now() < deadline) {
+        await run.pause(RETRY_MS);
+        continue;
+      }
+      await giveUp(context, run, move, {
+        cause: causeOf(failure, { failed: 'PrepareFailed', unreachable: 'DestinationDown' }),
+        sentence: failure.kind === 'unreachable' ? 'The destination did not answer while it was to be prepared.' : `The destination could not be prepared: ${failure.message}`,
+        phase: 'failed',
+        evidence: [`${failure.code}: ${failure.message}`],
+      });
+      return;
+    }
+  }
+}
+
+/** Where an agent finds its peer, and who that must prove to be. */
+export async function peerAddress(db: Db, hostId: HostId): Promise<{ readonly hostId: string; readonly address: string; readonly rpcPort: number }> {
+  const host = await db.selectFrom('host').select(['address', 'rpc_port']).where('id', '=', hostId).executeTakeFirstOrThrow();
+  return { hostId, address: host.address, rpcPort: host.rpc_port };
+}
+
+type StoredPolicy = { readonly downtimeLimitMs?: number; readonly maxBandwidthBytes?: number; readonly deadlineMs?: number };
+
+/** What the record says the operator is willing to pay; what it leaves open is the agent's default (30 ms, unlimited bandwidth). */
+export function wirePolicy(move: Move): MigrationPolicy {
+  const policy = move.policy as StoredPolicy;
+  return create(MigrationPolicySchema, {
+    downtimeLimitMs: BigInt(policy.downtimeLimitMs ?? 0),
+    maxBandwidthBytes: BigInt(policy.maxBandwidthBytes ?? 0),
+    blockMigration: false,
+    networkSwitch: true,
+    postCopyAllowed: false,
+    deadlineMs: BigInt(policy.deadlineMs ?? 0),
+  });
+}
+
+type StoredReady = { readonly ramAddress: string; readonly ramPort: number; readonly nbdPort: number; readonly machineType: string; readonly cpuModel: string; readonly preparedMs: number };
+
+function storedReady({ ramAddress, ramPort, nbdPort, machineType, cpuModel, preparedMs }: IncomingReady): StoredReady {
+  return { ramAddress, ramPort, nbdPort, machineType, cpuModel, preparedMs };
+}
+
+/** What the destination opened, out of the record. */
+export function readyOf(move: Move): IncomingReady {
+  return create(IncomingReadySchema, { migrationId: move.moveId, ...(move.incoming_ready as StoredReady) });
+}

@@ -1,0 +1,67 @@
+import { noValidHostMessage } from '@godwit/domain/scheduling/no-valid-host';
+import type { WorkflowRun } from '../port.ts';
+import { beginEvent, finishEvent } from '../record/actions.ts';
+import { claim, place } from '../scheduling/claim.ts';
+import type { WorkflowContext } from '../workflow-context.ts';
+import { finishMove } from './finish-move.ts';
+import { advance, type Move } from './move.ts';
+import { isTurnOf } from './queue.ts';
+
+const EVENT = 'conductor_live_migrate_instance';
+
+/**
+ * accepted, scheduling → queued, or at once → preparing when the links are free. Host, claim, verdicts and turn are one transaction: the migration holds the source from
+ * then on and the server the destination. No host: the record ends `error` and nothing has changed. Undo: `restoreClaim` (finish-move).
+ */
+export async function schedule(context: WorkflowContext, run: WorkflowRun, move: Move, actionId: number | null): Promise<void> {
+  await context.db.transaction().execute(async (tx) => {
+    if (actionId !== null) await beginEvent(tx, actionId, EVENT, null);
+    const begun = { ...move, timeline: [...move.timeline, { at: Date.now(), clock: 'controller' as const, what: 'phase', detail: 'scheduling' }] };
+    const placement = await place(tx, move.serverId, {
+      kind: 'live-migration',
+      requestedHost: move.requested_host,
+      copiesLocalDisks: false,
+      excludedHosts: [],
+      ratios: context.config,
+      seed: run.fence,
+    });
+    if (placement.kind === 'no-valid-host') {
+      if (actionId !== null) await finishEvent(tx, actionId, EVENT, { ok: false, details: `${noValidHostMessage('live-migration')} ${placement.details}` });
+      await finishMove(tx, context, run, begun, {
+        phase: 'error',
+        status: 'error',
+        outcome: { cause: 'NoValidHost', sentence: `NoValidHost: ${noValidHostMessage('live-migration')}`, runsOn: 'source', evidence: [placement.details] },
+        more: { verdicts: JSON.stringify(placement.verdicts), timeline: JSON.stringify(begun.timeline) },
+        server: { hostId: move.source, vmState: move.previous_vm_state },
+      });
+      return;
+    }
+    await tx
+      .updateTable('allocation')
+      .set({ consumer_id: move.moveId, consumer_type: 'migration' })
+      .where('consumer_id', '=', move.serverId)
+      .where('host_id', '=', move.source)
+      .execute();
+    await claim(tx, move.serverId, placement.host.id, placement.demand);
+    const queued: Move = { ...begun, destination_host_id: placement.host.id };
+    await advance(tx, run, queued, 'queued', 'queued', { destination_host_id: placement.host.id, verdicts: JSON.stringify(placement.verdicts) });
+    if (actionId !== null) await finishEvent(tx, actionId, EVENT, { ok: true });
+    if (await isTurnOf(tx, move.moveId, context.config.limits)) {
+      const timeline = [...queued.timeline, { at: Date.now(), clock: 'controller' as const, what: 'phase', detail: 'queued' }];
+      await advance(tx, run, { ...queued, timeline }, 'preparing', 'preparing');
+    }
+  });
+}
+
+// A wake is sent when a move ends; this is for the one that ends with its controller.
+const LOOK_AGAIN_MS = 1_000;
+
+/** queued → preparing, when it is this move's turn on both links. Undo: none, it only waits. */
+export async function awaitTurn(context: WorkflowContext, run: WorkflowRun, move: Move): Promise<void> {
+  const begun = await context.db.transaction().execute(async (tx) => {
+    if (!(await isTurnOf(tx, move.moveId, context.config.limits))) return false;
+    await advance(tx, run, move, 'preparing', 'preparing');
+    return true;
+  });
+  if (!begun) await run.pause(LOOK_AGAIN_MS);
+}

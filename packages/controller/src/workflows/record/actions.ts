@@ -1,0 +1,43 @@
+import type { Db } from '../../store/database.ts';
+import type { Caller } from '../operations.ts';
+
+/** Records that an action on a server was accepted; returns the action's id. */
+export async function recordAction(tx: Db, serverId: string, action: string, caller: Caller): Promise<number> {
+  const { id } = await tx
+    .insertInto('instance_action')
+    .values({ server_id: serverId, action, request_id: caller.requestId, user_id: caller.userId, project_id: caller.projectId })
+    .returning('id')
+    .executeTakeFirstOrThrow();
+  return id;
+}
+
+/** Opens an event of an action; a run that begins again opens no second one of the same name. Returns its id. */
+export async function beginEvent(tx: Db, actionId: number, event: string, hostId: string | null): Promise<number> {
+  const open = await tx.selectFrom('instance_action_event').select('id').where('action_id', '=', actionId).where('event', '=', event).where('finish_time', 'is', null).executeTakeFirst();
+  if (open !== undefined) return open.id;
+  const { id } = await tx.insertInto('instance_action_event').values({ action_id: actionId, event, host_id: hostId }).returning('id').executeTakeFirstOrThrow();
+  return id;
+}
+
+/** Closes the open events of an action called `event`; an error marks the action `Error` too, as its message. */
+export async function finishEvent(tx: Db, actionId: number, event: string, result: { readonly ok: true } | { readonly ok: false; readonly details: string }): Promise<void> {
+  const now = new Date();
+  await tx
+    .updateTable('instance_action_event')
+    .set({ finish_time: now, result: result.ok ? 'Success' : 'Error', details: result.ok ? null : result.details })
+    .where('action_id', '=', actionId)
+    .where('event', '=', event)
+    .where('finish_time', 'is', null)
+    .execute();
+  await tx
+    .updateTable('instance_action')
+    .set({ updated_at: now, ...(result.ok ? {} : { message: 'Error' }) })
+    .where('id', '=', actionId)
+    .execute();
+}
+
+/** The action that a request id started on a server; null when it was pruned. */
+export async function actionOf(db: Db, serverId: string, requestId: string): Promise<number | null> {
+  const row = await db.selectFrom('instance_action').select('id').where('server_id', '=', serverId).where('request_id', '=', requestId).orderBy('id').executeTakeFirst();
+  return row?.id ?? null;
+}

@@ -1,0 +1,61 @@
+import type { HostId, ServerId } from '@godwit/domain/ids';
+import { decide } from '@godwit/domain/scheduling/decide';
+import type { HostState } from '@godwit/domain/scheduling/host-state';
+import { noValidHostDetails } from '@godwit/domain/scheduling/no-valid-host';
+import { placeDisks } from '@godwit/domain/scheduling/place-disks';
+import type { ServerDemand } from '@godwit/domain/scheduling/server-demand';
+import { snapshotOf } from '@godwit/domain/scheduling/snapshot';
+import { type StoredVerdicts, storedVerdicts } from '@godwit/domain/scheduling/stored-verdicts';
+import type { Db } from '../../store/database.ts';
+import { type DemandOptions, loadDemand } from './load-demand.ts';
+import { loadHosts, type Ratios } from './load-hosts.ts';
+
+export type Placement =
+  | { readonly kind: 'placed'; readonly host: HostState; readonly demand: ServerDemand; readonly pools: readonly { readonly name: string; readonly kind: 'shared' | 'local' }[]; readonly verdicts: StoredVerdicts }
+  | { readonly kind: 'no-valid-host'; readonly verdicts: StoredVerdicts; readonly details: string };
+
+export type PlaceOptions = DemandOptions & { readonly ratios: Ratios; readonly seed: number };
+
+const ATTEMPTS = 8;
+
+/**
+ * Chooses a host and locks it: every filter is asked again about the chosen host under its row lock (and the group's), against the ledger as it is then, so that two
+ * decisions can neither overfill a host nor break a group rule together. The caller claims in the same transaction, before anything else.
+ * Without a host nothing is locked but the group.
+ */
+export async function place(tx: Db, serverId: ServerId, options: PlaceOptions): Promise<Placement> {
+  // The group before the hosts: the one order in which these locks are taken.
+  await tx
+    .selectFrom('server_group')
+    .innerJoin('server_group_member', 'server_group_member.group_id', 'server_group.id')
+    .select('server_group.id')
+    .where('server_group_member.server_id', '=', serverId)
+    .orderBy('server_group.id')
+    .forUpdate('server_group')
+    .execute();
+  const excluded: { id: HostId; reason: string }[] = [...options.excludedHosts];
+  for (let attempt = 0; ; attempt++) {
+    const demand = await loadDemand(tx, serverId, { ...options, excludedHosts: excluded });
+    const decision = decide(snapshotOf(await loadHosts(tx, options.ratios)), demand, { seed: options.seed, limit: 5 });
+    const verdicts = storedVerdicts(decision);
+    const best = decision.chosen[0];
+    if (best === undefined) return { kind: 'no-valid-host', verdicts, details: noValidHostDetails(verdicts, options.requestedHost) };
+    await tx.selectFrom('host').select('id').where('id', '=', best.host.id).forUpdate().execute();
+    // What was committed while we waited for the lock is seen by this second look (read committed).
+    const [locked] = await loadHosts(tx, options.ratios, best.host.id);
+    const again = locked === undefined ? null : decide(snapshotOf([locked]), await loadDemand(tx, serverId, { ...options, excludedHosts: excluded }), { seed: options.seed, limit: 1 });
+    if (locked !== undefined && again !== null && again.chosen.length === 1) {
+      const placed = placeDisks(demand.disks, locked.facts, demand.copiesLocalDisks);
+      if ('pools' in placed) return { kind: 'placed', host: locked, demand, pools: placed.pools.map(({ name, kind }) => ({ name, kind })), verdicts };
+    }
+    if (attempt >= ATTEMPTS) excluded.push({ id: best.host.id, reason: 'other requests kept taking what it had' });
+  }
+}
+
+/** Writes the claim of a server on a host into the ledger. Only under the locks of `place`. */
+export async function claim(tx: Db, serverId: ServerId, host: HostId, demand: ServerDemand): Promise<void> {
+  await tx
+    .insertInto('allocation')
+    .values({ consumer_id: serverId, consumer_type: 'server', server_id: serverId, host_id: host, vcpus: demand.flavor.vcpus, ram_mib: demand.flavor.ramMib, disk_gib: demand.flavor.diskGib })
+    .execute();
+}

@@ -1,0 +1,73 @@
+import { as, type ServerId } from '@godwit/domain/ids';
+import { releasePorts } from '../../networks/allocate-ports.ts';
+import { clearRemains, settle } from '../custody/settle.ts';
+import { readCustody, stepCustody, takeCharge } from '../custody/custody-store.ts';
+import { endMigration } from '../live-migrate/end-migration.ts';
+import { checkpoint, type WorkflowRun } from '../port.ts';
+import { beginEvent, finishEvent } from '../record/actions.ts';
+import type { WorkflowContext } from '../workflow-context.ts';
+import { removeDisks } from './remove-disks.ts';
+import { readServer, writeServer } from './server-record.ts';
+
+const EVENT = 'compute_terminate_instance';
+/** After this a server whose host does not answer is deleted all the same; what the host has of it is destroyed when it returns. */
+const PATIENCE_MS = 20_000;
+const RETRY_MS = 500;
+
+/**
+ * Deletes a server in whatever it is doing. A move is undone, or finished where it has been released; then an epoch granted to nobody is burned and every copy below it
+ * destroyed, disks included. Row, ledger, ports and an unfinished migration end in one transaction.
+ */
+export async function deleteServer(context: WorkflowContext, run: WorkflowRun): Promise<void> {
+  const { db } = context;
+  const serverId = as<ServerId>(run.subjectId);
+  const { actionId } = run.input as unknown as { readonly actionId: number };
+  if (!(await takeCharge(db, serverId, run.fence, ['deleting']))) return;
+  await beginEvent(db, actionId, EVENT, (await readServer(db, serverId)).host_id);
+  const deadline = Date.now() + Math.max(0, PATIENCE_MS - (Date.now() - run.createdAt.getTime()));
+  let unanswered: string | null = null;
+
+  for (;;) {
+    checkpoint(run);
+    const row = await readCustody(db, serverId);
+    if (row.operation !== null) {
+      // After the release there is only forward: the guest arrives first and is destroyed there.
+      const forward = row.operation.kind === 'move' && row.operation.step === 'releasing';
+      if (!forward && (row.operation.kind === 'move' || row.operation.kind === 'start')) {
+        await db.transaction().execute((tx) => stepCustody(tx, serverId, run.fence, [{ kind: 'abort' }]));
+      }
+      const settled = await settle(context, run, serverId, { deleteDisks: false });
+      if (settled.kind === 'settled') continue;
+      unanswered = settled.why;
+    } else if (row.holder.kind === 'host') {
+      await db.transaction().execute((tx) => stepCustody(tx, serverId, run.fence, [{ kind: 'destroy' }]));
+      await context.faultPoint('delete:burned');
+      continue;
+    } else {
+      break;
+    }
+    if (Date.now() > deadline) break;
+    await run.pause(RETRY_MS);
+  }
+  if (unanswered !== null) context.log.warn({ server: serverId, why: unanswered }, 'a server is deleted though its host does not answer; the host is told when it returns');
+  const disksGone = await removeDisks(context, run, serverId);
+  await clearRemains(context, run, serverId);
+  await context.faultPoint('delete:destroyed');
+
+  await db.transaction().execute(async (tx) => {
+    const open = await tx.selectFrom('migration').select('id').where('server_id', '=', serverId).where('finished_at', 'is', null).executeTakeFirst();
+    if (open !== undefined) {
+      await endMigration(tx, context, open.id, {
+        phase: 'cancelled',
+        status: 'cancelled',
+        outcome: { cause: 'ServerDeleted', sentence: 'The server was deleted during the migration.', runsOn: 'nowhere', evidence: [] },
+      });
+    }
+    await tx.deleteFrom('allocation').where('server_id', '=', serverId).execute();
+    await releasePorts(tx, serverId);
+    if (disksGone) await tx.deleteFrom('disk').where('server_id', '=', serverId).execute();
+    const now = new Date();
+    await writeServer(tx, run, serverId, { vm_state: 'deleted', task_state: null, power_state: 0, deleted_at: now, terminated_at: now });
+    await finishEvent(tx, actionId, EVENT, { ok: true });
+  });
+}

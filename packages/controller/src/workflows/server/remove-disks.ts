@@ -1,0 +1,32 @@
+import { as, asEpoch, type HostId, type ServerId } from '@godwit/domain/ids';
+import { agentFailure } from '../../agents/agent-error.ts';
+import { readCustody } from '../custody/custody-store.ts';
+import { wireCustody } from '../custody/wire-grant.ts';
+import { checkpoint, type WorkflowRun } from '../port.ts';
+import type { WorkflowContext } from '../workflow-context.ts';
+import { readServer, writeServer } from './server-record.ts';
+import { wireGuest } from './wire-guest.ts';
+
+const RPC_TIMEOUT_MS = 60_000;
+
+/** Deletes the disks where they are, under an epoch granted to nobody. False when the host did not do it: the disk rows then stay, as the note of what is left there. */
+export async function removeDisks(context: WorkflowContext, run: WorkflowRun, serverId: ServerId): Promise<boolean> {
+  const server = await readServer(context.db, serverId);
+  if (server.host_id === null) return true;
+  const hostId = as<HostId>(server.host_id);
+  const epoch = await context.db.transaction().execute(async (tx) => {
+    const burned = asEpoch((await readCustody(tx, serverId, true)).epoch + 1);
+    await writeServer(tx, run, serverId, { highest_epoch: burned });
+    return burned;
+  });
+  try {
+    const client = await context.agents.client(hostId);
+    await client.destroyGuest({ custody: wireCustody(serverId, epoch, run.fence), deleteDisks: true, guest: await wireGuest(context.db, serverId), requestId: run.id }, { timeoutMs: RPC_TIMEOUT_MS, signal: run.signal });
+    return true;
+  } catch (error) {
+    checkpoint(run);
+    const failure = agentFailure(error);
+    context.log.warn({ server: serverId, host: hostId, code: failure.code, detail: failure.message }, 'the disks of a deleted server were not removed yet');
+    return false;
+  }
+}

@@ -1,0 +1,34 @@
+import type { CustodyRow } from '@godwit/domain/custody/custody-row';
+import { GodwitError } from '@godwit/domain/errors';
+import type { ServerId } from '@godwit/domain/ids';
+import type { Selectable, Updateable } from 'kysely';
+import type { Db } from '../../store/database.ts';
+import type { ServerTable } from '../../store/core-tables.ts';
+import { Fenced, type WorkflowRun } from '../port.ts';
+import { tellServer } from '../record/server-event.ts';
+
+export type ServerRecord = Selectable<ServerTable>;
+
+/** The server's row as it is now. Throws ServerNotFound when it never was; a deleted one is returned. */
+export async function readServer(db: Db, serverId: ServerId): Promise<ServerRecord> {
+  const row = await db.selectFrom('server').selectAll().where('id', '=', serverId).executeTakeFirst();
+  if (row === undefined) throw new GodwitError('ServerNotFound', `Instance ${serverId} could not be found.`);
+  return row;
+}
+
+/** Writes columns of a server under the run's fence and tells the event stream. Throws Fenced when another executor is in charge. */
+export async function writeServer(tx: Db, run: Pick<WorkflowRun, 'fence'>, serverId: ServerId, values: Updateable<ServerTable>): Promise<void> {
+  const { numUpdatedRows } = await tx
+    .updateTable('server')
+    .set({ ...values, updated_at: new Date() })
+    .where('id', '=', serverId)
+    .where('fence', '=', run.fence)
+    .executeTakeFirst();
+  if (numUpdatedRows !== 1n) throw new Fenced(`server ${serverId}`);
+  await tellServer(tx, serverId);
+}
+
+/** The custody in a server's row. */
+export function holderOf(record: Pick<ServerRecord, 'custody'>): CustodyRow['holder'] {
+  return record.custody.holder;
+}

@@ -1,0 +1,52 @@
+import { GuestState } from '@godwit/contract/gen/guest_pb';
+import { as, type HostId, type ServerId } from '@godwit/domain/ids';
+import { agentFailure } from '../../agents/agent-error.ts';
+import { readCustody, stepCustody, takeCharge } from '../custody/custody-store.ts';
+import { clearRemains, settle } from '../custody/settle.ts';
+import { checkpoint, type WorkflowRun } from '../port.ts';
+import type { WorkflowContext } from '../workflow-context.ts';
+import { removeDisks } from './remove-disks.ts';
+import { observed } from './power-server.ts';
+import { readServer, writeServer } from './server-record.ts';
+
+/**
+ * Finishes what an operation had to leave when a host did not answer: open custody operations, superseded copies, disks of deleted servers. Runs when that host returns; starts nothing.
+ * Leaves the server alone when another operation has begun meanwhile.
+ */
+export async function settleServer(context: WorkflowContext, run: WorkflowRun): Promise<void> {
+  const { db } = context;
+  const serverId = as<ServerId>(run.subjectId);
+  const server = await readServer(db, serverId);
+  const deleted = server.deleted_at !== null;
+  if (!(await takeCharge(db, serverId, run.fence, [null], deleted))) return;
+  let row = await readCustody(db, serverId);
+  if (row.operation?.kind === 'move' || row.operation?.kind === 'start') {
+    const forward = row.operation.kind === 'move' && row.operation.step === 'releasing';
+    if (!forward) await db.transaction().execute((tx) => stepCustody(tx, serverId, run.fence, [{ kind: 'abort' }]));
+  }
+  const settled = await settle(context, run, serverId, { deleteDisks: false });
+  row = settled.row;
+  if (settled.kind === 'settled' && deleted) {
+    if (row.holder.kind === 'host') {
+      await db.transaction().execute((tx) => stepCustody(tx, serverId, run.fence, [{ kind: 'destroy' }]));
+      await settle(context, run, serverId, { deleteDisks: true });
+    }
+    if (await removeDisks(context, run, serverId)) await db.deleteFrom('disk').where('server_id', '=', serverId).execute();
+  } else if (settled.kind === 'settled' && row.holder.kind === 'host') await showGuest(context, run, serverId, row.holder.hostId);
+  await clearRemains(context, run, serverId);
+}
+
+/** A start whose answer was never heard has succeeded after all: the row says what the host shows. */
+async function showGuest(context: WorkflowContext, run: WorkflowRun, serverId: ServerId, host: HostId): Promise<void> {
+  try {
+    const client = await context.agents.client(host);
+    const { guests } = await client.listGuests({}, { timeoutMs: 10_000, signal: run.signal });
+    const guest = guests.find((one) => one.serverId === serverId);
+    if (guest === undefined || guest.state === GuestState.INCOMING || guest.state === GuestState.RELEASED) return;
+    const { vmState, power } = observed(guest);
+    await context.db.transaction().execute((tx) => writeServer(tx, run, serverId, { vm_state: vmState, power_state: power, ...(vmState === 'error' ? {} : { fault: null }) }));
+  } catch (error) {
+    checkpoint(run);
+    agentFailure(error);
+  }
+}

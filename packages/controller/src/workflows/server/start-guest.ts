@@ -1,0 +1,107 @@
+import { GuestState, type GuestReport } from '@godwit/contract/gen/guest_pb';
+import type { Grant } from '@godwit/domain/custody/grant';
+import { as, type BootId, type HostId, type ServerId } from '@godwit/domain/ids';
+import { agentFailure } from '../../agents/agent-error.ts';
+import { readCustody, stepCustody } from '../custody/custody-store.ts';
+import { settle } from '../custody/settle.ts';
+import { wireGrant } from '../custody/wire-grant.ts';
+import { checkpoint, type WorkflowRun } from '../port.ts';
+import type { WorkflowContext } from '../workflow-context.ts';
+import { wireGuest } from './wire-guest.ts';
+
+export type StartOutcome =
+  | { readonly kind: 'running'; readonly report: GuestReport }
+  /** The grant is forfeited: nothing runs, and it may be tried elsewhere. */
+  | { readonly kind: 'failed'; readonly code: string; readonly why: string }
+  /** Nobody knows whether it runs: the host does not answer. The custody operation stays open and is settled when it returns. */
+  | { readonly kind: 'unknown'; readonly why: string };
+
+// Disks are made and images fetched inside this call.
+const START_TIMEOUT_MS = 600_000;
+const RETRY_MS = 500;
+
+/**
+ * Starts a guest on a host under a new grant, or continues a start that a run before has begun. Every start goes through here (custody rule 0). Keeps asking a host
+ * that does not answer for `patienceMs`.
+ */
+export async function startGuest(
+  context: WorkflowContext,
+  run: WorkflowRun,
+  serverId: ServerId,
+  hostId: HostId,
+  options: { readonly deleteDisksOnFailure: boolean; readonly patienceMs: number },
+): Promise<StartOutcome> {
+  const deadline = Date.now() + options.patienceMs;
+  let why = 'the host does not answer';
+  for (;;) {
+    checkpoint(run);
+    const row = await readCustody(context.db, serverId);
+    let grant: Grant;
+    if (row.operation?.kind === 'start' && row.operation.step !== 'forfeiting') {
+      grant = row.operation.grant;
+    } else if (row.operation !== null) {
+      const settled = await settle(context, run, serverId, { deleteDisks: options.deleteDisksOnFailure });
+      if (settled.kind === 'settled') continue;
+      why = settled.why;
+      if (Date.now() > deadline) return { kind: 'unknown', why };
+      await run.pause(RETRY_MS);
+      continue;
+    } else if (row.holder.kind === 'host') {
+      // A run before has started it and was stopped before it could say so.
+      const client = await context.agents.client(row.holder.hostId);
+      const { guests } = await client.listGuests({}, { timeoutMs: 10_000, signal: run.signal });
+      const report = guests.find((guest) => guest.serverId === serverId);
+      if (report !== undefined && (report.state === GuestState.RUNNING || report.state === GuestState.PAUSED)) return { kind: 'running', report };
+      const epoch = row.holder.epoch;
+      const from = row.holder.hostId;
+      await context.db.transaction().execute((tx) => stepCustody(tx, serverId, run.fence, [{ kind: 'heard', from, message: { kind: 'ended', epoch } }]));
+      continue;
+    } else {
+      const host = await context.db.selectFrom('host').select('boot_id').where('id', '=', hostId).executeTakeFirst();
+      const bootId = host?.boot_id ?? null;
+      if (bootId === null) {
+        if (Date.now() > deadline) return { kind: 'failed', code: 'AgentUnreachable', why: 'the host has never been heard of since it joined' };
+        await run.pause(RETRY_MS);
+        continue;
+      }
+      const begun = await context.db
+        .transaction()
+        .execute((tx) => stepCustody(tx, serverId, run.fence, [{ kind: 'beginStart', destination: hostId, bootId: as<BootId>(bootId), endState: 'running' }]));
+      if (begun.row.operation?.kind !== 'start') throw new Error('custody began no start');
+      grant = begun.row.operation.grant;
+      await context.faultPoint('start:granted');
+    }
+    try {
+      const client = await context.agents.client(grant.destination);
+      const report = await client.startGuest(
+        { grant: wireGrant(grant, run.fence), guest: await wireGuest(context.db, serverId), requestId: run.id },
+        { timeoutMs: START_TIMEOUT_MS, signal: run.signal },
+      );
+      const alive = report.state === GuestState.RUNNING || report.state === GuestState.PAUSED;
+      await context.faultPoint('start:answered');
+      await context.db.transaction().execute((tx) =>
+        stepCustody(tx, serverId, run.fence, [
+          { kind: 'heard', from: grant.destination, message: { kind: 'granted', epoch: grant.epoch } },
+          { kind: 'heard', from: grant.destination, message: { kind: 'took', epoch: grant.epoch, alive } },
+        ]),
+      );
+      return alive ? { kind: 'running', report } : { kind: 'failed', code: 'GuestCrashed', why: report.detail === '' ? 'the guest ended at once' : report.detail };
+    } catch (error) {
+      checkpoint(run);
+      const failure = agentFailure(error);
+      if (failure.kind === 'unreachable') {
+        why = failure.message;
+        if (Date.now() <= deadline) {
+          await run.pause(RETRY_MS);
+          continue;
+        }
+      }
+      await context.db.transaction().execute((tx) => stepCustody(tx, serverId, run.fence, [{ kind: 'abort' }]));
+      const settled = await settle(context, run, serverId, { deleteDisks: options.deleteDisksOnFailure });
+      if (settled.kind === 'waiting') return { kind: 'unknown', why: failure.message };
+      // A late success: the host had taken before it was asked to forfeit.
+      if (settled.row.holder.kind === 'host') continue;
+      return { kind: 'failed', code: failure.code, why: failure.message };
+    }
+  }
+}

@@ -1,0 +1,56 @@
+import { create } from '@bufbuild/protobuf';
+import { type Guest, GuestSchema } from '@godwit/contract/gen/guest_pb';
+import type { ServerId } from '@godwit/domain/ids';
+import type { Db } from '../../store/database.ts';
+import { readServer } from './server-record.ts';
+
+/** The guest as an agent is asked for it, from the rows of server, disks, images, ports and networks. */
+export async function wireGuest(db: Db, serverId: ServerId): Promise<Guest> {
+  const [server, disks, ports] = await Promise.all([
+    readServer(db, serverId),
+    db
+      .selectFrom('disk')
+      .leftJoin('image', 'image.id', 'disk.image_id')
+      .select(['disk.id', 'disk.pool', 'disk.format', 'disk.size_bytes', 'disk.image_id', 'image.disk_format', 'image.sha512'])
+      .where('disk.server_id', '=', serverId)
+      .orderBy('disk.device_index')
+      .execute(),
+    db
+      .selectFrom('port')
+      .innerJoin('network', 'network.id', 'port.network_id')
+      .select(['port.id', 'port.network_id', 'port.mac', 'port.fixed_ips', 'network.mtu', 'network.bridge'])
+      .where('port.server_id', '=', serverId)
+      .orderBy('port.device_index')
+      .execute(),
+  ]);
+  return create(GuestSchema, {
+    serverId,
+    projectId: server.project_id,
+    name: server.name,
+    hostname: server.hostname,
+    vcpus: server.flavor.vcpus,
+    ramMib: BigInt(server.flavor.ram_mib),
+    machineType: server.machine_type ?? '',
+    cpuModel: server.cpu_model ?? '',
+    disks: disks.map((disk) => ({
+      diskId: disk.id,
+      pool: disk.pool,
+      format: disk.format,
+      sizeBytes: BigInt(disk.size_bytes),
+      imageId: disk.image_id ?? '',
+      imageFormat: disk.image_id === null ? '' : (disk.disk_format ?? ''),
+      imageSha512: disk.sha512 ?? '',
+    })),
+    nics: ports.map((port) => ({
+      portId: port.id,
+      networkId: port.network_id,
+      mac: port.mac,
+      fixedIps: port.fixed_ips.map((ip) => ({ address: ip.address, prefixLength: ip.prefixLength, gateway: ip.gateway ?? '' })),
+      mtu: port.mtu,
+      bridge: port.bridge ?? '',
+    })),
+    ...(server.direct_boot === null
+      ? {}
+      : { directBoot: { kernelImageId: server.direct_boot.kernelImageId, ramdiskImageId: server.direct_boot.ramdiskImageId, commandLine: server.direct_boot.commandLine } }),
+  });
+}

@@ -1,0 +1,255 @@
+import { create } from '@bufbuild/protobuf';
+import { Code, ConnectError } from '@connectrpc/connect';
+import { DestroyGuestResponseSchema, ForfeitIncomingResponseSchema, GetHostResponseSchema, ListGuestsResponseSchema } from '@godwit/contract/gen/agent_pb';
+import { type Custody, EndState, type Grant, TakeAnswer } from '@godwit/contract/gen/custody_pb';
+import { type GuestReport, GuestReportSchema, GuestState } from '@godwit/contract/gen/guest_pb';
+import { IncomingReadySchema, type MigrationReport, MigrationReportSchema, MigrationRole } from '@godwit/contract/gen/migration_pb';
+import type { HostFacts } from '@godwit/domain/host';
+import { as, type HostId } from '@godwit/domain/ids';
+import type { AgentClient, Agents } from '../../agents/agents.ts';
+
+type Call = keyof AgentClient & string;
+
+type FakeGuest = { epoch: number; state: GuestState; fence: number };
+type FakeMove = { grant: Grant; state: string; role: MigrationRole; guest: GuestState; cause: string; taken: TakeAnswer; rounds: number };
+
+/**
+ * Hosts in memory behind the agents' RPC, for tests of workflows alone. Refuses low fences and stale epochs as the real agent does; a fault is put before or after
+ * a call (`after`: it was done, the answer is lost).
+ */
+export type FakeHost = {
+  readonly id: HostId;
+  readonly name: string;
+  bootId: string;
+  down: boolean;
+  readonly guests: Map<string, FakeGuest>;
+  readonly moves: Map<string, FakeMove>;
+  readonly calls: { readonly call: Call; readonly fence: number }[];
+  /** Thrown once at the next such call. */
+  readonly faults: { call: Call; when: 'before' | 'after'; error: ConnectError }[];
+  /** How many questions a copy takes; null: it never ends by itself. */
+  copyRounds: number | null;
+};
+
+export const refusal = (code: string, message = code): ConnectError => new ConnectError(message, Code.FailedPrecondition, { 'godwit-code': code });
+export const silence = (): ConnectError => new ConnectError('connection lost', Code.Unavailable);
+
+export const fakeFacts = (name: string): HostFacts => ({
+  hypervisorType: 'QEMU', qemuVersion: '10.0.2', accelerator: 'tcg', acceleratorReason: '', cpuModel: 'max', cpuFeatures: [], machineTypes: ['pc-q35-10.0'], cores: 8, ramMib: 16_384,
+  kernel: '6.1', bootedAtMs: 0, load: [0, 0, 0], bridges: [], selfTest: [], agentVersion: '0',
+  pools: [
+    { name: 'shared', poolId: 'pool-1', kind: 'shared', totalBytes: 2 ** 40, freeBytes: 2 ** 40 },
+    { name: 'local', poolId: `local-${name}`, kind: 'local', totalBytes: 2 ** 40, freeBytes: 2 ** 40 },
+  ],
+});
+
+export function fakeAgents(hosts: readonly FakeHost[]): Agents {
+  const byId = new Map(hosts.map((host) => [host.id, host]));
+  return {
+    client: async (id) => {
+      const host = byId.get(id);
+      if (host === undefined) throw silence();
+      return clientOf(host, byId);
+    },
+    forget: () => {},
+    close: async () => {},
+  };
+}
+
+export function fakeHost(id: string, name: string): FakeHost {
+  return { id: as<HostId>(id), name, bootId: `boot-${name}-1`, down: false, guests: new Map(), moves: new Map(), calls: [], faults: [], copyRounds: 2 };
+}
+
+/** Running copies of a server over all hosts: custody's first promise is that this is never more than one. */
+export function runningCopies(hosts: readonly FakeHost[], serverId: string): number {
+  return hosts.filter((host) => host.guests.get(serverId)?.state === GuestState.RUNNING).length;
+}
+
+function clientOf(host: FakeHost, all: ReadonlyMap<HostId, FakeHost>): AgentClient {
+  const guestReport = (serverId: string): GuestReport => {
+    const guest = host.guests.get(serverId);
+    return create(GuestReportSchema, { serverId, epoch: BigInt(guest?.epoch ?? 0), state: guest?.state ?? GuestState.SHUTOFF, bootId: host.bootId, machineType: 'pc-q35-10.0', cpuModel: 'max' });
+  };
+  const obey = (serverId: string, fence: bigint): void => {
+    const guest = host.guests.get(serverId);
+    if (guest !== undefined && Number(fence) < guest.fence) throw refusal('custody-fence-low');
+    if (guest !== undefined) guest.fence = Number(fence);
+  };
+  const under = (custody: Custody | undefined): FakeGuest => {
+    if (custody === undefined) throw refusal('BadRequest');
+    obey(custody.serverId, custody.fence);
+    const guest = host.guests.get(custody.serverId);
+    if (guest === undefined || guest.epoch !== Number(custody.epoch)) throw refusal('custody-epoch-unknown');
+    return guest;
+  };
+  const report = (move: FakeMove): MigrationReport =>
+    create(MigrationReportSchema, {
+      migrationId: move.grant.migrationId,
+      serverId: move.grant.serverId,
+      role: move.role,
+      epoch: move.grant.epoch,
+      state: move.state,
+      guestState: move.guest,
+      cause: move.cause,
+      taken: move.taken,
+      networkVerified: true,
+      stoppedAtMs: move.state === 'released' ? 1_000 : 0,
+      completedAtMs: move.state === 'released' ? 1_010 : 0,
+      resumedAtMs: move.role === MigrationRole.DESTINATION && move.state === 'running' ? 1_512 : 0,
+      clockOffsetMs: 500,
+      clockErrorMs: 0.2,
+      qemuDowntimeMs: 9,
+      ram: { totalBytes: 1024n, transferredBytes: BigInt(move.rounds), remainingBytes: 0n, dirtyPagesRate: 0n, dirtySyncCount: 2n, pageSize: 4096n, mbps: 1 },
+    });
+  const moveOf = (id: string): FakeMove => {
+    const move = host.moves.get(id);
+    if (move === undefined) throw new ConnectError('no such migration', Code.NotFound, { 'godwit-code': 'MigrationNotFound' });
+    return move;
+  };
+  /** The source is done: releases, and the destination takes, as the agents do among themselves. */
+  const release = (move: FakeMove): void => {
+    move.state = 'released';
+    const guest = host.guests.get(move.grant.serverId);
+    if (guest !== undefined) guest.state = GuestState.RELEASED;
+    move.guest = GuestState.RELEASED;
+    const destination = all.get(as<HostId>(move.grant.destinationHostId));
+    if (destination !== undefined && !destination.down) take(destination, move.grant.migrationId);
+  };
+  const question = (id: string): MigrationReport => {
+    const move = moveOf(id);
+    if (move.role === MigrationRole.SOURCE && move.state === 'copying') {
+      move.rounds += 1;
+      if (host.copyRounds !== null && move.rounds >= host.copyRounds) release(move);
+    }
+    return report(move);
+  };
+  const methods = {
+    getHost: async () => create(GetHostResponseSchema, { hostId: host.id, hostName: host.name, bootId: host.bootId, factsJson: JSON.stringify(fakeFacts(host.name)), nowMs: 0 }),
+    listGuests: async () => create(ListGuestsResponseSchema, { bootId: host.bootId, guests: [...host.guests.keys()].map(guestReport), migrations: [] }),
+    watch: async function* () {
+      // No stream here: the workflows ask.
+    },
+    startGuest: async ({ grant }: { grant?: Grant }) => {
+      if (grant === undefined) throw refusal('BadRequest');
+      const guest = host.guests.get(grant.serverId);
+      obey(grant.serverId, grant.fence);
+      if (guest !== undefined && guest.epoch === Number(grant.epoch) && guest.state === GuestState.RUNNING) return guestReport(grant.serverId);
+      if (guest !== undefined && guest.epoch >= Number(grant.epoch)) throw refusal('custody-epoch-stale');
+      if (grant.destinationBootId !== host.bootId) throw refusal('custody-boot-changed');
+      host.guests.set(grant.serverId, { epoch: Number(grant.epoch), state: GuestState.RUNNING, fence: Number(grant.fence) });
+      return guestReport(grant.serverId);
+    },
+    stopGuest: async ({ custody }: { custody?: Custody }) => {
+      under(custody).state = GuestState.SHUTOFF;
+      return guestReport(custody?.serverId ?? '');
+    },
+    pauseGuest: async ({ custody }: { custody?: Custody }) => {
+      under(custody).state = GuestState.PAUSED;
+      return guestReport(custody?.serverId ?? '');
+    },
+    unpauseGuest: async ({ custody }: { custody?: Custody }) => {
+      under(custody).state = GuestState.RUNNING;
+      return guestReport(custody?.serverId ?? '');
+    },
+    rebootGuest: async ({ custody }: { custody?: Custody }) => {
+      under(custody).state = GuestState.RUNNING;
+      return guestReport(custody?.serverId ?? '');
+    },
+    destroyGuest: async ({ custody }: { custody?: Custody }) => destroyBelow(custody),
+    supersede: async ({ custody }: { custody?: Custody }) => {
+      destroyBelow(custody);
+      return guestReport(custody?.serverId ?? '');
+    },
+    prepareIncoming: async ({ grant }: { grant?: Grant }) => {
+      if (grant === undefined) throw refusal('BadRequest');
+      obey(grant.serverId, grant.fence);
+      const known = host.guests.get(grant.serverId);
+      if (known !== undefined && known.epoch > Number(grant.epoch)) throw refusal('custody-epoch-stale');
+      host.guests.set(grant.serverId, { epoch: Number(grant.epoch), state: GuestState.INCOMING, fence: Number(grant.fence) });
+      if (!host.moves.has(grant.migrationId)) {
+        host.moves.set(grant.migrationId, { grant, state: 'listening', role: MigrationRole.DESTINATION, guest: GuestState.INCOMING, cause: '', taken: TakeAnswer.UNSPECIFIED, rounds: 0 });
+      }
+      return create(IncomingReadySchema, { migrationId: grant.migrationId, ramAddress: '10.0.0.2', ramPort: 49_152, machineType: 'pc-q35-10.0', cpuModel: 'max', preparedMs: 1 });
+    },
+    startOutgoing: async ({ grant }: { grant?: Grant }) => {
+      if (grant === undefined) throw refusal('BadRequest');
+      obey(grant.serverId, grant.fence);
+      const known = host.moves.get(grant.migrationId);
+      if (known !== undefined) return report(known);
+      const move: FakeMove = { grant, state: 'copying', role: MigrationRole.SOURCE, guest: GuestState.RUNNING, cause: '', taken: TakeAnswer.UNSPECIFIED, rounds: 0 };
+      host.moves.set(grant.migrationId, move);
+      return report(move);
+    },
+    getMigration: async ({ migrationId }: { migrationId?: string }) => report(moveOf(migrationId ?? '')),
+    awaitMigration: async ({ migrationId }: { migrationId?: string }, options?: { signal?: AbortSignal }) => {
+      const answer = question(migrationId ?? '');
+      if (host.copyRounds === null && answer.state === 'copying') await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, 50);
+        options?.signal?.addEventListener('abort', () => { clearTimeout(timer); resolve(); });
+      });
+      return answer;
+    },
+    cancelOutgoing: async ({ grant }: { grant?: Grant }) => {
+      if (grant === undefined) throw refusal('BadRequest');
+      obey(grant.serverId, grant.fence);
+      const move = host.moves.get(grant.migrationId) ?? { grant, state: 'cancelled', role: MigrationRole.SOURCE, guest: GuestState.RUNNING, cause: '', taken: TakeAnswer.UNSPECIFIED, rounds: 0 };
+      host.moves.set(grant.migrationId, move);
+      if (move.state === 'copying') move.state = 'cancelled';
+      return report(move);
+    },
+    forfeitIncoming: async ({ grant }: { grant?: Grant }) => {
+      if (grant === undefined) throw refusal('BadRequest');
+      obey(grant.serverId, grant.fence);
+      const guest = host.guests.get(grant.serverId);
+      const took = guest !== undefined && guest.epoch === Number(grant.epoch) && guest.state !== GuestState.INCOMING;
+      if (took) return create(ForfeitIncomingResponseSchema, { answer: guest.state === GuestState.RUNNING || guest.state === GuestState.PAUSED ? TakeAnswer.TOOK_ALIVE : TakeAnswer.TOOK_DEAD });
+      host.guests.set(grant.serverId, { epoch: Number(grant.epoch), state: GuestState.SHUTOFF, fence: Number(grant.fence) });
+      const move = host.moves.get(grant.migrationId);
+      if (move !== undefined) move.state = 'forfeited';
+      return create(ForfeitIncomingResponseSchema, { answer: TakeAnswer.HAS_NOT_AND_FORFEITS });
+    },
+    relayRelease: async ({ release: relayed }: { release?: { migrationId?: string } }) => {
+      take(host, relayed?.migrationId ?? '');
+      return report(moveOf(relayed?.migrationId ?? ''));
+    },
+    finishIncoming: async ({ migrationId }: { migrationId?: string }) => report(moveOf(migrationId ?? '')),
+    dropOutgoing: async ({ custody }: { custody?: Custody }) => destroyBelow(custody),
+  };
+  const destroyBelow = (custody: Custody | undefined) => {
+    if (custody === undefined) throw refusal('BadRequest');
+    obey(custody.serverId, custody.fence);
+    const guest = host.guests.get(custody.serverId);
+    if (guest !== undefined && guest.epoch >= Number(custody.epoch)) throw refusal('custody-epoch-not-newer');
+    if (guest !== undefined) guest.state = GuestState.SHUTOFF;
+    return create(DestroyGuestResponseSchema, { existed: guest !== undefined });
+  };
+  return new Proxy(methods as unknown as AgentClient, {
+    get: (target, name: Call) => {
+      const method = (target as unknown as Record<string, (...args: readonly unknown[]) => unknown>)[name];
+      if (method === undefined) return undefined;
+      if (name === 'watch') return method;
+      return async (request: { grant?: Grant; custody?: Custody }, ...rest: readonly unknown[]) => {
+        if (host.down) throw silence();
+        host.calls.push({ call: name, fence: Number(request.grant?.fence ?? request.custody?.fence ?? 0n) });
+        const index = host.faults.findIndex((one) => one.call === name);
+        const fault = index === -1 ? undefined : host.faults[index];
+        if (fault !== undefined) host.faults.splice(index, 1);
+        if (fault?.when === 'before') throw fault.error;
+        const answer = await method(request, ...rest);
+        if (fault?.when === 'after') throw fault.error;
+        return answer;
+      };
+    },
+  });
+}
+
+function take(destination: FakeHost, migrationId: string): void {
+  const move = destination.moves.get(migrationId);
+  if (move === undefined || move.state === 'forfeited') return;
+  const guest = destination.guests.get(move.grant.serverId);
+  const state = move.grant.endState === EndState.PAUSED ? GuestState.PAUSED : GuestState.RUNNING;
+  if (guest !== undefined && guest.state === GuestState.INCOMING) guest.state = state;
+  move.state = 'running';
+  move.guest = state;
+  move.taken = TakeAnswer.TOOK_ALIVE;
+}

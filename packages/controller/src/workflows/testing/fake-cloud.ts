@@ -1,0 +1,83 @@
+import { randomUUID } from 'node:crypto';
+import { as, type ServerId } from '@godwit/domain/ids';
+import pino from 'pino';
+import { createMetrics } from '../../metrics.ts';
+import type { Database } from '../../store/database.ts';
+import { type Engine, startWorkflowEngine } from '../engine.ts';
+import type { Caller } from '../operations.ts';
+import type { WorkflowContext } from '../workflow-context.ts';
+import { fakeAgents, fakeFacts, type FakeHost, fakeHost } from './fake-agents.ts';
+
+/** Hosts in memory, a database, and any number of controllers over them. */
+export type FakeCloud = {
+  readonly hosts: readonly FakeHost[];
+  readonly admin: Caller;
+  readonly flavorId: string;
+  readonly imageId: string;
+  readonly controller: (name: string, faultPoint?: WorkflowContext['faultPoint']) => Promise<Engine>;
+  /** A server, active on the named host. */
+  readonly server: (engine: Engine, host?: string) => Promise<ServerId>;
+  readonly stop: () => Promise<void>;
+};
+
+export async function fakeCloud(database: Database, names: readonly string[] = ['node1', 'node2', 'node3']): Promise<FakeCloud> {
+  const { db } = database;
+  const hosts = names.map((name) => fakeHost(randomUUID(), name));
+  for (const host of hosts) {
+    await db
+      .insertInto('host')
+      .values({
+        id: host.id, name: host.name, hypervisor_type: 'QEMU', address: '127.0.0.1', rpc_port: 1, facts: JSON.stringify(fakeFacts(host.name)), reachable: true, boot_id: host.bootId,
+        // Nobody watches fake hosts: they count as seen for as long as a test runs.
+        last_seen_at: new Date(Date.now() + 3_600_000),
+      })
+      .execute();
+  }
+  const flavorId = 'f1';
+  await db.insertInto('flavor').values({ id: flavorId, name: 'small', vcpus: 1, ram_mib: 512, disk_gib: 1, extra_specs: JSON.stringify({ 'godwit:storage': 'shared' }) }).execute();
+  const imageId = randomUUID();
+  await db.insertInto('image').values({ id: imageId, name: 'image', status: 'active', disk_format: 'raw', container_format: 'bare', size_bytes: 1024, virtual_size_bytes: 1024, visibility: 'public' }).execute();
+  const engines: Engine[] = [];
+  const admin: Caller = { userId: 'admin', projectId: 'p1', roles: ['admin'], isAdmin: true, requestId: 'req-test' };
+  return {
+    hosts,
+    admin,
+    flavorId,
+    imageId,
+    controller: async (name, faultPoint) => {
+      const engine = await startWorkflowEngine({
+        config: { executorName: name, limits: { outgoingPerHost: 1, incomingPerHost: 1, total: 100 }, cpuAllocationRatio: 4, ramAllocationRatio: 1, diskAllocationRatio: 1 },
+        database,
+        agents: fakeAgents(hosts),
+        metrics: createMetrics({ process: false }),
+        log: pino({ level: process.env.GODWIT_TEST_LOG ?? 'silent' }),
+        heartbeatMs: 50,
+        deadAfterMs: 400,
+        ...(faultPoint === undefined ? {} : { faultPoint }),
+      });
+      engines.push(engine);
+      return engine;
+    },
+    server: async (engine, host) => {
+      const { serverIds } = await engine.operations.create(admin, {
+        name: 's', description: null, imageId, flavorId, minCount: 1, maxCount: 1, networks: 'none', availabilityZone: null, host: host ?? null, metadata: {}, tags: [], keyName: null, userData: null,
+        configDrive: false, diskConfig: 'AUTO', hints: {},
+      });
+      const id = as<ServerId>(serverIds[0] ?? '');
+      await until(async () => (await db.selectFrom('server').select('vm_state').where('id', '=', id).executeTakeFirstOrThrow()).vm_state !== 'building');
+      return id;
+    },
+    stop: async () => {
+      await Promise.all(engines.map((engine) => engine.stop()));
+    },
+  };
+}
+
+/** Waits until the condition holds; throws after `deadlineMs`. */
+export async function until(condition: () => Promise<boolean>, deadlineMs = 10_000): Promise<void> {
+  const deadline = Date.now() + deadlineMs;
+  while (!(await condition())) {
+    if (Date.now() > deadline) throw new Error('the condition did not come true in time');
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}

@@ -1,0 +1,18 @@
+import type { Logger } from 'pino';
+import type { Agents } from '../agents/agents.ts';
+import type { ResolvedConfig } from '../config/load-config.ts';
+import type { Metrics } from '../metrics.ts';
+import type { Db } from '../store/database.ts';
+import type { Workflows } from './port.ts';
+
+/** What every workflow works with. */
+export type WorkflowContext = {
+  readonly db: Db;
+  readonly agents: Agents;
+  readonly config: Pick<ResolvedConfig, 'limits' | 'cpuAllocationRatio' | 'ramAllocationRatio' | 'diskAllocationRatio'>;
+  readonly metrics: Metrics;
+  readonly log: Logger;
+  readonly workflows: Workflows;
+  /** Fault points: called by name between steps; a test makes it throw. Production's does nothing. */
+  readonly faultPoint: (name: string) => Promise<void> | void;
+};
