@@ -86,13 +86,16 @@ export async function up(options: UpOptions): Promise<UpResult> {
 
   const { plan } = config;
   const logs = labFiles(directory.dir).logs;
-  await waitFor(
-    `the controller did not answer at ${plan.publicUrl} (see ${logs}/controller.log)`,
-    () => answers(`${plan.publicUrl}/healthz`),
-    30_000,
-  );
-  note(`controller: serves ${plan.publicUrl}`);
-  const [admin] = await Promise.all([adminCredentials(config), startAgents(config)]);
+  // The bootstrap and the tokens need only the database, which any of the three starts: nobody waits for the controller to serve.
+  const [admin] = await Promise.all([
+    adminCredentials(config),
+    startAgents(config),
+    waitFor(
+      `the controller did not answer at ${plan.publicUrl} (see ${logs}/controller.log)`,
+      () => answers(`${plan.publicUrl}/healthz`),
+      30_000,
+    ).then(() => note(`controller: serves ${plan.publicUrl}`)),
+  ]);
   await writeOpenrc(directory.dir, 'openrc', openrcText(admin, region));
   const member = await knownCredentials(directory.dir, 'openrc-demo');
   // Again, because a lab that was taken over may have had to take another port.
