@@ -66,7 +66,9 @@ export async function startGuest(spec: GuestSpec, options: StartOptions): Promis
   const run = withConsoleOf(runDir(options.stateDir, options.runName ?? spec.serverId), spec);
   const earlier = findProcess(run);
   if (earlier)
-    throw new GodwitError('Conflict', `a QEMU of server ${spec.serverId} still lives on this host (pid ${earlier.pid})`, { ref: earlier });
+    throw new GodwitError('Conflict', `a QEMU of server ${spec.serverId} still lives on this host (pid ${earlier.pid})`, {
+      living: earlier,
+    });
   const argv = commandLine(spec, launchOf(run, options));
   await mkdir(run.dir, { recursive: true, mode: 0o700 });
   await mkdir(run.consoleDir, { recursive: true, mode: 0o700 });

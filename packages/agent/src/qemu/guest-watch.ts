@@ -16,8 +16,6 @@ export function watchGuest(guest: Pick<GuestProcess, 'qmp' | 'ended'>, report: (
   let lookAgain = false;
   const tell = (fact: GuestFact): void => {
     if (stopped || (fact.kind === last && fact.kind !== 'reset')) return;
-    // A stop follows both of these; what query-status then says is the same thing in fewer words.
-    if (fact.kind === 'paused' && (last === 'powered-off' || last === 'panicked' || last === 'io-error')) return;
     last = fact.kind === 'reset' ? 'running' : fact.kind;
     report(fact);
   };
@@ -32,7 +30,6 @@ export function watchGuest(guest: Pick<GuestProcess, 'qmp' | 'ended'>, report: (
         lookAgain = false;
         const status = (await guest.qmp.execute('query-status')) as { status: string };
         const fact = factOfRunState(status.status);
-        // A guest that has left a stopped state has to be reported again when it comes back to it.
         if (fact) tell(fact);
       } while (lookAgain && !stopped);
     } catch {
