@@ -16,7 +16,10 @@ beforeEach(async () => {
   database = await postgres.database();
   cloud = await fakeCloud(database);
 });
-afterEach(() => cloud.stop());
+afterEach(async () => {
+  await cloud.stop();
+  await database.close();
+});
 
 const read = (id: string) => database.db.selectFrom('server').selectAll().where('id', '=', id).executeTakeFirstOrThrow();
 const idle = (id: string) => until(async () => (await read(id)).task_state === null);
