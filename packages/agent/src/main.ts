@@ -4,7 +4,8 @@ import { parseArgs } from 'node:util';
 import type { BootId } from '@godwit/domain/ids';
 import { as } from '@godwit/domain/ids';
 import pino, { type Logger } from 'pino';
-import { openQemuDriver, qemuHostFacts } from './drivers/qemu/open-qemu-driver.ts';
+import { type HostProbe, probeHost } from './drivers/qemu/host-probe.ts';
+import { openQemuDriver } from './drivers/qemu/open-qemu-driver.ts';
 import { openSimulatedHost, simulatedFacts } from './drivers/simulated/open-simulated-host.ts';
 import { type HostAgent, type HostSetup, readBootId, startHostAgent } from './host-agent.ts';
 import { type LoadedConfig, loadAgentConfig } from './load-agent-config.ts';
@@ -53,6 +54,9 @@ async function hostSetups(config: LoadedConfig, log: Logger): Promise<readonly H
   const shared = { address: config.managementAddress, controllerUrl: config.controllerUrl, bootId, zone: config.zone ?? '' };
   if (config.driver === 'qemu') {
     const joinToken = () => readFile(config.joinTokenFile, 'utf8');
+    // Once, whether a join or the driver asks first.
+    let probing: Promise<HostProbe> | undefined;
+    const probe = (): Promise<HostProbe> => (probing ??= probeHost(config, log));
     return [
       {
         ...shared,
@@ -61,8 +65,8 @@ async function hostSetups(config: LoadedConfig, log: Logger): Promise<readonly H
         rpcPort: config.rpcPort,
         joinToken,
         log,
-        facts: () => qemuHostFacts(config),
-        openDriver: (identity) => openQemuDriver(config, identity, as<BootId>(bootId), log),
+        facts: async () => (await probe()).facts(),
+        openDriver: async (identity) => openQemuDriver(config, await probe(), identity, as<BootId>(bootId), log),
       },
     ];
   }

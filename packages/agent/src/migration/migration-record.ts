@@ -23,6 +23,14 @@ export class MigrationRecord {
   readonly #events: HostEvents;
   readonly #nowMs: () => number;
 
+  /** Goes on with the account that an earlier agent kept. */
+  static restored(report: MigrationReport, grant: Grant & { readonly migrationId: MigrationId }, events: HostEvents, nowMs: () => number): MigrationRecord {
+    const record = new MigrationRecord(grant, report.role, report.state, events, nowMs);
+    record.#report = report;
+    record.mark('agent restarted');
+    return record;
+  }
+
   constructor(grant: Grant & { readonly migrationId: MigrationId }, role: MigrationReport['role'], state: SourceState | DestinationState, events: HostEvents, nowMs: () => number) {
     this.grant = grant;
     this.#events = events;
@@ -58,6 +66,13 @@ export class MigrationRecord {
     if (this.ended) return;
     this.#report = { ...this.#report, ...facts, state };
     this.mark(state, facts.detail ?? '');
+    this.tell();
+  }
+
+  /** Says why a move that has formally succeeded is no success: the guest was dead on arrival. */
+  blame(cause: MigrationCause, detail: string, facts: Partial<Omit<MigrationReport, 'state' | 'cause' | 'detail' | 'timeline'>> = {}): void {
+    this.#report = { ...this.#report, ...facts, cause, detail };
+    this.mark('blamed', detail);
     this.tell();
   }
 

@@ -1,16 +1,7 @@
 import { Code, ConnectError } from '@connectrpc/connect';
-import { REFUSALS, type Refusal } from '@godwit/domain/custody/refusal';
+import { CustodyRefused } from '../custody/custody-refused.ts';
 import { type ErrorCode, GodwitError } from '@godwit/domain/errors';
 
-/** Custody said no; nothing has changed. Carries the whole refusal, so that a controller behind the truth can see how far. */
-export class CustodyRefused extends Error {
-  override readonly name = 'CustodyRefused';
-  readonly refusal: Refusal;
-  constructor(refusal: Refusal) {
-    super(refusal.message || REFUSALS[refusal.code]);
-    this.refusal = refusal;
-  }
-}
 
 /**
  * Any error as a Connect error with metadata `godwit-code` (a code of domain/errors or of custody's refusals), and for refusals

@@ -1,3 +1,5 @@
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { GodwitError } from '@godwit/domain/errors';
 import type { ImageId, ServerId } from '@godwit/domain/ids';
 import { createDisk, deleteDisk, deleteServerDisks, diskFacts, diskPath } from '../../storage/disk-store.ts';
@@ -58,6 +60,11 @@ export async function requireSharedDisks(guest: WantedGuest, pools: Pools): Prom
 
 /** Deletes a guest's disks: the named ones, or, when nobody knows which it had, its folder in every pool. */
 export async function deleteGuestDisks(serverId: ServerId, guest: WantedGuest | null, pools: Pools): Promise<void> {
-  if (guest) for (const disk of guest.disks) await deleteDisk(poolNamed(pools, disk.pool), serverId, disk.diskId, disk.format);
-  else for (const pool of pools.values()) await deleteServerDisks(pool, serverId);
+  if (guest) {
+    for (const disk of guest.disks) {
+      const pool = poolNamed(pools, disk.pool);
+      await rm(join(pool.path, 'disks', serverId, 'console'), { recursive: true, force: true });
+      await deleteDisk(pool, serverId, disk.diskId, disk.format);
+    }
+  } else for (const pool of pools.values()) await deleteServerDisks(pool, serverId);
 }

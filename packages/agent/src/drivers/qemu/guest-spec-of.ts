@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { GodwitError } from '@godwit/domain/errors';
 import type { DiskSpec, GuestSpec, NicSpec } from '@godwit/domain/guest-spec';
 import { tapName } from '../../network/tap.ts';

@@ -1,64 +1,126 @@
-import { cpus, loadavg, release, totalmem, uptime } from 'node:os';
+import type { BootId, ServerId } from '@godwit/domain/ids';
 import { GodwitError } from '@godwit/domain/errors';
-import type { HostFacts } from '@godwit/domain/host';
-import type { BootId } from '@godwit/domain/ids';
+import { as } from '@godwit/domain/ids';
 import type { CurrentIdentity } from '../../host-agent.ts';
 import type { LoadedConfig } from '../../load-agent-config.ts';
+import { sweepTunnels } from '../../migration/frame-mirror.ts';
+import { MigrationStore } from '../../migration/migration-store.ts';
+import { PortRange } from '../../migration/port-range.ts';
+import { ensureBridge } from '../../network/guest-bridge.ts';
+import { networkTools } from '../../network/network-tools.ts';
+import { sweepTaps } from '../../network/tap.ts';
+import { readConsole } from '../../qemu/console-log.ts';
+import { adoptGuests } from '../../qemu/guest-process.ts';
+import { runDir } from '../../qemu/run-dir.ts';
+import { WallClock } from '../../wall-clock.ts';
 import type { HostDriver } from '../host-driver.ts';
 import { HostEvents } from '../host-events.ts';
+import { openCustody } from './open-custody.ts';
+import { destroyGuest, pauseGuest, rebootGuest, startGuest, stopGuest, unpauseGuest } from './guest-lifecycle.ts';
+import { GuestRegistry } from './guest-registry.ts';
+import type { HostProbe } from './host-probe.ts';
+import { Moves } from './moves.ts';
+import type { DriverLog, QemuHost } from './qemu-host.ts';
 
-const startedAtMs = Date.now() - uptime() * 1000;
+/** How long a QEMU that outlived the agent may take to answer. */
+const adoptDeadlineMs = 5_000;
 
-export const qemuHostFacts = (config: LoadedConfig): Promise<HostFacts> =>
-  Promise.resolve({
-    hypervisorType: 'QEMU',
-    qemuVersion: '10.0.2',
-    accelerator: 'tcg',
-    acceleratorReason: 'not probed yet',
-    cpuModel: cpus()[0]?.model ?? '',
-    cpuFeatures: [],
-    machineTypes: [],
-    cores: cpus().length,
-    ramMib: Math.floor(totalmem() / 1_048_576),
-    kernel: release(),
-    bootedAtMs: startedAtMs,
-    load: loadavg() as [number, number, number],
-    pools: [],
-    bridges: [config.bridge.name],
-    selfTest: [],
-    agentVersion: '0.1.0',
+/**
+ * Opens this host for work: makes the guest bridge, adopts every QEMU that outlived the last agent, and lets custody make its journal agree with what is there. When it returns,
+ * guests and moves are as they would be had this agent never been away. Starts no guest.
+ */
+export async function openQemuDriver(config: LoadedConfig, probe: HostProbe, identity: CurrentIdentity, bootId: BootId, log: DriverLog): Promise<HostDriver> {
+  const clock = new WallClock(config.clockSkewMs ?? 0);
+  const events = new HostEvents(() => clock.nowMs());
+  const tools = networkTools();
+  await ensureBridge(tools, config.bridge);
+  const hostId = identity.current.hostId;
+  const store = new MigrationStore(config.stateDir);
+
+  // Custody, guests and moves know each other; the two callbacks close the circle.
+  const custody = await openCustody({
+    config, hostId, bootId, log,
+    send: (serverId, _to, message) => moves.send(serverId, message),
+    told: (serverId, message) => moves.heard(serverId, message),
   });
+  const guests: GuestRegistry = new GuestRegistry(custody, events, bootId, (serverId, fact) => {
+    moves.guestIs(serverId, fact);
+    if (fact.kind === 'died') custody.feed(serverId, { kind: 'observed' }).catch((error: unknown) => log.warn({ err: error, serverId }, 'custody could not note a death'));
+  });
+  const host: QemuHost = {
+    config, hostId, bootId, identity, clock, events, tools, custody, guests, log,
+    capabilities: probe.choice.capabilities, defaults: probe.defaults, pools: probe.pools, ports: new PortRange(config.migrationPorts), exclusive: oneAtATime(),
+  };
+  const moves = new Moves(host, store);
+  await adopt(host, moves, store);
+  const { exclusive } = host;
 
-export async function openQemuDriver(config: LoadedConfig, identity: CurrentIdentity, bootId: BootId, _log: unknown): Promise<HostDriver> {
-  const nowMs = (): number => performance.timeOrigin + performance.now() + (config.clockSkewMs ?? 0);
-  const not = (): Promise<never> => Promise.reject(new GodwitError('NotImplemented', 'not here yet'));
   return {
-    hostId: identity.current.hostId,
-    bootId,
-    events: new HostEvents(nowMs),
-    nowMs,
-    facts: () => qemuHostFacts(config),
-    guests: () => Promise.resolve([]),
-    migrations: () => [],
-    startGuest: not,
-    stopGuest: not,
-    pauseGuest: not,
-    unpauseGuest: not,
-    rebootGuest: not,
-    destroyGuest: not,
-    supersede: not,
-    readConsole: not,
-    prepareIncoming: not,
-    startOutgoing: not,
-    setMigrationPolicy: not,
-    cancelOutgoing: not,
-    resumeOutgoing: not,
-    forfeitIncoming: not,
-    relayRelease: not,
-    finishIncoming: not,
-    dropOutgoing: not,
-    release: not,
-    setNetworkOpen: not,
-    close: () => Promise.resolve(),
+    hostId, bootId, events,
+    facts: probe.facts,
+    guests: () => Promise.resolve(guests.servers().map((serverId) => guests.report(serverId))),
+    migrations: () => moves.reports(),
+    startGuest: (grant, wanted) => exclusive(wanted.serverId, () => startGuest(host, grant, wanted)),
+    stopGuest: (authority, timeoutMs) => exclusive(authority.serverId, () => stopGuest(host, authority, timeoutMs)),
+    pauseGuest: (authority) => exclusive(authority.serverId, () => pauseGuest(host, authority)),
+    unpauseGuest: (authority) => exclusive(authority.serverId, () => unpauseGuest(host, authority)),
+    rebootGuest: (authority, hard) => exclusive(authority.serverId, () => rebootGuest(host, authority, hard)),
+    destroyGuest: (authority, deleteDisks, wanted) => destroyGuest(host, authority, deleteDisks, wanted),
+    supersede: async (authority) => {
+      await destroyGuest(host, authority, false, null);
+      return guests.report(authority.serverId);
+    },
+    readConsole: (serverId, maxBytes, maxLines) => readConsole(guests.spec(serverId)?.consoleDir ?? runDir(config.stateDir, serverId).consoleDir, maxBytes, maxLines),
+    prepareIncoming: (grant, wanted, policy, source) => exclusive(wanted.serverId, () => moves.prepare(grant, wanted, policy, source)),
+    startOutgoing: (grant, ready, policy, destination) => exclusive(grant.serverId, () => moves.start(grant, ready, policy, destination)),
+    setMigrationPolicy: (_authority, migrationId, policy) => moves.setPolicy(migrationId, policy),
+    // Aborts never wait for a lock: what they abort may hold it.
+    cancelOutgoing: (grant) => moves.cancel(grant),
+    resumeOutgoing: (grant) => moves.resumeAfterForfeit(grant),
+    forfeitIncoming: (grant, deleteDisks, wanted) => moves.forfeit(grant, deleteDisks, wanted),
+    relayRelease: (notice) => moves.relay(notice),
+    finishIncoming: (authority, migrationId) => moves.finish(authority, migrationId),
+    dropOutgoing: (authority, migrationId, deleteDisks, wanted) => moves.drop(authority, migrationId, deleteDisks, wanted),
+    release: (notice) => moves.release(notice),
+    setNetworkOpen: (from, migrationId, open) => moves.setNetworkOpen(from, migrationId, open),
+    nowMs: () => clock.nowMs(),
+    close: async () => {
+      guests.close();
+      await moves.close();
+      await custody.close();
+    },
+  };
+}
+
+async function adopt(host: QemuHost, moves: Moves, store: MigrationStore): Promise<void> {
+  const { custody, guests, log, tools } = host;
+  const keepTaps = new Set<string>();
+  for (const found of await adoptGuests(host.config.stateDir, adoptDeadlineMs)) {
+    if (found.kind === 'adopted') {
+      guests.add(found.process.spec.serverId, found.process);
+      for (const nic of found.process.spec.nics) keepTaps.add(nic.tapName);
+    } else if (found.kind === 'gone') {
+      const serverId = as<ServerId>(found.name);
+      const { copy } = custody.state(serverId);
+      if (copy.kind === 'held') guests.addDead(serverId, { kind: 'died', clean: false, cause: copy.grant.bootId === host.bootId ? `QEMU died while the agent was away${found.lastLines.length > 0 ? `: ${found.lastLines.at(-1)}` : ''}` : 'the host restarted', lastLines: found.lastLines });
+    } else log.error({ err: found.cause, serverId: found.name, pid: found.ref.pid }, 'a QEMU that outlived the agent does not answer');
+  }
+  await moves.restore(await store.readAll(Date.now()));
+  for (const serverId of custody.servers()) await custody.adopt(serverId);
+  moves.resume();
+  await sweepTaps(tools, keepTaps);
+  await sweepTunnels(tools, moves.ids());
+}
+
+function oneAtATime(): QemuHost['exclusive'] {
+  const busy = new Set<ServerId>();
+  return async (serverId, work) => {
+    if (busy.has(serverId)) throw new GodwitError('Conflict', `another operation on server ${serverId} has not ended on this host`);
+    busy.add(serverId);
+    try {
+      return await work();
+    } finally {
+      busy.delete(serverId);
+    }
   };
 }

@@ -1,0 +1,130 @@
+import type { Grant } from '@godwit/domain/custody/grant';
+import { GodwitError } from '@godwit/domain/errors';
+import type { ServerId } from '@godwit/domain/ids';
+import { delay } from '../../migration/deadline.ts';
+import { makeTap } from '../../migration/destination-network.ts';
+import { deleteTap } from '../../network/tap.ts';
+import { runDir } from '../../qemu/run-dir.ts';
+import type { GuestReport } from '../guest-report.ts';
+import type { Authority } from '../host-driver.ts';
+import type { WantedGuest } from '../wanted-guest.ts';
+import { fetchImage } from './fetch-image.ts';
+import { createGuestDisks, deleteGuestDisks } from './guest-disks.ts';
+import { guestSpecOf } from './guest-spec-of.ts';
+import type { QemuHost } from './qemu-host.ts';
+import { startQemu } from './start-qemu.ts';
+import { rm } from 'node:fs/promises';
+import type { GuestSpec } from '@godwit/domain/guest-spec';
+
+/** How long a soft reboot waits for the guest to shut itself down. */
+const softRebootMs = 60_000;
+
+/**
+ * Starts a guest under a plain grant: disks, taps, QEMU stopped, and custody lets it run. Repeating the call with the same grant finds it taken. When it throws before the take, the grant is
+ * forfeited, taps are gone and the disks stay (they may hold data).
+ */
+export async function startGuest(host: QemuHost, grant: Grant, wanted: WantedGuest): Promise<GuestReport> {
+  const { serverId } = wanted;
+  const granted = await host.custody.feed(serverId, { kind: 'grant', fence: grant.fence, grant });
+  if (granted.some((message) => message.kind === 'took')) return host.guests.report(serverId);
+  const spec = guestSpecOf(wanted, host.pools, host.defaults);
+  try {
+    await Promise.all([
+      createGuestDisks(wanted, host.pools, (imageId) => fetchImage(host.config.controllerUrl, host.identity.current, imageId)),
+      ...spec.nics.map((nic) => makeTap(host.tools, nic, host.config.bridge.name, true)),
+    ]);
+    await startQemu(host, spec, grant.epoch, false);
+    await host.custody.feed(serverId, { kind: 'launch', fence: grant.fence, epoch: grant.epoch });
+  } catch (error) {
+    await host.custody.feed(serverId, { kind: 'forfeit', fence: grant.fence, epoch: grant.epoch, bootId: grant.bootId }).catch((refused: unknown) => host.log.warn({ err: refused, serverId }, 'a failed start could not be forfeited'));
+    if (host.custody.state(serverId).copy.kind === 'none') await removeTraces(host, serverId, spec);
+    throw error;
+  }
+  await settledIn(host, serverId, 'running');
+  return host.guests.report(serverId);
+}
+
+/** ACPI first, then power off. When it returns no QEMU of the guest is left here; its disks stay. */
+export async function stopGuest(host: QemuHost, authority: Authority, timeoutMs: number): Promise<GuestReport> {
+  const { serverId } = authority;
+  const process = host.guests.process(serverId);
+  if (process && host.guests.fact(serverId)?.kind === 'running' && timeoutMs > 0) {
+    await host.custody.feed(serverId, { kind: 'powerDown', fence: authority.fence, epoch: authority.epoch } as never);
+    await untilFact(host, serverId, ['powered-off', 'died'], timeoutMs);
+  }
+  await host.custody.feed(serverId, { kind: 'powerOff', fence: authority.fence, epoch: authority.epoch } as never);
+  if (process) await removeTraces(host, serverId, process.spec, false);
+  host.guests.tell(serverId);
+  return host.guests.report(serverId);
+}
+
+export async function pauseGuest(host: QemuHost, authority: Authority): Promise<GuestReport> {
+  await host.custody.feed(authority.serverId, { kind: 'pause', fence: authority.fence, epoch: authority.epoch });
+  await settledIn(host, authority.serverId, 'paused');
+  return host.guests.report(authority.serverId);
+}
+
+export async function unpauseGuest(host: QemuHost, authority: Authority): Promise<GuestReport> {
+  await host.custody.feed(authority.serverId, { kind: 'unpause', fence: authority.fence, epoch: authority.epoch });
+  await settledIn(host, authority.serverId, 'running');
+  // A guest that was moved while paused has not been announced: nobody sends in its name until now.
+  await host.guests.process(authority.serverId)?.qmp.execute('announce-self', { initial: 50, max: 550, rounds: 5, step: 100 }).catch(() => undefined);
+  return host.guests.report(authority.serverId);
+}
+
+/** Soft: the guest shuts itself down and starts again; one that does not within a minute, and hard: reset. The same QEMU and epoch go on. */
+export async function rebootGuest(host: QemuHost, authority: Authority, hard: boolean): Promise<GuestReport> {
+  const { serverId, fence, epoch } = authority;
+  if (!hard && host.guests.fact(serverId)?.kind === 'running') {
+    await host.custody.feed(serverId, { kind: 'powerDown', fence, epoch } as never);
+    await untilFact(host, serverId, ['powered-off', 'died'], softRebootMs);
+  }
+  await host.custody.feed(serverId, { kind: 'reset', fence, epoch });
+  await host.custody.feed(serverId, { kind: 'unpause', fence, epoch });
+  await settledIn(host, serverId, 'running');
+  return host.guests.report(serverId);
+}
+
+/** Every copy below the epoch is dead when it returns. `deleteDisks` takes the disks too; on a shared pool that is the server's data, so only a server delete asks for it. */
+export async function destroyGuest(host: QemuHost, authority: Authority, deleteDisks: boolean, wanted: WantedGuest | null): Promise<boolean> {
+  const { serverId } = authority;
+  const process = host.guests.process(serverId);
+  const existed = host.custody.state(serverId).copy.kind !== 'none' || process !== null;
+  await host.custody.feed(serverId, { kind: 'destroy', fence: authority.fence, epoch: authority.epoch });
+  const spec = process?.spec ?? (wanted && guestSpecOf(wanted, host.pools, host.defaults));
+  if (spec) await removeTraces(host, serverId, spec);
+  if (deleteDisks) {
+    await deleteGuestDisks(serverId, wanted, host.pools);
+    await rm(runDir(host.config.stateDir, serverId).dir, { recursive: true, force: true });
+  }
+  host.guests.forget(serverId);
+  host.guests.tell(serverId);
+  return existed;
+}
+
+/** Taps of a guest whose process is dead; its record too, unless it is still to be reported. */
+async function removeTraces(host: QemuHost, serverId: ServerId, spec: GuestSpec, forget = true): Promise<void> {
+  await Promise.all(spec.nics.map(({ tapName }) => deleteTap(host.tools, tapName)));
+  if (forget) host.guests.forget(serverId);
+}
+
+/** QEMU's events follow its answers by a moment: reports should already say what was just ordered. */
+async function settledIn(host: QemuHost, serverId: ServerId, state: 'running' | 'paused'): Promise<void> {
+  await untilFact(host, serverId, [state, 'died', 'panicked', 'broken'], 2_000);
+}
+
+async function untilFact(host: QemuHost, serverId: ServerId, kinds: readonly string[], limitMs: number): Promise<void> {
+  const until = performance.now() + limitMs;
+  while (performance.now() < until) {
+    const fact = host.guests.fact(serverId);
+    if (fact === null || kinds.includes(fact.kind)) return;
+    await delay(10);
+  }
+}
+
+/** The guest as this host runs it now; throws GodwitError ServerNotFound when it has no process here. */
+export function requireProcess(host: QemuHost, serverId: ServerId) {
+  const process = host.guests.process(serverId);
+  if (!process) throw new GodwitError('ServerNotFound', `server ${serverId} has no QEMU on this host`);
+  return process;
+}

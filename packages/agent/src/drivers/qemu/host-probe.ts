@@ -1,0 +1,57 @@
+import { GodwitError } from '@godwit/domain/errors';
+import type { HostFacts } from '@godwit/domain/host';
+import type { LoadedConfig } from '../../load-agent-config.ts';
+import { type AcceleratorChoice, chooseAccelerator } from '../../qemu/accelerator.ts';
+import { defaultCpuModel, newestMachine } from '../../qemu/capabilities.ts';
+import { hostFacts } from '../../qemu/host-facts.ts';
+import { selfTest, type SelfTestResult } from '../../qemu/self-test.ts';
+import { openPool, type Pool } from '../../storage/pool.ts';
+import type { HostDefaults } from './guest-spec-of.ts';
+import type { DriverLog } from './qemu-host.ts';
+
+export const agentVersion = '0.1.0';
+const qemuBinary = 'qemu-system-x86_64';
+/** A KVM guest that counts aloud needs 100 ms; one that has not after this long never will. */
+const probeDeadlineMs = 10_000;
+const selfTestLimits = { moveDeadlineMs: 10_000, totalDeadlineMs: 60_000 } as const;
+
+/** What was found out about this host at the agent's start. */
+export type HostProbe = {
+  readonly choice: AcceleratorChoice;
+  readonly pools: ReadonlyMap<string, Pool>;
+  readonly defaults: HostDefaults;
+  facts(): Promise<HostFacts>;
+};
+
+/**
+ * Asks QEMU what it can do and opens the pools; the self-test runs on behind, and its results are in the facts once it is done (`whenTested`). A pool that cannot be used is left out and
+ * logged: the host serves with the others. Throws GodwitError GuestStartFailed when QEMU does not start at all.
+ */
+export async function probeHost(config: LoadedConfig, log: DriverLog): Promise<HostProbe & { readonly whenTested: Promise<void> }> {
+  const choice = await chooseAccelerator({ wanted: config.accelerator ?? 'auto', qemuBinary, stateDir: config.stateDir, deadlineMs: probeDeadlineMs });
+  const pools = new Map<string, Pool>();
+  for (const one of config.pools) {
+    try {
+      pools.set(one.name, await openPool(one));
+    } catch (error) {
+      log.error({ err: error, pool: one.name }, 'a storage pool is left out');
+    }
+  }
+  const machineType = newestMachine(choice.capabilities, 'q35');
+  if (machineType === undefined) throw new GodwitError('GuestStartFailed', 'this QEMU has no q35 machine');
+  let tested: readonly SelfTestResult[] = [];
+  const whenTested = selfTest({ capabilities: choice.capabilities, stateDir: config.stateDir, ...selfTestLimits }).then(
+    (results) => {
+      tested = results;
+      log.info({ selfTest: results.map(({ feature, works }) => `${feature}: ${works ? 'works' : 'does not work'}`) }, 'self-test done');
+    },
+    (error: unknown) => log.error({ err: error }, 'the self-test could not be run'),
+  );
+  return {
+    choice,
+    pools,
+    defaults: { accelerator: choice.accelerator, machineType, cpuModel: defaultCpuModel(choice.capabilities) },
+    facts: () => hostFacts({ choice, selfTest: tested, pools: [...pools.values()], bridges: [config.bridge.name], agentVersion }),
+    whenTested,
+  };
+}

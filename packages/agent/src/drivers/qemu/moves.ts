@@ -1,0 +1,271 @@
+import type { HostMessage, PeerMessage } from '@godwit/domain/custody/host-effect';
+import type { Grant } from '@godwit/domain/custody/grant';
+import { GodwitError } from '@godwit/domain/errors';
+import type { HostId, MigrationId, ServerId } from '@godwit/domain/ids';
+import type { GuestFact } from '../../qemu/guest-fact.ts';
+import { allowed } from '../../qemu/forbidden.ts';
+import { IncomingMigration } from '../../migration/destination.ts';
+import { MigrationRecord } from '../../migration/migration-record.ts';
+import type { MigrationStore, StoredMigration } from '../../migration/migration-store.ts';
+import { OutgoingMigration, type MoveGrant } from '../../migration/source.ts';
+import type { Authority, IncomingReady, MigrationPolicy, NetworkEncapsulation, PeerAddress, ReleaseAnswer, ReleaseNotice } from '../host-driver.ts';
+import type { MigrationReport, TakeAnswer } from '../migration-report.ts';
+import type { WantedGuest } from '../wanted-guest.ts';
+import { fetchImage } from './fetch-image.ts';
+import { cacheBootImages, deleteGuestDisks, requireSharedDisks } from './guest-disks.ts';
+import { guestSpecOf } from './guest-spec-of.ts';
+import { destroyGuest, requireProcess } from './guest-lifecycle.ts';
+import type { QemuHost } from './qemu-host.ts';
+
+/** Accounts of ended moves kept in memory, for a controller that asks late. */
+const keptAccounts = 256;
+
+type Move = OutgoingMigration | IncomingMigration;
+
+/** Every move that this host has, or had, a part in. */
+export class Moves {
+  readonly #host: QemuHost;
+  readonly #store: MigrationStore;
+  /** By migration id, oldest first. A host is never both ends of one move. */
+  readonly #moves = new Map<MigrationId, Move>();
+  /** Accounts whose guest and process are gone: told, and nothing else. */
+  readonly #accounts = new Map<MigrationId, MigrationReport>();
+
+  constructor(host: QemuHost, store: MigrationStore) {
+    this.#host = host;
+    this.#store = store;
+  }
+
+  reports(): readonly MigrationReport[] {
+    return [...this.#accounts.values(), ...[...this.#moves.values()].map((move) => move.record.report)];
+  }
+
+  // ── destination ──
+
+  async prepare(grant: Grant, wanted: WantedGuest, policy: MigrationPolicy, source: PeerAddress): Promise<IncomingReady> {
+    const host = this.#host;
+    const move = movable(grant);
+    const known = this.#moves.get(move.migrationId);
+    if (known instanceof IncomingMigration && known.ready && !known.record.ended) return known.ready;
+    if (known) throw new GodwitError('InvalidMigrationState', `migration ${move.migrationId} is ${known.record.report.state} on this host`);
+    if (grant.source === host.hostId) throw new GodwitError('SameHost', 'a guest is not moved to the host that it runs on');
+    if (policy.blockMigration) throw new GodwitError('BlockMigrationUnavailable', 'copying disks during a live migration is not available yet');
+    const spec = guestSpecOf(wanted, host.pools, host.defaults);
+    const verdict = allowed(new Set(['pre-copy', 'tls', 'return-path']), [host.capabilities.version], host.defaults.accelerator);
+    if (!verdict.allowed) throw new GodwitError('MigrationPreCheck', verdict.sentence);
+    await Promise.all([requireSharedDisks(wanted, host.pools), cacheBootImages(wanted, host.pools, (imageId) => fetchImage(host.config.controllerUrl, host.identity.current, imageId))]);
+    const incoming = new IncomingMigration(host, this.#store, { grant: move, spec, policy, source });
+    this.#add(move.migrationId, incoming);
+    return incoming.prepare();
+  }
+
+  async release(notice: ReleaseNotice): Promise<ReleaseAnswer> {
+    const move = this.#moves.get(notice.migrationId);
+    if (move instanceof IncomingMigration) return move.release(notice);
+    // Unknown here: custody alone can say what became of that epoch.
+    const { migrationId, source, destination, epoch } = notice;
+    const told = await this.#host.custody.feed(notice.serverId, { kind: 'release', release: { migrationId, source, destination, epoch } });
+    const took = told.find((message) => message.kind === 'took');
+    return { answer: took?.kind === 'took' ? (took.alive ? 'took-alive' : 'took-dead') : 'unknown', detail: 'this agent has no account of the move', resumedAtMs: null };
+  }
+
+  async setNetworkOpen(from: HostId, migrationId: MigrationId, open: boolean): Promise<NetworkEncapsulation | null> {
+    const move = this.#incoming(migrationId);
+    if (move.move.grant.source !== from) throw new GodwitError('Forbidden', `host ${from} is not the source of migration ${migrationId}`);
+    return move.setNetworkOpen(open);
+  }
+
+  async forfeit(grant: Grant, deleteDisks: boolean, wanted: WantedGuest | null): Promise<{ readonly answer: TakeAnswer; readonly detail: string }> {
+    const { serverId, epoch, fence, bootId } = grant;
+    const move = grant.migrationId === null ? undefined : this.#moves.get(grant.migrationId);
+    const told = await this.#host.custody.feed(serverId, { kind: 'forfeit', fence, epoch, bootId });
+    for (const message of told) if (move instanceof IncomingMigration) move.heard(message);
+    const answer = answerOf(told);
+    // Only copies that this host alone has: on a shared pool the disk is the source's too.
+    if (answer === 'has-not-and-forfeits' && deleteDisks && wanted) await deleteGuestDisks(serverId, { ...wanted, disks: wanted.disks.filter((disk) => this.#host.pools.get(disk.pool)?.kind === 'local') }, this.#host.pools);
+    return { answer, detail: move?.record.report.detail ?? '' };
+  }
+
+  async relay(notice: ReleaseNotice): Promise<MigrationReport> {
+    const move = this.#incoming(notice.migrationId);
+    await move.release(notice);
+    return move.record.report;
+  }
+
+  async finish(authority: Authority, migrationId: MigrationId): Promise<MigrationReport> {
+    const move = this.#incoming(migrationId);
+    if (authority.epoch !== move.move.grant.epoch) throw new GodwitError('InvalidMigrationState', `migration ${migrationId} has epoch ${move.move.grant.epoch}, not ${authority.epoch}`);
+    await move.finish();
+    this.#host.guests.setMigration(authority.serverId, null);
+    return move.record.report;
+  }
+
+  // ── source ──
+
+  async start(grant: Grant, ready: IncomingReady, policy: MigrationPolicy, destination: PeerAddress): Promise<MigrationReport> {
+    const host = this.#host;
+    const move = movable(grant);
+    const known = this.#moves.get(move.migrationId);
+    if (known) return known.record.report;
+    if (policy.blockMigration) throw new GodwitError('BlockMigrationUnavailable', 'copying disks during a live migration is not available yet');
+    if (grant.destination !== destination.hostId) throw new GodwitError('BadRequest', `the grant names ${grant.destination} as destination, the request ${destination.hostId}`);
+    const process = requireProcess(host, grant.serverId);
+    const local = process.spec.disks.find((disk) => disk.storage === 'local' && !disk.readOnly);
+    if (local) throw new GodwitError('InvalidSharedStorage', `disk ${local.id} is on a pool local to this host: it would have to be copied`);
+    const outgoing = new OutgoingMigration(host, this.#store, process, { grant: move, ready, policy, destination });
+    this.#add(move.migrationId, outgoing);
+    host.guests.setMigration(grant.serverId, move.migrationId);
+    await outgoing.start();
+    return outgoing.record.report;
+  }
+
+  async setPolicy(migrationId: MigrationId, policy: MigrationPolicy): Promise<MigrationReport> {
+    const move = this.#moves.get(migrationId);
+    if (!(move instanceof OutgoingMigration)) throw new GodwitError('MigrationNotFound', `this host is not the source of migration ${migrationId}`);
+    await move.setPolicy(policy);
+    return move.record.report;
+  }
+
+  async cancel(grant: Grant): Promise<MigrationReport> {
+    const { migrationId } = movable(grant);
+    const move = this.#moves.get(migrationId);
+    if (move instanceof OutgoingMigration) {
+      await move.cancel('CancelledByOperator', 'cancelled');
+      if (move.record.ended && move.record.report.state !== 'released') this.#host.guests.setMigration(grant.serverId, null);
+      return move.record.report;
+    }
+    // Never started here: the disarm makes sure that it never will be.
+    const record = new MigrationRecord(movable(grant), 'source', 'armed', this.#host.events, () => this.#host.clock.nowMs());
+    const told = await this.#host.custody.feed(grant.serverId, { kind: 'disarm', fence: grant.fence, epoch: grant.epoch });
+    const how = told.find((message) => message.kind === 'disarmed');
+    if (how?.kind === 'disarmed' && how.source === 'lost') record.fail('lost', 'SourceDied', 'the source has no live copy', { guestState: 'crashed' });
+    else if (how?.kind === 'disarmed' && how.source === 'completed') record.become('released', { guestState: 'released' });
+    else record.fail('cancelled', 'CancelledByOperator', 'cancelled before it began');
+    this.#account(record.report);
+    return record.report;
+  }
+
+  async resumeAfterForfeit(grant: Grant): Promise<MigrationReport> {
+    const { migrationId } = movable(grant);
+    const told = await this.#host.custody.feed(grant.serverId, { kind: 'resume', fence: grant.fence, epoch: grant.previousEpoch, forfeited: grant.epoch });
+    const move = this.#moves.get(migrationId);
+    for (const message of told) if (move instanceof OutgoingMigration) move.heard(message);
+    this.#host.guests.setMigration(grant.serverId, null);
+    this.#host.guests.tell(grant.serverId);
+    const report = move?.record.report ?? this.#accounts.get(migrationId);
+    if (!report) throw new GodwitError('MigrationNotFound', `this host has no part in migration ${migrationId}`);
+    return report;
+  }
+
+  async drop(authority: Authority, migrationId: MigrationId, deleteDisks: boolean, wanted: WantedGuest | null): Promise<boolean> {
+    const move = this.#moves.get(migrationId);
+    // First the mirror, then the tap: a filter on a device that vanishes is harmless, a tunnel without a reader is not.
+    if (move instanceof OutgoingMigration) await move.close();
+    const local = wanted && { ...wanted, disks: wanted.disks.filter((disk) => this.#host.pools.get(disk.pool)?.kind === 'local') };
+    const existed = await destroyGuest(this.#host, authority, false, wanted);
+    if (deleteDisks && local) await deleteGuestDisks(authority.serverId, local, this.#host.pools);
+    if (move) this.#settle(migrationId, move);
+    return existed;
+  }
+
+  // ── custody, QEMU ──
+
+  /** News from custody that no call is waiting for. */
+  heard(serverId: ServerId, message: HostMessage): void {
+    for (const move of this.#of(serverId)) move.heard(message);
+  }
+
+  /** Custody's order to tell another host something. */
+  send(serverId: ServerId, message: PeerMessage): void {
+    if (message.kind !== 'release') return; // post-copy is never granted yet
+    for (const move of this.#of(serverId)) if (move instanceof OutgoingMigration && move.move.grant.epoch === message.release.epoch) move.send(message.release);
+  }
+
+  guestIs(serverId: ServerId, fact: GuestFact): void {
+    for (const move of this.#of(serverId)) move.guestIs(fact);
+  }
+
+  /** Takes up what an earlier agent left: accounts, and for living guests their moves. Called before custody adopts, which may at once have a release to send. */
+  async restore(stored: readonly StoredMigration[]): Promise<void> {
+    for (const one of stored) {
+      const { host } = { host: this.#host };
+      const grant = movable(one.grant);
+      const process = host.guests.process(grant.serverId);
+      const record = MigrationRecord.restored(one.report, grant, host.events, () => host.clock.nowMs());
+      const concerned = process !== null && concerns(host, one);
+      if (!concerned) {
+        this.#account(one.report);
+        continue;
+      }
+      const move =
+        one.role === 'source' && one.ready
+          ? new OutgoingMigration(host, this.#store, process, { grant, ready: one.ready, policy: one.policy, destination: one.peer }, record)
+          : new IncomingMigration(host, this.#store, { grant, spec: process.spec, policy: one.policy, source: one.peer }, { record, ready: one.ready, process });
+      this.#add(grant.migrationId, move);
+      if (!record.ended || record.report.state === 'released') host.guests.setMigration(grant.serverId, grant.migrationId);
+    }
+  }
+
+  /** After custody has adopted: goes on watching. */
+  resume(): void {
+    for (const move of this.#moves.values()) if (move instanceof OutgoingMigration) move.resume();
+  }
+
+  ids(): readonly MigrationId[] {
+    return [...this.#moves.keys()];
+  }
+
+  async close(): Promise<void> {
+    for (const move of this.#moves.values()) if (move instanceof IncomingMigration) move.close();
+  }
+
+  #incoming(migrationId: MigrationId): IncomingMigration {
+    const move = this.#moves.get(migrationId);
+    if (!(move instanceof IncomingMigration)) throw new GodwitError('MigrationNotFound', `this host is not the destination of migration ${migrationId}`);
+    return move;
+  }
+
+  #of(serverId: ServerId): readonly Move[] {
+    return [...this.#moves.values()].filter((move) => move.move.grant.serverId === serverId);
+  }
+
+  #add(migrationId: MigrationId, move: Move): void {
+    // An ended move of the same guest must not hear the facts of this one.
+    for (const [id, earlier] of this.#moves) if (earlier.record.ended && earlier.move.grant.serverId === move.move.grant.serverId) this.#settle(id, earlier);
+    this.#moves.set(migrationId, move);
+  }
+
+  #settle(migrationId: MigrationId, move: Move): void {
+    this.#moves.delete(migrationId);
+    move.close();
+    this.#account(move.record.report);
+  }
+
+  #account(report: MigrationReport): void {
+    this.#accounts.set(report.migrationId, report);
+    for (const oldest of this.#accounts.keys()) {
+      if (this.#accounts.size <= keptAccounts) break;
+      this.#accounts.delete(oldest);
+    }
+  }
+}
+
+function movable(grant: Grant): MoveGrant {
+  if (grant.migrationId === null || grant.source === null) throw new GodwitError('BadRequest', 'the grant is for a start, not for a move');
+  return { ...grant, migrationId: grant.migrationId };
+}
+
+function answerOf(told: readonly HostMessage[]): TakeAnswer {
+  for (const message of told) {
+    if (message.kind === 'forfeited') return 'has-not-and-forfeits';
+    if (message.kind === 'took') return message.alive ? 'took-alive' : 'took-dead';
+  }
+  return 'unknown';
+}
+
+/** Whether a stored move is about the copy that lives here now, and not an earlier one of the same guest. */
+function concerns(host: QemuHost, one: StoredMigration): boolean {
+  const { copy } = host.custody.state(one.grant.serverId);
+  if (one.role === 'destination') return copy.kind !== 'none' && copy.grant.epoch === one.grant.epoch;
+  return (copy.kind === 'held' && copy.outgoing?.grant.epoch === one.grant.epoch) || (copy.kind === 'released' && copy.to.epoch === one.grant.epoch);
+}

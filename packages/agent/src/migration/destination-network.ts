@@ -1,0 +1,86 @@
+import type { NicSpec } from '@godwit/domain/guest-spec';
+import type { MigrationId } from '@godwit/domain/ids';
+import type { NetworkEncapsulation } from '../drivers/host-driver.ts';
+import { lookUp, pointAt } from '../network/forwarding.ts';
+import type { NetworkTools } from '../network/network-tools.ts';
+import { deleteTap, ensureTap, setTapOpen } from '../network/tap.ts';
+import { delay } from './deadline.ts';
+import { attachMirrorPoint, receiveMirror, removeTunnels } from './frame-mirror.ts';
+
+const defaultMtu = 1500;
+
+/** The destination's side of the network switch: taps that are shut until shortly before the stop, and the tunnels that lead into them. */
+export class DestinationNetwork {
+  readonly #tools: NetworkTools;
+  readonly #migration: MigrationId;
+  readonly #nics: readonly NicSpec[];
+  readonly #bridge: string;
+  #tunnels = false;
+  encapsulation: NetworkEncapsulation | null = null;
+
+  constructor(tools: NetworkTools, migration: MigrationId, nics: readonly NicSpec[], bridge: string) {
+    this.#tools = tools;
+    this.#migration = migration;
+    this.#nics = nics;
+    this.#bridge = bridge;
+  }
+
+  /** `open`: from the start, for moves without the switch. */
+  async makeTaps(open: boolean): Promise<void> {
+    await Promise.all(this.#nics.map((nic) => makeTap(this.#tools, nic, this.#bridge, open)));
+  }
+
+  async makeTunnels(local: string, remote: string, port: number): Promise<void> {
+    this.#tunnels = true;
+    this.encapsulation = await receiveMirror(this.#tools, this.#migration, this.#nics.map(({ tapName, mac }) => ({ tap: tapName, mac })), local, remote, port);
+  }
+
+  async open(): Promise<void> {
+    await Promise.all(this.#nics.map(({ tapName }) => setTapOpen(this.#tools, tapName, true)));
+  }
+
+  /** Shut again, and what had queued is dropped: the guest runs on at the source, and has had it. */
+  async close(): Promise<void> {
+    await Promise.all(this.#nics.map(async ({ tapName }) => {
+      await setTapOpen(this.#tools, tapName, false);
+      const length = ((await this.#tools.ip('link', 'show', 'dev', tapName)) as readonly { readonly txqlen?: number }[])[0]?.txqlen ?? 1000;
+      // The queue of a tap can only be emptied by its reader, or by being made shorter.
+      await this.#tools.ip('link', 'set', 'dev', tapName, 'txqueuelen', '1');
+      await this.#tools.ip('link', 'set', 'dev', tapName, 'txqueuelen', String(length));
+    }));
+  }
+
+  /**
+   * Whether this host's bridge leads every address of the guest to its tap, within `limitMs`. A guest that does not run sends nothing to learn from: its addresses
+   * are entered by hand.
+   */
+  async verify(running: boolean, limitMs: number): Promise<boolean> {
+    await this.open();
+    if (!running) await Promise.all(this.#nics.map(({ mac, tapName }) => pointAt(this.#tools, mac, tapName, 'learned')));
+    const until = performance.now() + limitMs;
+    for (;;) {
+      const seen = await Promise.all(this.#nics.map(async ({ mac, tapName }) => (await lookUp(this.#tools, this.#bridge, mac))?.port === tapName));
+      if (seen.every(Boolean)) return true;
+      if (performance.now() >= until) return false;
+      await delay(20);
+    }
+  }
+
+  async removeTunnels(): Promise<void> {
+    if (this.#tunnels) await removeTunnels(this.#tools, this.#migration, this.#nics.length);
+    this.#tunnels = false;
+  }
+
+  /** Everything: for a move that did not arrive. */
+  async remove(): Promise<void> {
+    await this.removeTunnels();
+    await Promise.all(this.#nics.map(({ tapName }) => deleteTap(this.#tools, tapName)));
+  }
+}
+
+/** A guest's tap on the bridge, ready to have its frames mirrored later. */
+export async function makeTap(tools: NetworkTools, nic: NicSpec, bridge: string, open: boolean): Promise<void> {
+  await ensureTap(tools, { name: nic.tapName, bridge, mtu: nic.mtu ?? defaultMtu, open });
+  // Now, while nothing flows: on a tap in use it would cost a frame.
+  await attachMirrorPoint(nic.tapName);
+}

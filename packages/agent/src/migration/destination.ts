@@ -1,0 +1,249 @@
+import type { HostMessage } from '@godwit/domain/custody/host-effect';
+import { GodwitError } from '@godwit/domain/errors';
+import type { GuestSpec } from '@godwit/domain/guest-spec';
+import type { IncomingReady, MigrationPolicy, NetworkEncapsulation, PeerAddress, ReleaseAnswer, ReleaseNotice } from '../drivers/host-driver.ts';
+import type { TakeAnswer } from '../drivers/migration-report.ts';
+import type { QemuHost } from '../drivers/qemu/qemu-host.ts';
+import { startQemu } from '../drivers/qemu/start-qemu.ts';
+import { faultPoint } from '../fault-point.ts';
+import { tlsDirectory } from '../identity/host-identity.ts';
+import type { GuestFact } from '../qemu/guest-fact.ts';
+import type { GuestProcess } from '../qemu/guest-process.ts';
+import type { QmpEvent } from '../qemu/qmp-client.ts';
+import { delay, within } from './deadline.ts';
+import { DestinationNetwork } from './destination-network.ts';
+import { MigrationRecord } from './migration-record.ts';
+import type { MigrationStore } from './migration-store.ts';
+import type { MoveGrant } from './source.ts';
+import { credentialsId, removeCredentials, setUpIncoming } from './stream-setup.ts';
+
+export type Incoming = { readonly grant: MoveGrant; readonly spec: GuestSpec; readonly policy: MigrationPolicy; readonly source: PeerAddress };
+
+/** How long a source waits for the answer to its release; a little less, so that it hears ours. */
+const takeWithinMs = 2_500;
+/** A guest that does not survive its arrival dies at its first instructions, or QEMU at its first device access. */
+const arrivalWatchMs = 100;
+/** Frames that still take the way over the source are let in for this long after the take. */
+const lateFramesMs = 3_000;
+
+/**
+ * One move to this host: the QEMU that waits for the stream, the network at its door, the take, and the proof that the guest lives here. Custody decides and acts (grant, take, forfeit).
+ */
+export class IncomingMigration {
+  readonly record: MigrationRecord;
+  readonly move: Incoming;
+  readonly #host: QemuHost;
+  readonly #store: MigrationStore;
+  readonly #network: DestinationNetwork;
+  #process: GuestProcess | null = null;
+  #ready: IncomingReady | null = null;
+  #unlisten: () => void = () => undefined;
+  #resumedAt: number | null = null;
+  readonly #settled = Promise.withResolvers<void>();
+
+  constructor(host: QemuHost, store: MigrationStore, move: Incoming, restored?: { readonly record: MigrationRecord; readonly ready: IncomingReady | null; readonly process: GuestProcess | null }) {
+    this.#host = host;
+    this.#store = store;
+    this.move = move;
+    this.record = restored?.record ?? new MigrationRecord(move.grant, 'destination', 'preparing', host.events, () => host.clock.nowMs());
+    this.#network = new DestinationNetwork(host.tools, move.grant.migrationId, move.spec.nics, host.config.bridge.name);
+    this.#ready = restored?.ready ?? null;
+    if (restored?.ready) host.ports.hold(restored.ready.ramPort);
+    if (restored?.process) this.#adopt(restored.process);
+    if (this.record.ended) this.#settled.resolve();
+  }
+
+  get ready(): IncomingReady | null {
+    return this.#ready;
+  }
+
+  /**
+   * Makes the grant durable, starts QEMU and lets it listen. When it throws, nothing of the move is left on this host and the grant is forfeited: the controller needs a new
+   * epoch to try again.
+   */
+  async prepare(): Promise<IncomingReady> {
+    const { record, move } = this;
+    const { grant, spec } = move;
+    const startedAt = performance.now();
+    const port = this.#host.ports.take();
+    try {
+      this.#host.clock.anchor();
+      await Promise.all([this.#feed({ kind: 'grant', fence: grant.fence, grant }), this.#network.makeTaps(!move.policy.networkSwitch)]);
+      record.mark('granted durably, taps made');
+      await faultPoint('destination.granted');
+      const tunnels = move.policy.networkSwitch ? this.#network.makeTunnels(this.#host.config.managementAddress, move.source.address, port) : Promise.resolve();
+      // Both are awaited also when one fails: what is undone below must not come into being afterwards.
+      const [started, tunnelled] = await Promise.allSettled([startQemu(this.#host, spec, grant.epoch, true), tunnels]);
+      if (started.status === 'rejected') throw started.reason;
+      this.#adopt(started.value);
+      record.mark('QEMU started', `${Math.round(started.value.readyMs)} ms`);
+      await faultPoint('destination.started');
+      if (tunnelled.status === 'rejected') record.mark('no frame mirror', (tunnelled.reason as Error).message);
+      await setUpIncoming(started.value.qmp, { migrationId: grant.migrationId, tlsDir: tlsDirectory(this.#host.config.stateDir), address: this.#host.config.managementAddress, port });
+      const ready: IncomingReady = { migrationId: grant.migrationId, ramAddress: this.#host.config.managementAddress, ramPort: port, nbdPort: 0, machineType: spec.machineType, cpuModel: spec.cpuModel, preparedMs: performance.now() - startedAt };
+      this.#ready = ready;
+      record.become('listening');
+      void this.#save().catch(this.#logged);
+      await faultPoint('destination.listening');
+      return ready;
+    } catch (error) {
+      record.mark('prepare failed', (error as Error).message);
+      if (this.#ready === null) this.#host.ports.giveBack(port);
+      await this.forfeit(grant.fence, grant.bootId).catch(this.#logged);
+      throw error;
+    }
+  }
+
+  /** The source's word, from itself or relayed. Answers once the guest is taken here, or cannot be. */
+  async release(notice: ReleaseNotice): Promise<ReleaseAnswer> {
+    const { record } = this;
+    const point = faultPoint('destination.release-heard');
+    if (point) await point;
+    const { migrationId, source, destination, epoch } = notice;
+    await this.#feed({ kind: 'release', release: { migrationId, source, destination, epoch } });
+    if (record.report.taken === null) await within(this.#settled.promise, takeWithinMs, undefined);
+    const taken = record.report.taken ?? 'unknown';
+    return { answer: taken, detail: record.report.detail, resumedAtMs: record.report.resumedAtMs };
+  }
+
+  /** Gives the move up on this side, if custody finds that nothing was taken. `bootId` is that of the grant. */
+  async forfeit(fence: MoveGrant['fence'], bootId: MoveGrant['bootId']): Promise<TakeAnswer> {
+    await this.#feed({ kind: 'forfeit', fence, epoch: this.move.grant.epoch, bootId });
+    const { taken } = this.record.report;
+    return taken ?? 'unknown';
+  }
+
+  async setNetworkOpen(open: boolean): Promise<NetworkEncapsulation | null> {
+    if (open) {
+      await this.#network.open();
+      this.record.mark('network open');
+    } else if (this.record.report.taken === null) await this.#network.close();
+    return this.#network.encapsulation;
+  }
+
+  /**
+   * After the take: announces the guest's addresses again, verifies that this host's bridge leads to it, and watches its first moments. The report says what was seen; a guest
+   * that is dead on arrival is named by cause.
+   */
+  async finish(): Promise<void> {
+    const { record } = this;
+    if (record.report.state !== 'running') throw new GodwitError('InvalidMigrationState', `the guest has not been taken here: the move is ${record.report.state}`);
+    const point = faultPoint('destination.finishing');
+    if (point) await point;
+    const alive = (): boolean => this.#host.guests.process(this.move.grant.serverId) !== null;
+    if (alive()) await this.#process?.qmp.execute('announce-self', { initial: 50, max: 550, rounds: 5, step: 100 }).catch(this.#logged);
+    const verified = alive() && (await this.#network.verify(this.move.grant.endState === 'running', 1_000).catch(() => false));
+    if (this.#resumedAt !== null) await delay(arrivalWatchMs - (performance.now() - this.#resumedAt));
+    record.note({ networkVerified: verified });
+    record.mark(verified ? 'network verified' : 'network not verified');
+    record.tell();
+    setTimeout(() => void this.#tidy().catch(this.#logged), lateFramesMs).unref();
+    await this.#save();
+  }
+
+  /** Custody's news about this move. */
+  heard(message: HostMessage): void {
+    const { record, move } = this;
+    if (!('epoch' in message) || message.epoch !== move.grant.epoch) return;
+    switch (message.kind) {
+      case 'took':
+        this.#took(message.alive);
+        return;
+      case 'forfeited':
+        record.note({ taken: 'has-not-and-forfeits' });
+        record.become('forfeited');
+        this.#settled.resolve();
+        void this.#discarded().catch(this.#logged);
+        return;
+      case 'unknown':
+        record.note({ taken: 'unknown' });
+        this.#settled.resolve();
+        return;
+      default:
+        return;
+    }
+  }
+
+  /** A fact about the guest here. */
+  guestIs(fact: GuestFact): void {
+    const { record, move } = this;
+    const dead = fact.kind === 'died' ? fact.cause : fact.kind === 'panicked' ? `the guest's kernel panicked (${fact.detail})` : fact.kind === 'broken' ? fact.detail : null;
+    if (record.report.state === 'running') {
+      const early = this.#resumedAt !== null && performance.now() - this.#resumedAt < arrivalWatchMs * 10;
+      if (dead !== null && early && record.report.cause === null) record.blame('GuestCrashedOnArrival', dead, { guestState: 'crashed', ...(fact.kind === 'died' && { taken: 'took-dead' as const }) });
+      return;
+    }
+    if (fact.kind === 'died' && !record.ended) {
+      // Not yet forfeited: custody learns that the process is gone, and the controller orders what follows.
+      record.fail('died', 'DestinationDied', `the destination's QEMU died before it had the guest: ${fact.cause}`, { guestState: 'crashed' });
+      this.#settled.resolve();
+      void this.#host.custody.feed(move.grant.serverId, { kind: 'observed' }).catch(this.#logged);
+      void this.#save().catch(this.#logged);
+    }
+  }
+
+  close(): void {
+    this.#unlisten();
+  }
+
+  #adopt(process: GuestProcess): void {
+    this.#process = process;
+    this.#unlisten = process.qmp.on((event: QmpEvent) => {
+      const at = this.#host.clock.ofStamp(event.timestampMs);
+      const { record } = this;
+      if (event.event === 'RESUME') {
+        this.#resumedAt ??= performance.now();
+        if (record.report.resumedAtMs === null) record.note({ resumedAtMs: at });
+        record.mark('RESUME', '', at);
+      } else if (event.event === 'MIGRATION') {
+        const status = String(event.data['status']);
+        record.mark(`QEMU ${status}`, '', at);
+        record.note({ qemuStatus: status });
+        if (status !== 'completed') return;
+        if (record.report.taken === null) record.become('loaded');
+        // A release that came before the load was complete is waiting for this look.
+        void this.#feed({ kind: 'observed' }).catch(this.#logged);
+      }
+    });
+  }
+
+  #took(alive: boolean): void {
+    const { record, move } = this;
+    if (record.report.taken !== null) return;
+    const paused = move.grant.endState === 'paused';
+    if (paused) this.#resumedAt ??= performance.now();
+    record.note({ taken: alive ? 'took-alive' : 'took-dead', ...(paused && { resumedAtMs: this.#host.clock.nowMs() }) });
+    record.become('running', { guestState: alive ? (paused ? 'paused' : 'running') : 'crashed' });
+    this.#settled.resolve();
+    void faultPoint('destination.taken');
+    this.#host.guests.tell(move.grant.serverId);
+    void this.#save().catch(this.#logged);
+  }
+
+  /** After a forfeit: the process is dead, and nothing else of the move stays. */
+  async #discarded(): Promise<void> {
+    this.#unlisten();
+    if (this.#ready) this.#host.ports.giveBack(this.#ready.ramPort);
+    await this.#network.remove();
+    this.#host.guests.forget(this.move.grant.serverId);
+    await this.#save();
+  }
+
+  async #tidy(): Promise<void> {
+    await this.#network.removeTunnels();
+    if (this.#ready) this.#host.ports.giveBack(this.#ready.ramPort);
+    if (this.#process && this.#host.guests.process(this.move.grant.serverId)) await removeCredentials(this.#process.qmp, credentialsId(this.move.grant.migrationId));
+    this.#unlisten();
+  }
+
+  async #feed(event: Parameters<QemuHost['custody']['feed']>[1]): Promise<void> {
+    for (const message of await this.#host.custody.feed(this.move.grant.serverId, event)) this.heard(message);
+  }
+
+  async #save(): Promise<void> {
+    const { grant, policy, source } = this.move;
+    await this.#store.write({ role: 'destination', grant, peer: source, policy, ready: this.#ready, udpPort: null, report: this.record.report });
+  }
+
+  readonly #logged = (error: unknown): void => this.#host.log.warn({ err: error, migrationId: this.move.grant.migrationId }, 'a step of an incoming move failed');
+}

@@ -1,0 +1,61 @@
+import type { NicSpec } from '@godwit/domain/guest-spec';
+import type { MigrationId } from '@godwit/domain/ids';
+import type { NetworkEncapsulation } from '../drivers/host-driver.ts';
+import type { NetworkTools } from '../network/network-tools.ts';
+import { closeMirror, openMirror, prepareMirror, removeTunnels, type MirroredNic } from './frame-mirror.ts';
+
+/** The source's side of the network switch, through one move: none → prepared → opening → open → removed. */
+export class SourceNetwork {
+  readonly #tools: NetworkTools;
+  readonly #migration: MigrationId;
+  readonly #nics: readonly MirroredNic[];
+  readonly #local: string;
+  #state: 'none' | 'prepared' | 'opening' | 'open' | 'removed' = 'none';
+  wasOpen = false;
+
+  constructor(tools: NetworkTools, migration: MigrationId, nics: readonly NicSpec[], local: string) {
+    this.#tools = tools;
+    this.#migration = migration;
+    this.#nics = nics.map(({ tapName, mac }) => ({ tap: tapName, mac }));
+    this.#local = local;
+  }
+
+  /** Prepared and not open yet: the stop should wait for it. */
+  get pending(): boolean {
+    return this.#state === 'prepared' || this.#state === 'opening';
+  }
+
+  async prepare(to: NetworkEncapsulation): Promise<void> {
+    await prepareMirror(this.#tools, this.#migration, this.#nics, this.#local, to);
+    if (this.#state === 'none') this.#state = 'prepared';
+  }
+
+  /** Claims the opening; false when there is nothing to open, or somebody has begun. */
+  begin(): boolean {
+    if (this.#state !== 'prepared') return false;
+    this.#state = 'opening';
+    this.wasOpen = true;
+    return true;
+  }
+
+  async open(): Promise<void> {
+    await openMirror(this.#migration, this.#nics);
+    if (this.#state === 'opening') this.#state = 'open';
+    // Undone meanwhile: the filter that has just been made must not stay.
+    else await closeMirror(this.#nics);
+  }
+
+  /** The guest runs here again: its frames go nowhere else. */
+  async undo(): Promise<void> {
+    if (this.#state === 'removed') return;
+    const had = this.wasOpen;
+    this.#state = 'removed';
+    if (had) await closeMirror(this.#nics);
+  }
+
+  async remove(): Promise<void> {
+    const had = this.#state !== 'none';
+    await this.undo();
+    if (had) await removeTunnels(this.#tools, this.#migration, this.#nics.length);
+  }
+}

@@ -1,0 +1,49 @@
+import type { MigrationPolicy } from '../drivers/host-driver.ts';
+import type { QmpClient } from '../qemu/qmp-client.ts';
+
+/**
+ * return-path: without an answer from the destination a source completes although the destination could not load. late-block-activate: the destination opens its disks for
+ * writing only when it runs. validate-uuid: a stream never ends up in another server's QEMU.
+ */
+const capabilities = ['events', 'return-path', 'late-block-activate', 'validate-uuid'] as const;
+
+const setCapabilities = { capabilities: capabilities.map((capability) => ({ capability, state: true })) };
+
+/** QMP's name of one end of the stream. */
+export const streamChannels = (address: string, port: number): Readonly<Record<string, unknown>> => ({
+  channels: [{ 'channel-type': 'main', addr: { transport: 'socket', type: 'inet', host: address, port: String(port) } }],
+});
+
+/** Loads this host's certificate into QEMU under an id of the move: a renewed one must not meet an old object. */
+async function addCredentials(qmp: QmpClient, id: string, dir: string, endpoint: 'server' | 'client'): Promise<void> {
+  await removeCredentials(qmp, id);
+  await qmp.execute('object-add', { 'qom-type': 'tls-creds-x509', id, dir, endpoint, 'verify-peer': true });
+}
+
+export async function removeCredentials(qmp: QmpClient, id: string): Promise<void> {
+  await qmp.execute('object-del', { id }).catch(() => undefined); // it was not there, or QEMU is gone
+}
+
+export const credentialsId = (migrationId: string): string => `tls-${migrationId.slice(0, 8)}`;
+
+/** Destination: everything before `migrate-incoming`, and that. When it returns QEMU listens. */
+export async function setUpIncoming(qmp: QmpClient, options: { readonly migrationId: string; readonly tlsDir: string; readonly address: string; readonly port: number }): Promise<void> {
+  const id = credentialsId(options.migrationId);
+  await Promise.all([addCredentials(qmp, id, options.tlsDir, 'server'), qmp.execute('migrate-set-capabilities', setCapabilities)]);
+  await qmp.execute('migrate-set-parameters', { 'tls-creds': id });
+  await qmp.execute('migrate-incoming', streamChannels(options.address, options.port));
+}
+
+/** Source: everything before `migrate`, which is custody's. The destination must prove to be at `address`. */
+export async function setUpOutgoing(qmp: QmpClient, options: { readonly migrationId: string; readonly tlsDir: string; readonly address: string; readonly policy: MigrationPolicy; readonly downtimeLimitMs: number }): Promise<void> {
+  const id = credentialsId(options.migrationId);
+  await Promise.all([addCredentials(qmp, id, options.tlsDir, 'client'), qmp.execute('migrate-set-capabilities', setCapabilities)]);
+  await qmp.execute('migrate-set-parameters', { 'tls-creds': id, 'tls-hostname': options.address, ...limits(options.policy, options.downtimeLimitMs) });
+}
+
+/** Changes a stream that may be under way; QEMU looks at the limits every 100 ms. */
+export async function setLimits(qmp: QmpClient, policy: MigrationPolicy, downtimeLimitMs: number): Promise<void> {
+  await qmp.execute('migrate-set-parameters', limits(policy, downtimeLimitMs));
+}
+
+const limits = (policy: MigrationPolicy, downtimeLimitMs: number) => ({ 'downtime-limit': downtimeLimitMs, 'max-bandwidth': policy.maxBandwidthBytes });

@@ -1,0 +1,228 @@
+import { execFile, spawn, type ChildProcess } from 'node:child_process';
+import { createReadStream, openSync } from 'node:fs';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { createSecureServer } from 'node:http2';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { createClient, type Client } from '@connectrpc/connect';
+import { connectNodeAdapter } from '@connectrpc/connect-node';
+import { Agent } from '@godwit/contract/gen/agent_pb';
+import { Cluster, type ReportReleaseRequest } from '@godwit/contract/gen/join_pb';
+import { createTestCa, type TestCa } from '../identity/test-ca.ts';
+import { createTlsTransport, type TlsTransport } from '../rpc/tls-transport.ts';
+
+const run = promisify(execFile);
+
+export type TestHost = {
+  readonly name: string;
+  readonly namespace: string;
+  readonly address: string;
+  readonly hostId: string;
+  readonly stateDir: string;
+  client: Client<typeof Agent>;
+  /** The agent's process; replaced by `restart`. */
+  process: ChildProcess;
+  link: TlsTransport;
+};
+
+export type TwoHosts = {
+  readonly hosts: readonly [TestHost, TestHost];
+  readonly clientNamespace: string;
+  readonly fabricNamespace: string;
+  readonly dir: string;
+  readonly poolPath: string;
+  readonly releases: ReportReleaseRequest[];
+  /** Starts an agent again on its host, e.g. after its kill -9; `faults` becomes GODWIT_FAULT_POINTS. */
+  restart(host: TestHost, faults?: string): Promise<void>;
+  in(namespace: string, ...command: readonly string[]): Promise<string>;
+  close(): Promise<void>;
+};
+
+export type TwoHostsOptions = {
+  /** Unique per test file: names of namespaces begin with it (at most 9 characters). */
+  readonly prefix: string;
+  readonly dir: string;
+  /** First three bytes of the management network, e.g. 10.79.1: unique per test file too, since its far end is in this namespace. */
+  readonly network: string;
+  readonly images: Readonly<Record<string, string>>;
+  readonly clockSkewMs?: readonly [number, number];
+  readonly imageLocking?: boolean;
+};
+
+const rpcPort = 8781;
+const controllerPort = 8780;
+
+/**
+ * Two hosts as network namespaces, each with its own agent process, guest bridge and management address, one fabric, a client namespace, a shared pool, and the part of a controller that agents
+ * need: join and images. The test itself is the controller. `close` leaves no process and no namespace.
+ */
+export async function startTwoHosts(options: TwoHostsOptions): Promise<TwoHosts> {
+  const { prefix, dir, network } = options;
+  const [fabric, client, a, b] = ['f', 'c', 'a', 'b'].map((end) => `${prefix}-${end}`) as [string, string, string, string];
+  const ip = (namespace: string, text: string): Promise<unknown> => run('ip', ['-n', namespace, ...text.split(' ')]);
+  await clear([fabric, client, a, b]);
+  await rm(dir, { recursive: true, force: true });
+  const poolPath = join(dir, 'pool');
+  await mkdir(poolPath, { recursive: true });
+  for (const namespace of [fabric, client, a, b]) {
+    await run('ip', ['netns', 'add', namespace]);
+    await ip(namespace, 'link set lo up');
+  }
+  for (const bridge of ['fabric', 'mgmt']) {
+    await ip(fabric, `link add ${bridge} type bridge forward_delay 0`);
+    await ip(fabric, `link set ${bridge} up`);
+  }
+  const cable = async (namespace: string, end: string, port: string, bridge: string): Promise<void> => {
+    await ip(namespace, `link add ${end} type veth peer name ${port} netns ${fabric}`);
+    await ip(fabric, `link set ${port} master ${bridge} up`);
+    await ip(namespace, `link set ${end} up`);
+  };
+  await cable(client, 'eth0', 'up-c', 'fabric');
+  await ip(client, 'addr add 10.89.0.2/24 dev eth0');
+  // The test itself stands outside, on the management network: it is the controller.
+  await run('ip', ['link', 'add', `${prefix}-t`, 'type', 'veth', 'peer', 'name', 'mg-t', 'netns', fabric]);
+  await ip(fabric, 'link set mg-t master mgmt up');
+  await run('ip', ['link', 'set', `${prefix}-t`, 'up']);
+  await run('ip', ['addr', 'add', `${network}.254/24`, 'dev', `${prefix}-t`]);
+  for (const [index, namespace] of [a, b].entries()) {
+    await cable(namespace, 'mgmt0', `mg-${index}`, 'mgmt');
+    await ip(namespace, `addr add ${network}.${index + 1}/24 dev mgmt0`);
+    await cable(namespace, 'up0', `up-${index}`, 'fabric');
+  }
+
+  const ca = await createTestCa();
+  const ids = ['aaaaaaaa-0000-4000-8000-000000000001', 'bbbbbbbb-0000-4000-8000-000000000002'];
+  const releases: ReportReleaseRequest[] = [];
+  const controller = await startControllerPart(ca, options.images, ids, releases, `${network}.254`);
+  const hosts: TestHost[] = [];
+  const own = await ca.controller([`${network}.254`]);
+  const tokenSecret = 'test-secret-test-secret';
+  for (const [index, namespace] of [a, b].entries()) {
+    const name = index === 0 ? 'nodeA' : 'nodeB';
+    const stateDir = join(dir, name);
+    await mkdir(stateDir, { recursive: true });
+    await writeFile(join(stateDir, 'boot-id'), `boot-${name}-1\n`);
+    await writeFile(join(stateDir, 'token'), `${tokenSecret}.${ca.fingerprint}`);
+    const skew = options.clockSkewMs?.[index];
+    await writeFile(join(stateDir, 'agent.json'), JSON.stringify({
+      hostName: name, stateDir, driver: 'qemu', managementAddress: `${network}.${index + 1}`, rpcPort, controllerUrl: `https://${network}.254:${controllerPort}`, joinTokenFile: join(stateDir, 'token'), bootIdFile: join(stateDir, 'boot-id'),
+      bridge: { name: 'br-guest', uplink: 'up0' }, pools: [{ name: 'shared', kind: 'shared', path: poolPath, declaredCoherent: true }], accelerator: 'tcg', imageLocking: options.imageLocking ?? true,
+      ...(skew !== undefined && { clockSkewMs: skew }),
+    }));
+    hosts.push({ name, namespace, address: `${network}.${index + 1}`, hostId: ids[index] ?? '', stateDir, client: undefined as never, process: undefined as never, link: undefined as never });
+  }
+  const twoHosts: TwoHosts = {
+    hosts: hosts as unknown as readonly [TestHost, TestHost],
+    clientNamespace: client,
+    fabricNamespace: fabric,
+    dir,
+    poolPath,
+    releases,
+    restart: async (host, faults = '') => {
+      await ended(host.process);
+      host.link?.close();
+      host.process = startAgent(host, faults);
+      host.link = createTlsTransport(`https://${host.address}:${rpcPort}`, own, { role: 'host', hostId: host.hostId });
+      host.client = createClient(Agent, host.link.transport);
+      await untilServes(host);
+    },
+    in: async (namespace, ...command) => (await run('ip', ['netns', 'exec', namespace, ...command])).stdout,
+    close: async () => {
+      for (const host of hosts) {
+        host.link?.close();
+        await ended(host.process);
+      }
+      await controller.close();
+      await clear([fabric, client, a, b]);
+      await rm(dir, { recursive: true, force: true });
+    },
+  };
+  try {
+    await Promise.all(hosts.map((host) => twoHosts.restart(host)));
+    return twoHosts;
+  } catch (error) {
+    await twoHosts.close();
+    throw error;
+  }
+}
+
+function startAgent(host: TestHost, faults: string): ChildProcess {
+  const log = openSync(join(host.stateDir, 'agent.log'), 'a');
+  return spawn('ip', ['netns', 'exec', host.namespace, process.execPath, join(import.meta.dirname, '../main.ts'), '--config', join(host.stateDir, 'agent.json')], {
+    stdio: ['ignore', log, log],
+    env: { PATH: process.env['PATH'], GODWIT_FAULT_POINTS: faults, GODWIT_LOG_LEVEL: 'debug' },
+  });
+}
+
+async function untilServes(host: TestHost): Promise<void> {
+  const until = performance.now() + 30_000;
+  for (;;) {
+    try {
+      await host.client.getHost({}, { timeoutMs: 2_000 });
+      return;
+    } catch (error) {
+      if (host.process.exitCode !== null || performance.now() > until) throw new Error(`the agent of ${host.name} does not serve; see ${host.stateDir}/agent.log`, { cause: error });
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  }
+}
+
+/** Kills a child (SIGKILL) unless it is dead, and waits for it. */
+export async function ended(child: ChildProcess | undefined): Promise<void> {
+  if (!child || child.exitCode !== null || child.signalCode !== null) return;
+  const gone = new Promise((resolve) => child.once('exit', resolve));
+  child.kill('SIGKILL');
+  await gone;
+}
+
+async function startControllerPart(ca: TestCa, images: Readonly<Record<string, string>>, ids: readonly string[], releases: ReportReleaseRequest[], address: string): Promise<{ close(): Promise<void> }> {
+  const own = await ca.controller([address]);
+  const rpc = connectNodeAdapter({
+    routes: (router) => {
+      router.service(Cluster, {
+        join: async (request) => {
+          const hostId = ids[request.hostName === 'nodeA' ? 0 : 1] ?? '';
+          return { hostId, certificatePem: await ca.sign(request.certificateRequestPem, hostId, [request.address]), caPem: ca.caPem };
+        },
+        reportRelease: (request) => {
+          releases.push(request);
+          return {};
+        },
+      });
+    },
+  });
+  const server = createSecureServer({ key: own.privateKeyPem, cert: own.certificatePem + ca.caPem, ca: ca.caPem, requestCert: true, rejectUnauthorized: false, allowHTTP1: true }, (request, response) => {
+    const image = images[/^\/images\/([0-9a-f-]{36})\/file$/.exec(request.url)?.[1] ?? ''];
+    if (!request.url.startsWith('/images/')) rpc(request, response);
+    else if (image === undefined) response.writeHead(404).end();
+    else createReadStream(image).pipe(response as never);
+  });
+  const sockets = new Set<{ destroy(): void }>();
+  server.on('connection', (socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+  });
+  await new Promise<void>((resolve, reject) => server.once('error', reject).listen(controllerPort, address, () => resolve()));
+  return {
+    close: async () => {
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      for (const one of sockets) one.destroy();
+      await closed;
+    },
+  };
+}
+
+/** Removes namespaces, and first kills what still runs in them: QEMUs and agents of ours, nobody else's. */
+async function clear(namespaces: readonly string[]): Promise<void> {
+  for (const namespace of namespaces) {
+    const pids = await run('ip', ['netns', 'pids', namespace]).then(({ stdout }) => stdout.split('\n').filter(Boolean), () => []);
+    for (const pid of pids) {
+      try {
+        process.kill(Number(pid), 'SIGKILL');
+      } catch {
+        // gone meanwhile
+      }
+    }
+    await run('ip', ['netns', 'del', namespace]).catch(() => undefined);
+  }
+}
