@@ -16,6 +16,7 @@ export const faultPoints = [
   'source.completed',
   'source.release-sent',
   'destination.release-heard',
+  'destination.taking',
   'destination.taken',
   'source.released',
   'destination.finishing',

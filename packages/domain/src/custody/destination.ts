@@ -52,7 +52,7 @@ export function launchOrdered(state: HostCustody, epoch: Epoch, view: QemuView |
     return refuse(state, 'custody-epoch-unknown', epoch);
   if (rules.takeBootProof && copy.grant.bootId !== state.bootId) return refuse(state, 'custody-boot-changed', epoch);
   if (view === null || copy.process === null || view.runstate !== 'prelaunch') return refuse(state, 'custody-not-ready', epoch);
-  return take(state, copy, copy.process, rules);
+  return take(state, copy, copy.process, true, rules);
 }
 
 /** Takes if QEMU is ready; if it is still loading, takes at the observation that shows it ready. */
@@ -138,18 +138,20 @@ function takeIfReady(state: HostCustody, view: QemuView | null, rules: Rules): H
   if (copy.kind !== 'granted') return stay(state);
   if (view === null || copy.process === null) return refuse(state, 'custody-not-ready', copy.grant.epoch);
   const loaded = view.migration === 'completed' || (copy.grant.postCopy && view.migration === 'postcopy-active');
-  if (rules.contGuarded && !(view.runstate === 'paused' && loaded)) return stay(state);
-  return take(state, copy, copy.process, rules);
+  // A guest that shut down or stopped on an I/O error before it left arrives in that very state: it is taken as it is, there is nothing to continue.
+  const arrived = view.runstate === 'paused' || view.runstate === 'other';
+  if (rules.contGuarded && !(arrived && loaded)) return stay(state);
+  return take(state, copy, copy.process, view.runstate !== 'other', rules);
 }
 
-function take(state: HostCustody, copy: GrantedCopy, process: QemuProcess, rules: Rules): HostTransition {
+function take(state: HostCustody, copy: GrantedCopy, process: QemuProcess, runnable: boolean, rules: Rules): HostTransition {
   const { epoch, endState } = copy.grant;
   const taking: HostEffect = { kind: 'journal', record: { kind: 'taking', epoch, bootId: state.bootId, process }, durability: 'plain' };
   return {
     state: { ...state, lastTaken: later(state.lastTaken, epoch), copy: { kind: 'held', grant: copy.grant, process, alive: true, settled: true, outgoing: null } },
     effects: [
       ...(rules.takingJournaled ? [taking] : []),
-      ...(endState === 'running' ? [{ kind: 'cont' } as const] : []),
+      ...(runnable && endState === 'running' ? [{ kind: 'cont' } as const] : []),
       tell({ kind: 'took', epoch, alive: true }),
       { kind: 'journal', record: { kind: 'taken', epoch }, durability: 'plain' },
     ],

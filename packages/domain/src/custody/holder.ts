@@ -9,19 +9,29 @@ import type { Rules } from './rules.ts';
 import { migrationObserved, outgoingAdopted, releaseEffects } from './source.ts';
 import { before, type HostTransition, later, refuse, stay, tell } from './transition.ts';
 
-/** Pause, unpause and reset: only by the epoch that holds, and never while the guest is leaving (QEMU would resume, or stop, behind our back). */
+/** Pause, unpause, reset and power button: only by the epoch that holds, and never while the guest is leaving (QEMU would resume, or stop, behind our back). */
 export function vcpusOrdered(
   state: HostCustody,
-  command: 'pause' | 'unpause' | 'reset',
+  command: 'pause' | 'unpause' | 'reset' | 'powerDown',
   epoch: Epoch,
   view: QemuView | null,
   rules: Rules,
 ): HostTransition {
-  const effect = { kind: command === 'pause' ? 'stop' : command === 'unpause' ? 'cont' : 'reset' } as const;
+  const effect = { kind: command === 'pause' ? 'stop' : command === 'unpause' ? 'cont' : command } as const;
   const done = { state, effects: [effect, tell({ kind: 'done', command, epoch })] };
   if (!rules.unpauseGuarded && view !== null && state.copy.kind !== 'none') return done;
   const code = vcpusRefused(state, epoch, view);
   return code === null ? done : refuse(state, code, epoch);
+}
+
+/** The user's stop, of exactly the copy that holds. Nothing is written down: a dead process stays dead, and its epoch is never granted again. */
+export function powerOffOrdered(state: HostCustody, epoch: Epoch, view: QemuView | null): HostTransition {
+  const { copy } = state;
+  const ended = tell({ kind: 'ended', epoch });
+  if (copy.kind === 'held' && copy.grant.epoch === epoch && !copy.alive) return { state, effects: [ended] };
+  const code = vcpusRefused(state, epoch, view);
+  if (copy.kind !== 'held' || (code !== null && code !== 'custody-copy-absent')) return refuse(state, code ?? 'custody-epoch-unknown', epoch);
+  return { state: { ...state, copy: { ...copy, alive: false } }, effects: [{ kind: 'quit', process: copy.process }, ended] };
 }
 
 function vcpusRefused({ copy }: HostCustody, epoch: Epoch, view: QemuView | null): RefusalCode | null {

@@ -15,6 +15,9 @@ export type HostEffect =
   | { readonly kind: 'cont' }
   | { readonly kind: 'stop' }
   | { readonly kind: 'reset' }
+  | { readonly kind: 'powerDown' }
+  /** Let QEMU flush and end; SIGKILL when it does not. Only for the copy that holds. */
+  | { readonly kind: 'quit'; readonly process: QemuProcess }
   | { readonly kind: 'migrate'; readonly epoch: Epoch }
   | { readonly kind: 'continueMigration' }
   | { readonly kind: 'cancel' }
@@ -47,7 +50,7 @@ export type HostMessage =
   | { readonly kind: 'destroyed'; readonly epoch: Epoch }
   /** A held or released copy's QEMU has died or ended. */
   | { readonly kind: 'ended'; readonly epoch: Epoch }
-  | { readonly kind: 'done'; readonly command: 'launch' | 'migrate' | 'continue' | 'pause' | 'unpause' | 'reset'; readonly epoch: Epoch }
+  | { readonly kind: 'done'; readonly command: 'launch' | 'migrate' | 'continue' | 'pause' | 'unpause' | 'reset' | 'powerDown'; readonly epoch: Epoch }
   | HostReport
   | { readonly kind: 'refused'; readonly refusal: Refusal };
 

@@ -36,6 +36,13 @@ export type HostCommand =
   | { readonly kind: 'pause'; readonly fence: Fence; readonly epoch: Epoch; readonly view: QemuView | null }
   | { readonly kind: 'unpause'; readonly fence: Fence; readonly epoch: Epoch; readonly view: QemuView | null }
   | { readonly kind: 'reset'; readonly fence: Fence; readonly epoch: Epoch; readonly view: QemuView | null }
+  /** The power button: the guest may shut itself down, or not. */
+  | { readonly kind: 'powerDown'; readonly fence: Fence; readonly epoch: Epoch; readonly view: QemuView | null }
+  /**
+   * The user's stop. Ends exactly the held copy of this epoch, outside a migration, with its disks flushed. Not a destruction: it never reaches a copy that is
+   * granted or released, and a late one finds nothing, because a stopped guest runs again only under a new epoch.
+   */
+  | { readonly kind: 'powerOff'; readonly fence: Fence; readonly epoch: Epoch; readonly view: QemuView | null }
   /** After a restore of the database: promise to accept no unseen grant up to `floor`, and report. */
   | { readonly kind: 'census'; readonly fence: Fence; readonly floor: Epoch };
 

@@ -1,7 +1,7 @@
 /** One host's custody of one server: every event, in one place. Pure; the gate executes the effects and holds one lock per server. */
 import type { Epoch, Fence } from '../ids.ts';
 import { forfeitOrdered, grantReceived, incomingObserved, launchOrdered, processBound, releaseReceived } from './destination.ts';
-import { adopted, censusOrdered, destroyOrdered, holderObserved, vcpusOrdered } from './holder.ts';
+import { adopted, censusOrdered, destroyOrdered, holderObserved, powerOffOrdered, vcpusOrdered } from './holder.ts';
 import type { HostCustody } from './host-custody.ts';
 import type { HostCommand, HostEvent } from './host-event.ts';
 import { RULES, type Rules } from './rules.ts';
@@ -65,7 +65,10 @@ function obey(state: HostCustody, command: HostCommand, rules: Rules): HostTrans
     case 'pause':
     case 'unpause':
     case 'reset':
+    case 'powerDown':
       return vcpusOrdered(state, command.kind, command.epoch, command.view, rules);
+    case 'powerOff':
+      return powerOffOrdered(state, command.epoch, command.view);
     case 'census':
       return censusOrdered(state, command.floor);
   }

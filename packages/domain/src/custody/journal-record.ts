@@ -1,5 +1,6 @@
 import type { BootId, Epoch, Fence } from '../ids.ts';
 import type { Grant } from './grant.ts';
+import type { HostCustody } from './host-custody.ts';
 import type { QemuProcess } from './qemu-view.ts';
 
 /** What a host writes down about one server. `recover` folds these, in order, into a `HostCustody`. */
@@ -24,5 +25,7 @@ export type JournalRecord =
   | { readonly kind: 'destroyed'; readonly epoch: Epoch }
   /** fsync, before the answer: no unseen grant up to `floor` is accepted. */
   | { readonly kind: 'census'; readonly floor: Epoch }
+  /** fsync, written by compaction: everything before it, in one record. */
+  | { readonly kind: 'state'; readonly state: Omit<HostCustody, 'serverId' | 'hostId'> }
   /** plain: a higher fence was obeyed. */
   | { readonly kind: 'fence'; readonly fence: Fence };

@@ -61,6 +61,11 @@ export function replayed(state: HostCustody, record: JournalRecord): HostCustody
       return { ...gone(state, record.epoch, copy.kind !== 'none' && copy.grant.epoch === record.epoch), forfeited: record.epoch };
     case 'destroyed':
       return gone(state, before(record.epoch), copy.kind !== 'none' && copy.grant.epoch < record.epoch);
+    case 'state': {
+      const { bootId, copy: then, ...rest } = record.state;
+      const dead = (then.kind === 'held' || then.kind === 'released') && bootId !== state.bootId;
+      return { ...state, ...rest, copy: dead ? { ...then, alive: false } : then };
+    }
     case 'census':
       return known(state, record.floor);
     case 'fence':
@@ -74,4 +79,9 @@ const known = (state: HostCustody, epoch: Epoch): HostCustody => ({ ...state, kn
 function gone(state: HostCustody, epoch: Epoch, copyToo: boolean): HostCustody {
   const next = { ...known(state, epoch), refusedThrough: later(state.refusedThrough, epoch) };
   return copyToo ? { ...next, copy: { kind: 'none' } } : next;
+}
+
+/** A journal's records of one server as one record: `recover` makes the same of it, in this boot and in any later one. */
+export function compacted({ serverId: _, hostId: __, ...state }: HostCustody): JournalRecord {
+  return { kind: 'state', state };
 }

@@ -102,6 +102,9 @@ function carriedOut(world: World, index: number, pid: number, effect: HostEffect
     }
     case 'stop':
       return touched((qemu) => ({ ...qemu, run: qemu.run === 'running' ? 'paused' : qemu.run }));
+    case 'quit':
+      return { world: withHost(world, index, { ...host, qemus: host.qemus.filter(({ epoch }) => epoch !== effect.process.pid) }), broken: null };
+    case 'powerDown':
     case 'reset':
       return { world, broken: null };
     case 'migrate': {
