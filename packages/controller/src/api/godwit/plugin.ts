@@ -1,3 +1,26 @@
+import { GodwitError } from '@godwit/domain/errors';
+import { failureOf } from '../http-error.ts';
 import type { ServicePlugin } from '../plugins.ts';
+import { eventRoutes } from './events.ts';
+import { migrationRoutes } from './migrations.ts';
 
-export const godwitPlugin: ServicePlugin = async () => {};
+/** Godwit's own API: what OpenStack's has no word for. Errors are `{"error": {"code", "message", "requestId"}}`, the code being one of domain/errors. */
+export const godwitPlugin: ServicePlugin = async (app, context) => {
+  app.addHook('onRequest', async (request, reply) => {
+    reply.header('x-openstack-request-id', request.id);
+  });
+  app.setErrorHandler((error, request, reply) => {
+    const failure = failureOf(error, request.id);
+    if (failure.unexpected) request.log.error({ err: error }, 'an unexpected error');
+    const code = error instanceof GodwitError ? error.code : failure.status === 500 ? 'Internal' : 'BadRequest';
+    return reply.code(failure.status).send({ error: { code, message: failure.message, requestId: request.id } });
+  });
+  app.setNotFoundHandler((request, reply) => reply.code(404).send({ error: { code: 'NotFound', message: `There is no ${request.method} ${request.url.split('?')[0]}.`, requestId: request.id } }));
+  app.get('/', async () => ({
+    name: 'godwit',
+    version: 'v1',
+    resources: ['GET /migrations', 'GET /migrations/{id}', 'POST /migrations/{id}/abort', 'GET /events'],
+  }));
+  migrationRoutes(app, context);
+  eventRoutes(app, context);
+};
