@@ -1,9 +1,9 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { consoleSegments, lastLines, readConsole, segmentPath, writeCarriedSegment } from './console-log.ts';
+import { consoleSegments, lastLines, readConsole, segmentPath, trimConsole, writeCarriedSegment } from './console-log.ts';
 
 let dir: string;
 beforeEach(() => {
@@ -32,6 +32,25 @@ describe('the console log', () => {
     await expect(writeCarriedSegment(dir, 7, 7, Buffer.from('theirs'))).rejects.toBeInstanceOf(RangeError);
     await expect(writeCarriedSegment(dir, 8, 7, Buffer.from('theirs'))).rejects.toBeInstanceOf(RangeError);
     expect((await readConsole(dir, 1000, 0)).toString()).toBe('mine');
+  });
+
+  test('is cut to its limits, newest kept, at a line, while another process appends', async () => {
+    mkdirSync(dir);
+    const limits = { segmentBytes: 100, totalBytes: 150 };
+    for (const epoch of [1, 2, 3]) writeFileSync(segmentPath(dir, epoch), `${`${epoch} line\n`.repeat(12)}`);
+    const current = segmentPath(dir, 4);
+    const appender = openSync(current, 'a');
+    try {
+      writeSync(appender, 'a flooding line\n'.repeat(100));
+      await trimConsole(dir, limits);
+      writeSync(appender, 'after\n');
+      expect((await readConsole(dir, 10_000, 0)).toString()).toBe(`${'3 line\n'.repeat(12)}${'a flooding line\n'.repeat(3)}after\n`);
+      const before = await consoleSegments(dir);
+      await trimConsole(dir, limits);
+      expect(await consoleSegments(dir)).toEqual(before);
+    } finally {
+      closeSync(appender);
+    }
   });
 
   test('its last lines are as many as asked for, from whatever text', () => {

@@ -1,4 +1,4 @@
-import { mkdir, open, readdir, rename, stat, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, open, readdir, rename, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 /**
@@ -52,6 +52,43 @@ export async function writeCarriedSegment(consoleDir: string, epoch: number, own
   const path = segmentPath(consoleDir, epoch);
   await writeFile(`${path}.part`, bytes, { mode: 0o600 });
   await rename(`${path}.part`, path);
+}
+
+/** What is kept of a guest's console log: a guest that floods its serial port must not fill the host's disk. */
+export type ConsoleLimits = {
+  /** A segment above this is cut to its newest half. */
+  readonly segmentBytes: number;
+  /** Oldest segments are dropped while all together are above this; the newest always stays. */
+  readonly totalBytes: number;
+};
+
+export const consoleLimits: ConsoleLimits = { segmentBytes: 2 * 1024 * 1024, totalBytes: 16 * 1024 * 1024 };
+
+/**
+ * Cuts a log down to its limits, newest bytes kept. Safe while QEMU writes: it appends (O_APPEND), so after the cut it goes on at the new end; what it writes
+ * in the instant between reading and cutting is lost. A cut segment begins at the start of a line where it can.
+ */
+export async function trimConsole(consoleDir: string, limits: ConsoleLimits = consoleLimits): Promise<void> {
+  const segments = await consoleSegments(consoleDir);
+  for (const { path, bytes } of segments) {
+    if (bytes > limits.segmentBytes) await keepTail(path, Math.floor(limits.segmentBytes / 2));
+  }
+  const now = await consoleSegments(consoleDir);
+  let total = now.reduce((sum, one) => sum + one.bytes, 0);
+  for (const { path, bytes } of now.slice(0, -1)) {
+    if (total <= limits.totalBytes) return;
+    await rm(path, { force: true });
+    total -= bytes;
+  }
+}
+
+/** The same file, not a new one in its place: QEMU holds it open. */
+async function keepTail(path: string, keepBytes: number): Promise<void> {
+  const kept = await tail(path, keepBytes);
+  const lineStart = kept.indexOf(0x0a) + 1;
+  await truncate(path, 0);
+  // Appended like QEMU's own bytes: written at a position, they could overwrite what it has added since.
+  await appendFile(path, kept.subarray(lineStart));
 }
 
 /** The last `maxBytes` bytes of a file; empty when it does not exist. */

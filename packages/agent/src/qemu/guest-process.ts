@@ -6,7 +6,7 @@ import { performance } from 'node:perf_hooks';
 import { GodwitError } from '@godwit/domain/errors';
 import type { GuestSpec } from '@godwit/domain/guest-spec';
 import { commandLine, type Launch, type TlsCredentials } from './command-line.ts';
-import { segmentPath, tail } from './console-log.ts';
+import { segmentPath, tail, trimConsole } from './console-log.ts';
 import { isAlive, type ProcessRef, refOf } from './process-ref.ts';
 import { connectQmp, type QmpClient, QmpClosed } from './qmp-client.ts';
 import { guestsDir, type RunDir, runDir } from './run-dir.ts';
@@ -50,6 +50,7 @@ export type StartOptions = {
 
 /** From a hung-up monitor to the end of its process. */
 const dyingMs = 1000;
+const trimEveryMs = 60_000;
 const logTailBytes = 4096;
 const logTailLines = 12;
 
@@ -111,6 +112,7 @@ export async function startGuest(spec: GuestSpec, options: StartOptions): Promis
         );
   }
   child.unref(); // the agent may end while its guests run on
+  keepConsoleSmall(run, ended);
   return { spec, run, ref, ...monitors, ended, readyMs: performance.now() - startedAt };
 }
 
@@ -199,6 +201,15 @@ function launchOf(run: RunDir, options: StartOptions): Launch {
   };
 }
 
+/** Until the process is dead; looking at two files once a minute costs nothing, and in a minute even a flood is some hundred MiB at most. */
+function keepConsoleSmall(run: RunDir, ended: Promise<unknown>): void {
+  const timer = setInterval(() => {
+    // A pool that does not answer now is looked at again in a minute.
+    trimConsole(run.consoleDir).catch(() => undefined);
+  }, trimEveryMs).unref();
+  void ended.then(() => clearInterval(timer));
+}
+
 const withConsoleOf = (run: RunDir, spec: GuestSpec): RunDir =>
   spec.consoleDir === undefined ? run : { ...run, consoleDir: spec.consoleDir };
 
@@ -231,8 +242,21 @@ async function endOf(
 
 function startFailed(spec: GuestSpec, end: ProcessEnd, ref: ProcessRef | undefined): GodwitError {
   const how = end.kind === 'exited' ? `exited with code ${end.code}` : end.kind === 'signalled' ? `was ended by ${end.signal}` : 'vanished';
-  const words = end.lastLines.filter((line) => !line.includes(' warning: ')).at(-1) ?? end.lastLines.at(-1) ?? 'it said nothing';
+  const words = lastWords(end.lastLines);
   return new GodwitError('GuestStartFailed', `QEMU of server ${spec.serverId} ${how}: ${words}`, { end, ref });
+}
+
+/** QEMU's last error as one sentence: its message, without time and program name, and the lines without a time that go on with it. */
+export function lastWords(lines: readonly string[]): string {
+  const stamped = /^\d{4}-\d\d-\d\dT\S+ \S*?qemu\S*: /;
+  const start = lines.findLastIndex((line) => stamped.test(line) && !line.includes(': warning: '));
+  const words = start === -1 ? lines.slice(-1) : lines.slice(start);
+  return words.length === 0
+    ? 'it said nothing'
+    : words
+        .filter((line) => !line.includes(': warning: '))
+        .map((line) => line.replace(stamped, ''))
+        .join(' ');
 }
 
 function recordedRef(run: RunDir): ProcessRef | undefined {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { bootSector, readLetters } from './boot-sector.ts';
 import { factOfEvent, factOfRunState, type GuestFact } from './guest-fact.ts';
-import type { GuestProcess, ProcessEnd } from './guest-process.ts';
+import { type GuestProcess, lastWords, type ProcessEnd } from './guest-process.ts';
 import { watchGuest } from './guest-watch.ts';
 import { parseStat } from './process-ref.ts';
 import type { QmpClient, QmpEvent } from './qmp-client.ts';
@@ -107,6 +107,20 @@ describe('small things', () => {
     const fields = ['S', ...Array.from({ length: 18 }, (_, i) => String(i)), '4711', 'rest'];
     expect(parseStat(`12 (qemu) x (1) ${fields.join(' ')}`)).toEqual({ state: 'S', startTicks: 4711 });
     expect(() => parseStat('nonsense')).toThrow(/not understood/);
+  });
+
+  test('QEMU’s last words are its last error, whole, without time and program name', () => {
+    const at = '2026-01-02T03:04:05.678901Z qemu-system-x86_64:';
+    expect(
+      lastWords([
+        `${at} an earlier error`,
+        `${at} -device x: Failed to get "write" lock`,
+        'Is another process using the image?',
+        `${at} warning: and this`,
+      ]),
+    ).toBe('-device x: Failed to get "write" lock Is another process using the image?');
+    expect(lastWords(['sh: 1: qemu: not found'])).toBe('sh: 1: qemu: not found');
+    expect(lastWords([])).toBe('it said nothing');
   });
 
   test('a state directory that makes socket paths too long is refused by name', () => {

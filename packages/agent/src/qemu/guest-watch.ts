@@ -1,5 +1,5 @@
 import { factOfEvent, factOfRunState, type GuestFact } from './guest-fact.ts';
-import type { GuestProcess, ProcessEnd } from './guest-process.ts';
+import { type GuestProcess, lastWords, type ProcessEnd } from './guest-process.ts';
 import type { QmpEvent } from './qmp-client.ts';
 
 /**
@@ -53,8 +53,7 @@ export function watchGuest(guest: Pick<GuestProcess, 'qmp' | 'ended'>, report: (
 
 /** How a process end reads to a person. */
 export function deathOf(end: ProcessEnd): GuestFact {
-  const words = end.lastLines.at(-1);
-  const because = words === undefined ? '' : `: ${words}`;
+  const because = end.lastLines.length === 0 ? '' : `: ${lastWords(end.lastLines)}`;
   switch (end.kind) {
     case 'exited':
       return { kind: 'died', clean: end.code === 0, cause: `QEMU exited with code ${end.code}${because}`, lastLines: end.lastLines };
