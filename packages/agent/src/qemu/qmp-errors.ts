@@ -1,7 +1,4 @@
-/**
- * What a QMP conversation can end in. `code` is stable; the message is the sentence for a person.
- */
-export type QmpError = QmpCommandError | QmpTimeout | QmpClosed;
+// What a QMP conversation can end in: each has a stable `code`, and a message that is the sentence for a person.
 
 /** QEMU answered the command with an error; nothing is known to have changed beyond what `desc` says. */
 export class QmpCommandError extends Error {

@@ -128,8 +128,9 @@ export async function deleteDisk(pool: Pool, serverId: string, diskId: string, f
   return existed;
 }
 
-/** Deletes every disk of a server in this pool. */
+/** Deletes everything of a server in this pool: its disks, and its console log if that is kept here. Can be repeated. */
 export async function deleteServerDisks(pool: Pool, serverId: string): Promise<void> {
+  await rm(consoleDirOf(pool, serverId), { recursive: true, force: true });
   await rm(confinedPath(join(pool.path, 'disks'), serverId), { recursive: true, force: true });
 }
 
@@ -140,11 +141,6 @@ export async function serversWithDisks(pool: Pool): Promise<readonly string[]> {
 
 /** Where a server's console log lies when it is kept on a pool: on a shared one, every host reads and continues the same log. */
 export const consoleDirOf = (pool: Pick<Pool, 'path'>, serverId: string): string => confinedPath(join(pool.path, 'console'), serverId);
-
-/** Deletes a server's console log from a pool. */
-export async function deleteConsole(pool: Pick<Pool, 'path'>, serverId: string): Promise<void> {
-  await rm(consoleDirOf(pool, serverId), { recursive: true, force: true });
-}
 
 export type DiskFacts = {
   readonly virtualSizeBytes: number;

@@ -43,11 +43,6 @@ export async function cacheImage(
   return transfer;
 }
 
-/** Removes a cached image; the caller knows that no disk is based on it. */
-export async function dropImage(pool: Pool, image: ImageRef): Promise<void> {
-  await rm(imagePath(pool, image), { force: true });
-}
-
 /** Deletes what transfers left that died with their agent: partial files of this host older than `olderThanMs`. Returns their names. */
 export async function sweepPartialImages(pool: Pool, olderThanMs: number, nowMs: number): Promise<readonly string[]> {
   const folder = join(pool.path, 'images');

@@ -15,7 +15,7 @@ import {
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { createDisk, deleteDisk, deleteServerDisks, diskFacts, growDisk, serversWithDisks } from './disk-store.ts';
+import { consoleDirOf, createDisk, deleteDisk, deleteServerDisks, diskFacts, growDisk, serversWithDisks } from './disk-store.ts';
 import { cacheImage, type ImageRef, sweepPartialImages } from './image-cache.ts';
 import { inspectImage } from './inspect-image.ts';
 import { openPool, type Pool, poolFacts } from './pool.ts';
@@ -235,7 +235,11 @@ describe('disks', () => {
     expect(await deleteDisk(pool, server, 'root', 'qcow2')).toBe(true);
     expect(await deleteDisk(pool, server, 'root', 'qcow2')).toBe(false);
     expect(await serversWithDisks(pool)).toEqual([]);
+    mkdirSync(consoleDirOf(pool, server), { recursive: true });
+    writeFileSync(join(consoleDirOf(pool, server), 'x.log'), 'x');
     await deleteServerDisks(pool, server);
+    await deleteServerDisks(pool, server);
+    expect(existsSync(consoleDirOf(pool, server))).toBe(false);
     await expect(deleteServerDisks(pool, '../images')).rejects.toMatchObject({ code: 'BadRequest' });
   });
 
