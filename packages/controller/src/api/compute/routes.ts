@@ -1,5 +1,6 @@
 import { actionRoutes } from './actions.ts';
 import { flavorRoutes } from './flavors.ts';
+import { hostRoutes } from './hosts/host-routes.ts';
 import { instanceActionRoutes } from './instance-actions.ts';
 import { keypairRoutes } from './keypairs.ts';
 import { limitRoutes } from './limits.ts';
@@ -23,4 +24,5 @@ export const computeRoutes: readonly ComputeRoute[] = [
   ...keypairRoutes,
   ...serverGroupRoutes,
   ...limitRoutes,
+  ...hostRoutes,
 ];
