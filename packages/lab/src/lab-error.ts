@@ -10,6 +10,8 @@ export type LabErrorCode =
   | 'NETWORK_COMMAND_FAILED'
   /** The port given by --port is taken by something else. */
   | 'PORT_TAKEN'
+  /** This Node cannot hand a bound socket on: 24.19 can. */
+  | 'NODE_TOO_OLD'
   /** A flag or value that makes no sense. */
   | 'BAD_ARGUMENT'
   /** No lab runs in this directory. */

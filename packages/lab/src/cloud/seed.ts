@@ -182,6 +182,11 @@ async function seedMember(cloud: OpenStackClient, { admin, memberIsKnown, onMemb
   if (renew || users[0] === undefined) await onMember({ ...admin, userName: seededNames.user, password, projectName: seededNames.project });
 }
 
+interface MetalServer extends Named {
+  readonly status: string;
+  readonly fault?: { readonly message: string };
+}
+
 /**
  * The one bare-metal instance, so that its refusal can be seen. Idempotent; needs the bare-metal host to be up. Returns when
  * it is ACTIVE. Throws when it ends in ERROR or takes longer than half a minute.
@@ -189,13 +194,15 @@ async function seedMember(cloud: OpenStackClient, { admin, memberIsKnown, onMemb
 export async function seedMetalServer(admin: Credentials, wait: (look: () => Promise<boolean>) => Promise<void>): Promise<void> {
   const cloud = await signIn(admin);
   const list = () =>
-    cloud.request<{ readonly servers: readonly (Named & { readonly status: string })[] }>(
-      'compute',
-      'GET',
-      `/servers/detail?name=${seededNames.metalServer}`,
-    );
+    cloud.request<{ readonly servers: readonly MetalServer[] }>('compute', 'GET', `/servers/detail?name=${seededNames.metalServer}`);
   const find = async () => (await list()).servers.find((server) => server.name === seededNames.metalServer);
-  if ((await find()) === undefined) {
+  const present = await find();
+  // One that failed before: its host was not up then, say.
+  if (present?.status === 'ERROR') {
+    await cloud.request('compute', 'DELETE', `/servers/${present.id}`);
+    await wait(async () => (await find()) === undefined);
+  }
+  if (present === undefined || present.status === 'ERROR') {
     const [images, flavors] = await Promise.all([
       cloud.request<{ readonly images: readonly Named[] }>('image', 'GET', `/v2/images?name=${seededNames.image}`),
       cloud.request<{ readonly flavors: readonly Named[] }>('compute', 'GET', '/flavors?is_public=None'),

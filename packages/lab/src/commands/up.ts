@@ -68,15 +68,16 @@ export async function up(options: UpOptions): Promise<UpResult> {
     const socket = bindAsBefore(options.port, before?.port);
     try {
       config = configureLab(topology, shape(socket.address().port));
-      await mkdir(directory.dir, { recursive: true });
-      await makeAlias(directory);
-      await writeFiles(config);
       // Namespaces of a lab whose supervisor died hold its guests: they are taken over. Half of them are worth nothing.
       if ((await labNamespaces(directory.labId)).length !== topology.nodes.length + 2) {
         await destroyNetwork(directory.labId);
         await createNetwork(topology);
         note(`network: ${topology.nodes.length} hosts, a client and a fabric, as namespaces ${directory.labId}-*`);
       } else note(`network: found ${directory.labId}-*, taking it over`);
+      // After the network: where that is not permitted, nothing has been written either.
+      await mkdir(directory.dir, { recursive: true });
+      await makeAlias(directory);
+      await writeFiles(config);
       await launchSupervisor(directory.dir, socket.fd(), await buildReaper());
     } finally {
       socket.close();
