@@ -130,7 +130,6 @@ export async function deleteDisk(pool: Pool, serverId: string, diskId: string, f
 
 /** Deletes everything of a server in this pool: its disks, and its console log if that is kept here. Can be repeated. */
 export async function deleteServerDisks(pool: Pool, serverId: string): Promise<void> {
-  await rm(consoleDirOf(pool, serverId), { recursive: true, force: true });
   await rm(confinedPath(join(pool.path, 'disks'), serverId), { recursive: true, force: true });
 }
 
@@ -140,7 +139,8 @@ export async function serversWithDisks(pool: Pool): Promise<readonly string[]> {
 }
 
 /** Where a server's console log lies when it is kept on a pool: on a shared one, every host reads and continues the same log. */
-export const consoleDirOf = (pool: Pick<Pool, 'path'>, serverId: string): string => confinedPath(join(pool.path, 'console'), serverId);
+export const consoleDirOf = (pool: Pick<Pool, 'path'>, serverId: string): string =>
+  confinedPath(join(pool.path, 'disks'), serverId, 'console');
 
 export type DiskFacts = {
   readonly virtualSizeBytes: number;
