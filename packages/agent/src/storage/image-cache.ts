@@ -1,5 +1,4 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { createWriteStream } from 'node:fs';
 import { chmod, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
@@ -68,6 +67,8 @@ async function transferImage(
   const hash = createHash('sha512');
   try {
     const source = await fetch();
+    // Opened before anything can fail: a stream that opens it itself could do so after our removal.
+    const file = await open(part, 'wx', 0o600);
     await pipeline(
       source,
       async function* (chunks: AsyncIterable<Uint8Array>) {
@@ -76,7 +77,7 @@ async function transferImage(
           yield chunk;
         }
       },
-      createWriteStream(part, { flags: 'wx', mode: 0o600 }),
+      file.createWriteStream(),
     );
     const sum = hash.digest('hex');
     if (image.sha512 !== '' && sum !== image.sha512.toLowerCase()) {
