@@ -13,7 +13,7 @@ import { count, invalid, one, page } from '../query.ts';
 import { nextLinks, sortOf } from './paging.ts';
 import { type ComputeRequest, param, route } from './route.ts';
 
-export type FlavorRow = Selectable<FlavorTable>;
+type FlavorRow = Selectable<FlavorTable>;
 
 const links = (request: ComputeRequest<never>, id: string) => [
   { rel: 'self', href: `${request.base}/flavors/${encodeURIComponent(id)}` },
@@ -42,7 +42,7 @@ function visible(db: Db, caller: Caller) {
 }
 
 /** Null when it does not exist or is not this caller's to use. */
-export async function findFlavor(db: Db, caller: Caller, id: string): Promise<FlavorRow | null> {
+async function findFlavor(db: Db, caller: Caller, id: string): Promise<FlavorRow | null> {
   return (await visible(db, caller).where('id', '=', id).executeTakeFirst()) ?? null;
 }
 
