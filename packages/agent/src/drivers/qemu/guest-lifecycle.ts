@@ -49,10 +49,10 @@ export async function stopGuest(host: QemuHost, authority: Authority, timeoutMs:
   const { serverId } = authority;
   const process = host.guests.process(serverId);
   if (process && host.guests.fact(serverId)?.kind === 'running' && timeoutMs > 0) {
-    await host.custody.feed(serverId, { kind: 'powerDown', fence: authority.fence, epoch: authority.epoch } as never);
+    await host.custody.feed(serverId, { kind: 'powerDown', fence: authority.fence, epoch: authority.epoch });
     await untilFact(host, serverId, ['powered-off', 'died'], timeoutMs);
   }
-  await host.custody.feed(serverId, { kind: 'powerOff', fence: authority.fence, epoch: authority.epoch } as never);
+  await host.custody.feed(serverId, { kind: 'powerOff', fence: authority.fence, epoch: authority.epoch });
   if (process) await removeTraces(host, serverId, process.spec, false);
   host.guests.tell(serverId);
   return host.guests.report(serverId);
@@ -76,7 +76,7 @@ export async function unpauseGuest(host: QemuHost, authority: Authority): Promis
 export async function rebootGuest(host: QemuHost, authority: Authority, hard: boolean): Promise<GuestReport> {
   const { serverId, fence, epoch } = authority;
   if (!hard && host.guests.fact(serverId)?.kind === 'running') {
-    await host.custody.feed(serverId, { kind: 'powerDown', fence, epoch } as never);
+    await host.custody.feed(serverId, { kind: 'powerDown', fence, epoch });
     await untilFact(host, serverId, ['powered-off', 'died'], softRebootMs);
   }
   await host.custody.feed(serverId, { kind: 'reset', fence, epoch });

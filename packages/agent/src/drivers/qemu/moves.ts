@@ -1,10 +1,11 @@
 import type { HostMessage, PeerMessage } from '@godwit/domain/custody/host-effect';
 import type { Grant } from '@godwit/domain/custody/grant';
 import { GodwitError } from '@godwit/domain/errors';
-import type { HostId, MigrationId, ServerId } from '@godwit/domain/ids';
+import type { Epoch, HostId, MigrationId, ServerId } from '@godwit/domain/ids';
 import type { GuestFact } from '../../qemu/guest-fact.ts';
 import { allowed } from '../../qemu/forbidden.ts';
 import { IncomingMigration } from '../../migration/destination.ts';
+import { streamChannels } from '../../migration/stream-setup.ts';
 import { MigrationRecord } from '../../migration/migration-record.ts';
 import type { MigrationStore, StoredMigration } from '../../migration/migration-store.ts';
 import { OutgoingMigration, type MoveGrant } from '../../migration/source.ts';
@@ -173,6 +174,12 @@ export class Moves {
   /** News from custody that no call is waiting for. */
   heard(serverId: ServerId, message: HostMessage): void {
     for (const move of this.#of(serverId)) move.heard(message);
+  }
+
+  /** QMP's arguments of `migrate` for the move that custody is about to start. */
+  streamOf(serverId: ServerId, epoch: Epoch): Readonly<Record<string, unknown>> {
+    for (const move of this.#of(serverId)) if (move instanceof OutgoingMigration && move.move.grant.epoch === epoch) return streamChannels(move.move.ready.ramAddress, move.move.ready.ramPort);
+    throw new Error(`no move of server ${serverId} under epoch ${epoch} has been prepared`);
   }
 
   /** Custody's order to tell another host something. */

@@ -1,6 +1,7 @@
 import type { BootId, ServerId } from '@godwit/domain/ids';
 import { GodwitError } from '@godwit/domain/errors';
 import { as } from '@godwit/domain/ids';
+import { openCustody } from '../../custody/open-custody.ts';
 import type { CurrentIdentity } from '../../host-agent.ts';
 import type { LoadedConfig } from '../../load-agent-config.ts';
 import { sweepTunnels } from '../../migration/frame-mirror.ts';
@@ -10,12 +11,11 @@ import { ensureBridge } from '../../network/guest-bridge.ts';
 import { networkTools } from '../../network/network-tools.ts';
 import { sweepTaps } from '../../network/tap.ts';
 import { readConsole } from '../../qemu/console-log.ts';
-import { adoptGuests } from '../../qemu/guest-process.ts';
+import { adoptGuests, findProcess } from '../../qemu/guest-process.ts';
 import { runDir } from '../../qemu/run-dir.ts';
 import { WallClock } from '../../wall-clock.ts';
 import type { HostDriver } from '../host-driver.ts';
 import { HostEvents } from '../host-events.ts';
-import { openCustody } from './open-custody.ts';
 import { destroyGuest, pauseGuest, rebootGuest, startGuest, stopGuest, unpauseGuest } from './guest-lifecycle.ts';
 import { GuestRegistry } from './guest-registry.ts';
 import type { HostProbe } from './host-probe.ts';
@@ -38,14 +38,26 @@ export async function openQemuDriver(config: LoadedConfig, probe: HostProbe, ide
   const store = new MigrationStore(config.stateDir);
 
   // Custody, guests and moves know each other; the two callbacks close the circle.
-  const custody = await openCustody({
-    config, hostId, bootId, log,
+  const custody = openCustody({
+    stateDir: config.stateDir,
+    hostId,
+    bootId,
+    noteSynced: config.modelPowerLoss ?? false,
+    migrateArguments: (serverId, epoch) => moves.streamOf(serverId, epoch),
     send: (serverId, _to, message) => moves.send(serverId, message),
-    told: (serverId, message) => moves.heard(serverId, message),
+    news: (serverId, message) => moves.heard(serverId, message),
+    findStray: (serverId) => findProcess(runDir(config.stateDir, serverId)),
+    failed: (serverId, error) => log.error({ err: error, serverId }, 'custody could not look at a guest and tries again'),
   });
   const guests: GuestRegistry = new GuestRegistry(custody, events, bootId, (serverId, fact) => {
     moves.guestIs(serverId, fact);
-    if (fact.kind === 'died') custody.feed(serverId, { kind: 'observed' }).catch((error: unknown) => log.warn({ err: error, serverId }, 'custody could not note a death'));
+    if (fact.kind !== 'died') return;
+    custody.feed(serverId, { kind: 'observed' }).then(
+      (told) => {
+        for (const message of told) moves.heard(serverId, message);
+      },
+      (error: unknown) => log.warn({ err: error, serverId }, 'custody could not note a death'),
+    );
   });
   const host: QemuHost = {
     config, hostId, bootId, identity, clock, events, tools, custody, guests, log,
@@ -87,7 +99,7 @@ export async function openQemuDriver(config: LoadedConfig, probe: HostProbe, ide
     close: async () => {
       guests.close();
       await moves.close();
-      await custody.close();
+      custody.close();
     },
   };
 }
@@ -106,7 +118,14 @@ async function adopt(host: QemuHost, moves: Moves, store: MigrationStore): Promi
     } else log.error({ err: found.cause, serverId: found.name, pid: found.ref.pid }, 'a QEMU that outlived the agent does not answer');
   }
   await moves.restore(await store.readAll(Date.now()));
-  for (const serverId of custody.servers()) await custody.adopt(serverId);
+  for (const serverId of custody.servers()) {
+    // A QEMU that does not answer must not keep the others from being adopted; custody goes on trying.
+    const told = await custody.feed(serverId, { kind: 'adopt' }).catch((error: unknown) => {
+      log.error({ err: error, serverId }, 'a guest could not be adopted yet');
+      return [];
+    });
+    for (const message of told) moves.heard(serverId, message);
+  }
   moves.resume();
   await sweepTaps(tools, keepTaps);
   await sweepTunnels(tools, moves.ids());
