@@ -1,12 +1,13 @@
 import { sql } from 'kysely';
-import type { ServicePlugin } from '../plugins.ts';
+import { type ServicePlugin, servicePlugins } from '../plugins.ts';
+import { dashboardDirectory, serveDashboard } from './dashboard-files.ts';
 
 const page = (publicUrl: string) => `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Godwit</title>
 <style>body{font:16px/1.5 system-ui,sans-serif;max-width:44rem;margin:3rem auto;padding:0 1rem;color:#1c2430;background:#fff}
 code{background:#eef1f5;padding:.1em .3em;border-radius:3px}td{padding:.2rem 1rem .2rem 0;vertical-align:top}
 @media (prefers-color-scheme:dark){body{color:#dfe5ee;background:#12161d}code{background:#232a35}}</style></head>
-<body><h1>Godwit</h1><p>The control plane is running. The dashboard is not part of this build yet; the APIs are here:</p>
+<body><h1>Godwit</h1><p>The control plane is running. The dashboard has not been built on this machine (<code>make setup</code> builds it); the APIs are here:</p>
 <table>
 <tr><td>Identity v3</td><td><code>${publicUrl}/identity/v3</code></td></tr>
 <tr><td>Compute v2.1</td><td><code>${publicUrl}/compute/v2.1</code></td></tr>
@@ -18,10 +19,11 @@ code{background:#eef1f5;padding:.1em .3em;border-radius:3px}td{padding:.2rem 1re
 </table></body></html>
 `;
 
-/** `/`, `/healthz` and `/metrics`: no authentication. */
+/** The dashboard at `/`, `/healthz` and `/metrics`: no authentication. */
 export const rootPlugin: ServicePlugin = async (app, context) => {
   const html = page(context.config.publicUrl);
-  app.get('/', async (_request, reply) => reply.type('text/html; charset=utf-8').send(html));
+  const apiPrefixes = servicePlugins.map(({ prefix }) => prefix).filter((prefix) => prefix !== '');
+  serveDashboard(app, { directory: dashboardDirectory, apiPrefixes, placeholder: html });
   app.get('/healthz', async (_request, reply) => {
     try {
       await sql`select 1`.execute(context.db);
