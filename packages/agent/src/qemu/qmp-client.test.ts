@@ -3,7 +3,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { connectQmp, type QmpClient, QmpClosed, QmpCommandError, type QmpEvent, QmpTimeout } from './qmp-client.ts';
 import { QmpLines } from './qmp-framing.ts';
 
@@ -151,6 +151,7 @@ describe('events', () => {
 
   test('an unsubscribed listener hears nothing; a throwing one harms nobody', async () => {
     await fakeQemu((command, socket) => socket.write(line(stop) + line({ return: {}, id: command.id })));
+    const warned = vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
     const client = await connect();
     let heard = 0;
     client.on(() => {
@@ -163,6 +164,8 @@ describe('events', () => {
     off();
     await client.execute('x');
     expect(heard).toBe(1);
+    expect(warned.mock.calls.map(([warning]) => String(warning))).toEqual(['Error: faulty listener', 'Error: faulty listener']);
+    warned.mockRestore();
   });
 });
 
