@@ -1,6 +1,7 @@
 import { GodwitError } from '@godwit/domain/errors';
 import { failureOf } from '../http-error.ts';
 import type { ServicePlugin } from '../plugins.ts';
+import { destinationRoutes } from './destinations.ts';
 import { eventRoutes } from './events.ts';
 import { migrationRoutes } from './migrations.ts';
 
@@ -19,8 +20,9 @@ export const godwitPlugin: ServicePlugin = async (app, context) => {
   app.get('/', async () => ({
     name: 'godwit',
     version: 'v1',
-    resources: ['GET /migrations', 'GET /migrations/{id}', 'POST /migrations/{id}/abort', 'GET /events'],
+    resources: ['GET /migrations', 'GET /migrations/{id}', 'POST /migrations/{id}/abort', 'GET /servers/{id}/destinations', 'GET /events'],
   }));
   migrationRoutes(app, context);
+  destinationRoutes(app, context);
   eventRoutes(app, context);
 };

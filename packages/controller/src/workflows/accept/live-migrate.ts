@@ -68,7 +68,7 @@ async function demandTarget(tx: Tx, name: string): Promise<void> {
  * Copying disks of a running guest is not there yet: what needs it is refused in words, never tried over shared storage.
  * `true` on shared disks and `false` on local ones contradict the server's storage.
  */
-async function demandStorage(tx: Tx, serverId: ServerId, blockMigration: boolean | 'auto'): Promise<void> {
+export async function demandStorage(tx: Db, serverId: ServerId, blockMigration: boolean | 'auto'): Promise<void> {
   const disks = await tx.selectFrom('disk').select(['storage', 'pool']).where('server_id', '=', serverId).execute();
   const local = disks.filter((disk) => disk.storage === 'local');
   if (local.length > 0) {
