@@ -1,0 +1,216 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { createInterface } from 'node:readline';
+import { afterAll, expect, test } from 'vitest';
+import { refOf } from '../../qemu/process-ref.ts';
+import { killProcess, processAlive } from '../kill-process.ts';
+import { BEHAVIOURS, type Behaviour } from './behaviours.ts';
+import { migrate, pause, TinyLab } from './tiny-qemu.ts';
+
+const tested = new Set<string>();
+const conforms = (behaviour: Behaviour, run: (lab: TinyLab) => Promise<void>): void => {
+  tested.add(behaviour);
+  test(`${behaviour}: ${BEHAVIOURS[behaviour]}`, { timeout: 30_000 }, async () => {
+    await using lab = new TinyLab();
+    await run(lab);
+  });
+};
+/** Long enough for QEMU to do by itself what it must not do; nothing is waited for. */
+const whileMs = 300;
+
+conforms('incoming-waits', async (lab) => {
+  const destination = await lab.listening();
+  expect(await destination.now()).toEqual({ runstate: 'inmigrate', migration: 'setup' });
+  const source = await lab.running();
+  await migrate(source, destination, 'active');
+  expect((await destination.now()).runstate).toBe('inmigrate');
+});
+
+conforms('loaded-is-paused', async (lab) => {
+  const [source, destination] = [await lab.running(), await lab.listening()];
+  await migrate(source, destination);
+  await destination.shows({ runstate: 'paused', migration: 'completed' });
+  await pause(whileMs);
+  expect(await destination.now()).toEqual({ runstate: 'paused', migration: 'completed' });
+});
+
+conforms('completed-is-postmigrate', async (lab) => {
+  const [source, destination] = [await lab.running(), await lab.listening()];
+  await migrate(source, destination);
+  await source.shows({ runstate: 'postmigrate', migration: 'completed' });
+});
+
+conforms('cont-in-inmigrate-arms-autostart', async (lab) => {
+  const [source, destination] = [await lab.running(), await lab.listening()];
+  await migrate(source, destination, 'active');
+  await destination.qmp.execute('cont');
+  expect((await destination.now()).runstate).toBe('inmigrate');
+  await source.qmp.execute('migrate-set-parameters', { 'max-bandwidth': 0 });
+  await destination.shows({ runstate: 'running' });
+});
+
+conforms('cont-on-completed-source-accepted', async (lab) => {
+  const [source, destination] = [await lab.running(), await lab.listening()];
+  await migrate(source, destination);
+  await source.shows({ runstate: 'postmigrate' });
+  await destination.shows({ runstate: 'paused' });
+  await destination.qmp.execute('cont');
+  await source.qmp.execute('cont');
+  expect([(await source.now()).runstate, (await destination.now()).runstate]).toEqual(['running', 'running']);
+});
+
+conforms('cancel-resumes', async (lab) => {
+  const [source, destination] = [await lab.running(), await lab.listening()];
+  await migrate(source, destination, 'active');
+  await source.qmp.execute('migrate_cancel');
+  await source.shows({ runstate: 'running', migration: 'cancelled' });
+});
+
+conforms('cancel-on-completed-is-nothing', async (lab) => {
+  const [source, destination] = [await lab.running(), await lab.listening()];
+  await migrate(source, destination);
+  await source.shows({ runstate: 'postmigrate', migration: 'completed' });
+  await source.qmp.execute('migrate_cancel');
+  await pause(whileMs);
+  expect(await source.now()).toEqual({ runstate: 'postmigrate', migration: 'completed' });
+});
+
+conforms('destination-death-resumes', async (lab) => {
+  const [source, destination] = [await lab.running(), await lab.listening()];
+  await migrate(source, destination, 'active');
+  destination.kill();
+  await source.shows({ runstate: 'running', migration: 'failed' });
+});
+
+conforms('missing-device-fails', async (lab) => {
+  const [source, destination] = [await lab.running(['-device', 'virtio-rng-pci']), await lab.listening()];
+  await migrate(source, destination);
+  await source.shows({ runstate: 'running', migration: 'failed' });
+});
+
+conforms('failed-load-exits', async (lab) => {
+  const [source, destination] = [await lab.running(['-device', 'virtio-rng-pci']), await lab.listening()];
+  await migrate(source, destination);
+  await destination.exited;
+  expect(await destination.control.look()).toBeNull();
+});
+
+conforms('source-death-ends-incoming', async (lab) => {
+  const [source, destination] = [await lab.running(), await lab.listening()];
+  await migrate(source, destination, 'active');
+  source.kill();
+  await destination.exited;
+});
+
+conforms('pre-switchover-nobody-runs', async (lab) => {
+  const [source, destination] = [await lab.running(), await lab.listening()];
+  await migrate(source, destination, 'pre-switchover');
+  await pause(whileMs);
+  expect((await source.now()).migration).toBe('pre-switchover');
+  expect([(await source.now()).runstate, (await destination.now()).runstate]).not.toContain('running');
+  await source.qmp.execute('migrate_cancel');
+  await source.shows({ runstate: 'running', migration: 'cancelled' });
+});
+
+conforms('pre-switchover-death-resumes', async (lab) => {
+  const [source, destination] = [await lab.running(), await lab.listening()];
+  await migrate(source, destination, 'pre-switchover');
+  destination.kill();
+  await destination.exited;
+  await source.qmp.execute('migrate-continue', { state: 'pre-switchover' });
+  await source.shows({ runstate: 'running', migration: 'failed' });
+});
+
+conforms('no-completion-before-load', async (lab) => {
+  const [source, destination] = [await lab.running(), await lab.listening()];
+  await migrate(source, destination, 'pre-switchover');
+  destination.kill('SIGSTOP');
+  await source.qmp.execute('migrate-continue', { state: 'pre-switchover' });
+  await pause(whileMs);
+  // Its monitor may not answer while it waits for the other side: then it has not completed either.
+  const shown = await Promise.race([source.now(), pause(whileMs).then(() => null)]);
+  expect(shown?.migration).not.toBe('completed');
+  destination.kill('SIGCONT');
+  await source.shows({ runstate: 'postmigrate', migration: 'completed' });
+  await destination.shows({ runstate: 'paused', migration: 'completed' });
+});
+
+conforms('paused-stays-paused', async (lab) => {
+  const [source, destination] = [await lab.running(), await lab.listening()];
+  await source.qmp.execute('stop');
+  await migrate(source, destination);
+  await source.shows({ runstate: 'postmigrate', migration: 'completed' });
+  await destination.shows({ runstate: 'paused', migration: 'completed' });
+});
+
+conforms('shutdown-arrives-as-shutdown', async (lab) => {
+  // The port of isa-debug-exit would end QEMU; -no-shutdown keeps it, and the monitor makes the guest believe that it was switched off.
+  const [source, destination] = [await lab.running(['-no-shutdown', '-action', 'reboot=shutdown']), await lab.listening(['-no-shutdown', '-action', 'reboot=shutdown'])];
+  await source.qmp.execute('system_reset');
+  await source.shows({ runstate: 'shutdown' });
+  await migrate(source, destination);
+  await destination.shows({ runstate: 'shutdown', migration: 'completed' });
+  await expect(destination.qmp.execute('cont')).rejects.toThrow();
+  expect((await destination.now()).runstate).toBe('shutdown');
+});
+
+conforms('forfeit-then-resume', async (lab) => {
+  const [source, destination] = [await lab.running(), await lab.listening()];
+  await migrate(source, destination);
+  await source.shows({ runstate: 'postmigrate', migration: 'completed' });
+  await killProcess(destination.control.process);
+  await source.qmp.execute('cont');
+  await source.shows({ runstate: 'running', migration: 'completed' });
+});
+
+conforms('arrived-shows-completed', async (lab) => {
+  const [source, destination] = [await lab.running(), await lab.listening()];
+  await migrate(source, destination);
+  await destination.shows({ runstate: 'paused', migration: 'completed' });
+  await destination.qmp.execute('cont');
+  await destination.shows({ runstate: 'running', migration: 'completed' });
+});
+
+conforms('ended-status-stays', async (lab) => {
+  const [source, first] = [await lab.running(), await lab.listening()];
+  await migrate(source, first, 'active');
+  first.kill();
+  await source.shows({ runstate: 'running', migration: 'failed' });
+  await pause(whileMs);
+  expect(await source.now()).toEqual({ runstate: 'running', migration: 'failed' });
+  await migrate(source, await lab.listening());
+  await source.shows({ runstate: 'postmigrate', migration: 'completed' });
+});
+
+conforms('paused-after-forfeit-stays-postmigrate', async (lab) => {
+  const [source, destination] = [await lab.running(), await lab.listening()];
+  await migrate(source, destination);
+  await source.shows({ runstate: 'postmigrate' });
+  await source.qmp.execute('stop');
+  expect((await source.now()).runstate).toBe('postmigrate');
+});
+
+conforms('zombie-is-dead', async (lab) => {
+  // The shell turns into a sleep, which never waits for its child.
+  const parent = spawn('sh', ['-c', `qemu-system-x86_64 -M pc -nodefaults -display none -S -qmp unix:${lab.dir}/z,server=on,wait=off & echo $!; exec sleep 60`], {
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
+  try {
+    const [line] = (await once(createInterface({ input: parent.stdout }), 'line')) as [string];
+    const ref = refOf(Number(line));
+    if (ref === undefined) throw new Error('QEMU did not start');
+    for (const until = performance.now() + 5_000; readFileSync(`/proc/${parent.pid}/comm`, 'utf8').trim() !== 'sleep'; await pause(2))
+      if (performance.now() > until) throw new Error('the shell has not become a sleep');
+    await killProcess(ref);
+    expect(process.kill(ref.pid, 0)).toBe(true);
+    expect(processAlive(ref)).toBe(false);
+  } finally {
+    parent.kill('SIGKILL');
+    await once(parent, 'exit');
+  }
+});
+
+afterAll(() => {
+  expect(Object.keys(BEHAVIOURS).filter((behaviour) => !tested.has(behaviour))).toEqual([]);
+});
