@@ -105,7 +105,8 @@ export class GuestRegistry {
     if (this.#entries.get(serverId) !== entry) return;
     // After `ended` both the watcher and we report the death: one is enough.
     if (fact.kind === 'died' && entry.fact?.kind === 'died') return;
-    entry.fact = fact;
+    // A guest that was powered off stays so when its QEMU, of no use any more, is ended.
+    if (fact.kind !== 'died' || entry.fact?.kind !== 'powered-off') entry.fact = fact;
     this.#observed(serverId, fact);
     this.tell(serverId);
   }
