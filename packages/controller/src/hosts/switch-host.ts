@@ -13,16 +13,32 @@ export type HostSwitches = {
 /** Writes the switches and tells the event feed, in one transaction. Enabling forgets the reason. Throws NotFound when the host is gone. */
 export async function switchHost(db: Db, hostId: string, switches: HostSwitches): Promise<void> {
   await db.transaction().execute(async (tx) => {
-    const row = await tx.updateTable('host')
+    const row = await tx
+      .updateTable('host')
       .set({
-        ...(switches.enabled === undefined ? {} : { enabled: switches.enabled, disabled_reason: switches.enabled ? null : (switches.reason ?? null) }),
+        ...(switches.enabled === undefined
+          ? {}
+          : { enabled: switches.enabled, disabled_reason: switches.enabled ? null : (switches.reason ?? null) }),
         ...(switches.forcedDown === undefined ? {} : { forced_down: switches.forcedDown }),
         updated_at: new Date(),
       })
-      .where('id', '=', hostId).where('deleted_at', 'is', null).returning(['name', 'enabled', 'disabled_reason', 'forced_down', 'reachable']).executeTakeFirst();
+      .where('id', '=', hostId)
+      .where('deleted_at', 'is', null)
+      .returning(['name', 'enabled', 'disabled_reason', 'forced_down', 'reachable'])
+      .executeTakeFirst();
     if (row === undefined) throw new GodwitError('NotFound', `Compute host ${hostId} could not be found.`);
     await recordEvent(tx, {
-      kind: 'host', subjectId: hostId, projectId: null, data: { id: hostId, name: row.name, enabled: row.enabled, disabledReason: row.disabled_reason, forcedDown: row.forced_down, reachable: row.reachable },
+      kind: 'host',
+      subjectId: hostId,
+      projectId: null,
+      data: {
+        id: hostId,
+        name: row.name,
+        enabled: row.enabled,
+        disabledReason: row.disabled_reason,
+        forcedDown: row.forced_down,
+        reachable: row.reachable,
+      },
     });
   });
 }

@@ -2,7 +2,12 @@ import { GodwitError } from '@godwit/domain/errors';
 import { sql } from 'kysely';
 import type { Db } from '../store/database.ts';
 
-export type AllocatedAddress = { readonly subnetId: string; readonly address: string; readonly prefixLength: number; readonly gateway: string | null };
+export type AllocatedAddress = {
+  readonly subnetId: string;
+  readonly address: string;
+  readonly prefixLength: number;
+  readonly gateway: string | null;
+};
 
 /** How often a batch of free addresses may be taken away under our hands before the subnet counts as exhausted. */
 const maxRounds = 50;
@@ -35,7 +40,9 @@ export async function allocateAddress(tx: Db, subnetId: string, portId: string):
         where id = ${subnetId} and pg_try_advisory_xact_lock(hashtextextended(${`ip ${subnetId} ${address}`}, 0))
         on conflict do nothing
         returning subnet_id as "subnetId", host(address) as address,
-          (select masklen(cidr) from subnet where id = subnet_id) as "prefixLength", (select host(gateway) from subnet where id = subnet_id) as gateway`.execute(tx);
+          (select masklen(cidr) from subnet where id = subnet_id) as "prefixLength", (select host(gateway) from subnet where id = subnet_id) as gateway`.execute(
+        tx,
+      );
       const [taken] = rows;
       if (taken !== undefined) return taken;
     }
@@ -45,14 +52,21 @@ export async function allocateAddress(tx: Db, subnetId: string, portId: string):
 
 /** Takes this very address, which must lie in the subnet. Throws BadRequest when it does not, Conflict when it is in use. */
 export async function allocateGivenAddress(tx: Db, subnetId: string, address: string, portId: string): Promise<AllocatedAddress> {
-  const { rows: [subnet] } = await sql<{ prefixLength: number; gateway: string | null; address: string; usable: boolean }>`
+  const {
+    rows: [subnet],
+  } = await sql<{ prefixLength: number; gateway: string | null; address: string; usable: boolean }>`
     select masklen(cidr) as "prefixLength", host(gateway) as gateway, host(${address}::inet) as address,
       ${address}::inet << cidr and host(${address}::inet) <> coalesce(host(gateway), '') and (family(cidr) = 6 or masklen(cidr) > 30
         or (host(${address}::inet) <> host(network(cidr)) and host(${address}::inet) <> host(broadcast(cidr)))) as usable
     from subnet where id = ${subnetId}`.execute(tx);
   if (subnet === undefined) throw new GodwitError('NotFound', `Subnet ${subnetId} could not be found.`);
   if (!subnet.usable) throw new GodwitError('BadRequest', `IP address ${address} is not a valid IP for the specified subnet.`);
-  const inserted = await tx.insertInto('ip_allocation').values({ subnet_id: subnetId, address: subnet.address, port_id: portId }).onConflict((conflict) => conflict.doNothing()).returning('port_id').execute();
+  const inserted = await tx
+    .insertInto('ip_allocation')
+    .values({ subnet_id: subnetId, address: subnet.address, port_id: portId })
+    .onConflict((conflict) => conflict.doNothing())
+    .returning('port_id')
+    .execute();
   if (inserted.length === 0) throw new GodwitError('Conflict', `IP address ${subnet.address} already allocated in subnet ${subnetId}.`);
   return { subnetId, address: subnet.address, prefixLength: subnet.prefixLength, gateway: subnet.gateway };
 }

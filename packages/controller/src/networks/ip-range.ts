@@ -12,7 +12,11 @@ export function parseAddress(text: string): Address | null {
   if (version === 4) return { version: 4, value: text.split('.').reduce((value, part) => value * 256n + BigInt(part), 0n) };
   if (version !== 6 || text.includes('%')) return null;
   // An embedded IPv4 tail becomes two groups.
-  const plain = text.replace(/(\d+)\.(\d+)\.(\d+)\.(\d+)$/, (_, a: string, b: string, c: string, d: string) => `${(Number(a) * 256 + Number(b)).toString(16)}:${(Number(c) * 256 + Number(d)).toString(16)}`);
+  const plain = text.replace(
+    /(\d+)\.(\d+)\.(\d+)\.(\d+)$/,
+    (_, a: string, b: string, c: string, d: string) =>
+      `${(Number(a) * 256 + Number(b)).toString(16)}:${(Number(c) * 256 + Number(d)).toString(16)}`,
+  );
   const [head = '', tail] = plain.split('::');
   const groups = (part: string): string[] => (part === '' ? [] : part.split(':'));
   const [left, right] = [groups(head), groups(tail ?? '')];

@@ -2,7 +2,16 @@ import { type Static, Type } from 'typebox';
 import { Closed, Nullable, OneOf, TimeZ, Uuid } from '../closed.ts';
 
 /** The network service's v2.0 resources. Source: the OpenStack networking API reference, v2.0. */
-const owned = { id: Uuid, name: Type.String(), description: Type.String(), tenant_id: Type.String(), project_id: Type.String(), created_at: TimeZ, updated_at: TimeZ, tags: Type.Array(Type.String()) };
+const owned = {
+  id: Uuid,
+  name: Type.String(),
+  description: Type.String(),
+  tenant_id: Type.String(),
+  project_id: Type.String(),
+  created_at: TimeZ,
+  updated_at: TimeZ,
+  tags: Type.Array(Type.String()),
+};
 
 export const Network = Closed({
   ...owned,
@@ -54,7 +63,9 @@ export type Port = Static<typeof Port>;
 /** With `?fields=` only some attributes come back. */
 const some = (schema: { readonly properties: object }) => ({ ...schema, required: [] });
 const list = (key: string, item: object) => ({
-  type: 'object', additionalProperties: false, required: [key],
+  type: 'object',
+  additionalProperties: false,
+  required: [key],
   properties: { [key]: { type: 'array', items: item }, [`${key}_links`]: { type: 'array' } },
 });
 export const NetworkList = list('networks', some(Network));
@@ -74,9 +85,18 @@ const bridge = Type.Optional(Nullable(Type.String({ pattern: '^[A-Za-z0-9._-]{1,
 
 export const NetworkCreate = Closed({
   network: Closed({
-    name, description, ...project, admin_state_up: optionalFlag, shared: optionalFlag, mtu,
-    'router:external': Type.Optional(Type.Literal(false)), 'provider:network_type': Type.Optional(Type.Literal('flat')), 'provider:physical_network': bridge,
-    port_security_enabled: Type.Optional(Type.Boolean()), is_default: Type.Optional(Type.Literal(false)), availability_zone_hints: Type.Optional(Type.Array(Type.String(), { maxItems: 0 })),
+    name,
+    description,
+    ...project,
+    admin_state_up: optionalFlag,
+    shared: optionalFlag,
+    mtu,
+    'router:external': Type.Optional(Type.Literal(false)),
+    'provider:network_type': Type.Optional(Type.Literal('flat')),
+    'provider:physical_network': bridge,
+    port_security_enabled: Type.Optional(Type.Boolean()),
+    is_default: Type.Optional(Type.Literal(false)),
+    availability_zone_hints: Type.Optional(Type.Array(Type.String(), { maxItems: 0 })),
   }),
 });
 export type NetworkCreate = Static<typeof NetworkCreate>;
@@ -87,9 +107,21 @@ const address = Type.String({ maxLength: 64 });
 const dns = Type.Optional(Type.Array(address, { maxItems: 8 }));
 export const SubnetCreate = Closed({
   subnet: Closed({
-    network_id: Uuid, cidr: address, ip_version: Type.Optional(OneOf4or6()), name, description, ...project, gateway_ip: Type.Optional(Nullable(address)), enable_dhcp: optionalFlag, dns_nameservers: dns,
-    allocation_pools: Type.Optional(Type.Array(Closed({ start: address, end: address }), { maxItems: 16 })), host_routes: Type.Optional(Type.Array(Type.Unknown(), { maxItems: 0 })),
-    subnetpool_id: Type.Optional(Type.Null()), ipv6_ra_mode: Type.Optional(Type.Null()), ipv6_address_mode: Type.Optional(Type.Null()), service_types: Type.Optional(Type.Array(Type.String(), { maxItems: 0 })),
+    network_id: Uuid,
+    cidr: address,
+    ip_version: Type.Optional(OneOf4or6()),
+    name,
+    description,
+    ...project,
+    gateway_ip: Type.Optional(Nullable(address)),
+    enable_dhcp: optionalFlag,
+    dns_nameservers: dns,
+    allocation_pools: Type.Optional(Type.Array(Closed({ start: address, end: address }), { maxItems: 16 })),
+    host_routes: Type.Optional(Type.Array(Type.Unknown(), { maxItems: 0 })),
+    subnetpool_id: Type.Optional(Type.Null()),
+    ipv6_ra_mode: Type.Optional(Type.Null()),
+    ipv6_address_mode: Type.Optional(Type.Null()),
+    service_types: Type.Optional(Type.Array(Type.String(), { maxItems: 0 })),
   }),
 });
 export type SubnetCreate = Static<typeof SubnetCreate>;
@@ -98,10 +130,18 @@ export type SubnetUpdate = Static<typeof SubnetUpdate>;
 
 export const PortCreate = Closed({
   port: Closed({
-    network_id: Uuid, name, description, ...project, admin_state_up: optionalFlag, mac_address: Type.Optional(Type.String({ pattern: '^([0-9a-fA-F][02468aceACE])(:[0-9a-fA-F]{2}){5}$' })),
+    network_id: Uuid,
+    name,
+    description,
+    ...project,
+    admin_state_up: optionalFlag,
+    mac_address: Type.Optional(Type.String({ pattern: '^([0-9a-fA-F][02468aceACE])(:[0-9a-fA-F]{2}){5}$' })),
     fixed_ips: Type.Optional(Type.Array(Closed({ subnet_id: Type.Optional(Uuid), ip_address: Type.Optional(address) }), { maxItems: 16 })),
-    'binding:vnic_type': Type.Optional(Type.Literal('normal')), security_groups: Type.Optional(Type.Array(Uuid, { maxItems: 0 })),
-    device_id: Type.Optional(Type.Literal('')), device_owner: Type.Optional(Type.Literal('')), port_security_enabled: Type.Optional(Type.Boolean()),
+    'binding:vnic_type': Type.Optional(Type.Literal('normal')),
+    security_groups: Type.Optional(Type.Array(Uuid, { maxItems: 0 })),
+    device_id: Type.Optional(Type.Literal('')),
+    device_owner: Type.Optional(Type.Literal('')),
+    port_security_enabled: Type.Optional(Type.Boolean()),
   }),
 });
 export type PortCreate = Static<typeof PortCreate>;
@@ -112,7 +152,13 @@ export const ExtensionList = Closed({ extensions: Type.Array(extension()) });
 export const ExtensionBody = Closed({ extension: extension() });
 
 function extension() {
-  return Closed({ alias: Type.String(), name: Type.String(), description: Type.String(), updated: Type.String(), links: Type.Array(Type.Unknown(), { maxItems: 0 }) });
+  return Closed({
+    alias: Type.String(),
+    name: Type.String(),
+    description: Type.String(),
+    updated: Type.String(),
+    links: Type.Array(Type.Unknown(), { maxItems: 0 }),
+  });
 }
 
 function OneOf4or6() {

@@ -3,8 +3,8 @@ import { factsFixture } from '@godwit/domain/scheduling/fixtures';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { AppContext } from '../../app-context.ts';
 import type { Db } from '../../store/database.ts';
-import { type TestServer, startTestServer } from '../../store/test-database.ts';
-import { type TestApi, startTestApi } from '../test-api.ts';
+import { startTestServer, type TestServer } from '../../store/test-database.ts';
+import { startTestApi, type TestApi } from '../test-api.ts';
 import { godwitPlugin } from './plugin.ts';
 
 let server: TestServer;
@@ -19,36 +19,93 @@ beforeEach(async () => {
   db = (await server.database()).db;
   const ratios = { cpuAllocationRatio: 4, ramAllocationRatio: 1, diskAllocationRatio: 1 };
   api = await startTestApi(db, {
-    more: async (app, context) => void (await app.register(async (scope) => godwitPlugin(scope, { ...context, config: { ...context.config, ...ratios } } as unknown as AppContext), { prefix: '/godwit/v1' })),
+    more: async (app, context) =>
+      void (await app.register(
+        async (scope) => godwitPlugin(scope, { ...context, config: { ...context.config, ...ratios } } as unknown as AppContext),
+        { prefix: '/godwit/v1' },
+      )),
   });
   for (const name of ['node1', 'node2', 'node3', 'metal1']) {
     const id = (ids[name] = randomUUID());
     const facts = factsFixture(name === 'metal1' ? { hypervisorType: 'ironic' } : {});
-    await db.insertInto('host').values({ id, name, hypervisor_type: facts.hypervisorType, address: '10.77.0.11', rpc_port: 8781, reachable: true, facts: JSON.stringify(facts) }).execute();
+    await db
+      .insertInto('host')
+      .values({
+        id,
+        name,
+        hypervisor_type: facts.hypervisorType,
+        address: '10.77.0.11',
+        rpc_port: 8781,
+        reachable: true,
+        facts: JSON.stringify(facts),
+      })
+      .execute();
   }
 });
 
-async function newServer(host: string, over: { ram?: number; vm_state?: 'active' | 'stopped'; storage?: 'shared' | 'local' } = {}): Promise<string> {
+async function newServer(
+  host: string,
+  over: { ram?: number; vm_state?: 'active' | 'stopped'; storage?: 'shared' | 'local' } = {},
+): Promise<string> {
   const id = randomUUID();
-  const flavor = { name: 'f', vcpus: 1, ram_mib: over.ram ?? 1024, disk_gib: 1, ephemeral_gib: 0, swap_mib: 0, extra_specs: host === 'metal1' ? { 'capabilities:hypervisor_type': 'ironic' } : {} };
-  await db.insertInto('server').values({
-    id, name: `on-${host}`, hostname: 's', project_id: 'p1', user_id: 'u', vm_state: over.vm_state ?? 'active', task_state: null, host_id: ids[host] ?? '', flavor_id: 'f', flavor: JSON.stringify(flavor), reservation_id: 'r',
-  }).execute();
-  await db.insertInto('allocation').values({ consumer_id: id, consumer_type: 'server', server_id: id, host_id: ids[host] ?? '', vcpus: 1, ram_mib: flavor.ram_mib, disk_gib: 1 }).execute();
+  const flavor = {
+    name: 'f',
+    vcpus: 1,
+    ram_mib: over.ram ?? 1024,
+    disk_gib: 1,
+    ephemeral_gib: 0,
+    swap_mib: 0,
+    extra_specs: host === 'metal1' ? { 'capabilities:hypervisor_type': 'ironic' } : {},
+  };
+  await db
+    .insertInto('server')
+    .values({
+      id,
+      name: `on-${host}`,
+      hostname: 's',
+      project_id: 'p1',
+      user_id: 'u',
+      vm_state: over.vm_state ?? 'active',
+      task_state: null,
+      host_id: ids[host] ?? '',
+      flavor_id: 'f',
+      flavor: JSON.stringify(flavor),
+      reservation_id: 'r',
+    })
+    .execute();
+  await db
+    .insertInto('allocation')
+    .values({
+      consumer_id: id,
+      consumer_type: 'server',
+      server_id: id,
+      host_id: ids[host] ?? '',
+      vcpus: 1,
+      ram_mib: flavor.ram_mib,
+      disk_gib: 1,
+    })
+    .execute();
   const storage = over.storage ?? 'shared';
-  await db.insertInto('disk').values({ id: randomUUID(), server_id: id, device_index: 0, pool: storage, storage, format: 'qcow2', size_bytes: 2 ** 30 }).execute();
+  await db
+    .insertInto('disk')
+    .values({ id: randomUUID(), server_id: id, device_index: 0, pool: storage, storage, format: 'qcow2', size_bytes: 2 ** 30 })
+    .execute();
   return id;
 }
 async function group(policy: 'anti-affinity' | 'affinity', ...members: string[]): Promise<void> {
   const id = randomUUID();
-  await db.insertInto('server_group').values({ id, name: 'web', policy, max_server_per_host: null, project_id: 'p1', user_id: 'u' }).execute();
+  await db
+    .insertInto('server_group')
+    .values({ id, name: 'web', policy, max_server_per_host: null, project_id: 'p1', user_id: 'u' })
+    .execute();
   for (const member of members) await db.insertInto('server_group_member').values({ group_id: id, server_id: member }).execute();
 }
 const get = async (id: string, query = '', as = api.admin) => {
   const answer = await api.call('GET', `/godwit/v1/servers/${id}/destinations${query}`, { as });
   return { code: answer.statusCode, ...answer.json() };
 };
-const told = (answer: { hosts: { name: string; rank: number | null; reasons: { sentence: string }[] }[] }) => Object.fromEntries(answer.hosts.map((host) => [host.name, host.rank ?? host.reasons.map((reason) => reason.sentence).join('; ')]));
+const told = (answer: { hosts: { name: string; rank: number | null; reasons: { sentence: string }[] }[] }) =>
+  Object.fromEntries(answer.hosts.map((host) => [host.name, host.rank ?? host.reasons.map((reason) => reason.sentence).join('; ')]));
 
 describe('destinations', () => {
   it('tells every host, the reason, the rank and the load', async () => {
@@ -57,7 +114,12 @@ describe('destinations', () => {
     const answer = await get(moving);
     expect(answer).toMatchObject({ code: 200, type: 'live', block: 'auto', refusal: null, chosen: { name: 'node3' }, summary: null });
     expect(told(answer)).toEqual({ node3: 1, node2: 2, node1: 'the server is on this host', metal1: 'bare metal: nothing is moved to it' });
-    expect(answer.hosts[0]).toMatchObject({ loadBefore: { ramMib: { used: 0, capacity: 65_536 } }, loadAfter: { ramMib: { used: 1024 } }, why: ['2 % loaded afterwards', '0 moves under way into it'], tiedWithBest: true });
+    expect(answer.hosts[0]).toMatchObject({
+      loadBefore: { ramMib: { used: 0, capacity: 65_536 } },
+      loadAfter: { ramMib: { used: 1024 } },
+      why: ['2 % loaded afterwards', '0 moves under way into it'],
+      tiedWithBest: true,
+    });
     expect(answer.hosts[1].tiedWithBest).toBe(false);
   });
 
@@ -67,13 +129,18 @@ describe('destinations', () => {
     await db.updateTable('host').set({ enabled: false, disabled_reason: 'kernel update' }).where('name', '=', 'node3').execute();
     const answer = await get(moving);
     expect(answer.chosen).toBeNull();
-    expect(told(answer)).toMatchObject({ node2: 'anti-affinity: server on-node2 of group web runs here', node3: 'disabled: kernel update' });
+    expect(told(answer)).toMatchObject({
+      node2: 'anti-affinity: server on-node2 of group web runs here',
+      node3: 'disabled: kernel update',
+    });
     expect(answer.summary).toContain('NoValidHost: none of 4 hosts passes.');
   });
 
-  it('knows the server\'s own state: storage, power, bare metal', async () => {
+  it("knows the server's own state: storage, power, bare metal", async () => {
     const local = await newServer('node1', { storage: 'local' });
-    expect((await get(local, '?block=false')).hosts.find((host: { name: string }) => host.name === 'node2').reasons[0].code).toBe('LocalDisk');
+    expect((await get(local, '?block=false')).hosts.find((host: { name: string }) => host.name === 'node2').reasons[0].code).toBe(
+      'LocalDisk',
+    );
     expect((await get(local, '?block=false')).refusal.code).toBe('InvalidSharedStorage');
     expect((await get(await newServer('node1'), '?block=true')).refusal.code).toBe('InvalidLocalStorage');
     const stopped = await newServer('node1', { vm_state: 'stopped' });

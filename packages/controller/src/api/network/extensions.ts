@@ -7,7 +7,11 @@ const extensions = [
   ['net-mtu', 'Network MTU', 'Provides MTU attribute for a network resource.'],
   ['project-id', 'project_id field enabled', 'Indicates that project_id field is enabled.'],
   ['standard-attr-description', 'standard-attr-description', 'Extension to add descriptions to standard attributes'],
-  ['standard-attr-timestamp', 'Resource timestamps', 'Adds created_at and updated_at fields to all resources that have standard attributes.'],
+  [
+    'standard-attr-timestamp',
+    'Resource timestamps',
+    'Adds created_at and updated_at fields to all resources that have standard attributes.',
+  ],
   ['provider', 'Provider Network', 'Expose mapping of virtual networks to physical networks'],
   ['binding', 'Port Binding', 'Expose port bindings of a virtual port to external application'],
 ].map(([alias = '', name = '', description = '']) => ({ alias, name, description, updated: '2026-11-01T00:00:00-00:00', links: [] }));
@@ -15,7 +19,9 @@ const extensions = [
 export const extensionRoutes: readonly ServiceRoute[] = [
   { method: 'GET', path: '/v2.0/extensions', response: ExtensionList, handle: async () => ({ status: 200, body: { extensions } }) },
   {
-    method: 'GET', path: '/v2.0/extensions/:alias', response: ExtensionBody,
+    method: 'GET',
+    path: '/v2.0/extensions/:alias',
+    response: ExtensionBody,
     handle: async ({ params }: ServiceRequest) => {
       const extension = extensions.find((one) => one.alias === params['alias']);
       if (extension === undefined) throw new GodwitError('NotFound', `Extension with alias ${params['alias'] ?? ''} does not exist`);

@@ -1,6 +1,6 @@
 import { GodwitError } from '@godwit/domain/errors';
+import { count, flag, invalid, nextQuery, one, type Query } from '../query.ts';
 import type { ServiceAnswer, ServiceRequest } from '../serve-routes.ts';
-import { type Query, count, flag, invalid, nextQuery, one } from '../query.ts';
 
 type View = { readonly id: string } & Readonly<Record<string, unknown>>;
 
@@ -11,7 +11,11 @@ const alsoCalled: Readonly<Record<string, string>> = { tenant_id: 'project_id' }
  * A collection as the network API lists it: filters by attribute (several values of one are alternatives), `fields`, sort and paging. The views are all that the caller
  * may see; what can make them many (ports of a device, of a network) is filtered in the database before.
  */
-export function listAnswer(key: string, views: readonly View[], { query, base, path }: Pick<ServiceRequest, 'query' | 'base' | 'path'>): ServiceAnswer {
+export function listAnswer(
+  key: string,
+  views: readonly View[],
+  { query, base, path }: Pick<ServiceRequest, 'query' | 'base' | 'path'>,
+): ServiceAnswer {
   let list = views.filter((view) => [...query].every(([name, values]) => reserved.has(name) || matches(view, name, values)));
   const sortKeys = query.get('sort_key') ?? [];
   const compare = (a: View, b: View): number => {
@@ -32,7 +36,10 @@ export function listAnswer(key: string, views: readonly View[], { query, base, p
   }
   const page = limit === null || limit === 0 ? list : list.slice(0, limit);
   const last = page.at(-1);
-  const links = page.length < list.length && last !== undefined ? { [`${key}_links`]: [{ rel: 'next', href: `${base}${path}?${nextQuery(query, last.id)}` }] } : {};
+  const links =
+    page.length < list.length && last !== undefined
+      ? { [`${key}_links`]: [{ rel: 'next', href: `${base}${path}?${nextQuery(query, last.id)}` }] }
+      : {};
   return { status: 200, body: { [key]: page.map((view) => fieldsOf(view, query)), ...links } };
 }
 
@@ -43,14 +50,16 @@ export function fieldsOf(view: View, query: Query): object {
 }
 
 function matches(view: View, asked: string, values: readonly string[]): boolean {
-  const name = Object.hasOwn(alsoCalled, asked) ? alsoCalled[asked] ?? asked : asked;
+  const name = Object.hasOwn(alsoCalled, asked) ? (alsoCalled[asked] ?? asked) : asked;
   // An attribute that nothing has filters nothing: the API ignores what it does not know.
   if (!Object.hasOwn(view, name)) return true;
   const value = view[name];
   if (name === 'fixed_ips') return values.every((wanted) => matchesFixedIp(value as readonly Record<string, unknown>[], wanted));
   if (typeof value === 'boolean') return values.some((wanted) => /^(true|1|yes|on)$/i.test(wanted) === value);
   if (Array.isArray(value)) return values.some((wanted) => value.includes(wanted));
-  return values.some((wanted) => wanted.toLowerCase() === String(value ?? '').toLowerCase());
+  return values.some(
+    (wanted) => wanted.toLowerCase() === (typeof value === 'string' || typeof value === 'number' ? String(value) : '').toLowerCase(),
+  );
 }
 
 /** `ip_address=10.0.0.5` or `subnet_id=…` */

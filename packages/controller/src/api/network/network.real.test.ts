@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Db } from '../../store/database.ts';
-import { type TestServer, startTestServer } from '../../store/test-database.ts';
-import { type TestApi, type TestUser, startTestApi } from '../test-api.ts';
+import { startTestServer, type TestServer } from '../../store/test-database.ts';
+import { startTestApi, type TestApi, type TestUser } from '../test-api.ts';
 import { registerNetwork } from './plugin.ts';
 
 let server: TestServer;
@@ -14,13 +14,19 @@ beforeAll(async () => {
 afterAll(() => server.stop());
 beforeEach(async () => {
   db = (await server.database()).db;
-  api = await startTestApi(db, { more: async (app, context) => void (await app.register(async (scope) => registerNetwork(scope, context, { checkResponses: true }), { prefix: '/network' })) });
+  api = await startTestApi(db, {
+    more: async (app, context) =>
+      void (await app.register(async (scope) => registerNetwork(scope, context, { checkResponses: true }), { prefix: '/network' })),
+  });
 });
 afterEach(() => expect(api.unexpected).toEqual([]));
 
 const v2 = '/network/v2.0';
 const post = async (collection: string, body: object, as?: TestUser) => {
-  const answer = await api.call('POST', `${v2}/${collection}`, { body: { [collection.slice(0, -1)]: body }, ...(as === undefined ? {} : { as }) });
+  const answer = await api.call('POST', `${v2}/${collection}`, {
+    body: { [collection.slice(0, -1)]: body },
+    ...(as === undefined ? {} : { as }),
+  });
   return { ...(answer.statusCode === 201 ? answer.json()[collection.slice(0, -1)] : answer.json()), code: answer.statusCode };
 };
 const list = async (path: string, as?: TestUser) => (await api.call('GET', `${v2}/${path}`, as === undefined ? {} : { as })).json();
@@ -38,13 +44,30 @@ describe('networks, subnets and ports', () => {
     const network = await post('networks', { name: 'demo', admin_state_up: true });
     expect(network).toMatchObject({ code: 201, name: 'demo', subnets: [], mtu: 1500, 'router:external': false });
     const subnet = await post('subnets', { network_id: network.id, ip_version: 4, cidr: '10.1.0.0/24', dns_nameservers: ['9.9.9.9'] });
-    expect(subnet).toMatchObject({ code: 201, gateway_ip: '10.1.0.1', allocation_pools: [{ start: '10.1.0.2', end: '10.1.0.254' }], ip_version: 4 });
+    expect(subnet).toMatchObject({
+      code: 201,
+      gateway_ip: '10.1.0.1',
+      allocation_pools: [{ start: '10.1.0.2', end: '10.1.0.254' }],
+      ip_version: 4,
+    });
     const v6 = await post('subnets', { network_id: network.id, ip_version: 6, cidr: 'fd00:1::/64' });
     expect(v6).toMatchObject({ gateway_ip: 'fd00:1::1', allocation_pools: [{ start: 'fd00:1::2', end: 'fd00:1::ffff:ffff:ffff:ffff' }] });
     const port = await post('ports', { network_id: network.id, name: 'p' });
-    expect(port.fixed_ips).toEqual([{ subnet_id: subnet.id, ip_address: '10.1.0.2' }, { subnet_id: v6.id, ip_address: 'fd00:1::2' }]);
-    const fixed = await post('ports', { network_id: network.id, fixed_ips: [{ ip_address: '10.1.0.77' }], mac_address: '02:00:00:00:00:AA' });
-    expect(fixed).toMatchObject({ code: 201, mac_address: '02:00:00:00:00:aa', fixed_ips: [{ subnet_id: subnet.id, ip_address: '10.1.0.77' }], device_owner: '' });
+    expect(port.fixed_ips).toEqual([
+      { subnet_id: subnet.id, ip_address: '10.1.0.2' },
+      { subnet_id: v6.id, ip_address: 'fd00:1::2' },
+    ]);
+    const fixed = await post('ports', {
+      network_id: network.id,
+      fixed_ips: [{ ip_address: '10.1.0.77' }],
+      mac_address: '02:00:00:00:00:AA',
+    });
+    expect(fixed).toMatchObject({
+      code: 201,
+      mac_address: '02:00:00:00:00:aa',
+      fixed_ips: [{ subnet_id: subnet.id, ip_address: '10.1.0.77' }],
+      device_owner: '',
+    });
     expect((await post('ports', { network_id: network.id, fixed_ips: [{ ip_address: '10.1.0.77' }] })).code).toBe(409);
     expect((await post('ports', { network_id: network.id, mac_address: '02:00:00:00:00:aa' })).code).toBe(409);
     expect((await list(`networks/${network.id}`)).network.subnets).toEqual([subnet.id, v6.id]);
@@ -55,20 +78,39 @@ describe('networks, subnets and ports', () => {
     expect((await list('subnets?ip_version=6')).subnets.map((one: { id: string }) => one.id)).toEqual([v6.id]);
     const put = await api.call('PUT', `${v2}/networks/${network.id}`, { body: { network: { name: 'renamed', mtu: 9000 } } });
     expect([put.statusCode, put.json().network.name, put.json().network.mtu]).toEqual([200, 'renamed', 9000]);
-    for (const [path, status] of [[`networks/${network.id}`, 409], [`subnets/${subnet.id}`, 409], [`ports/${port.id}`, 204], [`ports/${fixed.id}`, 204], [`subnets/${subnet.id}`, 204], [`networks/${network.id}`, 204], [`networks/${network.id}`, 404], [`subnets/${v6.id}`, 404]] as const) {
+    for (const [path, status] of [
+      [`networks/${network.id}`, 409],
+      [`subnets/${subnet.id}`, 409],
+      [`ports/${port.id}`, 204],
+      [`ports/${fixed.id}`, 204],
+      [`subnets/${subnet.id}`, 204],
+      [`networks/${network.id}`, 204],
+      [`networks/${network.id}`, 404],
+      [`subnets/${v6.id}`, 404],
+    ] as const) {
       expect([path, (await api.call('DELETE', `${v2}/${path}`)).statusCode]).toEqual([path, status]);
     }
   });
 
-  it('refuse bad input with Neutron\'s shape, changing nothing', async () => {
+  it("refuse bad input with Neutron's shape, changing nothing", async () => {
     const network = await post('networks', { name: 'n' });
     await post('subnets', { network_id: network.id, cidr: '10.1.0.0/24' });
     const cases: [string, object, number][] = [
-      ['networks', { name: 5 }, 400], ['networks', { color: 'red' }, 400], ['networks', { mtu: 10 }, 400],
-      ['subnets', { network_id: network.id, cidr: '10.1.0.128/25' }, 400], ['subnets', { network_id: network.id, cidr: '10.2.0.1/24' }, 400], ['subnets', { network_id: network.id, cidr: '10.2.0.0/24', ip_version: 6 }, 400],
-      ['subnets', { network_id: network.id, cidr: '10.2.0.0/24', dns_nameservers: ['x'] }, 400], ['subnets', { network_id: randomUUID(), cidr: '10.2.0.0/24' }, 404], ['subnets', { cidr: '10.2.0.0/24' }, 400],
-      ['ports', { network_id: randomUUID() }, 404], ['ports', { network_id: network.id, fixed_ips: [{ ip_address: '10.9.0.1' }] }, 400], ['ports', { network_id: network.id, fixed_ips: [{ ip_address: '10.1.0.0' }] }, 400],
-      ['ports', { network_id: network.id, fixed_ips: [{ subnet_id: randomUUID() }] }, 400], ['ports', { network_id: network.id, fixed_ips: [{}] }, 400], ['ports', { network_id: network.id, mac_address: '01:00:00:00:00:01' }, 400],
+      ['networks', { name: 5 }, 400],
+      ['networks', { color: 'red' }, 400],
+      ['networks', { mtu: 10 }, 400],
+      ['subnets', { network_id: network.id, cidr: '10.1.0.128/25' }, 400],
+      ['subnets', { network_id: network.id, cidr: '10.2.0.1/24' }, 400],
+      ['subnets', { network_id: network.id, cidr: '10.2.0.0/24', ip_version: 6 }, 400],
+      ['subnets', { network_id: network.id, cidr: '10.2.0.0/24', dns_nameservers: ['x'] }, 400],
+      ['subnets', { network_id: randomUUID(), cidr: '10.2.0.0/24' }, 404],
+      ['subnets', { cidr: '10.2.0.0/24' }, 400],
+      ['ports', { network_id: randomUUID() }, 404],
+      ['ports', { network_id: network.id, fixed_ips: [{ ip_address: '10.9.0.1' }] }, 400],
+      ['ports', { network_id: network.id, fixed_ips: [{ ip_address: '10.1.0.0' }] }, 400],
+      ['ports', { network_id: network.id, fixed_ips: [{ subnet_id: randomUUID() }] }, 400],
+      ['ports', { network_id: network.id, fixed_ips: [{}] }, 400],
+      ['ports', { network_id: network.id, mac_address: '01:00:00:00:00:01' }, 400],
       ['ports', { network_id: network.id, device_id: randomUUID() }, 400],
     ];
     for (const [collection, body, status] of cases) {
@@ -76,8 +118,10 @@ describe('networks, subnets and ports', () => {
       expect([JSON.stringify(body), answer.code]).toEqual([JSON.stringify(body), status]);
       expect(answer.NeutronError.message).toBeTruthy();
     }
-    expect([(await list('networks')).networks.length, (await list('subnets')).subnets.length, (await list('ports')).ports.length]).toEqual([1, 1, 0]);
-    expect((await db.selectFrom('ip_allocation').select('address').execute())).toEqual([]);
+    expect([(await list('networks')).networks.length, (await list('subnets')).subnets.length, (await list('ports')).ports.length]).toEqual([
+      1, 1, 0,
+    ]);
+    expect(await db.selectFrom('ip_allocation').select('address').execute()).toEqual([]);
   });
 
   it('of another project are not there, unless the network is shared', async () => {
@@ -120,9 +164,27 @@ describe('networks, subnets and ports', () => {
     const network = await post('networks', {});
     const port = await post('ports', { network_id: network.id });
     const serverId = randomUUID();
-    await db.insertInto('server').values({ id: serverId, name: 's', hostname: 's', project_id: 'p', user_id: 'u', vm_state: 'active', task_state: null, flavor_id: 'f', flavor: '{}', reservation_id: 'r' }).execute();
+    await db
+      .insertInto('server')
+      .values({
+        id: serverId,
+        name: 's',
+        hostname: 's',
+        project_id: 'p',
+        user_id: 'u',
+        vm_state: 'active',
+        task_state: null,
+        flavor_id: 'f',
+        flavor: '{}',
+        reservation_id: 'r',
+      })
+      .execute();
     await db.updateTable('port').set({ server_id: serverId }).where('id', '=', port.id).execute();
-    expect((await list(`ports?device_id=${serverId}`)).ports[0]).toMatchObject({ id: port.id, device_id: serverId, device_owner: 'compute:nova' });
+    expect((await list(`ports?device_id=${serverId}`)).ports[0]).toMatchObject({
+      id: port.id,
+      device_id: serverId,
+      device_owner: 'compute:nova',
+    });
     expect((await api.call('DELETE', `${v2}/ports/${port.id}`)).statusCode).toBe(409);
   });
 });

@@ -13,7 +13,11 @@ export const networkPlugin: ServicePlugin = async (app, context) => registerNetw
 
 export function registerNetwork(app: FastifyInstance, context: ApiContext, options: { readonly checkResponses?: boolean } = {}): void {
   serveRoutes(app, context, {
-    prefix: '/network', routes: [...networkRoutes, ...subnetRoutes, ...portRoutes, ...extensionRoutes], open: discovery, errorBody: networkErrorBody, ...options,
+    prefix: '/network',
+    routes: [...networkRoutes, ...subnetRoutes, ...portRoutes, ...extensionRoutes],
+    open: discovery,
+    errorBody: networkErrorBody,
+    ...options,
   });
 }
 
@@ -21,5 +25,14 @@ function discovery(path: string, base: string): ServiceAnswer | null {
   const links = [{ rel: 'self', href: `${base}/v2.0/` }];
   if (path === '') return { status: 200, body: { versions: [{ id: 'v2.0', status: 'CURRENT', links }] } };
   if (path !== '/v2.0') return null;
-  return { status: 200, body: { resources: ['networks', 'subnets', 'ports', 'extensions'].map((name) => ({ name: name.slice(0, -1), collection: name, links: [{ rel: 'self', href: `${base}/v2.0/${name}` }] })) } };
+  return {
+    status: 200,
+    body: {
+      resources: ['networks', 'subnets', 'ports', 'extensions'].map((name) => ({
+        name: name.slice(0, -1),
+        collection: name,
+        links: [{ rel: 'self', href: `${base}/v2.0/${name}` }],
+      })),
+    },
+  };
 }

@@ -16,66 +16,121 @@ type PortRow = Selectable<PortTable> & { readonly host_name: string | null; read
 
 export const portRoutes: readonly ServiceRoute[] = [
   {
-    method: 'GET', path: '/v2.0/ports', response: PortList,
+    method: 'GET',
+    path: '/v2.0/ports',
+    response: PortList,
     handle: async (request: ServiceRequest) => {
       const { context, caller, query } = request;
-      return listAnswer('ports', (await narrowed(context.db, caller, query).orderBy('port.created_at').execute()).map((row) => view(row, caller)), request);
+      return listAnswer(
+        'ports',
+        (await narrowed(context.db, caller, query).orderBy('port.created_at').execute()).map((row) => view(row, caller)),
+        request,
+      );
     },
   },
   {
-    method: 'POST', path: '/v2.0/ports', body: PortCreate, response: PortBody,
+    method: 'POST',
+    path: '/v2.0/ports',
+    body: PortCreate,
+    response: PortBody,
     handle: async ({ context, caller, body: { port } }: ServiceRequest<PortCreate>) => {
       const projectId = ownerOf(caller, port, 'create_port');
       const network = await findNetwork(context.db, caller, port.network_id);
       const ownsNetwork = caller.isAdmin || network.project_id === caller.projectId;
-      if (!ownsNetwork && (port.mac_address !== undefined || port.fixed_ips?.some((fixedIp) => fixedIp.ip_address !== undefined) === true)) {
+      if (
+        !ownsNetwork &&
+        (port.mac_address !== undefined || port.fixed_ips?.some((fixedIp) => fixedIp.ip_address !== undefined) === true)
+      ) {
         throw new GodwitError('Forbidden', 'rule:create_port:fixed_ips is disallowed by policy');
       }
       const { id } = await context.db.transaction().execute((tx) =>
         createPort(tx, {
-          networkId: network.id, projectId, name: port.name ?? '', description: port.description ?? '', adminStateUp: port.admin_state_up ?? true,
+          networkId: network.id,
+          projectId,
+          name: port.name ?? '',
+          description: port.description ?? '',
+          adminStateUp: port.admin_state_up ?? true,
           ...(port.mac_address === undefined ? {} : { mac: port.mac_address.toLowerCase() }),
-          ...(port.fixed_ips === undefined ? {} : { fixedIps: port.fixed_ips.map(({ subnet_id, ip_address }) => ({ ...(subnet_id === undefined ? {} : { subnetId: subnet_id }), ...(ip_address === undefined ? {} : { address: ip_address }) })) }),
-        }));
+          ...(port.fixed_ips === undefined
+            ? {}
+            : {
+                fixedIps: port.fixed_ips.map(({ subnet_id, ip_address }) => ({
+                  ...(subnet_id === undefined ? {} : { subnetId: subnet_id }),
+                  ...(ip_address === undefined ? {} : { address: ip_address }),
+                })),
+              }),
+        }),
+      );
       return { status: 201, body: { port: view(await find(context.db, caller, id), caller) } };
     },
   },
   {
-    method: 'GET', path: '/v2.0/ports/:port', response: PortBody,
-    handle: async ({ context, caller, params, query }: ServiceRequest) => ({ status: 200, body: { port: fieldsOf(view(await find(context.db, caller, params['port'] ?? ''), caller), query) } }),
+    method: 'GET',
+    path: '/v2.0/ports/:port',
+    response: PortBody,
+    handle: async ({ context, caller, params, query }: ServiceRequest) => ({
+      status: 200,
+      body: { port: fieldsOf(view(await find(context.db, caller, params['port'] ?? ''), caller), query) },
+    }),
   },
   {
-    method: 'PUT', path: '/v2.0/ports/:port', body: PortUpdate, response: PortBody,
+    method: 'PUT',
+    path: '/v2.0/ports/:port',
+    body: PortUpdate,
+    response: PortBody,
     handle: async ({ context, caller, params, body: { port } }: ServiceRequest<PortUpdate>) => {
       const found = await find(context.db, caller, params['port'] ?? '');
       assertOwner(caller, found, 'update_port');
-      await context.db.updateTable('port').set({ ...port, updated_at: sql`now()` }).where('id', '=', found.id).execute();
+      await context.db
+        .updateTable('port')
+        .set({ ...port, updated_at: sql`now()` })
+        .where('id', '=', found.id)
+        .execute();
       return { status: 200, body: { port: view(await find(context.db, caller, found.id), caller) } };
     },
   },
   {
-    method: 'DELETE', path: '/v2.0/ports/:port', response: null,
+    method: 'DELETE',
+    path: '/v2.0/ports/:port',
+    response: null,
     handle: async ({ context, caller, params }: ServiceRequest) => {
       const found = await find(context.db, caller, params['port'] ?? '');
       assertOwner(caller, found, 'delete_port');
-      const deleted = await context.db.deleteFrom('port').where('id', '=', found.id).where('server_id', 'is', null).returning('id').executeTakeFirst();
-      if (deleted === undefined) throw new GodwitError('Conflict', `Port ${found.id} cannot be deleted: it is in use by server ${found.server_id ?? ''}.`);
+      const deleted = await context.db
+        .deleteFrom('port')
+        .where('id', '=', found.id)
+        .where('server_id', 'is', null)
+        .returning('id')
+        .executeTakeFirst();
+      if (deleted === undefined)
+        throw new GodwitError('Conflict', `Port ${found.id} cannot be deleted: it is in use by server ${found.server_id ?? ''}.`);
       return { status: 204 };
     },
   },
 ];
 
 const visible = (db: Db, caller: Caller) =>
-  db.selectFrom('port').leftJoin('host', 'host.id', 'port.host_id').selectAll('port').select(['host.name as host_name', zoneOfHost('port.host_id').as('zone')])
+  db
+    .selectFrom('port')
+    .leftJoin('host', 'host.id', 'port.host_id')
+    .selectAll('port')
+    .select(['host.name as host_name', zoneOfHost('port.host_id').as('zone')])
     .$if(!caller.isAdmin, (ports) => ports.where('port.project_id', '=', caller.projectId));
 
 /** Filters that can make a long list short are asked in the database; all of them are checked again on the views. */
 function narrowed(db: Db, caller: Caller, query: Query) {
   let ports = visible(db, caller);
-  for (const [key, column] of [['device_id', 'port.server_id'], ['network_id', 'port.network_id'], ['id', 'port.id'], ['mac_address', 'port.mac'], ['name', 'port.name']] as const) {
+  for (const [key, column] of [
+    ['device_id', 'port.server_id'],
+    ['network_id', 'port.network_id'],
+    ['id', 'port.id'],
+    ['mac_address', 'port.mac'],
+    ['name', 'port.name'],
+  ] as const) {
     const values = query.get(key);
     // An empty device_id asks for ports without a device.
-    if (values !== undefined && !values.includes('')) ports = ports.where(sql<boolean>`lower(${sql.ref(column)}::text) = any(${values.map((value) => value.toLowerCase())}::text[])`);
+    if (values !== undefined && !values.includes(''))
+      ports = ports.where(sql<boolean>`lower(${sql.ref(column)}::text) = any(${values.map((value) => value.toLowerCase())}::text[])`);
   }
   return ports;
 }
@@ -88,9 +143,23 @@ async function find(db: Db, caller: Caller, id: string): Promise<PortRow> {
 
 function view(row: PortRow, caller: Caller): Port {
   return {
-    id: row.id, name: row.name, description: row.description, tenant_id: row.project_id, project_id: row.project_id, network_id: row.network_id, mac_address: row.mac,
-    fixed_ips: row.fixed_ips.map(({ subnetId, address }) => ({ subnet_id: subnetId, ip_address: address })), status: row.status === 'ACTIVE' ? 'ACTIVE' : 'DOWN', admin_state_up: row.admin_state_up,
-    device_id: row.server_id ?? '', device_owner: row.server_id === null ? '' : `compute:${row.zone}`, security_groups: [], 'binding:vnic_type': 'normal', tags: [],
-    created_at: secondTime(row.created_at), updated_at: secondTime(row.updated_at), ...(caller.isAdmin ? { 'binding:host_id': row.host_name ?? '' } : {}),
+    id: row.id,
+    name: row.name,
+    description: row.description,
+    tenant_id: row.project_id,
+    project_id: row.project_id,
+    network_id: row.network_id,
+    mac_address: row.mac,
+    fixed_ips: row.fixed_ips.map(({ subnetId, address }) => ({ subnet_id: subnetId, ip_address: address })),
+    status: row.status === 'ACTIVE' ? 'ACTIVE' : 'DOWN',
+    admin_state_up: row.admin_state_up,
+    device_id: row.server_id ?? '',
+    device_owner: row.server_id === null ? '' : `compute:${row.zone}`,
+    security_groups: [],
+    'binding:vnic_type': 'normal',
+    tags: [],
+    created_at: secondTime(row.created_at),
+    updated_at: secondTime(row.updated_at),
+    ...(caller.isAdmin ? { 'binding:host_id': row.host_name ?? '' } : {}),
   };
 }

@@ -2,8 +2,8 @@ import { randomUUID } from 'node:crypto';
 import { type Subnet, SubnetBody, SubnetCreate, SubnetList, SubnetUpdate } from '@godwit/contract/schemas/network/networks';
 import { GodwitError } from '@godwit/domain/errors';
 import { type Selectable, type SelectQueryBuilder, sql } from 'kysely';
-import { planSubnet } from '../../networks/plan-subnet.ts';
 import { parseAddress } from '../../networks/ip-range.ts';
+import { planSubnet } from '../../networks/plan-subnet.ts';
 import { visibleNetworks } from '../../networks/visible-networks.ts';
 import type { SubnetTable } from '../../store/core-tables.ts';
 import type { Db } from '../../store/database.ts';
@@ -18,15 +18,23 @@ type SubnetRow = Selectable<SubnetTable>;
 
 export const subnetRoutes: readonly ServiceRoute[] = [
   {
-    method: 'GET', path: '/v2.0/subnets', response: SubnetList,
-    handle: async (request: ServiceRequest) => listAnswer('subnets', (await visible(request.context.db, request.caller).orderBy('created_at').execute()).map(view), request),
+    method: 'GET',
+    path: '/v2.0/subnets',
+    response: SubnetList,
+    handle: async (request: ServiceRequest) =>
+      listAnswer('subnets', (await visible(request.context.db, request.caller).orderBy('created_at').execute()).map(view), request),
   },
   {
-    method: 'POST', path: '/v2.0/subnets', body: SubnetCreate, response: SubnetBody,
+    method: 'POST',
+    path: '/v2.0/subnets',
+    body: SubnetCreate,
+    response: SubnetBody,
     handle: async ({ context, caller, body: { subnet } }: ServiceRequest<SubnetCreate>) => {
       const projectId = ownerOf(caller, subnet, 'create_subnet');
       const plan = planSubnet({
-        cidr: subnet.cidr, ...(subnet.ip_version === undefined ? {} : { ipVersion: subnet.ip_version }), ...(subnet.gateway_ip === undefined ? {} : { gateway: subnet.gateway_ip }),
+        cidr: subnet.cidr,
+        ...(subnet.ip_version === undefined ? {} : { ipVersion: subnet.ip_version }),
+        ...(subnet.gateway_ip === undefined ? {} : { gateway: subnet.gateway_ip }),
         ...(subnet.allocation_pools === undefined || subnet.allocation_pools.length === 0 ? {} : { pools: subnet.allocation_pools }),
       });
       assertAddresses(subnet.dns_nameservers ?? []);
@@ -35,37 +43,71 @@ export const subnetRoutes: readonly ServiceRoute[] = [
         assertOwner(caller, network, 'create_subnet');
         // Two overlapping subnets at once must not both find nothing in their way.
         await tx.selectFrom('network').select('id').where('id', '=', network.id).forUpdate().execute();
-        const overlapping = await tx.selectFrom('subnet').select('id').where('network_id', '=', network.id).where(sql<boolean>`cidr && ${plan.cidr}::cidr`).executeTakeFirst();
+        const overlapping = await tx
+          .selectFrom('subnet')
+          .select('id')
+          .where('network_id', '=', network.id)
+          .where(sql<boolean>`cidr && ${plan.cidr}::cidr`)
+          .executeTakeFirst();
         if (overlapping !== undefined) {
-          throw new GodwitError('BadRequest', `Invalid input for operation: Requested subnet with cidr: ${plan.cidr} for network: ${network.id} overlaps with another subnet.`);
+          throw new GodwitError(
+            'BadRequest',
+            `Invalid input for operation: Requested subnet with cidr: ${plan.cidr} for network: ${network.id} overlaps with another subnet.`,
+          );
         }
-        return await tx.insertInto('subnet')
+        return await tx
+          .insertInto('subnet')
           .values({
-            id: randomUUID(), network_id: network.id, name: subnet.name ?? '', description: subnet.description ?? '', cidr: plan.cidr, gateway: plan.gateway, pool_start: plan.poolStart, pool_end: plan.poolEnd,
-            enable_dhcp: subnet.enable_dhcp ?? true, dns_nameservers: subnet.dns_nameservers ?? [], project_id: projectId,
+            id: randomUUID(),
+            network_id: network.id,
+            name: subnet.name ?? '',
+            description: subnet.description ?? '',
+            cidr: plan.cidr,
+            gateway: plan.gateway,
+            pool_start: plan.poolStart,
+            pool_end: plan.poolEnd,
+            enable_dhcp: subnet.enable_dhcp ?? true,
+            dns_nameservers: subnet.dns_nameservers ?? [],
+            project_id: projectId,
           })
-          .returningAll().executeTakeFirstOrThrow();
+          .returningAll()
+          .executeTakeFirstOrThrow();
       });
       return { status: 201, body: { subnet: view(row) } };
     },
   },
   {
-    method: 'GET', path: '/v2.0/subnets/:subnet', response: SubnetBody,
-    handle: async ({ context, caller, params, query }: ServiceRequest) => ({ status: 200, body: { subnet: fieldsOf(view(await find(context.db, caller, params['subnet'] ?? '')), query) } }),
+    method: 'GET',
+    path: '/v2.0/subnets/:subnet',
+    response: SubnetBody,
+    handle: async ({ context, caller, params, query }: ServiceRequest) => ({
+      status: 200,
+      body: { subnet: fieldsOf(view(await find(context.db, caller, params['subnet'] ?? '')), query) },
+    }),
   },
   {
-    method: 'PUT', path: '/v2.0/subnets/:subnet', body: SubnetUpdate, response: SubnetBody,
+    method: 'PUT',
+    path: '/v2.0/subnets/:subnet',
+    body: SubnetUpdate,
+    response: SubnetBody,
     handle: async ({ context, caller, params, body: { subnet } }: ServiceRequest<SubnetUpdate>) => {
       const found = await find(context.db, caller, params['subnet'] ?? '');
       assertOwner(caller, found, 'update_subnet');
       assertAddresses(subnet.dns_nameservers ?? []);
-      const row = await context.db.updateTable('subnet').set({ ...subnet, updated_at: sql`now()` }).where('id', '=', found.id).returningAll().executeTakeFirst();
+      const row = await context.db
+        .updateTable('subnet')
+        .set({ ...subnet, updated_at: sql`now()` })
+        .where('id', '=', found.id)
+        .returningAll()
+        .executeTakeFirst();
       if (row === undefined) throw new GodwitError('NotFound', `Subnet ${found.id} could not be found.`);
       return { status: 200, body: { subnet: view(row) } };
     },
   },
   {
-    method: 'DELETE', path: '/v2.0/subnets/:subnet', response: null,
+    method: 'DELETE',
+    path: '/v2.0/subnets/:subnet',
+    response: null,
     handle: async ({ context, caller, params }: ServiceRequest) => {
       await context.db.transaction().execute(async (tx) => {
         const found = await find(tx, caller, params['subnet'] ?? '');
@@ -74,7 +116,10 @@ export const subnetRoutes: readonly ServiceRoute[] = [
         await tx.selectFrom('subnet').select('id').where('id', '=', found.id).forUpdate().execute();
         const used = await tx.selectFrom('ip_allocation').select('port_id').where('subnet_id', '=', found.id).limit(1).executeTakeFirst();
         if (used !== undefined) {
-          throw new GodwitError('Conflict', `Unable to complete operation on subnet ${found.id}: One or more ports have an IP allocation from this subnet. For example ${used.port_id}.`);
+          throw new GodwitError(
+            'Conflict',
+            `Unable to complete operation on subnet ${found.id}: One or more ports have an IP allocation from this subnet. For example ${used.port_id}.`,
+          );
         }
         await tx.deleteFrom('subnet').where('id', '=', found.id).execute();
       });
@@ -85,8 +130,12 @@ export const subnetRoutes: readonly ServiceRoute[] = [
 
 /** Subnets of networks that the caller may see. */
 function visible(db: Db, caller: Caller): SelectQueryBuilder<Tables, 'subnet', SubnetRow> {
-  return db.selectFrom('subnet').selectAll('subnet')
-    .where(({ exists, selectFrom }) => exists(selectFrom('network').select('network.id').whereRef('network.id', '=', 'subnet.network_id').where(visibleNetworks(caller))));
+  return db
+    .selectFrom('subnet')
+    .selectAll('subnet')
+    .where(({ exists, selectFrom }) =>
+      exists(selectFrom('network').select('network.id').whereRef('network.id', '=', 'subnet.network_id').where(visibleNetworks(caller))),
+    );
 }
 
 async function find(db: Db, caller: Caller, id: string): Promise<SubnetRow> {
@@ -97,13 +146,30 @@ async function find(db: Db, caller: Caller, id: string): Promise<SubnetRow> {
 
 function assertAddresses(addresses: readonly string[]): void {
   const wrong = addresses.find((address) => parseAddress(address) === null);
-  if (wrong !== undefined) throw new GodwitError('BadRequest', `Invalid input for dns_nameservers. Reason: '${wrong}' is not a valid nameserver.`);
+  if (wrong !== undefined)
+    throw new GodwitError('BadRequest', `Invalid input for dns_nameservers. Reason: '${wrong}' is not a valid nameserver.`);
 }
 
 function view(row: SubnetRow): Subnet {
   return {
-    id: row.id, name: row.name, description: row.description, tenant_id: row.project_id ?? '', project_id: row.project_id ?? '', network_id: row.network_id, ip_version: row.cidr.includes(':') ? 6 : 4, cidr: row.cidr,
-    gateway_ip: row.gateway, allocation_pools: [{ start: row.pool_start, end: row.pool_end }], enable_dhcp: row.enable_dhcp, dns_nameservers: row.dns_nameservers, host_routes: [],
-    ipv6_ra_mode: null, ipv6_address_mode: null, subnetpool_id: null, tags: [], created_at: secondTime(row.created_at), updated_at: secondTime(row.updated_at),
+    id: row.id,
+    name: row.name,
+    description: row.description,
+    tenant_id: row.project_id ?? '',
+    project_id: row.project_id ?? '',
+    network_id: row.network_id,
+    ip_version: row.cidr.includes(':') ? 6 : 4,
+    cidr: row.cidr,
+    gateway_ip: row.gateway,
+    allocation_pools: [{ start: row.pool_start, end: row.pool_end }],
+    enable_dhcp: row.enable_dhcp,
+    dns_nameservers: row.dns_nameservers,
+    host_routes: [],
+    ipv6_ra_mode: null,
+    ipv6_address_mode: null,
+    subnetpool_id: null,
+    tags: [],
+    created_at: secondTime(row.created_at),
+    updated_at: secondTime(row.updated_at),
   };
 }

@@ -18,13 +18,21 @@ export const candidateRoutes: readonly PlacementRoute[] = [
         allocations: minor >= 12 ? { [row.id]: { resources } } : [{ resource_provider: { uuid: row.id }, resources }],
         ...(minor >= 34 ? { mappings: { '': [row.id] } } : {}),
       })),
-      provider_summaries: Object.fromEntries(rows.map((row) => [row.id, {
-        // Below 1.27 only the classes asked for.
-        resources: Object.fromEntries(Object.entries(inventoriesOf(row, context.config)).filter(([name]) => minor >= 27 || Object.hasOwn(resources, name))
-          .map(([name, inventory]) => [name, { capacity: capacityOf(inventory), used: row.used[name as keyof typeof row.used] }])),
-        ...(minor >= 17 ? { traits: traitsOf(row) } : {}),
-        ...(minor >= 29 ? { parent_provider_uuid: null, root_provider_uuid: row.id } : {}),
-      }])),
+      provider_summaries: Object.fromEntries(
+        rows.map((row) => [
+          row.id,
+          {
+            // Below 1.27 only the classes asked for.
+            resources: Object.fromEntries(
+              Object.entries(inventoriesOf(row, context.config))
+                .filter(([name]) => minor >= 27 || Object.hasOwn(resources, name))
+                .map(([name, inventory]) => [name, { capacity: capacityOf(inventory), used: row.used[name as keyof typeof row.used] }]),
+            ),
+            ...(minor >= 17 ? { traits: traitsOf(row) } : {}),
+            ...(minor >= 29 ? { parent_provider_uuid: null, root_provider_uuid: row.id } : {}),
+          },
+        ]),
+      ),
     };
   }),
 ];

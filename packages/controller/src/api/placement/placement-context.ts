@@ -2,14 +2,23 @@ import { GodwitError } from '@godwit/domain/errors';
 import type { ApiContext } from '../request-context.ts';
 import type { ServiceRequest, ServiceRoute } from '../serve-routes.ts';
 
-export type PlacementContext = ApiContext & { readonly config: { readonly cpuAllocationRatio: number; readonly ramAllocationRatio: number; readonly diskAllocationRatio: number } };
+export type PlacementContext = ApiContext & {
+  readonly config: { readonly cpuAllocationRatio: number; readonly ramAllocationRatio: number; readonly diskAllocationRatio: number };
+};
 export type PlacementRequest = ServiceRequest<unknown, PlacementContext>;
 export type PlacementRoute = ServiceRoute<PlacementContext>;
 
 /** A route for admins, which is not there below a microversion. */
-export function reading(path: string, minMinor: number, response: PlacementRoute['response'] & {}, handle: (request: PlacementRequest) => Promise<object>): PlacementRoute {
+export function reading(
+  path: string,
+  minMinor: number,
+  response: PlacementRoute['response'] & {},
+  handle: (request: PlacementRequest) => Promise<object>,
+): PlacementRoute {
   return {
-    method: 'GET', path, response,
+    method: 'GET',
+    path,
+    response,
     handle: async (request: PlacementRequest) => {
       if (!request.caller.isAdmin) throw new GodwitError('Forbidden', 'placement:* requires the role admin.');
       if (request.minor < minMinor) throw new GodwitError('NotFound', 'The resource could not be found.');

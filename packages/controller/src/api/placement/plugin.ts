@@ -18,14 +18,32 @@ export const placementMicroversions: MicroversionService = { name: 'placement', 
  */
 export const placementPlugin: ServicePlugin = async (app, context) => registerPlacement(app, context);
 
-export function registerPlacement(app: FastifyInstance, context: PlacementContext, options: { readonly checkResponses?: boolean } = {}): void {
-  serveRoutes(app, context, { prefix: '/placement', routes: [...providerRoutes, ...allocationRoutes, ...candidateRoutes], open: discovery, negotiate: version, errorBody, ...options });
+export function registerPlacement(
+  app: FastifyInstance,
+  context: PlacementContext,
+  options: { readonly checkResponses?: boolean } = {},
+): void {
+  serveRoutes(app, context, {
+    prefix: '/placement',
+    routes: [...providerRoutes, ...allocationRoutes, ...candidateRoutes],
+    open: discovery,
+    negotiate: version,
+    errorBody,
+    ...options,
+  });
 }
 
 function discovery(path: string): ServiceAnswer | null {
   const { minMinor, maxMinor } = placementMicroversions;
   if (path !== '') return null;
-  return { status: 200, body: { versions: [{ id: 'v1.0', min_version: `1.${minMinor}`, max_version: `1.${maxMinor}`, status: 'CURRENT', links: [{ rel: 'self', href: '' }] }] } };
+  return {
+    status: 200,
+    body: {
+      versions: [
+        { id: 'v1.0', min_version: `1.${minMinor}`, max_version: `1.${maxMinor}`, status: 'CURRENT', links: [{ rel: 'self', href: '' }] },
+      ],
+    },
+  };
 }
 
 function version(headers: IncomingHttpHeaders, reply: (headers: Readonly<Record<string, string>>) => void): number {
@@ -38,11 +56,29 @@ function version(headers: IncomingHttpHeaders, reply: (headers: Readonly<Record<
 }
 
 const titles: Readonly<Record<number, string>> = {
-  400: 'Bad Request', 401: 'Unauthorized', 403: 'Forbidden', 404: 'Not Found', 405: 'Method Not Allowed', 406: 'Not Acceptable', 409: 'Conflict', 415: 'Unsupported Media Type', 503: 'Service Unavailable',
+  400: 'Bad Request',
+  401: 'Unauthorized',
+  403: 'Forbidden',
+  404: 'Not Found',
+  405: 'Method Not Allowed',
+  406: 'Not Acceptable',
+  409: 'Conflict',
+  415: 'Unsupported Media Type',
+  503: 'Service Unavailable',
 };
 
 /** Clients read `errors[0].detail` of every error, and the range out of a 406. */
 function errorBody({ status, message }: HttpFailure, requestId: string): object {
   const range = { max_version: `1.${placementMicroversions.maxMinor}`, min_version: `1.${placementMicroversions.minMinor}` };
-  return { errors: [{ status, title: titles[status] ?? 'Internal Server Error', detail: message, request_id: requestId, ...(status === 406 ? range : {}) }] };
+  return {
+    errors: [
+      {
+        status,
+        title: titles[status] ?? 'Internal Server Error',
+        detail: message,
+        request_id: requestId,
+        ...(status === 406 ? range : {}),
+      },
+    ],
+  };
 }

@@ -1,7 +1,7 @@
 import { GodwitError } from '@godwit/domain/errors';
-import { type Query, one } from '../query.ts';
+import { one, type Query } from '../query.ts';
 import type { PlacementContext } from './placement-context.ts';
-import { type ProviderRow, type ResourceClass, capacityOf, inventoriesOf, resourceClasses, traitsOf } from './provider-rows.ts';
+import { capacityOf, inventoriesOf, type ProviderRow, type ResourceClass, resourceClasses, traitsOf } from './provider-rows.ts';
 
 export type Wanted = ReadonlyMap<ResourceClass, number>;
 
@@ -12,9 +12,14 @@ export function wantedResources(query: Query): Wanted | null {
   const wanted = new Map<ResourceClass, number>();
   for (const part of text.split(',')) {
     const match = /^([A-Z0-9_]+):([1-9]\d{0,9})$/.exec(part);
-    if (match === null) throw new GodwitError('BadRequest', `Badly formed resources parameter. Expected resources query string parameter in form: ?resources=VCPU:2,MEMORY_MB:1024. Got: ${text.slice(0, 120)}.`);
+    if (match === null)
+      throw new GodwitError(
+        'BadRequest',
+        `Badly formed resources parameter. Expected resources query string parameter in form: ?resources=VCPU:2,MEMORY_MB:1024. Got: ${text.slice(0, 120)}.`,
+      );
     const name = match[1] as ResourceClass;
-    if (!resourceClasses.includes(name)) throw new GodwitError('BadRequest', `Invalid resource class in resources parameter: No such resource class ${name}.`);
+    if (!resourceClasses.includes(name))
+      throw new GodwitError('BadRequest', `Invalid resource class in resources parameter: No such resource class ${name}.`);
     wanted.set(name, Number(match[2]));
   }
   return wanted;
@@ -31,8 +36,19 @@ export function providerFilter(query: Query, config: PlacementContext['config'])
   });
   const required = (query.get('required') ?? []).flatMap((value) =>
     value.startsWith('in:')
-      ? [(traits: readonly string[]) => value.slice(3).split(',').some((trait) => traits.includes(trait))]
-      : value.split(',').map((trait) => (traits: readonly string[]) => (trait.startsWith('!') ? !traits.includes(trait.slice(1)) : traits.includes(trait))));
+      ? [
+          (traits: readonly string[]) =>
+            value
+              .slice(3)
+              .split(',')
+              .some((trait) => traits.includes(trait)),
+        ]
+      : value
+          .split(',')
+          .map(
+            (trait) => (traits: readonly string[]) => (trait.startsWith('!') ? !traits.includes(trait.slice(1)) : traits.includes(trait)),
+          ),
+  );
   return (row) => {
     if (uuid !== null && row.id !== uuid) return false;
     if (name !== null && row.name !== name) return false;

@@ -1,14 +1,32 @@
-import { AggregatesAnswer, InventoriesAnswer, InventoryAnswer, ProviderAllocationsAnswer, ProviderAnswer, ProviderListAnswer, ProviderTraitsAnswer, UsagesAnswer } from '@godwit/contract/schemas/placement/placement';
+import {
+  AggregatesAnswer,
+  InventoriesAnswer,
+  InventoryAnswer,
+  ProviderAllocationsAnswer,
+  ProviderAnswer,
+  ProviderListAnswer,
+  ProviderTraitsAnswer,
+  UsagesAnswer,
+} from '@godwit/contract/schemas/placement/placement';
 import { GodwitError } from '@godwit/domain/errors';
 import { type PlacementRequest, type PlacementRoute, reading } from './placement-context.ts';
 import { providerFilter } from './provider-filters.ts';
-import { type ProviderRow, amountsOf, inventoriesOf, providerRows, traitsOf } from './provider-rows.ts';
+import { amountsOf, inventoriesOf, type ProviderRow, providerRows, traitsOf } from './provider-rows.ts';
 
 function view(row: ProviderRow, { minor, base }: PlacementRequest): object {
   const self = `${new URL(base).pathname}/resource_providers/${row.id}`;
-  const subs = ['inventories', 'usages', ...(minor >= 1 ? ['aggregates'] : []), ...(minor >= 6 ? ['traits'] : []), ...(minor >= 11 ? ['allocations'] : [])];
+  const subs = [
+    'inventories',
+    'usages',
+    ...(minor >= 1 ? ['aggregates'] : []),
+    ...(minor >= 6 ? ['traits'] : []),
+    ...(minor >= 11 ? ['allocations'] : []),
+  ];
   return {
-    uuid: row.id, name: row.name, generation: row.generation, links: [{ rel: 'self', href: self }, ...subs.map((rel) => ({ rel, href: `${self}/${rel}` }))],
+    uuid: row.id,
+    name: row.name,
+    generation: row.generation,
+    links: [{ rel: 'self', href: self }, ...subs.map((rel) => ({ rel, href: `${self}/${rel}` }))],
     ...(minor >= 14 ? { parent_provider_uuid: null, root_provider_uuid: row.id } : {}),
   };
 }
@@ -25,7 +43,9 @@ const one = '/resource_providers/:provider';
 
 export const providerRoutes: readonly PlacementRoute[] = [
   reading('/resource_providers', 0, ProviderListAnswer, async (request) => ({
-    resource_providers: (await providerRows(request.context.db)).filter(providerFilter(request.query, request.context.config)).map((row) => view(row, request)),
+    resource_providers: (await providerRows(request.context.db))
+      .filter(providerFilter(request.query, request.context.config))
+      .map((row) => view(row, request)),
   })),
   reading(one, 0, ProviderAnswer, async (request) => view(await find(request), request)),
   reading(`${one}/inventories`, 0, InventoriesAnswer, async (request) => {
@@ -41,7 +61,10 @@ export const providerRoutes: readonly PlacementRoute[] = [
   reading(`${one}/usages`, 0, UsagesAnswer, async (request) => {
     const row = await find(request);
     const classes = Object.keys(inventoriesOf(row, request.context.config));
-    return { ...generationOf(row), usages: Object.fromEntries(Object.entries(row.used).filter(([name, amount]) => classes.includes(name) || amount > 0)) };
+    return {
+      ...generationOf(row),
+      usages: Object.fromEntries(Object.entries(row.used).filter(([name, amount]) => classes.includes(name) || amount > 0)),
+    };
   }),
   reading(`${one}/aggregates`, 1, AggregatesAnswer, async (request) => {
     const row = await find(request);
@@ -53,10 +76,20 @@ export const providerRoutes: readonly PlacementRoute[] = [
   }),
   reading(`${one}/allocations`, 0, ProviderAllocationsAnswer, async (request) => {
     const row = await find(request);
-    const rows = await request.context.db.selectFrom('allocation').selectAll().where('host_id', '=', row.id).orderBy('created_at').execute();
+    const rows = await request.context.db
+      .selectFrom('allocation')
+      .selectAll()
+      .where('host_id', '=', row.id)
+      .orderBy('created_at')
+      .execute();
     return {
       ...generationOf(row),
-      allocations: Object.fromEntries(rows.map((allocation) => [allocation.consumer_id, { resources: amountsOf(allocation), ...(request.minor >= 28 ? { consumer_generation: 1 } : {}) }])),
+      allocations: Object.fromEntries(
+        rows.map((allocation) => [
+          allocation.consumer_id,
+          { resources: amountsOf(allocation), ...(request.minor >= 28 ? { consumer_generation: 1 } : {}) },
+        ]),
+      ),
     };
   }),
 ];

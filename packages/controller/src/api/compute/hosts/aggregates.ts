@@ -1,6 +1,13 @@
 import { always } from '@godwit/contract/schemas/closed';
 import {
-  AggregateAction, AggregateAnswer, AggregateCreateAnswer, AggregateListAnswer, AggregateUpdateAnswer, CreateAggregate, UpdateAggregate, aggregateActions,
+  AggregateAction,
+  AggregateAnswer,
+  AggregateCreateAnswer,
+  AggregateListAnswer,
+  AggregateUpdateAnswer,
+  aggregateActions,
+  CreateAggregate,
+  UpdateAggregate,
 } from '@godwit/contract/schemas/compute/aggregates';
 import { GodwitError } from '@godwit/domain/errors';
 import { type Selectable, sql } from 'kysely';
@@ -15,19 +22,35 @@ import { addHost, removeHost, setMetadata, zoneKey } from './change-aggregate.ts
 export type AggregateRow = Selectable<AggregateTable> & { readonly hosts: readonly string[] };
 
 const aggregateRows = (db: Db) =>
-  db.selectFrom('aggregate').selectAll('aggregate')
-    .select(sql<string[]>`coalesce((select array_agg(h.name order by h.api_id) from aggregate_host ah join host h on h.id = ah.host_id where ah.aggregate_id = aggregate.id), '{}')`.as('hosts'))
-    .where('deleted_at', 'is', null).orderBy('id');
+  db
+    .selectFrom('aggregate')
+    .selectAll('aggregate')
+    .select(
+      sql<
+        string[]
+      >`coalesce((select array_agg(h.name order by h.api_id) from aggregate_host ah join host h on h.id = ah.host_id where ah.aggregate_id = aggregate.id), '{}')`.as(
+        'hosts',
+      ),
+    )
+    .where('deleted_at', 'is', null)
+    .orderBy('id');
 
 const fields = (row: Selectable<AggregateTable>, minor: number) => ({
-  id: row.id, name: row.name, availability_zone: row.metadata[zoneKey] ?? null, created_at: microTime(row.created_at), updated_at: row.updated_at === null ? null : microTime(row.updated_at), deleted: false, deleted_at: null,
+  id: row.id,
+  name: row.name,
+  availability_zone: row.metadata[zoneKey] ?? null,
+  created_at: microTime(row.created_at),
+  updated_at: row.updated_at === null ? null : microTime(row.updated_at),
+  deleted: false,
+  deleted_at: null,
   ...(minor >= 41 ? { uuid: row.uuid } : {}),
 });
 const view = (row: AggregateRow, minor: number) => ({ ...fields(row, minor), hosts: row.hosts, metadata: row.metadata });
 
 function idOf(request: ComputeRequest<never>): number {
   const id = param(request, 'aggregate');
-  if (!/^\d{1,9}$/.test(id)) throw new GodwitError('BadRequest', `Invalid input for field/attribute id. Value: ${id.slice(0, 60)}. must be an integer`);
+  if (!/^\d{1,9}$/.test(id))
+    throw new GodwitError('BadRequest', `Invalid input for field/attribute id. Value: ${id.slice(0, 60)}. must be an integer`);
   return Number(id);
 }
 
@@ -43,7 +66,8 @@ async function named<T>(name: string | undefined, write: Promise<T>): Promise<T>
   try {
     return await write;
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === '23505') throw new GodwitError('Conflict', `Aggregate ${name ?? ''} already exists.`, {}, { cause: error });
+    if (error instanceof Error && 'code' in error && error.code === '23505')
+      throw new GodwitError('Conflict', `Aggregate ${name ?? ''} already exists.`, {}, { cause: error });
     throw error;
   }
 }
@@ -52,7 +76,14 @@ async function create(request: ComputeRequest<CreateAggregate>) {
   assertAllowed(request.caller, 'os-aggregates:create');
   const { name, availability_zone: zone } = request.body.aggregate;
   const metadata = zone === undefined || zone === null ? {} : { [zoneKey]: zone };
-  const row = await named(name, request.context.db.insertInto('aggregate').values({ name, metadata: JSON.stringify(metadata) }).returningAll().executeTakeFirstOrThrow());
+  const row = await named(
+    name,
+    request.context.db
+      .insertInto('aggregate')
+      .values({ name, metadata: JSON.stringify(metadata) })
+      .returningAll()
+      .executeTakeFirstOrThrow(),
+  );
   return { status: 200, body: { aggregate: fields(row, request.minor) } };
 }
 
@@ -60,10 +91,17 @@ async function update(request: ComputeRequest<UpdateAggregate>) {
   assertAllowed(request.caller, 'os-aggregates:update');
   const { name, availability_zone: zone } = request.body.aggregate;
   const { id } = await find(request as ComputeRequest<never>);
-  await named(name, request.context.db.transaction().execute(async (tx) => {
-    if (zone !== undefined) await setMetadata(tx, id, { [zoneKey]: zone });
-    await tx.updateTable('aggregate').set({ ...(name === undefined ? {} : { name }), updated_at: new Date() }).where('id', '=', id).execute();
-  }));
+  await named(
+    name,
+    request.context.db.transaction().execute(async (tx) => {
+      if (zone !== undefined) await setMetadata(tx, id, { [zoneKey]: zone });
+      await tx
+        .updateTable('aggregate')
+        .set({ ...(name === undefined ? {} : { name }), updated_at: new Date() })
+        .where('id', '=', id)
+        .execute();
+    }),
+  );
   return { status: 200, body: { aggregate: view(await find(request as ComputeRequest<never>), request.minor) } };
 }
 
@@ -75,8 +113,15 @@ async function act(request: ComputeRequest<Readonly<Record<string, unknown>>>) {
   assertAllowed(request.caller, `os-aggregates:${known}`);
   const id = idOf(request as ComputeRequest<never>);
   const checked = request.body as AggregateAction;
-  await request.context.db.transaction().execute((tx) =>
-    'add_host' in checked ? addHost(tx, id, checked.add_host.host) : 'remove_host' in checked ? removeHost(tx, id, checked.remove_host.host) : setMetadata(tx, id, checked.set_metadata.metadata));
+  await request.context.db
+    .transaction()
+    .execute((tx) =>
+      'add_host' in checked
+        ? addHost(tx, id, checked.add_host.host)
+        : 'remove_host' in checked
+          ? removeHost(tx, id, checked.remove_host.host)
+          : setMetadata(tx, id, checked.set_metadata.metadata),
+    );
   return { status: 200, body: { aggregate: view(await find(request as ComputeRequest<never>), request.minor) } };
 }
 
@@ -85,7 +130,10 @@ export const aggregateRoutes = [
     response: AggregateListAnswer,
     handle: async (request) => {
       assertAllowed(request.caller, 'os-aggregates:index');
-      return { status: 200, body: { aggregates: (await aggregateRows(request.context.db).execute()).map((row) => view(row, request.minor)) } };
+      return {
+        status: 200,
+        body: { aggregates: (await aggregateRows(request.context.db).execute()).map((row) => view(row, request.minor)) },
+      };
     },
   }),
   route('POST', '/os-aggregates', { body: always(CreateAggregate), response: AggregateCreateAnswer, handle: create }),

@@ -6,4 +6,10 @@ import { osHostRoutes } from './os-hosts.ts';
 import { serviceRoutes } from './services.ts';
 
 /** Everything of the compute API that is about hosts. */
-export const hostRoutes: readonly ComputeRoute[] = [...serviceRoutes, ...hypervisorRoutes, ...aggregateRoutes, ...availabilityZoneRoutes, ...osHostRoutes];
+export const hostRoutes: readonly ComputeRoute[] = [
+  ...serviceRoutes,
+  ...hypervisorRoutes,
+  ...aggregateRoutes,
+  ...availabilityZoneRoutes,
+  ...osHostRoutes,
+];

@@ -1,6 +1,12 @@
 import { always } from '@godwit/contract/schemas/closed';
 import {
-  HypervisorAnswer, HypervisorDetailAnswer, HypervisorListAnswer, HypervisorSearchAnswer, HypervisorServersAnswer, HypervisorStatisticsAnswer, HypervisorUptimeAnswer,
+  HypervisorAnswer,
+  HypervisorDetailAnswer,
+  HypervisorListAnswer,
+  HypervisorSearchAnswer,
+  HypervisorServersAnswer,
+  HypervisorStatisticsAnswer,
+  HypervisorUptimeAnswer,
 } from '@godwit/contract/schemas/compute/hypervisors';
 import { GodwitError } from '@godwit/domain/errors';
 import { assertAllowed } from '../../../auth/policy.ts';
@@ -8,7 +14,7 @@ import type { Db } from '../../../store/database.ts';
 import { assertKnown, flag, one, page } from '../../query.ts';
 import { nextLinks } from '../paging.ts';
 import { type ComputeRequest, param, route } from '../route.ts';
-import { type HostRow, capacityOf, hostRows, stateOf, statusOf } from './host-rows.ts';
+import { capacityOf, type HostRow, hostRows, stateOf, statusOf } from './host-rows.ts';
 import { uptimeText } from './uptime.ts';
 
 const knownQuery: ReadonlySet<string> = new Set(['limit', 'marker', 'hypervisor_hostname_pattern', 'with_servers']);
@@ -17,7 +23,12 @@ const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 type Servers = ReadonlyMap<string, readonly { readonly name: string; readonly uuid: string }[]>;
 
 const idOf = (host: HostRow, minor: number) => (minor >= 53 ? host.id : host.api_id);
-const plain = (host: HostRow, minor: number) => ({ id: idOf(host, minor), hypervisor_hostname: host.name, state: stateOf(host), status: statusOf(host) });
+const plain = (host: HostRow, minor: number) => ({
+  id: idOf(host, minor),
+  hypervisor_hostname: host.name,
+  state: stateOf(host),
+  status: statusOf(host),
+});
 
 /** Below 2.75 a hypervisor without servers has no such key even when asked. */
 function serversOf(host: HostRow, minor: number, servers: Servers | null): object {
@@ -28,15 +39,26 @@ function serversOf(host: HostRow, minor: number, servers: Servers | null): objec
 function detail(host: HostRow, minor: number, servers: Servers | null): object {
   const { facts } = host;
   return {
-    ...plain(host, minor), hypervisor_type: facts.hypervisorType, hypervisor_version: versionNumber(facts.qemuVersion), host_ip: host.address,
+    ...plain(host, minor),
+    hypervisor_type: facts.hypervisorType,
+    hypervisor_version: versionNumber(facts.qemuVersion),
+    host_ip: host.address,
     service: { id: minor >= 53 ? host.service_id : host.api_id, host: host.name, disabled_reason: host.disabled_reason },
     ...serversOf(host, minor, servers),
-    ...(minor >= 88 ? { uptime: uptimeText(facts, Date.now()) } : { ...capacityOf(host), cpu_info: minor >= 28 ? cpuInfo(host) : JSON.stringify(cpuInfo(host)) }),
+    ...(minor >= 88
+      ? { uptime: uptimeText(facts, Date.now()) }
+      : { ...capacityOf(host), cpu_info: minor >= 28 ? cpuInfo(host) : JSON.stringify(cpuInfo(host)) }),
   };
 }
 
 /** Nova's shape; agents report neither vendor nor sockets, so cores count as those of one socket. */
-const cpuInfo = ({ facts }: HostRow) => ({ arch: 'x86_64', model: facts.cpuModel, vendor: '', features: [...facts.cpuFeatures], topology: { cores: facts.cores, sockets: 1, threads: 1 } });
+const cpuInfo = ({ facts }: HostRow) => ({
+  arch: 'x86_64',
+  model: facts.cpuModel,
+  vendor: '',
+  features: [...facts.cpuFeatures],
+  topology: { cores: facts.cores, sockets: 1, threads: 1 },
+});
 
 /** `10.0.2` → 10000002, as libvirt numbers versions; 0 where there is none (bare metal). */
 function versionNumber(version: string): number {
@@ -46,8 +68,19 @@ function versionNumber(version: string): number {
 
 async function serversByHost(db: Db, hostIds: readonly string[]): Promise<Servers> {
   if (hostIds.length === 0) return new Map();
-  const rows = await db.selectFrom('server').select(['host_id', 'name', 'id']).where('host_id', 'in', [...hostIds]).where('deleted_at', 'is', null).orderBy('created_at').execute();
-  return new Map([...Map.groupBy(rows, (row) => row.host_id ?? '')].map(([id, servers]) => [id, servers.map((server) => ({ name: server.name, uuid: server.id }))]));
+  const rows = await db
+    .selectFrom('server')
+    .select(['host_id', 'name', 'id'])
+    .where('host_id', 'in', [...hostIds])
+    .where('deleted_at', 'is', null)
+    .orderBy('created_at')
+    .execute();
+  return new Map(
+    [...Map.groupBy(rows, (row) => row.host_id ?? '')].map(([id, servers]) => [
+      id,
+      servers.map((server) => ({ name: server.name, uuid: server.id })),
+    ]),
+  );
 }
 
 async function list(request: ComputeRequest<never>, view: (host: HostRow, servers: Servers | null) => object) {
@@ -56,7 +89,8 @@ async function list(request: ComputeRequest<never>, view: (host: HostRow, server
   if (minor >= 75) assertKnown(query, knownQuery);
   const paged = minor >= 33 && (query.has('limit') || query.has('marker'));
   const pattern = minor >= 53 ? one(query, 'hypervisor_hostname_pattern') : null;
-  if (pattern !== null && paged) throw new GodwitError('BadRequest', 'Paging over hypervisors with the hypervisor_hostname_pattern query parameter is not supported.');
+  if (pattern !== null && paged)
+    throw new GodwitError('BadRequest', 'Paging over hypervisors with the hypervisor_hostname_pattern query parameter is not supported.');
   const { limit, marker } = minor >= 33 ? page(query) : { limit: Infinity, marker: null };
   let hosts = await hostRows(db).execute();
   if (pattern !== null) {
@@ -69,11 +103,20 @@ async function list(request: ComputeRequest<never>, view: (host: HostRow, server
     hosts = hosts.slice(at + 1);
   }
   hosts = hosts.slice(0, limit);
-  const servers = minor >= 53 && flag(query, 'with_servers') ? await serversByHost(db, hosts.map((host) => host.id)) : null;
+  const servers =
+    minor >= 53 && flag(query, 'with_servers')
+      ? await serversByHost(
+          db,
+          hosts.map((host) => host.id),
+        )
+      : null;
   const last = hosts.at(-1);
   return {
     status: 200,
-    body: { hypervisors: hosts.map((host) => view(host, servers)), ...(minor >= 33 ? nextLinks(request, 'hypervisors', hosts, limit, last === undefined ? undefined : String(idOf(last, minor))) : {}) },
+    body: {
+      hypervisors: hosts.map((host) => view(host, servers)),
+      ...(minor >= 33 ? nextLinks(request, 'hypervisors', hosts, limit, last === undefined ? undefined : String(idOf(last, minor))) : {}),
+    },
   };
 }
 
@@ -83,7 +126,11 @@ async function find(request: ComputeRequest<never>): Promise<HostRow> {
   const { minor } = request;
   if (minor >= 53 && !uuid.test(id)) throw new GodwitError('BadRequest', `Invalid uuid ${id.slice(0, 255)}`);
   const wellFormed = minor >= 53 || /^\d{1,9}$/.test(id);
-  const row = wellFormed ? await hostRows(request.context.db).where((eb) => (minor >= 53 ? eb('host.id', '=', id.toLowerCase()) : eb('host.api_id', '=', Number(id)))).executeTakeFirst() : undefined;
+  const row = wellFormed
+    ? await hostRows(request.context.db)
+        .where((eb) => (minor >= 53 ? eb('host.id', '=', id.toLowerCase()) : eb('host.api_id', '=', Number(id))))
+        .executeTakeFirst()
+    : undefined;
   if (row === undefined) throw new GodwitError('NotFound', `Hypervisor with ID '${id.slice(0, 255)}' could not be found.`);
   return row;
 }
@@ -111,13 +158,34 @@ export const hypervisorRoutes = [
     },
   }),
   route('GET', '/os-hypervisors/statistics', {
-    max: 87, response: always(HypervisorStatisticsAnswer),
+    max: 87,
+    response: always(HypervisorStatisticsAnswer),
     handle: async (request) => {
       assertAllowed(request.caller, 'os-hypervisors:statistics');
       // As in Nova, hosts whose service is disabled are left out of the sums.
       const hosts = (await hostRows(request.context.db).where('host.enabled', '=', true).execute()).map(capacityOf);
-      const keys = ['vcpus', 'memory_mb', 'local_gb', 'vcpus_used', 'memory_mb_used', 'local_gb_used', 'free_ram_mb', 'free_disk_gb', 'current_workload', 'running_vms', 'disk_available_least'] as const;
-      return { status: 200, body: { hypervisor_statistics: { count: hosts.length, ...Object.fromEntries(keys.map((key) => [key, hosts.reduce((sum, host) => sum + host[key], 0)])) } } };
+      const keys = [
+        'vcpus',
+        'memory_mb',
+        'local_gb',
+        'vcpus_used',
+        'memory_mb_used',
+        'local_gb_used',
+        'free_ram_mb',
+        'free_disk_gb',
+        'current_workload',
+        'running_vms',
+        'disk_available_least',
+      ] as const;
+      return {
+        status: 200,
+        body: {
+          hypervisor_statistics: {
+            count: hosts.length,
+            ...Object.fromEntries(keys.map((key) => [key, hosts.reduce((sum, host) => sum + host[key], 0)])),
+          },
+        },
+      };
     },
   }),
   route('GET', '/os-hypervisors/:hypervisor', {
@@ -127,11 +195,15 @@ export const hypervisorRoutes = [
       if (request.minor >= 75) assertKnown(request.query, new Set(['with_servers']));
       const withServers = request.minor >= 53 && flag(request.query, 'with_servers');
       const host = await find(request);
-      return { status: 200, body: { hypervisor: detail(host, request.minor, withServers ? await serversByHost(request.context.db, [host.id]) : null) } };
+      return {
+        status: 200,
+        body: { hypervisor: detail(host, request.minor, withServers ? await serversByHost(request.context.db, [host.id]) : null) },
+      };
     },
   }),
   route('GET', '/os-hypervisors/:hypervisor/uptime', {
-    max: 87, response: HypervisorUptimeAnswer,
+    max: 87,
+    response: HypervisorUptimeAnswer,
     handle: async (request) => {
       assertAllowed(request.caller, 'os-hypervisors:uptime');
       const host = await find(request);
@@ -139,19 +211,27 @@ export const hypervisorRoutes = [
     },
   }),
   route('GET', '/os-hypervisors/:hypervisor/search', {
-    max: 52, response: HypervisorSearchAnswer,
+    max: 52,
+    response: HypervisorSearchAnswer,
     handle: async (request) => {
       assertAllowed(request.caller, 'os-hypervisors:search');
       return { status: 200, body: { hypervisors: (await matching(request)).map((host) => plain(host, request.minor)) } };
     },
   }),
   route('GET', '/os-hypervisors/:hypervisor/servers', {
-    max: 52, response: HypervisorServersAnswer,
+    max: 52,
+    response: HypervisorServersAnswer,
     handle: async (request) => {
       assertAllowed(request.caller, 'os-hypervisors:servers');
       const hosts = await matching(request);
-      const servers = await serversByHost(request.context.db, hosts.map((host) => host.id));
-      return { status: 200, body: { hypervisors: hosts.map((host) => ({ ...plain(host, request.minor), ...serversOf(host, request.minor, servers) })) } };
+      const servers = await serversByHost(
+        request.context.db,
+        hosts.map((host) => host.id),
+      );
+      return {
+        status: 200,
+        body: { hypervisors: hosts.map((host) => ({ ...plain(host, request.minor), ...serversOf(host, request.minor, servers) })) },
+      };
     },
   }),
 ];

@@ -7,7 +7,7 @@ import { switchHost } from '../../../hosts/switch-host.ts';
 import { one } from '../../query.ts';
 import { type ComputeRequest, param, route } from '../route.ts';
 import { controllerServices, internalZone } from './controller-services.ts';
-import { type HostRow, capacityOf, hostRows } from './host-rows.ts';
+import { capacityOf, type HostRow, hostRows } from './host-rows.ts';
 
 /** The oldest of the host resources; the API dropped it at 2.43. */
 const max = 42;
@@ -23,9 +23,19 @@ async function show(request: ComputeRequest<never>) {
   assertAllowed(request.caller, 'os-hosts:show');
   const host = await find(request);
   const capacity = capacityOf(host);
-  const byProject = await request.context.db.selectFrom('allocation').innerJoin('server', 'server.id', 'allocation.server_id')
-    .select(['server.project_id', sql<number>`sum(allocation.vcpus)::integer`.as('cpu'), sql<number>`sum(allocation.ram_mib)::integer`.as('memory_mb'), sql<number>`sum(allocation.disk_gib)::integer`.as('disk_gb')])
-    .where('allocation.host_id', '=', host.id).groupBy('server.project_id').orderBy('server.project_id').execute();
+  const byProject = await request.context.db
+    .selectFrom('allocation')
+    .innerJoin('server', 'server.id', 'allocation.server_id')
+    .select([
+      'server.project_id',
+      sql<number>`sum(allocation.vcpus)::integer`.as('cpu'),
+      sql<number>`sum(allocation.ram_mib)::integer`.as('memory_mb'),
+      sql<number>`sum(allocation.disk_gib)::integer`.as('disk_gb'),
+    ])
+    .where('allocation.host_id', '=', host.id)
+    .groupBy('server.project_id')
+    .orderBy('server.project_id')
+    .execute();
   const used = { cpu: capacity.vcpus_used, memory_mb: capacity.memory_mb_used, disk_gb: capacity.local_gb_used };
   const resources = [
     { project: '(total)', cpu: capacity.vcpus, memory_mb: capacity.memory_mb, disk_gb: capacity.local_gb },
@@ -39,7 +49,8 @@ async function show(request: ComputeRequest<never>) {
 async function update(request: ComputeRequest<UpdateHost>) {
   assertAllowed(request.caller, 'os-hosts:update');
   const { status, maintenance_mode: maintenance } = request.body;
-  if (status === undefined && maintenance === undefined) throw new GodwitError('BadRequest', "'status' or 'maintenance_mode' needed for host update");
+  if (status === undefined && maintenance === undefined)
+    throw new GodwitError('BadRequest', "'status' or 'maintenance_mode' needed for host update");
   if (maintenance !== undefined) throw new GodwitError('NotImplemented', 'Virt driver does not implement host maintenance mode.');
   const host = await find(request as ComputeRequest<never>);
   const enabled = status?.toLowerCase() === 'enable';
@@ -49,7 +60,8 @@ async function update(request: ComputeRequest<UpdateHost>) {
 
 export const osHostRoutes = [
   route('GET', '/os-hosts', {
-    max, response: always(HostListAnswer),
+    max,
+    response: always(HostListAnswer),
     handle: async (request) => {
       assertAllowed(request.caller, 'os-hosts:list');
       const { db } = request.context;
@@ -66,11 +78,13 @@ export const osHostRoutes = [
   route('PUT', '/os-hosts/:host', { max, body: always(UpdateHost), response: always(UpdateHostAnswer), handle: update }),
   ...(['startup', 'shutdown', 'reboot'] as const).map((action) =>
     route('GET', `/os-hosts/:host/${action}`, {
-      max, response: () => null,
+      max,
+      response: () => null,
       handle: async (request) => {
         assertAllowed(request.caller, 'os-hosts:update');
         await find(request);
         throw new GodwitError('NotImplemented', 'Virt driver does not implement host power management.');
       },
-    })),
+    }),
+  ),
 ];

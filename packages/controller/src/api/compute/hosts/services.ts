@@ -1,6 +1,14 @@
 import { always } from '@godwit/contract/schemas/closed';
 import {
-  DisableServiceWithReason, EnableService, ForceServiceDown, type NamedService, NamedServiceAnswer, type Service, ServiceAnswer, ServiceListAnswer, UpdateService,
+  DisableServiceWithReason,
+  EnableService,
+  ForceServiceDown,
+  type NamedService,
+  NamedServiceAnswer,
+  type Service,
+  ServiceAnswer,
+  ServiceListAnswer,
+  UpdateService,
 } from '@godwit/contract/schemas/compute/services';
 import { GodwitError } from '@godwit/domain/errors';
 import { assertAllowed } from '../../../auth/policy.ts';
@@ -20,18 +28,34 @@ const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 function hostService(host: HostRow, minor: number): Service {
   return {
-    id: minor >= 53 ? host.service_id : host.api_id, binary: computeBinary, host: host.name, zone: host.zone, status: statusOf(host), state: stateOf(host),
-    updated_at: host.last_seen_at === null ? null : microTime(host.last_seen_at), disabled_reason: host.disabled_reason, ...(minor >= 11 ? { forced_down: host.forced_down } : {}),
+    id: minor >= 53 ? host.service_id : host.api_id,
+    binary: computeBinary,
+    host: host.name,
+    zone: host.zone,
+    status: statusOf(host),
+    state: stateOf(host),
+    updated_at: host.last_seen_at === null ? null : microTime(host.last_seen_at),
+    disabled_reason: host.disabled_reason,
+    ...(minor >= 11 ? { forced_down: host.forced_down } : {}),
   };
 }
 
 async function allServices(db: Db, minor: number): Promise<readonly Service[]> {
   const [hosts, controllers] = await Promise.all([hostRows(db).execute(), controllerServices(db)]);
   return [
-    ...controllers.map((controller): Service => ({
-      id: minor >= 53 ? controller.serviceId : controller.apiId, binary: controllerBinary, host: controller.name, zone: internalZone, status: 'enabled', state: controller.up ? 'up' : 'down',
-      updated_at: microTime(controller.heartbeatAt), disabled_reason: null, ...(minor >= 11 ? { forced_down: false } : {}),
-    })),
+    ...controllers.map(
+      (controller): Service => ({
+        id: minor >= 53 ? controller.serviceId : controller.apiId,
+        binary: controllerBinary,
+        host: controller.name,
+        zone: internalZone,
+        status: 'enabled',
+        state: controller.up ? 'up' : 'down',
+        updated_at: microTime(controller.heartbeatAt),
+        disabled_reason: null,
+        ...(minor >= 11 ? { forced_down: false } : {}),
+      }),
+    ),
     ...hosts.map((host) => hostService(host, minor)),
   ];
 }
@@ -40,7 +64,9 @@ async function list(request: ComputeRequest<never>) {
   assertAllowed(request.caller, 'os-services:list');
   if (request.minor >= 75) assertKnown(request.query, knownQuery);
   const [host, binary] = [one(request.query, 'host'), one(request.query, 'binary')];
-  const services = (await allServices(request.context.db, request.minor)).filter((service) => (host === null || service.host === host) && (binary === null || service.binary === binary));
+  const services = (await allServices(request.context.db, request.minor)).filter(
+    (service) => (host === null || service.host === host) && (binary === null || service.binary === binary),
+  );
   return { status: 200, body: { services } };
 }
 
@@ -63,12 +89,17 @@ async function change(request: ComputeRequest<UpdateService>) {
   const row = await hostRows(db).where('host.service_id', '=', id.toLowerCase()).executeTakeFirst();
   if (row === undefined) {
     if ((await controllerServices(db)).some((controller) => controller.serviceId === id.toLowerCase())) {
-      throw new GodwitError('BadRequest', `Updating a ${controllerBinary} service is not supported. Only ${computeBinary} services can be updated.`);
+      throw new GodwitError(
+        'BadRequest',
+        `Updating a ${controllerBinary} service is not supported. Only ${computeBinary} services can be updated.`,
+      );
     }
     throw new GodwitError('NotFound', `Service ${id} not found.`);
   }
-  if (reason !== undefined && status !== 'disabled') throw new GodwitError('BadRequest', "Specifying 'disabled_reason' when status is 'enabled' is invalid.");
-  if (status === undefined && forcedDown === undefined) throw new GodwitError('BadRequest', "No updates were requested. Fields 'status' or 'forced_down' should be specified.");
+  if (reason !== undefined && status !== 'disabled')
+    throw new GodwitError('BadRequest', "Specifying 'disabled_reason' when status is 'enabled' is invalid.");
+  if (status === undefined && forcedDown === undefined)
+    throw new GodwitError('BadRequest', "No updates were requested. Fields 'status' or 'forced_down' should be specified.");
   await switchHost(db, row.id, {
     ...(status === undefined ? {} : status === 'enabled' ? { enabled: true } : { enabled: false, reason: reason ?? null }),
     ...(forcedDown === undefined ? {} : { forcedDown: truth(forcedDown) }),
@@ -83,8 +114,14 @@ async function remove(request: ComputeRequest<never>) {
   const { db } = request.context;
   const id = param(request, 'service');
   const wellFormed = request.minor >= 53 ? uuid.test(id) : /^\d{1,9}$/.test(id);
-  if (!wellFormed) throw new GodwitError('BadRequest', request.minor >= 53 ? `Invalid uuid ${id}` : `Invalid input for service_id. Value: ${id.slice(0, 60)}. must be an integer`);
-  const row = await hostRows(db).where((eb) => (request.minor >= 53 ? eb('host.service_id', '=', id.toLowerCase()) : eb('host.api_id', '=', Number(id)))).executeTakeFirst();
+  if (!wellFormed)
+    throw new GodwitError(
+      'BadRequest',
+      request.minor >= 53 ? `Invalid uuid ${id}` : `Invalid input for service_id. Value: ${id.slice(0, 60)}. must be an integer`,
+    );
+  const row = await hostRows(db)
+    .where((eb) => (request.minor >= 53 ? eb('host.service_id', '=', id.toLowerCase()) : eb('host.api_id', '=', Number(id))))
+    .executeTakeFirst();
   if (row === undefined) throw new GodwitError('NotFound', `Service ${id} not found.`);
   await deleteHost(db, row.id);
   return { status: 204 };
@@ -93,17 +130,33 @@ async function remove(request: ComputeRequest<never>) {
 export const serviceRoutes = [
   route('GET', '/os-services', { response: ServiceListAnswer, handle: list }),
   route('PUT', '/os-services/enable', {
-    max: 52, body: always(EnableService), response: always(NamedServiceAnswer), handle: (request: ComputeRequest<NamedService>) => changeNamed(request, { enabled: true }, { status: 'enabled' }),
+    max: 52,
+    body: always(EnableService),
+    response: always(NamedServiceAnswer),
+    handle: (request: ComputeRequest<NamedService>) => changeNamed(request, { enabled: true }, { status: 'enabled' }),
   }),
   route('PUT', '/os-services/disable', {
-    max: 52, body: always(EnableService), response: always(NamedServiceAnswer), handle: (request: ComputeRequest<NamedService>) => changeNamed(request, { enabled: false, reason: null }, { status: 'disabled' }),
+    max: 52,
+    body: always(EnableService),
+    response: always(NamedServiceAnswer),
+    handle: (request: ComputeRequest<NamedService>) => changeNamed(request, { enabled: false, reason: null }, { status: 'disabled' }),
   }),
   route('PUT', '/os-services/disable-log-reason', {
-    max: 52, body: always(DisableServiceWithReason), response: always(NamedServiceAnswer),
-    handle: (request: ComputeRequest<NamedService>) => changeNamed(request, { enabled: false, reason: request.body.disabled_reason ?? null }, { status: 'disabled', disabled_reason: request.body.disabled_reason }),
+    max: 52,
+    body: always(DisableServiceWithReason),
+    response: always(NamedServiceAnswer),
+    handle: (request: ComputeRequest<NamedService>) =>
+      changeNamed(
+        request,
+        { enabled: false, reason: request.body.disabled_reason ?? null },
+        { status: 'disabled', disabled_reason: request.body.disabled_reason },
+      ),
   }),
   route('PUT', '/os-services/force-down', {
-    min: 11, max: 52, body: always(ForceServiceDown), response: always(NamedServiceAnswer),
+    min: 11,
+    max: 52,
+    body: always(ForceServiceDown),
+    response: always(NamedServiceAnswer),
     handle: (request: ComputeRequest<NamedService>) => {
       const forcedDown = truth(request.body.forced_down);
       return changeNamed(request, { forcedDown }, { forced_down: forcedDown });
