@@ -108,17 +108,18 @@ export async function startMove(cloud: OpenStackClient, serverId: string): Promi
   return made.uuid;
 }
 
+/** GET /godwit/v1/migrations/{id}, as far as the demo reads it. */
 interface GodwitMigration {
   readonly id: string;
   readonly status: string;
   readonly phase: string;
-  readonly source_host: string | null;
-  readonly destination_host: string | null;
+  readonly source: { readonly name: string } | null;
+  readonly destination: { readonly name: string } | null;
+  readonly memory: { readonly processedBytes: number | null };
   readonly measures: Partial<MigrationMeasures>;
-  readonly memory_processed_bytes: number | null;
   readonly outcome: { readonly sentence: string } | null;
-  readonly created_at: string;
-  readonly finished_at: string | null;
+  readonly createdAt: string;
+  readonly finishedAt: string | null;
 }
 
 export async function moveRecord(cloud: OpenStackClient, id: string): Promise<MoveRecord> {
@@ -127,23 +128,21 @@ export async function moveRecord(cloud: OpenStackClient, id: string): Promise<Mo
     id: migration.id,
     status: migration.status,
     phase: migration.phase,
-    source: migration.source_host ?? '',
-    destination: migration.destination_host ?? '',
+    source: migration.source?.name ?? '',
+    destination: migration.destination?.name ?? '',
     measures: migration.measures,
-    ramBytes: migration.memory_processed_bytes,
+    ramBytes: migration.memory.processedBytes,
     sentence: migration.outcome?.sentence ?? null,
-    createdAtMs: Date.parse(migration.created_at),
-    finishedAtMs: migration.finished_at === null ? null : Date.parse(migration.finished_at),
+    createdAtMs: Date.parse(migration.createdAt),
+    finishedAtMs: migration.finishedAt === null ? null : Date.parse(migration.finishedAt),
   };
 }
 
-/** QEMU's version and the accelerator, as the hypervisors report them. */
-export async function emulator(cloud: OpenStackClient): Promise<{ readonly accel: string; readonly qemu: string }> {
-  const { hosts } = await cloud.request<{
-    readonly hosts: readonly {
-      readonly facts: { readonly accelerator: string; readonly qemuVersion: string; readonly hypervisorType: string };
-    }[];
-  }>('godwit', 'GET', '/hosts');
-  const facts = hosts.map((host) => host.facts).find((one) => one.hypervisorType === 'QEMU');
-  return { accel: facts?.accelerator ?? 'unknown', qemu: facts?.qemuVersion ?? 'unknown' };
+/** QEMU's version as the compute API reports it (major × 10^6 + minor × 10^3 + patch), of the first host that has one. */
+export async function qemuVersion(cloud: OpenStackClient): Promise<string> {
+  const { hypervisors } = await cloud.request<{
+    readonly hypervisors: readonly { readonly hypervisor_type: string; readonly hypervisor_version: number }[];
+  }>('compute', 'GET', '/os-hypervisors/detail');
+  const version = hypervisors.find((one) => one.hypervisor_type === 'QEMU')?.hypervisor_version;
+  return version === undefined ? 'unknown' : [Math.floor(version / 1e6), Math.floor(version / 1e3) % 1e3, version % 1e3].join('.');
 }

@@ -1,11 +1,13 @@
+import { readFile } from 'node:fs/promises';
 import { type ClientProbe, startProbe } from '../client/probe.ts';
 import type { ClientReport } from '../client/probe-protocol.ts';
 import { startWitness, type Witness } from '../client/witness.ts';
 import { describeViolation } from '../client/witness-judge.ts';
 import { type Credentials, type OpenStackClient, signIn } from '../cloud/openstack-client.ts';
 import type { LabPlan } from '../lab-plan.ts';
+import { namespaceProcesses } from '../network/namespace-processes.ts';
 import { waitFor } from '../wait-for.ts';
-import { type DemoServer, emulator, ensureGuest, type MoveRecord, moveRecord, showServer, startMove } from './demo-cloud.ts';
+import { type DemoServer, ensureGuest, type MoveRecord, moveRecord, qemuVersion, showServer, startMove } from './demo-cloud.ts';
 import { type DemoMove, type DemoReport, demoProblems } from './demo-report.ts';
 
 /** What the guest that is moved does meanwhile: 50 MB/s over 64 MiB is a busy small server. */
@@ -67,7 +69,10 @@ export async function runDemo(options: DemoOptions): Promise<DemoResult> {
     await probe.control(moving.address, 'heartbeat 10');
     await witness.stop();
     const guests = await Promise.all([showServer(cloud, moving.id), showServer(cloud, resting.id)]);
-    return { report: { ok: problems.length === 0, ...(await emulator(cloud)), migrations: moves, problems }, guests };
+    return {
+      report: { ok: problems.length === 0, accel: await acceleratorOf(plan), qemu: await qemuVersion(cloud), migrations: moves, problems },
+      guests,
+    };
   } finally {
     await probe.stop();
     // Already ended above unless something threw, which is then the error to see.
@@ -151,4 +156,16 @@ async function guestProblems(probe: ClientProbe, address: string): Promise<reado
   const verdict = await probe.verifyDisk(address);
   if (!verdict.ok) problems.push(`the disk: ${verdict.problem}`);
   return problems;
+}
+
+/** What the guests really run under: read from the running QEMUs, not from anyone's report. */
+async function acceleratorOf(plan: LabPlan): Promise<string> {
+  for (const host of plan.hosts) {
+    for (const pid of await namespaceProcesses(host.namespace)) {
+      const words = (await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')).split('\0');
+      const found = words[0]?.includes('qemu-system') === true ? /\b(tcg|kvm)\b/.exec(words.join(' ')) : null;
+      if (found !== null) return found[0];
+    }
+  }
+  return 'unknown';
 }
