@@ -3,8 +3,9 @@ import type { MigrationId } from '@godwit/domain/ids';
 import type { NetworkEncapsulation } from '../drivers/host-driver.ts';
 import { lookUp, pointAt } from '../network/forwarding.ts';
 import type { NetworkTools } from '../network/network-tools.ts';
-import { deleteTap, ensureTap, setTapOpen } from '../network/tap.ts';
+import { deleteTap, ensureTap, setTapOpen, tapQueueFrames } from '../network/tap.ts';
 import { delay } from './deadline.ts';
+import { ipBatch } from './ip-batch.ts';
 import { attachMirrorPoint, receiveMirror, removeTunnels } from './frame-mirror.ts';
 
 const defaultMtu = 1500;
@@ -16,6 +17,7 @@ export class DestinationNetwork {
   readonly #nics: readonly NicSpec[];
   readonly #bridge: string;
   #tunnels = false;
+  #open = false;
   encapsulation: NetworkEncapsulation | null = null;
 
   constructor(tools: NetworkTools, migration: MigrationId, nics: readonly NicSpec[], bridge: string) {
@@ -27,20 +29,24 @@ export class DestinationNetwork {
 
   /** `open`: from the start, for moves without the switch. */
   async makeTaps(open: boolean): Promise<void> {
-    await Promise.all(this.#nics.map((nic) => makeTap(this.#tools, nic, this.#bridge, open)));
+    this.#open = open;
+    await makeTaps(this.#tools, this.#nics, this.#bridge, open);
   }
 
   async makeTunnels(local: string, remote: string, port: number): Promise<void> {
     this.#tunnels = true;
-    this.encapsulation = await receiveMirror(this.#tools, this.#migration, this.#nics.map(({ tapName, mac }) => ({ tap: tapName, mac })), local, remote, port);
+    this.encapsulation = await receiveMirror(this.#migration, this.#nics.map(({ tapName, mac }) => ({ tap: tapName, mac })), local, remote, port);
   }
 
   async open(): Promise<void> {
+    if (this.#open) return;
+    this.#open = true;
     await Promise.all(this.#nics.map(({ tapName }) => setTapOpen(this.#tools, tapName, true)));
   }
 
   /** Shut again, and what had queued is dropped: the guest runs on at the source, and has had it. */
   async close(): Promise<void> {
+    this.#open = false;
     await Promise.all(this.#nics.map(async ({ tapName }) => {
       await setTapOpen(this.#tools, tapName, false);
       const length = ((await this.#tools.ip('link', 'show', 'dev', tapName)) as readonly { readonly txqlen?: number }[])[0]?.txqlen ?? 1000;
@@ -78,9 +84,24 @@ export class DestinationNetwork {
   }
 }
 
-/** A guest's tap on the bridge, ready to have its frames mirrored later. */
-export async function makeTap(tools: NetworkTools, nic: NicSpec, bridge: string, open: boolean): Promise<void> {
-  await ensureTap(tools, { name: nic.tapName, bridge, mtu: nic.mtu ?? defaultMtu, open });
+/**
+ * Guests' taps on the bridge, ready to have their frames mirrored later: what `ensureTap` does for each, in one run of `ip` where they do not exist yet, because the start of a move waits for it.
+ */
+export async function makeTaps(tools: NetworkTools, nics: readonly NicSpec[], bridge: string, open: boolean): Promise<void> {
+  if (nics.length === 0) return;
+  const flags = open ? 'on' : 'off';
+  const lines = nics.flatMap(({ tapName, mtu }) => [
+    `tuntap add dev ${tapName} mode tap vnet_hdr`,
+    `link set dev ${tapName} mtu ${mtu ?? defaultMtu} txqueuelen ${tapQueueFrames} addrgenmode none master ${bridge}`,
+    `link set dev ${tapName} type bridge_slave learning ${flags} flood ${flags} mcast_flood ${flags} bcast_flood ${flags}`,
+    `link set dev ${tapName} up`,
+  ]);
+  try {
+    await ipBatch(lines);
+  } catch {
+    // Something was there before: look, and change only what is wrong. This also gives the error its cause.
+    for (const nic of nics) await ensureTap(tools, { name: nic.tapName, bridge, mtu: nic.mtu ?? defaultMtu, open });
+  }
   // Now, while nothing flows: on a tap in use it would cost a frame.
-  await attachMirrorPoint(nic.tapName);
+  await Promise.all(nics.map(({ tapName }) => attachMirrorPoint(tapName)));
 }

@@ -39,6 +39,7 @@ export class IncomingMigration {
   #ready: IncomingReady | null = null;
   #unlisten: () => void = () => undefined;
   #resumedAt: number | null = null;
+  #tunnels: Promise<void> = Promise.resolve();
   readonly #settled = Promise.withResolvers<void>();
 
   constructor(host: QemuHost, store: MigrationStore, move: Incoming, restored?: { readonly record: MigrationRecord; readonly ready: IncomingReady | null; readonly process: GuestProcess | null }) {
@@ -71,18 +72,20 @@ export class IncomingMigration {
       await Promise.all([this.#feed({ kind: 'grant', fence: grant.fence, grant }), this.#network.makeTaps(!move.policy.networkSwitch)]);
       record.mark('granted durably, taps made');
       await faultPoint('destination.granted');
-      const tunnels = move.policy.networkSwitch ? this.#network.makeTunnels(this.#host.config.managementAddress, move.source.address, port) : Promise.resolve();
-      // Both are awaited also when one fails: what is undone below must not come into being afterwards.
-      const [started, tunnelled] = await Promise.allSettled([startQemu(this.#host, spec, grant.epoch, true), tunnels]);
-      if (started.status === 'rejected') throw started.reason;
-      this.#adopt(started.value);
-      record.mark('QEMU started', `${Math.round(started.value.readyMs)} ms`);
+      const process = await startQemu(this.#host, spec, grant.epoch, true);
+      this.#adopt(process);
+      record.mark('QEMU started', `${Math.round(process.readyMs)} ms`);
       await faultPoint('destination.started');
-      if (tunnelled.status === 'rejected') record.mark('no frame mirror', (tunnelled.reason as Error).message);
-      await setUpIncoming(started.value.qmp, { migrationId: grant.migrationId, tlsDir: tlsDirectory(this.#host.config.stateDir), address: this.#host.config.managementAddress, port });
+      await setUpIncoming(process.qmp, {
+        migrationId: grant.migrationId,
+        tlsDir: tlsDirectory(this.#host.config.stateDir),
+        address: this.#host.config.managementAddress,
+        port,
+      });
       const ready: IncomingReady = { migrationId: grant.migrationId, ramAddress: this.#host.config.managementAddress, ramPort: port, nbdPort: 0, machineType: spec.machineType, cpuModel: spec.cpuModel, preparedMs: performance.now() - startedAt };
       this.#ready = ready;
       record.become('listening');
+      if (move.policy.networkSwitch) this.#tunnels = this.#makeTunnels(port);
       void this.#save().catch(this.#logged);
       await faultPoint('destination.listening');
       return ready;
@@ -99,6 +102,7 @@ export class IncomingMigration {
     const { record } = this;
     const point = faultPoint('destination.release-heard');
     if (point) await point;
+    record.mark('release heard');
     const { migrationId, source, destination, epoch } = notice;
     await this.#feed({ kind: 'release', release: { migrationId, source, destination, epoch } });
     if (record.report.taken === null) await within(this.#settled.promise, takeWithinMs, undefined);
@@ -114,6 +118,7 @@ export class IncomingMigration {
   }
 
   async setNetworkOpen(open: boolean): Promise<NetworkEncapsulation | null> {
+    await this.#tunnels;
     if (open) {
       await this.#network.open();
       this.record.mark('network open');
@@ -186,6 +191,15 @@ export class IncomingMigration {
     this.#unlisten();
   }
 
+  /** Behind the answer to the controller: the source asks for them after its stream has begun. */
+  async #makeTunnels(port: number): Promise<void> {
+    try {
+      await this.#network.makeTunnels(this.#host.config.managementAddress, this.move.source.address, port);
+    } catch (error) {
+      this.record.mark('no frame mirror', (error as Error).message);
+    }
+  }
+
   #adopt(process: GuestProcess): void {
     this.#process = process;
     this.#unlisten = process.qmp.on((event: QmpEvent) => {
@@ -224,6 +238,7 @@ export class IncomingMigration {
   async #discarded(): Promise<void> {
     this.#unlisten();
     if (this.#ready) this.#host.ports.giveBack(this.#ready.ramPort);
+    await this.#tunnels;
     await this.#network.remove();
     this.#host.guests.forget(this.move.grant.serverId);
     await this.#save();

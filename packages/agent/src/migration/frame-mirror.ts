@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { MigrationId } from '@godwit/domain/ids';
 import type { NetworkEncapsulation } from '../drivers/host-driver.ts';
 import type { NetworkTools } from '../network/network-tools.ts';
+import { ipBatch } from './ip-batch.ts';
 import { alreadySo, tc } from './traffic-control.ts';
 
 /*
@@ -44,7 +45,6 @@ const vniOf = (migration: MigrationId, index: number): number =>
  * Throws NetworkToolError; `removeTunnels` undoes it in every state.
  */
 export async function receiveMirror(
-  tools: NetworkTools,
   migration: MigrationId,
   nics: readonly MirroredNic[],
   local: string,
@@ -53,7 +53,7 @@ export async function receiveMirror(
 ): Promise<NetworkEncapsulation> {
   await Promise.all(
     nics.map(async ({ tap }, index) => {
-      const tunnel = await makeTunnel(tools, migration, index, { vni: vniOf(migration, index), local, remote, port });
+      const tunnel = await makeTunnel(migration, index, { vni: vniOf(migration, index), local, remote, port });
       await tc('qdisc', 'add', 'dev', tunnel, 'clsact').catch(unlessSo);
       await tc(
         'filter',
@@ -84,7 +84,6 @@ export async function receiveMirror(
 
 /** Source: the tunnels, without anything flowing yet. */
 export async function prepareMirror(
-  tools: NetworkTools,
   migration: MigrationId,
   nics: readonly MirroredNic[],
   local: string,
@@ -95,7 +94,7 @@ export async function prepareMirror(
       const vni = to.nics.find((nic) => nic.mac === mac)?.vni;
       if (vni === undefined) return;
       await attachMirrorPoint(tap);
-      await makeTunnel(tools, migration, index, { vni, local, remote: to.address, port: to.port });
+      await makeTunnel(migration, index, { vni, local, remote: to.address, port: to.port });
     }),
   );
 }
@@ -163,36 +162,15 @@ export async function sweepTunnels(tools: NetworkTools, keep: readonly Migration
 }
 
 async function makeTunnel(
-  tools: NetworkTools,
   migration: MigrationId,
   index: number,
   to: { readonly vni: number; readonly local: string; readonly remote: string; readonly port: number },
 ): Promise<string> {
   const name = tunnelName(migration, index);
-  await tools
-    .ip(
-      'link',
-      'add',
-      'name',
-      name,
-      'mtu',
-      tunnelMtu,
-      'addrgenmode',
-      'none',
-      'type',
-      'vxlan',
-      'id',
-      String(to.vni),
-      'local',
-      to.local,
-      'remote',
-      to.remote,
-      'dstport',
-      String(to.port),
-      'nolearning',
-    )
-    .catch(unlessSo);
-  await tools.ip('link', 'set', 'dev', name, 'up');
+  await ipBatch([
+    `link add name ${name} type vxlan id ${to.vni} local ${to.local} remote ${to.remote} dstport ${to.port} nolearning`,
+    `link set dev ${name} mtu ${tunnelMtu} addrgenmode none up`,
+  ]).catch(unlessSo);
   return name;
 }
 

@@ -4,30 +4,40 @@ import type { NetworkEncapsulation } from '../drivers/host-driver.ts';
 import type { NetworkTools } from '../network/network-tools.ts';
 import { closeMirror, openMirror, prepareMirror, removeTunnels, type MirroredNic } from './frame-mirror.ts';
 
-/** The source's side of the network switch, through one move: none → prepared → opening → open → removed. */
+/** The source's side of the network switch, through one move: wanted → prepared → opening → open → removed; or none, when there is no mirror. */
 export class SourceNetwork {
   readonly #tools: NetworkTools;
   readonly #migration: MigrationId;
   readonly #nics: readonly MirroredNic[];
   readonly #local: string;
-  #state: 'none' | 'prepared' | 'opening' | 'open' | 'removed' = 'none';
+  #state: 'none' | 'wanted' | 'prepared' | 'opening' | 'open' | 'removed';
+  #made = false;
   wasOpen = false;
 
-  constructor(tools: NetworkTools, migration: MigrationId, nics: readonly NicSpec[], local: string) {
+  constructor(tools: NetworkTools, migration: MigrationId, nics: readonly NicSpec[], local: string, wanted: boolean) {
+    this.#state = wanted && nics.length > 0 ? 'wanted' : 'none';
     this.#tools = tools;
     this.#migration = migration;
     this.#nics = nics.map(({ tapName, mac }) => ({ tap: tapName, mac }));
     this.#local = local;
   }
 
-  /** Prepared and not open yet: the stop should wait for it. */
+  /** Wanted and not open yet: the stop should wait for it. */
   get pending(): boolean {
-    return this.#state === 'prepared' || this.#state === 'opening';
+    return this.#state === 'wanted' || this.#state === 'prepared' || this.#state === 'opening';
+  }
+
+  /** It will not be open: nothing waits for it any longer. False when nothing did. */
+  giveUp(): boolean {
+    const waited = this.pending;
+    if (waited) this.#state = 'none';
+    return waited;
   }
 
   async prepare(to: NetworkEncapsulation): Promise<void> {
-    await prepareMirror(this.#tools, this.#migration, this.#nics, this.#local, to);
-    if (this.#state === 'none') this.#state = 'prepared';
+    this.#made = true;
+    await prepareMirror(this.#migration, this.#nics, this.#local, to);
+    if (this.#state === 'wanted') this.#state = 'prepared';
   }
 
   /** Claims the opening; false when there is nothing to open, or somebody has begun. */
@@ -54,8 +64,8 @@ export class SourceNetwork {
   }
 
   async remove(): Promise<void> {
-    const had = this.#state !== 'none';
+    const made = this.#made;
     await this.undo();
-    if (had) await removeTunnels(this.#tools, this.#migration, this.#nics.length);
+    if (made) await removeTunnels(this.#tools, this.#migration, this.#nics.length);
   }
 }

@@ -36,6 +36,8 @@ const switchoverLimitMs = 5_000;
 /** A cancel that QEMU has not carried out by then is helped by cutting the stream: the promise is one second. */
 const cancelHelpMs = 500;
 const releaseAnswerMs = 3_000;
+/** QEMU's figures of a finished stream are there at once, unless it hangs. */
+const figuresMs = 250;
 const releaseRetryMs = [50, 100, 200, 500, 1_000, 2_000] as const;
 
 /**
@@ -58,6 +60,7 @@ export class OutgoingMigration {
   #stoppedAt: number | null = null;
   #closed = false;
   #sending = false;
+  #releaseTold = false;
   readonly #settled = Promise.withResolvers<void>();
 
   constructor(host: QemuHost, store: MigrationStore, process: GuestProcess, move: Outgoing, record?: MigrationRecord) {
@@ -68,7 +71,7 @@ export class OutgoingMigration {
     this.#policy = move.policy;
     this.record = record ?? new MigrationRecord(move.grant, 'source', 'armed', host.events, () => host.clock.nowMs());
     this.#link = openPeerLink(move.destination, host.identity.current);
-    this.#network = new SourceNetwork(host.tools, move.grant.migrationId, process.spec.nics, host.config.managementAddress);
+    this.#network = new SourceNetwork(host.tools, move.grant.migrationId, process.spec.nics, host.config.managementAddress, move.policy.networkSwitch);
   }
 
   /**
@@ -80,17 +83,26 @@ export class OutgoingMigration {
     const { grant, ready, destination } = move;
     try {
       this.#host.clock.anchor();
-      await Promise.all([this.#meetPeer(), setUpOutgoing(this.#process.qmp, { migrationId: grant.migrationId, tlsDir: tlsDirectory(this.#host.config.stateDir), address: ready.ramAddress, policy: this.#policy, downtimeLimitMs: this.#downtimeLimitMs() })]);
-      record.mark('peer warm', `${destination.address}:${destination.rpcPort}`);
+      // Side by side: each takes some ten milliseconds on a busy host, and the user waits for the sum.
+      await Promise.all([
+        this.#link.warm().then(() => record.mark('peer warm', `${destination.address}:${destination.rpcPort}`)),
+        setUpOutgoing(this.#process.qmp, {
+          migrationId: grant.migrationId,
+          tlsDir: tlsDirectory(this.#host.config.stateDir),
+          address: ready.ramAddress,
+          policy: this.#policy,
+          downtimeLimitMs: this.#downtimeLimitMs(),
+        }).then(() => record.mark('stream set up')),
+        this.#feed({ kind: 'arm', fence: grant.fence, grant }).then(() => record.mark('armed durably')),
+      ]);
       await faultPoint('source.warm');
-      await this.#feed({ kind: 'arm', fence: grant.fence, grant });
-      record.mark('armed durably');
       await this.#save();
       await faultPoint('source.armed');
       this.#listen();
       this.#startedAtMs = performance.now();
       await this.#feed({ kind: 'migrate', fence: grant.fence, epoch: grant.epoch });
       record.become('copying');
+      void this.#meetPeer();
       await faultPoint('source.migrating');
       void this.#save();
       void this.#watch();
@@ -105,7 +117,7 @@ export class OutgoingMigration {
     this.#listen();
     this.record.tell();
     if (this.record.ended) return;
-    void this.#meetPeer().catch((error: unknown) => this.#host.log.warn({ err: error }, 'the destination does not answer after the restart of this agent'));
+    void this.#meetPeer();
     void this.#watch();
   }
 
@@ -218,14 +230,30 @@ export class OutgoingMigration {
 
   // ── before the stop ──
 
+  /** Behind the running copy: the destination's clock, and the tunnels of the frame mirror. Done long before the stop, or the stop is held back. */
   async #meetPeer(): Promise<void> {
-    await this.#link.warm();
-    const [offset, encapsulation] = await Promise.all([
-      this.#link.clock(() => this.#host.clock.nowMs(), clockReadings),
-      this.#policy.networkSwitch ? this.#link.setNetworkOpen(this.move.grant.migrationId, false) : Promise.resolve(null),
-    ]);
+    try {
+      const { migrationId } = this.move.grant;
+      const encapsulation = this.#policy.networkSwitch ? await this.#link.setNetworkOpen(migrationId, false) : null;
+      if (encapsulation) await this.#network.prepare(encapsulation);
+      else await this.#withoutMirror('the destination has none');
+      await this.#readClock();
+    } catch (error) {
+      await this.#withoutMirror((error as Error).message);
+    }
+  }
+
+  /** The best of all readings so far; later ones are nearer to the stop, and clocks drift. */
+  async #readClock(): Promise<void> {
+    const offset = await this.#link.clock(() => this.#host.clock.nowMs(), clockReadings);
     this.record.note({ clockOffsetMs: offset.offsetMs, clockErrorMs: offset.errorMs });
-    if (encapsulation) await this.#network.prepare(encapsulation);
+  }
+
+  /** The move goes on without: frames of the blackout are then lost, as in any other system, and the record says so. */
+  async #withoutMirror(why: string): Promise<void> {
+    if (!this.#network.giveUp()) return;
+    this.record.mark('no frame mirror', why);
+    await setLimits(this.#process.qmp, this.#policy, this.#policy.downtimeLimitMs).catch(this.#logged);
   }
 
   /** Until the mirror is open QEMU is asked to prefer another short round to stopping. */
@@ -239,11 +267,9 @@ export class OutgoingMigration {
       await Promise.all([this.#link.setNetworkOpen(this.move.grant.migrationId, true), this.#network.open()]);
       this.record.mark('network open at both', why);
       await setLimits(this.#process.qmp, this.#policy, this.#policy.downtimeLimitMs);
+      if (this.#stoppedAt === null) await this.#readClock();
     } catch (error) {
-      // The move goes on without: frames of the blackout are then lost, as in any other system, and the record says so.
-      this.record.mark('network not opened', (error as Error).message);
-      this.#host.log.warn({ err: error, migrationId: this.move.grant.migrationId }, 'the frame mirror could not be opened');
-      await setLimits(this.#process.qmp, this.#policy, this.#policy.downtimeLimitMs).catch(() => undefined);
+      await this.#withoutMirror((error as Error).message);
     }
   }
 
@@ -284,9 +310,9 @@ export class OutgoingMigration {
     const point = faultPoint('source.completed');
     if (point) await point;
     // QEMU says `completed` an instant before its run state says `postmigrate`; custody wants to see both.
-    for (let turn = 0; !this.record.ended && turn < 500; turn += 1) {
+    for (let turn = 0; !this.record.ended && !this.#releaseTold && turn < 500; turn += 1) {
       await this.#observe();
-      if (!this.record.ended) await new Promise((resolve) => setTimeout(resolve, turn < 20 ? 0 : 2));
+      if (!this.record.ended && !this.#releaseTold) await new Promise((resolve) => setTimeout(resolve, turn < 20 ? 0 : 2));
     }
   }
 
@@ -335,16 +361,22 @@ export class OutgoingMigration {
 
   // ── the ends ──
 
+  /** The release is on its way; QEMU's own figures are asked for before the state is told, so that whoever reads it reads all. */
   #released(): void {
+    if (this.#releaseTold) return;
+    this.#releaseTold = true;
     const { record } = this;
-    record.become('released', { guestState: 'released' });
-    this.#settled.resolve();
     const { grant } = this.move;
-    this.#host.events.emit({ kind: 'release', release: { serverId: grant.serverId, migrationId: grant.migrationId, source: this.#host.hostId, destination: grant.destination, epoch: grant.epoch, stoppedAtMs: record.report.stoppedAtMs ?? 0, completedAtMs: record.report.completedAtMs ?? 0 } });
+    const { stoppedAtMs, completedAtMs } = record.report;
+    record.mark('release sent');
+    this.#host.events.emit({
+      kind: 'release',
+      release: { serverId: grant.serverId, migrationId: grant.migrationId, source: this.#host.hostId, destination: grant.destination, epoch: grant.epoch, stoppedAtMs: stoppedAtMs ?? 0, completedAtMs: completedAtMs ?? 0 },
+    });
     void (async () => {
-      const look = await queryMigrate(this.#process.qmp, hangMs).catch(() => null);
-      if (look) record.note({ qemuDowntimeMs: look.downtimeMs, qemuTotalMs: look.totalMs, ...(look.ram && { ram: look.ram }) });
-      record.tell();
+      const look = await within(queryMigrate(this.#process.qmp, hangMs).catch(() => null), figuresMs, null);
+      record.become('released', { guestState: 'released', ...(look && { qemuStatus: look.status, qemuDowntimeMs: look.downtimeMs, qemuTotalMs: look.totalMs, ...(look.ram && { ram: look.ram }) }) });
+      this.#settled.resolve();
       await this.#save();
     })().catch(this.#logged);
   }

@@ -2,7 +2,7 @@ import type { Grant } from '@godwit/domain/custody/grant';
 import { GodwitError } from '@godwit/domain/errors';
 import type { ServerId } from '@godwit/domain/ids';
 import { delay } from '../../migration/deadline.ts';
-import { makeTap } from '../../migration/destination-network.ts';
+import { makeTaps } from '../../migration/destination-network.ts';
 import { deleteTap } from '../../network/tap.ts';
 import { runDir } from '../../qemu/run-dir.ts';
 import type { GuestReport } from '../guest-report.ts';
@@ -31,7 +31,7 @@ export async function startGuest(host: QemuHost, grant: Grant, wanted: WantedGue
   try {
     await Promise.all([
       createGuestDisks(wanted, host.pools, (imageId) => fetchImage(host.config.controllerUrl, host.identity.current, imageId)),
-      ...spec.nics.map((nic) => makeTap(host.tools, nic, host.config.bridge.name, true)),
+      makeTaps(host.tools, spec.nics, host.config.bridge.name, true),
     ]);
     await startQemu(host, spec, grant.epoch, false);
     await host.custody.feed(serverId, { kind: 'launch', fence: grant.fence, epoch: grant.epoch });
