@@ -1,8 +1,10 @@
 import type { CreateServer, SchedulerHints } from '@godwit/contract/schemas/compute/server-requests';
 import { GodwitError } from '@godwit/domain/errors';
-import { sql } from 'kysely';
+import { sql, type Updateable } from 'kysely';
 import { assertAllowed } from '../../auth/policy.ts';
+import type { ServerTable } from '../../store/core-tables.ts';
 import type { CreateServers } from '../../workflows/operations.ts';
+import { accessIp } from './access-ip.ts';
 import { truth } from './boolean.ts';
 import type { Answer, ComputeRequest } from './route.ts';
 import { isUuid } from './server-rows.ts';
@@ -17,6 +19,7 @@ export async function createServers(request: ComputeRequest<CreateServer>): Prom
   refuseWhatIsNotOffered(server);
   const { minCount, maxCount } = counts(server);
   if (server.hostname !== undefined && maxCount > 1) throw bad('A hostname can only be given for a single server.');
+  const ours = whatOnlyTheApiKeeps(server);
   const { zone, host } = await placement(request);
   const flavorId = lastSegment(String(server.flavorRef));
   const imageId = await imageOf(request);
@@ -33,7 +36,7 @@ export async function createServers(request: ComputeRequest<CreateServer>): Prom
     hints: hintsOf(request.body),
   };
   const made = await request.context.operations.create(request.caller, wanted);
-  await addWhatOnlyTheApiKeeps(request, made.serverIds);
+  if (Object.keys(ours).length > 0) await request.context.db.updateTable('server').set(ours).where('id', 'in', made.serverIds).execute();
   if (truth(server.return_reservation_id)) return { status: 202, body: { reservation_id: made.reservationId } };
   const [first] = made.serverIds;
   if (first === undefined) throw new Error('a create made no server');
@@ -145,14 +148,13 @@ function hintsOf(body: CreateServer): CreateServers['hints'] {
   return { ...(hints.group === undefined ? {} : { group: hints.group }), ...(same.length > 0 ? { same_host: same } : {}), ...(different.length > 0 ? { different_host: different } : {}) };
 }
 
-async function addWhatOnlyTheApiKeeps(request: ComputeRequest<CreateServer>, ids: readonly string[]): Promise<void> {
-  const { accessIPv4, accessIPv6, hostname } = request.body.server;
-  const values = {
-    ...(accessIPv4 === undefined || accessIPv4 === null || accessIPv4 === '' ? {} : { access_ip_v4: accessIPv4 }),
-    ...(accessIPv6 === undefined || accessIPv6 === null || accessIPv6 === '' ? {} : { access_ip_v6: accessIPv6 }),
+/** Checked before anything is made. */
+function whatOnlyTheApiKeeps({ accessIPv4, accessIPv6, hostname }: CreateServer['server']): Updateable<ServerTable> {
+  return {
+    ...(accessIPv4 === undefined ? {} : { access_ip_v4: accessIp('accessIPv4', accessIPv4) }),
+    ...(accessIPv6 === undefined ? {} : { access_ip_v6: accessIp('accessIPv6', accessIPv6) }),
     ...(hostname === undefined ? {} : { hostname }),
   };
-  if (Object.keys(values).length > 0 && ids.length > 0) await request.context.db.updateTable('server').set(values).where('id', 'in', ids).execute();
 }
 
 /** References may be whole URLs; the id is at their end. */

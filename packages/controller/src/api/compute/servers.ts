@@ -7,6 +7,7 @@ import { GodwitError } from '@godwit/domain/errors';
 import { as, type ServerId } from '@godwit/domain/ids';
 import { assertAllowed } from '../../auth/policy.ts';
 import { tellServer } from '../../workflows/record/server-event.ts';
+import { accessIp } from './access-ip.ts';
 import { nextLinks } from './paging.ts';
 import { type ComputeRequest, param, route } from './route.ts';
 import { createServers } from './server-create.ts';
@@ -17,15 +18,14 @@ import { addressesOf, serverLinks, serverView } from './server-view.ts';
 async function update(request: ComputeRequest<UpdateServer>) {
   const row = await serverFor(request as ComputeRequest<never>, 'update');
   const { name, description, accessIPv4, accessIPv6, hostname, 'OS-DCF:diskConfig': diskConfig } = request.body.server;
-  const ip = (value: string | null): string | null => (value === '' ? null : value);
   const { db } = request.context;
   await db.transaction().execute(async (tx) => {
     await tx.updateTable('server').set({
       updated_at: new Date(),
       ...(name === undefined ? {} : { name }),
       ...(description === undefined ? {} : { description }),
-      ...(accessIPv4 === undefined ? {} : { access_ip_v4: ip(accessIPv4) }),
-      ...(accessIPv6 === undefined ? {} : { access_ip_v6: ip(accessIPv6) }),
+      ...(accessIPv4 === undefined ? {} : { access_ip_v4: accessIp('accessIPv4', accessIPv4) }),
+      ...(accessIPv6 === undefined ? {} : { access_ip_v6: accessIp('accessIPv6', accessIPv6) }),
       ...(hostname === undefined ? {} : { hostname }),
       ...(diskConfig === undefined ? {} : { disk_config: diskConfig }),
     }).where('id', '=', row.id).execute();

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { HostFacts } from '@godwit/domain/host';
 import { factsFixture } from '@godwit/domain/scheduling/fixtures';
 import type { Insertable, Updateable } from 'kysely';
+import type { AgentClient, Agents } from '../../agents/agents.ts';
 import type { MigrationTable, ServerTable } from '../../store/core-tables.ts';
 import type { Db } from '../../store/database.ts';
 import { acceptAbort } from '../../workflows/accept/abort-migration.ts';
@@ -12,6 +13,9 @@ import { acceptPower } from '../../workflows/accept/power-action.ts';
 import type { ServerOperations } from '../../workflows/operations.ts';
 import type { NewWorkflow, Workflows } from '../../workflows/port.ts';
 import { startTestApi, type TestApi, type TestUser } from '../test-api.ts';
+
+/** What every guest of the test cloud has on its console. */
+export const consoleText = 'one\ntwo\nthree\n';
 
 /**
  * Two hosts, a bare metal one, an image, a flavor and a network, under the APIs with the real acceptance of every operation. Nothing is executed: what was
@@ -32,7 +36,7 @@ export type TestCloud = TestApi & {
 
 export async function startTestCloud(db: Db): Promise<TestCloud> {
   const enqueued: NewWorkflow[] = [];
-  const api = await startTestApi(db, { operations: acceptingOperations(db, enqueued) });
+  const api = await startTestApi(db, { operations: acceptingOperations(db, enqueued), agents: consoleAgents });
   const host = async (name: string, facts: Partial<HostFacts> = {}): Promise<string> => {
     const { id } = await db.insertInto('host').values({
       id: randomUUID(), name, hypervisor_type: facts.hypervisorType ?? 'QEMU', address: `10.0.0.${name.length}`, rpc_port: 1, facts: JSON.stringify(factsFixture(facts)), reachable: true,
@@ -67,6 +71,13 @@ export async function startTestCloud(db: Db): Promise<TestCloud> {
     },
   };
 }
+
+/** Agents that can only be asked for a console. */
+const consoleAgents: Agents = {
+  client: async () => ({ readConsole: async () => ({ data: Buffer.from(consoleText) }) }) as unknown as AgentClient,
+  forget: () => {},
+  close: async () => {},
+};
 
 function acceptingOperations(db: Db, enqueued: NewWorkflow[]): ServerOperations {
   const workflows: Workflows = { enqueue: async (_tx, workflow) => void enqueued.push(workflow), wake: async () => {}, start: async () => {}, stop: async () => {} };
