@@ -1,5 +1,5 @@
 import type { MigrationMeasures } from '@godwit/domain/migration';
-import type { OpenStackClient } from '../cloud/openstack-client.ts';
+import { ApiFailure, type OpenStackClient } from '../cloud/openstack-client.ts';
 import { LabError } from '../lab-error.ts';
 import { waitFor } from '../wait-for.ts';
 
@@ -52,14 +52,19 @@ export async function showServer(cloud: OpenStackClient, id: string): Promise<De
   return { id: view.id, name: view.name, status: view.status, host: view['OS-EXT-SRV-ATTR:host'] ?? '', address };
 }
 
-/** Finds or creates a running guest of that name. Throws LabError NOT_READY with the server's own fault when it ends in ERROR. */
+/**
+ * A running guest of that name: the one there is, started if it is off, replaced if it is in ERROR; else a new one. Throws LabError NOT_READY
+ * with the server's own fault when it does not come up.
+ */
 export async function ensureGuest(cloud: OpenStackClient, name: string, flavor: string): Promise<DemoServer> {
-  const { servers } = await cloud.request<{ readonly servers: readonly { readonly id: string; readonly name: string }[] }>(
-    'compute',
-    'GET',
-    `/servers?name=${name}`,
-  );
-  const present = servers.find((server) => server.name === name);
+  const { servers } = await cloud.request<{ readonly servers: readonly ServerView[] }>('compute', 'GET', `/servers/detail?name=${name}`);
+  let present = servers.find((server) => server.name === name);
+  if (present?.status === 'ERROR') {
+    await deleteGuest(cloud, present.id);
+    present = undefined;
+  }
+  if (present?.status === 'SHUTOFF')
+    await cloud.request('compute', 'POST', `/servers/${present.id}/action`, { body: { 'os-start': null } });
   const id = present?.id ?? (await createGuest(cloud, name, flavor));
   await waitFor(
     `the guest ${name} did not become ACTIVE`,
@@ -72,6 +77,19 @@ export async function ensureGuest(cloud: OpenStackClient, name: string, flavor: 
     60_000,
   );
   return showServer(cloud, id);
+}
+
+async function deleteGuest(cloud: OpenStackClient, id: string): Promise<void> {
+  await cloud.request('compute', 'DELETE', `/servers/${id}`);
+  await waitFor(
+    `the server ${id} was not deleted`,
+    async () =>
+      serverView(cloud, id).then(
+        () => false,
+        (error: unknown) => error instanceof ApiFailure && error.status === 404,
+      ),
+    60_000,
+  );
 }
 
 async function createGuest(cloud: OpenStackClient, name: string, flavor: string): Promise<string> {

@@ -56,6 +56,9 @@ export async function runDemo(options: DemoOptions): Promise<DemoResult> {
     note(
       `client: 2 TCP connections and a ${heartbeatHz} Hz heartbeat; demo-1 writes ${memoryRateMBs} MB/s of memory and ${diskRecordsPerSecond} synced records/s`,
     );
+    note(
+      `instrument: without any move, the largest gap of a second is ${(await instrumentFloorMs(witness, moving.address, probe)).toFixed(1)} ms on this machine now`,
+    );
     const moves: DemoMove[] = [];
     for (let index = 0; index < options.moves; index++)
       moves.push(await oneMove(cloud, moving.id, moving.address, probe, witness, (record) => options.onProgress(index, record)));
@@ -96,6 +99,14 @@ async function settle(probe: ClientProbe, address: string, name: string): Promis
 
 async function echoes(probe: ClientProbe, address: string): Promise<void> {
   await waitFor(`${address} does not echo`, async () => (tcpOf(await probe.report(), address)?.tcp.echoes ?? 0) > 50, 20_000);
+}
+
+/** What this machine, busy as it is now, shows when nothing moves: no figure below can be better than this. */
+async function instrumentFloorMs(witness: Witness, address: string, probe: ClientProbe): Promise<number> {
+  const { nonce } = await probe.status(address);
+  witness.resetGaps();
+  await new Promise((resolve) => setTimeout(resolve, 1000));
+  return witness.guests.find((guest) => guest.nonces.includes(nonce))?.largestGapMs ?? 0;
 }
 
 const tcpOf = (reports: readonly ClientReport[], address: string): ClientReport | undefined =>
