@@ -1,0 +1,201 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { startProbe } from '@godwit/lab/client/probe';
+import { startWitness } from '@godwit/lab/client/witness';
+import { describeViolation } from '@godwit/lab/client/witness-judge';
+import { type OpenStackClient, signIn } from '@godwit/lab/cloud/openstack-client';
+import { ensureGuest, startMove } from '@godwit/lab/demo/demo-cloud';
+import { waitFor } from '@godwit/lab/wait-for';
+import { withLab } from './bench-lab.ts';
+import { residentMemory } from './memory.ts';
+import { printed, summarise } from './quantiles.ts';
+
+/** One live migration through the public API, in milliseconds on one machine's clock; null where it was not measured. */
+export type MeasuredMove = {
+  readonly rateMBs: number;
+  readonly achievedMBs: number;
+  readonly status: string;
+  /** POST accepted (record's creation) → QEMU has accepted `migrate`. */
+  readonly acceptToMigrateMs: number | null;
+  readonly migrateToStopMs: number | null;
+  readonly stopToResumeMs: number | null;
+  readonly resumeToCompletedMs: number | null;
+  readonly ownShareMs: number | null;
+  readonly qemuDowntimeMs: number | null;
+  readonly qemuTotalMs: number | null;
+  readonly clockErrorMs: number | null;
+  readonly clientGapMs: number | null;
+  readonly tcpStallMs: number | null;
+  readonly tcpResets: number;
+  readonly rounds: number | null;
+};
+
+type RawRecord = {
+  readonly status: string;
+  readonly createdAt: string;
+  readonly finishedAt: string | null;
+  readonly measures: Readonly<Record<string, number | null>>;
+  readonly timeline: readonly { readonly at: number; readonly what: string; readonly clock: string; readonly detail?: string }[];
+};
+
+const flavor = 'demo.small';
+const workingSetMib = 128;
+/** A run in which the guest wrote less than this share of its nominal rate says nothing about that rate. */
+const leastShareOfRate = 0.8;
+/** How long the client looks on after a move, so that a stall at its end is seen in full. */
+const afterglowMs = 500;
+
+/**
+ * Moves one guest (256 MiB, 128 MiB working set) back and forth, the dirty rates in random order, and prints each part of a move apart. Throws when a move
+ * did not complete, a copy too many was seen, or a page or an acknowledged write was lost: figures of broken moves are worth nothing.
+ */
+export async function benchMoves(options: {
+  readonly perRate: number;
+  readonly ratesMBs: readonly number[];
+}): Promise<readonly MeasuredMove[]> {
+  return withLab(async ({ plan, admin }) => {
+    const idle = await residentMemory(plan);
+    console.log(
+      `memory (PSS, idle): controller and database ${idle.controllerMib.toFixed(0)} MiB, agents ${idle.agentsMib.map((mib) => mib.toFixed(0)).join(', ')} MiB`,
+    );
+    const cloud = await signIn(admin);
+    const guest = await ensureGuest(cloud, 'bench', flavor);
+    const witness = await startWitness(plan.fabricNamespace);
+    const probe = await startProbe(plan.clientNamespace);
+    try {
+      await waitFor(
+        'the guest does not answer',
+        async () =>
+          probe.status(guest.address).then(
+            () => true,
+            () => false,
+          ),
+        60_000,
+        200,
+      );
+      await probe.control(guest.address, 'heartbeat 1000');
+      await probe.control(guest.address, 'disk 20');
+      await probe.watch(guest.address);
+      const moves: MeasuredMove[] = [];
+      const order = shuffled(options.ratesMBs.flatMap((rate) => Array.from({ length: options.perRate }, () => rate)));
+      for (const [index, rateMBs] of order.entries()) {
+        await probe.control(guest.address, `memory ${rateMBs} ${rateMBs === 0 ? 0 : workingSetMib}`);
+        await delay(1_500); // the working set is written once, and the rate settles
+        await probe.reset();
+        witness.resetGaps();
+        const before = await probe.status(guest.address);
+        const id = await startMove(cloud, guest.id);
+        const record = await finished(cloud, id);
+        await delay(afterglowMs);
+        const after = await probe.status(guest.address);
+        const tcp = (await probe.report()).find((one) => one.address === guest.address)?.tcp;
+        const seen = witness.guests.find((one) => one.nonces.includes(before.nonce));
+        const written = ((after.memory.pagesWritten - before.memory.pagesWritten) * 4096) / 1e6;
+        const move: MeasuredMove = {
+          ...partsOf(record),
+          rateMBs,
+          achievedMBs: written / ((after.clockUs - before.clockUs) / 1e6),
+          clientGapMs: seen?.largestGapMs ?? null,
+          tcpStallMs: tcp?.longestSilenceMs ?? null,
+          tcpResets: tcp?.resets ?? 0,
+        };
+        if (move.status !== 'completed') throw new Error(`migration ${id} ended ${move.status}`);
+        console.log(`${index + 1}/${order.length} ${rateMBs} MB/s (achieved ${move.achievedMBs.toFixed(0)}): ${JSON.stringify(move)}`);
+        moves.push(move);
+      }
+      const verdict = await probe.verifyDisk(guest.address);
+      const { memory } = await probe.status(guest.address);
+      const problems = [
+        ...witness.violations.map(describeViolation),
+        ...(verdict.ok ? [] : [verdict.problem]),
+        ...(memory.pagesCorrupt > 0 ? [`${memory.pagesCorrupt} corrupt pages`] : []),
+      ];
+      if (problems.length > 0) throw new Error(problems.join('; '));
+      await witness.stop();
+      for (const rate of options.ratesMBs)
+        printRate(
+          rate,
+          moves.filter((move) => move.rateMBs === rate),
+        );
+      return moves;
+    } finally {
+      await probe.stop();
+      if (witness.isWatching) await witness.stop().catch(() => {});
+    }
+  });
+}
+
+async function finished(cloud: OpenStackClient, id: string): Promise<RawRecord> {
+  const look = async () => (await cloud.request<{ readonly migration: RawRecord }>('godwit', 'GET', `/migrations/${id}`)).migration;
+  let record = await look();
+  await waitFor(
+    `the migration ${id} did not end`,
+    async () => {
+      record = await look();
+      return record.finishedAt !== null;
+    },
+    120_000,
+    100,
+  );
+  return record;
+}
+
+/** The lab's hosts share one clock, so times of the agents and of the controller can be subtracted. */
+function partsOf(record: RawRecord) {
+  const at = (clock: string, what: string): number | null =>
+    record.timeline.findLast((entry) => entry.clock === clock && entry.what === what)?.at ?? null;
+  const between = (from: number | null, to: number | null): number | null => (from === null || to === null ? null : to - from);
+  const created = Date.parse(record.createdAt);
+  const migrate = at('source', 'copying');
+  const stop = at('source', 'STOP');
+  const resume = at('destination', 'RESUME');
+  const { measures } = record;
+  return {
+    status: record.status,
+    acceptToMigrateMs: between(created, migrate),
+    migrateToStopMs: between(migrate, stop),
+    stopToResumeMs: measures['blackoutMs'] ?? null,
+    resumeToCompletedMs: between(resume, record.finishedAt === null ? null : Date.parse(record.finishedAt)),
+    ownShareMs: measures['ownShareMs'] ?? null,
+    qemuDowntimeMs: measures['qemuDowntimeMs'] ?? null,
+    qemuTotalMs: measures['qemuTotalMs'] ?? null,
+    clockErrorMs: measures['clockErrorMs'] ?? null,
+    rounds: measures['rounds'] ?? null,
+  };
+}
+
+function printRate(rateMBs: number, moves: readonly MeasuredMove[]): void {
+  const valid = moves.filter((move) => move.achievedMBs >= rateMBs * leastShareOfRate);
+  const column = (pick: (move: MeasuredMove) => number | null) => printed(summarise(valid.map(pick).filter((value) => value !== null)));
+  console.log(
+    `\n${rateMBs} MB/s: ${valid.length} of ${moves.length} runs count (the guest achieved its rate); median (range, p95, n) in ms`,
+  );
+  const rows: readonly (readonly [string, string])[] = [
+    ['accept → migrate', column((move) => move.acceptToMigrateMs)],
+    ['migrate → STOP', column((move) => move.migrateToStopMs)],
+    ['STOP → RESUME (blackout)', column((move) => move.stopToResumeMs)],
+    ['RESUME → API says completed', column((move) => move.resumeToCompletedMs)],
+    [
+      'first + last',
+      column((move) =>
+        move.acceptToMigrateMs === null || move.resumeToCompletedMs === null ? null : move.acceptToMigrateMs + move.resumeToCompletedMs,
+      ),
+    ],
+    ['own share (completed → RESUME)', column((move) => move.ownShareMs)],
+    [
+      'blackout − QEMU downtime',
+      column((move) => (move.stopToResumeMs === null || move.qemuDowntimeMs === null ? null : move.stopToResumeMs - move.qemuDowntimeMs)),
+    ],
+    ['outside gap (1 kHz heartbeat)', column((move) => move.clientGapMs)],
+    ['longest TCP stall', column((move) => move.tcpStallMs)],
+    ['clock error', column((move) => move.clockErrorMs)],
+    ['rounds', column((move) => move.rounds)],
+  ];
+  for (const [what, value] of rows) console.log(`  ${what.padEnd(32)} ${value}`);
+}
+
+function shuffled<Item>(items: readonly Item[]): readonly Item[] {
+  return items
+    .map((item) => ({ item, key: Math.random() }))
+    .toSorted((a, b) => a.key - b.key)
+    .map(({ item }) => item);
+}

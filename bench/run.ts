@@ -1,0 +1,42 @@
+/**
+ * `make bench`: measures, prints medians with their ranges, and appends the raw runs to bench/results.jsonl.
+ *
+ *   make bench                          every benchmark
+ *   make bench ARGS='moves 20'          live migrations only, 20 per dirty rate
+ */
+import { execFileSync } from 'node:child_process';
+import { appendFileSync } from 'node:fs';
+import { cpus, totalmem } from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { benchMoves } from './moves.ts';
+
+const results = path.join(path.dirname(fileURLToPath(import.meta.url)), 'results.jsonl');
+const ratesMBs = [0, 50, 200];
+const defaultPerRate = 10;
+
+const machine = {
+  cpu: cpus()[0]?.model ?? 'unknown',
+  cores: cpus().length,
+  ramGiB: Math.round(totalmem() / 2 ** 30),
+  node: process.version,
+  qemu: /version ([\d.]+)/.exec(execFileSync('qemu-system-x86_64', ['--version'], { encoding: 'utf8' }))?.[1] ?? 'unknown',
+};
+
+const benchmarks: Readonly<Record<string, (count: string | undefined) => Promise<unknown>>> = {
+  moves: async (count) => benchMoves({ perRate: count === undefined ? defaultPerRate : Number(count), ratesMBs }),
+  scheduling: async () => import('./scheduling-decision.ts').then(() => null),
+};
+
+const [wanted, count] = process.argv.slice(2);
+if (wanted !== undefined && benchmarks[wanted] === undefined) {
+  console.error(`no benchmark is called ${wanted}; there are: ${Object.keys(benchmarks).join(', ')}`);
+  process.exit(2);
+}
+console.log(JSON.stringify(machine));
+for (const [name, measure] of Object.entries(benchmarks)) {
+  if (wanted !== undefined && wanted !== name) continue;
+  console.log(`\n== ${name}`);
+  const raw = await measure(count);
+  if (raw !== null) appendFileSync(results, `${JSON.stringify({ at: new Date().toISOString(), benchmark: name, machine, raw })}\n`);
+}
