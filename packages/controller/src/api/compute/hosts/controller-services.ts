@@ -8,6 +8,8 @@ export const internalZone = 'internal';
 
 /** A controller without a heartbeat for so long is shown as down. */
 const downAfterSeconds = 15;
+/** One that was not heard of for so long was taken away: its name may have held a process id. */
+const forgottenAfterHours = 1;
 
 export type ControllerService = {
   readonly apiId: number;
@@ -26,6 +28,7 @@ export async function controllerServices(db: Db): Promise<readonly ControllerSer
       sql<Date>`max(heartbeat_at)`.as('heartbeat_at'),
       sql<boolean>`max(heartbeat_at) > now() - ${downAfterSeconds} * interval '1 second'`.as('up'),
     ])
+    .where('heartbeat_at', '>', sql<Date>`now() - ${forgottenAfterHours} * interval '1 hour'`)
     .groupBy('name')
     .orderBy('name')
     .execute();
