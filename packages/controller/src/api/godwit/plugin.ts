@@ -3,7 +3,9 @@ import { failureOf } from '../http-error.ts';
 import type { ServicePlugin } from '../plugins.ts';
 import { destinationRoutes } from './destinations.ts';
 import { eventRoutes } from './events.ts';
+import { hostFactRoutes } from './host-facts.ts';
 import { migrationRoutes } from './migrations.ts';
+import { serverDiskRoutes } from './server-disks.ts';
 
 /** Godwit's own API: what OpenStack's has no word for. Errors are `{"error": {"code", "message", "requestId"}}`, the code being one of domain/errors. */
 export const godwitPlugin: ServicePlugin = async (app, context) => {
@@ -20,9 +22,11 @@ export const godwitPlugin: ServicePlugin = async (app, context) => {
   app.get('/', async () => ({
     name: 'godwit',
     version: 'v1',
-    resources: ['GET /migrations', 'GET /migrations/{id}', 'POST /migrations/{id}/abort', 'GET /servers/{id}/destinations', 'GET /events'],
+    resources: ['GET /migrations', 'GET /migrations/{id}', 'POST /migrations/{id}/abort', 'GET /servers/{id}/destinations', 'GET /servers/{id}/disks', 'GET /hosts', 'GET /events'],
   }));
   migrationRoutes(app, context);
   destinationRoutes(app, context);
+  serverDiskRoutes(app, context);
+  hostFactRoutes(app, context);
   eventRoutes(app, context);
 };

@@ -1,0 +1,27 @@
+import type { FastifyInstance } from 'fastify';
+import type { AppContext } from '../../app-context.ts';
+import { requireAdmin } from './require-admin.ts';
+
+/** `GET /hosts`: what each host's agent says of it (versions, accelerator, pools) and what its self-test has seen working. For admins. */
+export function hostFactRoutes(app: FastifyInstance, { db }: Pick<AppContext, 'db'>): void {
+  app.get('/hosts', async (request) => {
+    await requireAdmin(db, request);
+    const hosts = await db.selectFrom('host').select(['id', 'name', 'facts']).where('deleted_at', 'is', null).orderBy('api_id').execute();
+    return {
+      hosts: hosts.map(({ id, name, facts }) => ({
+        id,
+        name,
+        accelerator: facts.accelerator,
+        acceleratorReason: facts.acceleratorReason,
+        qemuVersion: facts.qemuVersion,
+        agentVersion: facts.agentVersion,
+        kernel: facts.kernel,
+        cpuModel: facts.cpuModel,
+        bootedAt: new Date(facts.bootedAtMs).toISOString(),
+        load: facts.load,
+        pools: facts.pools,
+        selfTest: facts.selfTest,
+      })),
+    };
+  });
+}
