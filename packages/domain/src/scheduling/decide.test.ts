@@ -162,19 +162,38 @@ describe('decide', () => {
     );
   });
 
-  it('ranks soft group rules before every load', () => {
-    fc.assert(
-      fc.property(
-        hosts,
-        demands.filter((demand) => demand.group?.policy.startsWith('soft') ?? false),
-        seeds,
-        (all_, demand, seed) => {
-          const counts = decide(snapshotOf(all_), demand, { seed, ...all }).chosen.map(
-            ({ host }) => demand.group?.members.filter((one) => one.hosts.some((on) => on.id === host.id)).length ?? 0,
-          );
-          expect(counts).toEqual(counts.toSorted((a, b) => (demand.group?.policy === 'soft-affinity' ? b - a : a - b)));
-        },
+  /** Hosts that all pass, differently loaded, so that only the ranking decides. */
+  const roomyHosts = fc
+    .array(fc.record({ vcpus: fc.nat(40), ramMib: fc.nat(50_000), incoming: fc.nat(2) }), { minLength: 2, maxLength: 30 })
+    .map((loads) =>
+      loads.map(({ incoming, ...usage }, index) =>
+        hostFixture(`node${index}`, { usage: { ...usage, diskGib: 0 }, incomingMigrations: incoming }),
       ),
+    );
+
+  it('ranks soft group rules before every load', () => {
+    const softGroup = group.filter((one) => one.policy.startsWith('soft'));
+    fc.assert(
+      fc.property(roomyHosts, softGroup, seeds, (all_, demanded, seed) => {
+        const { chosen } = decide(snapshotOf(all_), demandFixture({ kind: 'live-migration', group: demanded }), { seed, ...all });
+        expect(chosen.length).toBe(all_.length);
+        const counts = chosen.map(({ host }) => demanded.members.filter((one) => one.hosts.some((on) => on.id === host.id)).length);
+        expect(counts).toEqual(counts.toSorted((a, b) => (demanded.policy === 'soft-affinity' ? b - a : a - b)));
+      }),
+    );
+  });
+
+  it('ranks by load first, then by moves under way, and a short list is the head of the long one', () => {
+    fc.assert(
+      fc.property(roomyHosts, seeds, fc.integer({ min: 1, max: 8 }), (all_, seed, limit) => {
+        const demand = demandFixture({ kind: 'live-migration' });
+        const { chosen } = decide(snapshotOf(all_), demand, { seed, ...all });
+        const keys = chosen.map(({ weights }) => (weights[0]?.weight ?? 0) * 1000 + (weights[1]?.weight ?? 0));
+        expect(chosen[0]?.weights.map((one) => one.weigher)).toEqual(['load', 'incoming-migrations']);
+        expect(keys).toEqual(keys.toSorted((a, b) => a - b));
+        const short = decide(snapshotOf(all_.toReversed()), demand, { seed, limit }).chosen;
+        expect(short.map((one) => one.host.name)).toEqual(chosen.slice(0, limit).map((one) => one.host.name));
+      }),
     );
   });
 
