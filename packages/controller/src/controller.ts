@@ -47,7 +47,8 @@ export async function openConfiguredDatabase(config: ResolvedConfig, log: Logger
 export async function startController(config: ResolvedConfig, log: Logger): Promise<Controller> {
   const closers: (() => Promise<void>)[] = [];
   const stop = async (): Promise<void> => {
-    for (const close of closers.splice(0).reverse()) await close().catch((error: unknown) => log.warn({ err: error }, 'something did not close cleanly'));
+    for (const close of closers.splice(0).reverse())
+      await close().catch((error: unknown) => log.warn({ err: error }, 'something did not close cleanly'));
   };
   try {
     const database = await openConfiguredDatabase(config, log);

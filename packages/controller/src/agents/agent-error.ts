@@ -20,7 +20,8 @@ export type AgentFailure = {
  * (the database's, an executor's being fenced).
  */
 export function agentFailure(error: unknown): AgentFailure {
-  if (error instanceof GodwitError && error.code === 'HostNotFound') return { kind: 'refused', code: error.code, message: error.message, knownEpoch: null, knownFence: null };
+  if (error instanceof GodwitError && error.code === 'HostNotFound')
+    return { kind: 'refused', code: error.code, message: error.message, knownEpoch: null, knownFence: null };
   if (!(error instanceof ConnectError)) throw error;
   const connect = error;
   const code = connect.metadata.get('godwit-code');
@@ -30,7 +31,12 @@ export function agentFailure(error: unknown): AgentFailure {
   };
   const known = { knownEpoch: number('godwit-known-epoch'), knownFence: number('godwit-known-fence') };
   if (code !== null && code !== 'AgentUnreachable') {
-    const refused = connect.code === Code.FailedPrecondition || connect.code === Code.InvalidArgument || connect.code === Code.NotFound || connect.code === Code.Unimplemented || connect.code === Code.PermissionDenied;
+    const refused =
+      connect.code === Code.FailedPrecondition ||
+      connect.code === Code.InvalidArgument ||
+      connect.code === Code.NotFound ||
+      connect.code === Code.Unimplemented ||
+      connect.code === Code.PermissionDenied;
     return { kind: refused ? 'refused' : 'failed', code, message: connect.rawMessage, ...known };
   }
   return { kind: 'unreachable', code: Code[connect.code] ?? 'Unknown', message: connect.rawMessage, ...known };

@@ -18,7 +18,13 @@ export type HostListener = {
   readonly onMigration: (host: HostId, migration: MigrationReport) => Promise<void>;
 };
 
-export type HostReport = { readonly host: HostId; readonly bootId: string; readonly previousBootId: string | null; readonly guests: readonly GuestReport[]; readonly migrations: readonly MigrationReport[] };
+export type HostReport = {
+  readonly host: HostId;
+  readonly bootId: string;
+  readonly previousBootId: string | null;
+  readonly guests: readonly GuestReport[];
+  readonly migrations: readonly MigrationReport[];
+};
 
 export type HostWatcher = {
   /** Looks at a host at once: it has joined, moved or come back. */
@@ -26,7 +32,14 @@ export type HostWatcher = {
   readonly stop: () => Promise<void>;
 };
 
-export type HostWatcherParts = { readonly db: Db; readonly agents: Agents; readonly metrics: Metrics; readonly log: Logger; readonly executorId: string; readonly listener: HostListener };
+export type HostWatcherParts = {
+  readonly db: Db;
+  readonly agents: Agents;
+  readonly metrics: Metrics;
+  readonly log: Logger;
+  readonly executorId: string;
+  readonly listener: HostListener;
+};
 
 const DUTY = 'watch-hosts';
 const LEASE_MS = 5_000;
@@ -171,11 +184,21 @@ async function watchHost(parts: HostWatcherParts, host: HostId, signal: AbortSig
 /** Writes a sign of life; returns the boot id known before. */
 async function seen(db: Db, host: HostId, bootId: string, facts: HostFacts, tell: boolean): Promise<string | null> {
   return db.transaction().execute(async (tx) => {
-    const before = await tx.selectFrom('host').select(['name', 'boot_id', 'reachable']).where('id', '=', host).forUpdate().executeTakeFirst();
+    const before = await tx
+      .selectFrom('host')
+      .select(['name', 'boot_id', 'reachable'])
+      .where('id', '=', host)
+      .forUpdate()
+      .executeTakeFirst();
     if (before === undefined) return null;
     const now = new Date();
-    await tx.updateTable('host').set({ last_seen_at: now, reachable: true, boot_id: bootId, facts: JSON.stringify(facts), updated_at: now }).where('id', '=', host).execute();
-    if (tell && !before.reachable) await recordEvent(tx, { kind: 'host', subjectId: host, projectId: null, data: { name: before.name, reachable: true } });
+    await tx
+      .updateTable('host')
+      .set({ last_seen_at: now, reachable: true, boot_id: bootId, facts: JSON.stringify(facts), updated_at: now })
+      .where('id', '=', host)
+      .execute();
+    if (tell && !before.reachable)
+      await recordEvent(tx, { kind: 'host', subjectId: host, projectId: null, data: { name: before.name, reachable: true } });
     return before.boot_id;
   });
 }

@@ -23,7 +23,12 @@ afterEach(async () => {
   await database.close();
 });
 
-const event = (name: string) => ({ kind: 'server' as const, subjectId: randomUUID(), projectId: 'p1', data: { name, admin: { host: 'node1' } } });
+const event = (name: string) => ({
+  kind: 'server' as const,
+  subjectId: randomUUID(),
+  projectId: 'p1',
+  data: { name, admin: { host: 'node1' } },
+});
 
 /** Reads until `count` events came; throws after 5 s. */
 async function collect(cursor: string | null, count: number, started?: () => void): Promise<StoredEvent[]> {
@@ -48,10 +53,13 @@ describe('the event feed', () => {
   it('tells what is committed, in order, and nothing of what is rolled back', async () => {
     const reading = collect('0-0', 2);
     await database.db.transaction().execute(async (tx) => recordEvent(tx, event('a')));
-    await database.db.transaction().execute(async (tx) => {
-      await recordEvent(tx, event('never'));
-      throw new Error('rolled back');
-    }).catch(() => {});
+    await database.db
+      .transaction()
+      .execute(async (tx) => {
+        await recordEvent(tx, event('never'));
+        throw new Error('rolled back');
+      })
+      .catch(() => {});
     await recordEvent(database.db, event('b'));
     expect(names(await reading)).toEqual(['a', 'b']);
   });
@@ -65,7 +73,7 @@ describe('the event feed', () => {
   it('loses no event whose transaction took its number earlier and committed later', async () => {
     const client = await database.connect('late');
     await client.query('begin');
-    await client.query("insert into event (kind, subject_id, data) values ('server', gen_random_uuid(), '{\"name\":\"early number\"}')");
+    await client.query('insert into event (kind, subject_id, data) values (\'server\', gen_random_uuid(), \'{"name":"early number"}\')');
     const reading = collect('0-0', 2);
     await recordEvent(database.db, event('late number'));
     await client.query('commit');
@@ -74,7 +82,9 @@ describe('the event feed', () => {
   });
 
   it('reads on after its listening connection was ended', async () => {
-    const { rowCount } = await database.pool.query("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'godwit events' and datname = current_database()");
+    const { rowCount } = await database.pool.query(
+      "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'godwit events' and datname = current_database()",
+    );
     expect(rowCount).toBe(1);
     const reading = collect('0-0', 1);
     await recordEvent(database.db, event('a'));
@@ -83,11 +93,20 @@ describe('the event feed', () => {
 });
 
 describe('visible', () => {
-  const stored: StoredEvent = { cursor: '7-1', kind: 'server', subjectId: 's', projectId: 'p1', data: { name: 'a', admin: { host: 'node1' } }, at: new Date(0) };
+  const stored: StoredEvent = {
+    cursor: '7-1',
+    kind: 'server',
+    subjectId: 's',
+    projectId: 'p1',
+    data: { name: 'a', admin: { host: 'node1' } },
+    at: new Date(0),
+  };
   it("keeps other projects' events and host names from members", () => {
     expect(visible(stored, { isAdmin: false, projectId: 'p2' })).toBeNull();
     expect(visible({ ...stored, projectId: null }, { isAdmin: false, projectId: '' })).toBeNull();
-    expect(visible(stored, { isAdmin: false, projectId: 'p1' })).toBe('id: 7-1\nevent: server\ndata: {"name":"a","at":"1970-01-01T00:00:00.000Z"}\n\n');
+    expect(visible(stored, { isAdmin: false, projectId: 'p1' })).toBe(
+      'id: 7-1\nevent: server\ndata: {"name":"a","at":"1970-01-01T00:00:00.000Z"}\n\n',
+    );
     expect(visible(stored, { isAdmin: true, projectId: '' })).toContain('"host":"node1"');
   });
 });

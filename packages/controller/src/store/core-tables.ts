@@ -296,6 +296,9 @@ export interface MigrationTable {
   grant_end_state: 'running' | 'paused' | null;
   old_flavor_id: string | null;
   new_flavor_id: string | null;
+  /** Cold moves: the server's flavor before and after. */
+  old_flavor: NullableJson<FlavorSnapshot>;
+  new_flavor: NullableJson<FlavorSnapshot>;
   previous_vm_state: VmState;
   abort_requested_at: Date | null;
   memory_total_bytes: number | null;

@@ -60,7 +60,9 @@ const handlers: Readonly<Record<WorkflowKind, (context: WorkflowContext, run: Pa
 export async function startWorkflowEngine(parts: EngineParts): Promise<Engine> {
   const { database, log, config } = parts;
   const { db } = database;
-  const bound = Object.fromEntries(Object.entries(handlers).map(([kind, handler]) => [kind, (run) => handler(context, run)] satisfies [string, WorkflowHandler])) as Record<WorkflowKind, WorkflowHandler>;
+  const bound = Object.fromEntries(
+    Object.entries(handlers).map(([kind, handler]) => [kind, (run) => handler(context, run)] satisfies [string, WorkflowHandler]),
+  ) as Record<WorkflowKind, WorkflowHandler>;
   const workflows = createWorkflows(database, {
     name: config.executorName,
     log,
@@ -68,9 +70,24 @@ export async function startWorkflowEngine(parts: EngineParts): Promise<Engine> {
     ...(parts.heartbeatMs === undefined ? {} : { heartbeatMs: parts.heartbeatMs }),
     ...(parts.deadAfterMs === undefined ? {} : { deadAfterMs: parts.deadAfterMs }),
   });
-  const context: WorkflowContext = { db, agents: parts.agents, config, metrics: parts.metrics, log, workflows, faultPoint: parts.faultPoint ?? (() => {}) };
+  const context: WorkflowContext = {
+    db,
+    agents: parts.agents,
+    config,
+    metrics: parts.metrics,
+    log,
+    workflows,
+    faultPoint: parts.faultPoint ?? (() => {}),
+  };
   await workflows.start();
-  const watcher: HostWatcher = startHostWatcher({ db, agents: parts.agents, metrics: parts.metrics, log, executorId: workflows.executorId, listener: factListener(context) });
+  const watcher: HostWatcher = startHostWatcher({
+    db,
+    agents: parts.agents,
+    metrics: parts.metrics,
+    log,
+    executorId: workflows.executorId,
+    listener: factListener(context),
+  });
   return {
     operations: {
       create: (caller, request) => acceptCreate(db, workflows, caller, request),
@@ -99,12 +116,28 @@ async function noteRelease(context: WorkflowContext, from: HostId, release: Repo
   await context.db.transaction().execute(async (tx) => {
     // Server before migration: the order in which everybody locks them.
     const row = await readCustody(tx, serverId, true);
-    const move = await tx.selectFrom('migration').select(['id', 'source_host_id', 'destination_host_id', 'epoch_to']).where('id', '=', release.migrationId).where('server_id', '=', serverId).executeTakeFirst();
-    const valid = move !== undefined && move.source_host_id === from && move.destination_host_id === release.destinationHostId && move.epoch_to === release.epoch;
+    const move = await tx
+      .selectFrom('migration')
+      .select(['id', 'source_host_id', 'destination_host_id', 'epoch_to'])
+      .where('id', '=', release.migrationId)
+      .where('server_id', '=', serverId)
+      .executeTakeFirst();
+    const valid =
+      move !== undefined &&
+      move.source_host_id === from &&
+      move.destination_host_id === release.destinationHostId &&
+      move.epoch_to === release.epoch;
     if (!valid) throw new GodwitError('Conflict', 'the release names no migration of this host');
     const epoch = asEpoch(release.epoch);
     await stepCustody(tx, serverId, row.fence, [
-      { kind: 'heard', from, message: { kind: 'released', release: { migrationId: as<MigrationId>(move.id), source: from, destination: as<HostId>(release.destinationHostId), epoch } } },
+      {
+        kind: 'heard',
+        from,
+        message: {
+          kind: 'released',
+          release: { migrationId: as<MigrationId>(move.id), source: from, destination: as<HostId>(release.destinationHostId), epoch },
+        },
+      },
     ]);
     await tx
       .updateTable('migration')

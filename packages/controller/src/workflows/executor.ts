@@ -29,9 +29,13 @@ export type ExecutorOptions = {
 const RETRY_FIRST_MS = 500;
 const RETRY_MAX_MS = 60_000;
 const STOP_GRACE_MS = 3_000;
+const PRUNE_EVERY_MS = 3_600_000;
 
 /** Workflows on the table `workflow`: claimed by a conditional update that takes a fence, woken by NOTIFY, taken over when an executor's heartbeat stops. */
-export function createWorkflows(database: Database, options: ExecutorOptions): Workflows & { readonly executorId: string; readonly idle: () => boolean } {
+export function createWorkflows(
+  database: Database,
+  options: ExecutorOptions,
+): Workflows & { readonly executorId: string; readonly idle: () => boolean } {
   const { db } = database;
   const { log } = options;
   const executorId = `${options.name}:${randomUUID()}`;
@@ -87,7 +91,12 @@ export function createWorkflows(database: Database, options: ExecutorOptions): W
       input: row.input,
       fence: asFence(row.fence),
       remember: async (input) => {
-        const { numUpdatedRows } = await db.updateTable('workflow').set({ input: JSON.stringify(input) }).where('id', '=', row.id).where('fence', '=', row.fence).executeTakeFirst();
+        const { numUpdatedRows } = await db
+          .updateTable('workflow')
+          .set({ input: JSON.stringify(input) })
+          .where('id', '=', row.id)
+          .where('fence', '=', row.fence)
+          .executeTakeFirst();
         if (numUpdatedRows !== 1n) throw new Fenced(`workflow ${row.id}`);
       },
       createdAt: row.created_at,
@@ -121,14 +130,18 @@ export function createWorkflows(database: Database, options: ExecutorOptions): W
       await mine({ finished: true });
     } catch (error) {
       try {
-        if (error instanceof Fenced) log.info({ workflow: run.id, kind: run.kind, subject: run.subjectId, fence: run.fence }, error.message);
+        if (error instanceof Fenced)
+          log.info({ workflow: run.id, kind: run.kind, subject: run.subjectId, fence: run.fence }, error.message);
         if (error instanceof Fenced || error instanceof Stopped) {
           // Handed back: whoever is in charge continues, or finds that nothing is left to do.
           await mine({ delayMs: error instanceof Fenced ? RETRY_FIRST_MS : 0 });
           return;
         }
         const delayMs = Math.min(RETRY_MAX_MS, RETRY_FIRST_MS * 2 ** Math.min(run.attempt, 10));
-        log.error({ err: error, workflow: run.id, kind: run.kind, subject: run.subjectId, delayMs }, 'a workflow failed and will be run again');
+        log.error(
+          { err: error, workflow: run.id, kind: run.kind, subject: run.subjectId, delayMs },
+          'a workflow failed and will be run again',
+        );
         await mine({ error: error instanceof Error ? (error.stack ?? error.message) : String(error), delayMs });
       } catch (inner) {
         // The database is away: the row stays ours until our heartbeat is missed, by others or by ourselves.
@@ -146,11 +159,15 @@ export function createWorkflows(database: Database, options: ExecutorOptions): W
       )
       select id from dead`.execute(db);
     for (const { id } of rows) log.warn({ executor: id }, 'an executor is gone; its workflows are taken over');
-    await sql`update workflow set executor_id = null, not_before = now() where finished_at is null and executor_id is not null and executor_id not in (select id from executor)`.execute(db);
+    await sql`update workflow set executor_id = null, not_before = now() where finished_at is null and executor_id is not null and executor_id not in (select id from executor)`.execute(
+      db,
+    );
   };
 
   const heartbeat = async (): Promise<void> => {
-    await sql`insert into executor (id, name, application_version) values (${executorId}, ${options.name}, ${APPLICATION_VERSION}) on conflict (id) do update set heartbeat_at = now()`.execute(db);
+    await sql`insert into executor (id, name, application_version) values (${executorId}, ${options.name}, ${APPLICATION_VERSION}) on conflict (id) do update set heartbeat_at = now()`.execute(
+      db,
+    );
     await takeOver();
     // What another executor took from us meanwhile (we were frozen) must not go on here.
     if (running.size > 0) {
@@ -174,6 +191,14 @@ export function createWorkflows(database: Database, options: ExecutorOptions): W
       }
     }
   };
+
+  /** What is finished is of no further use: the subject's row says what came of it. */
+  const prune = setInterval(() => {
+    sql`delete from workflow where finished_at < now() - interval '7 days'`
+      .execute(db)
+      .catch((error: unknown) => log.warn({ err: error }, 'finished workflows were not pruned'));
+  }, PRUNE_EVERY_MS);
+  prune.unref();
 
   const listen = async (): Promise<void> => {
     const client = await database.connect('workflows');
@@ -205,6 +230,7 @@ export function createWorkflows(database: Database, options: ExecutorOptions): W
     },
     stop: async () => {
       stopping.abort();
+      clearInterval(prune);
       await beat;
       await claiming;
       await Promise.race([Promise.all([...running.values()].map((one) => one.done)), delay(STOP_GRACE_MS, undefined, { ref: false })]);
@@ -214,4 +240,12 @@ export function createWorkflows(database: Database, options: ExecutorOptions): W
   };
 }
 
-type ClaimedRow = { id: string; kind: WorkflowKind; subject_id: string; input: Record<string, unknown>; fence: number; attempts: number; created_at: Date };
+type ClaimedRow = {
+  id: string;
+  kind: WorkflowKind;
+  subject_id: string;
+  input: Record<string, unknown>;
+  fence: number;
+  attempts: number;
+  created_at: Date;
+};

@@ -20,7 +20,7 @@ export type Workflows = {
   readonly stop: () => Promise<void>;
 };
 
-export type WorkflowKind = 'create-server' | 'delete-server' | 'power-server' | 'live-migrate' | 'settle-server';
+export type WorkflowKind = 'create-server' | 'delete-server' | 'power-server' | 'live-migrate' | 'cold-migrate' | 'settle-server';
 
 export type NewWorkflow = { readonly kind: WorkflowKind; readonly subjectId: string; readonly input?: Readonly<Record<string, unknown>> };
 

@@ -21,7 +21,12 @@ export function eventRoutes(app: FastifyInstance, context: AppContext): void {
     const gone = new AbortController();
     reply.hijack();
     const { raw } = reply;
-    raw.writeHead(200, { 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-store', 'x-accel-buffering': 'no', 'x-openstack-request-id': request.id });
+    raw.writeHead(200, {
+      'content-type': 'text/event-stream; charset=utf-8',
+      'cache-control': 'no-store',
+      'x-accel-buffering': 'no',
+      'x-openstack-request-id': request.id,
+    });
     raw.write(`retry: ${RETRY_MS}\n\n`);
     const stop = (): void => gone.abort();
     raw.once('close', stop);

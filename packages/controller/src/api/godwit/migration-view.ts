@@ -2,7 +2,11 @@ import type { Selectable } from 'kysely';
 import type { MigrationTable } from '../../store/core-tables.ts';
 import { type Queued, queuePosition } from '../../workflows/live-migrate/queue.ts';
 
-export type MigrationRow = Selectable<MigrationTable> & { readonly source_name: string | null; readonly destination_name: string | null; readonly server_name: string };
+export type MigrationRow = Selectable<MigrationTable> & {
+  readonly source_name: string | null;
+  readonly destination_name: string | null;
+  readonly server_name: string;
+};
 
 /** The whole record of one move. Times are ISO 8601 UTC, sizes bytes, durations milliseconds; null where it is not known (yet). */
 export function migrationView(row: MigrationRow, queue: readonly Queued[]) {
@@ -52,7 +56,10 @@ export function migrationSummary(row: MigrationRow, queue: readonly Queued[]) {
     },
     phaseDurationsMs: row.phase_durations_ms,
     // While a move is being undone its cause is known already; where the guest will be is not.
-    outcome: row.outcome === null ? null : { cause: row.outcome.cause, sentence: row.outcome.sentence, runsOn: row.outcome.runsOn, evidence: row.outcome.evidence },
+    outcome:
+      row.outcome === null
+        ? null
+        : { cause: row.outcome.cause, sentence: row.outcome.sentence, runsOn: row.outcome.runsOn, evidence: row.outcome.evidence },
     abortRequestedAt: row.abort_requested_at?.toISOString() ?? null,
     createdAt: row.created_at.toISOString(),
     updatedAt: row.updated_at?.toISOString() ?? null,

@@ -18,7 +18,8 @@ export function migrationRoutes(app: FastifyInstance, context: AppContext): void
     const query = request.query as Readonly<Record<string, string | undefined>>;
     const limit = Math.min(PAGE, Math.max(1, Number(query.limit ?? PAGE) || PAGE));
     let rows = migrationRows(db).orderBy('migration.api_id', 'desc').limit(limit);
-    if (query.server !== undefined) rows = uuid.test(query.server) ? rows.where('migration.server_id', '=', query.server) : rows.where('migration.server_id', 'is', null);
+    if (query.server !== undefined)
+      rows = uuid.test(query.server) ? rows.where('migration.server_id', '=', query.server) : rows.where('migration.server_id', 'is', null);
     if (query.status !== undefined) rows = rows.where('migration.status', '=', query.status as MigrationRow['status']);
     const host = query.host;
     if (host !== undefined) rows = rows.where((eb) => eb.or([eb('source.name', '=', host), eb('destination.name', '=', host)]));

@@ -18,11 +18,23 @@ export const godwitPlugin: ServicePlugin = async (app, context) => {
     const code = error instanceof GodwitError ? error.code : failure.status === 500 ? 'Internal' : 'BadRequest';
     return reply.code(failure.status).send({ error: { code, message: failure.message, requestId: request.id } });
   });
-  app.setNotFoundHandler((request, reply) => reply.code(404).send({ error: { code: 'NotFound', message: `There is no ${request.method} ${request.url.split('?')[0]}.`, requestId: request.id } }));
+  app.setNotFoundHandler((request, reply) =>
+    reply
+      .code(404)
+      .send({ error: { code: 'NotFound', message: `There is no ${request.method} ${request.url.split('?')[0]}.`, requestId: request.id } }),
+  );
   app.get('/', async () => ({
     name: 'godwit',
     version: 'v1',
-    resources: ['GET /migrations', 'GET /migrations/{id}', 'POST /migrations/{id}/abort', 'GET /servers/{id}/destinations', 'GET /servers/{id}/disks', 'GET /hosts', 'GET /events'],
+    resources: [
+      'GET /migrations',
+      'GET /migrations/{id}',
+      'POST /migrations/{id}/abort',
+      'GET /servers/{id}/destinations',
+      'GET /servers/{id}/disks',
+      'GET /hosts',
+      'GET /events',
+    ],
   }));
   migrationRoutes(app, context);
   destinationRoutes(app, context);

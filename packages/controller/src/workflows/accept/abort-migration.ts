@@ -16,12 +16,21 @@ const terminal: readonly string[] = terminalMigrationStatuses;
 export async function acceptAbort(db: Db, workflows: Workflows, caller: Caller, migrationId: MigrationId): Promise<void> {
   await db.transaction().execute(async (tx) => {
     const found = await tx.selectFrom('migration').select(['server_id', 'type']).where('id', '=', migrationId).executeTakeFirst();
-    if (found === undefined || found.type !== 'live-migration') throw new GodwitError('MigrationNotFound', `Migration ${migrationId} could not be found.`);
+    if (found === undefined || found.type !== 'live-migration')
+      throw new GodwitError('MigrationNotFound', `Migration ${migrationId} could not be found.`);
     // Server before migration: the order in which workflows lock them.
     await lockForAction(tx, 'abort-live-migration', as<ServerId>(found.server_id), caller);
-    const move = await tx.selectFrom('migration').select(['status', 'abort_requested_at']).where('id', '=', migrationId).forUpdate().executeTakeFirstOrThrow();
+    const move = await tx
+      .selectFrom('migration')
+      .select(['status', 'abort_requested_at'])
+      .where('id', '=', migrationId)
+      .forUpdate()
+      .executeTakeFirstOrThrow();
     if (terminal.includes(move.status)) {
-      throw new GodwitError('InvalidMigrationState', `Migration ${migrationId} state of instance ${found.server_id} is ${move.status}. Cannot abort live migration while the migration is in this state.`);
+      throw new GodwitError(
+        'InvalidMigrationState',
+        `Migration ${migrationId} state of instance ${found.server_id} is ${move.status}. Cannot abort live migration while the migration is in this state.`,
+      );
     }
     if (move.abort_requested_at === null) {
       await tx.updateTable('migration').set({ abort_requested_at: new Date() }).where('id', '=', migrationId).execute();

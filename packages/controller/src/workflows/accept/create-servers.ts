@@ -22,7 +22,8 @@ export async function acceptCreate(db: Db, workflows: Workflows, caller: Caller,
   const serverIds = await db.transaction().execute(async (tx) => {
     const flavor = await flavorFor(tx, request.flavorId, caller);
     const image = request.imageId === null ? null : await imageFor(tx, request.imageId, flavor.snapshot);
-    if (image === null && requiredHypervisorType(flavor.snapshot.extra_specs) === 'QEMU') throw new GodwitError('BadRequest', 'Invalid imageRef provided.');
+    if (image === null && requiredHypervisorType(flavor.snapshot.extra_specs) === 'QEMU')
+      throw new GodwitError('BadRequest', 'Invalid imageRef provided.');
     if (request.host !== null) await demandHost(tx, request.host);
     const groupId = request.hints.group === undefined ? null : await groupFor(tx, request.hints.group, caller);
     const made: ServerId[] = [];
@@ -83,7 +84,14 @@ async function flavorFor(tx: Tx, flavorId: string, caller: Caller): Promise<{ re
   const flavor = await tx.selectFrom('flavor').selectAll().where('id', '=', flavorId).where('deleted_at', 'is', null).executeTakeFirst();
   const allowed =
     flavor !== undefined &&
-    (flavor.is_public || caller.isAdmin || (await tx.selectFrom('flavor_access').select('flavor_id').where('flavor_id', '=', flavorId).where('project_id', '=', caller.projectId).executeTakeFirst()) !== undefined);
+    (flavor.is_public ||
+      caller.isAdmin ||
+      (await tx
+        .selectFrom('flavor_access')
+        .select('flavor_id')
+        .where('flavor_id', '=', flavorId)
+        .where('project_id', '=', caller.projectId)
+        .executeTakeFirst()) !== undefined);
   if (flavor === undefined || !allowed || flavor.disabled) throw new GodwitError('BadRequest', 'Invalid flavorRef provided.');
   const { name, vcpus, ram_mib, disk_gib, ephemeral_gib, swap_mib, extra_specs } = flavor;
   return { id: flavor.id, snapshot: { name, vcpus, ram_mib, disk_gib, ephemeral_gib, swap_mib, extra_specs } };
@@ -93,16 +101,24 @@ async function imageFor(tx: Tx, imageId: string, flavor: FlavorSnapshot): Promis
   const image = await tx.selectFrom('image').selectAll().where('id', '=', imageId).where('deleted_at', 'is', null).executeTakeFirst();
   if (image === undefined) throw new GodwitError('BadRequest', 'Invalid imageRef provided.');
   if (image.status !== 'active') throw new GodwitError('BadRequest', `Image ${imageId} is not active.`);
-  if (image.disk_format !== 'raw' && image.disk_format !== 'qcow2') throw new GodwitError('BadRequest', `Image ${imageId} is unacceptable: a server boots from raw or qcow2, not from ${image.disk_format ?? 'no format'}.`);
+  if (image.disk_format !== 'raw' && image.disk_format !== 'qcow2')
+    throw new GodwitError(
+      'BadRequest',
+      `Image ${imageId} is unacceptable: a server boots from raw or qcow2, not from ${image.disk_format ?? 'no format'}.`,
+    );
   if (flavor.ram_mib < image.min_ram_mib) throw new GodwitError('BadRequest', "Flavor's memory is too small for requested image.");
   const virtualGib = (image.virtual_size_bytes ?? image.size_bytes ?? 0) / 2 ** 30;
-  if (flavor.disk_gib > 0 && flavor.disk_gib < Math.max(image.min_disk_gib, virtualGib)) throw new GodwitError('BadRequest', "Flavor's disk is too small for requested image.");
+  if (flavor.disk_gib > 0 && flavor.disk_gib < Math.max(image.min_disk_gib, virtualGib))
+    throw new GodwitError('BadRequest', "Flavor's disk is too small for requested image.");
   const kernelImageId = image.properties.kernel_id;
   if (kernelImageId === undefined || kernelImageId === '') return { directBoot: null };
   const ramdiskImageId = image.properties.ramdisk_id ?? '';
   for (const id of [kernelImageId, ramdiskImageId].filter((one) => one !== '')) {
-    const part = /^[0-9a-f-]{36}$/.test(id) ? await tx.selectFrom('image').select('status').where('id', '=', id).where('deleted_at', 'is', null).executeTakeFirst() : undefined;
-    if (part?.status !== 'active') throw new GodwitError('BadRequest', `Image ${imageId} is unacceptable: its kernel or ramdisk image ${id} is not active.`);
+    const part = /^[0-9a-f-]{36}$/.test(id)
+      ? await tx.selectFrom('image').select('status').where('id', '=', id).where('deleted_at', 'is', null).executeTakeFirst()
+      : undefined;
+    if (part?.status !== 'active')
+      throw new GodwitError('BadRequest', `Image ${imageId} is unacceptable: its kernel or ramdisk image ${id} is not active.`);
   }
   return { directBoot: { kernelImageId, ramdiskImageId, commandLine: image.properties.os_command_line ?? '' } };
 }
@@ -114,14 +130,27 @@ async function demandHost(tx: Tx, name: string): Promise<void> {
 
 async function groupFor(tx: Tx, groupId: string, caller: Caller): Promise<string> {
   const group = /^[0-9a-f-]{36}$/.test(groupId)
-    ? await tx.selectFrom('server_group').select(['id', 'project_id']).where('id', '=', groupId).where('deleted_at', 'is', null).executeTakeFirst()
+    ? await tx
+        .selectFrom('server_group')
+        .select(['id', 'project_id'])
+        .where('id', '=', groupId)
+        .where('deleted_at', 'is', null)
+        .executeTakeFirst()
     : undefined;
-  if (group === undefined || (group.project_id !== caller.projectId && !caller.isAdmin)) throw new GodwitError('BadRequest', `Instance group ${groupId} could not be found.`);
+  if (group === undefined || (group.project_id !== caller.projectId && !caller.isAdmin))
+    throw new GodwitError('BadRequest', `Instance group ${groupId} could not be found.`);
   return group.id;
 }
 
 /** A name as a host name: lower case letters, digits and dashes; the server's id where nothing is left. */
 export function hostnameOf(name: string, serverId: string): string {
-  const plain = name.toLowerCase().replace(/[ _.]/g, '-').replace(/[^a-z0-9-]/g, '').replace(/-+/g, '-').replace(/^-|-$/g, '').slice(0, 63).replace(/-$/, '');
+  const plain = name
+    .toLowerCase()
+    .replace(/[ _.]/g, '-')
+    .replace(/[^a-z0-9-]/g, '')
+    .replace(/-+/g, '-')
+    .replace(/^-|-$/g, '')
+    .slice(0, 63)
+    .replace(/-$/, '');
   return plain === '' ? `server-${serverId}` : plain;
 }

@@ -29,7 +29,11 @@ export async function acceptLiveMigrate(
     if (request.host !== null) await demandTarget(tx, request.host);
     await demandStorage(tx, serverId, request.blockMigration);
     if (request.checksBeforeAnswer) await checkNow(tx, server, ratios, request);
-    await tx.updateTable('server').set({ task_state: 'migrating', progress: 0, updated_at: new Date() }).where('id', '=', serverId).execute();
+    await tx
+      .updateTable('server')
+      .set({ task_state: 'migrating', progress: 0, updated_at: new Date() })
+      .where('id', '=', serverId)
+      .execute();
     const now = Date.now();
     await tx
       .insertInto('migration')
@@ -53,15 +57,26 @@ export async function acceptLiveMigrate(
     await recordAction(tx, serverId, 'live-migration', caller);
     await workflows.enqueue(tx, { kind: 'live-migrate', subjectId: id, input: { serverId } });
     await tellServer(tx, serverId);
-    await recordEvent(tx, { kind: 'migration', subjectId: id, projectId: server.project_id, data: { id, serverId, status: 'accepted', phase: 'accepted' } });
+    await recordEvent(tx, {
+      kind: 'migration',
+      subjectId: id,
+      projectId: server.project_id,
+      data: { id, serverId, status: 'accepted', phase: 'accepted' },
+    });
   });
   return id;
 }
 
 async function demandTarget(tx: Tx, name: string): Promise<void> {
-  const host = await tx.selectFrom('host').select(['id', 'hypervisor_type']).where('name', '=', name).where('deleted_at', 'is', null).executeTakeFirst();
+  const host = await tx
+    .selectFrom('host')
+    .select(['id', 'hypervisor_type'])
+    .where('name', '=', name)
+    .where('deleted_at', 'is', null)
+    .executeTakeFirst();
   if (host === undefined) throw new GodwitError('HostNotFound', `Compute host ${name} could not be found.`);
-  if (host.hypervisor_type === 'ironic') throw new GodwitError('BareMetalTarget', `Compute host ${name} is a bare metal host; nothing can be migrated to it.`);
+  if (host.hypervisor_type === 'ironic')
+    throw new GodwitError('BareMetalTarget', `Compute host ${name} is a bare metal host; nothing can be migrated to it.`);
 }
 
 /**
@@ -72,16 +87,32 @@ export async function demandStorage(tx: Db, serverId: ServerId, blockMigration: 
   const disks = await tx.selectFrom('disk').select(['storage', 'pool']).where('server_id', '=', serverId).execute();
   const local = disks.filter((disk) => disk.storage === 'local');
   if (local.length > 0) {
-    if (blockMigration === false) throw new GodwitError('InvalidSharedStorage', `Instance ${serverId} is not on shared storage: live migration can not be used without block migration.`);
-    throw new GodwitError('BlockMigrationUnavailable', `Instance ${serverId} has a disk in the local pool ${local[0]?.pool ?? ''}, and live migration of local disks is not available in this version.`);
+    if (blockMigration === false)
+      throw new GodwitError(
+        'InvalidSharedStorage',
+        `Instance ${serverId} is not on shared storage: live migration can not be used without block migration.`,
+      );
+    throw new GodwitError(
+      'BlockMigrationUnavailable',
+      `Instance ${serverId} has a disk in the local pool ${local[0]?.pool ?? ''}, and live migration of local disks is not available in this version.`,
+    );
   }
-  if (blockMigration === true && disks.length > 0) throw new GodwitError('InvalidLocalStorage', `Instance ${serverId} is on shared storage: block migration can not be used with shared storage.`);
+  if (blockMigration === true && disks.length > 0)
+    throw new GodwitError(
+      'InvalidLocalStorage',
+      `Instance ${serverId} is on shared storage: block migration can not be used with shared storage.`,
+    );
 }
 
 async function checkNow(tx: Tx, server: LockedServer, ratios: PlaceOptions['ratios'], request: LiveMigrateRequest): Promise<void> {
-  if (request.host !== null && request.host === server.hostName) throw new GodwitError('SameHost', `Unable to migrate instance (${server.id}) to current host (${server.hostName}).`);
-  const source = server.host_id === null ? undefined : await tx.selectFrom('host').select(['reachable', 'name']).where('id', '=', server.host_id).executeTakeFirst();
-  if (source === undefined || !source.reachable) throw new GodwitError('MigrationPreCheck', `Compute service of ${source?.name ?? 'the source'} is unavailable at this time.`);
+  if (request.host !== null && request.host === server.hostName)
+    throw new GodwitError('SameHost', `Unable to migrate instance (${server.id}) to current host (${server.hostName}).`);
+  const source =
+    server.host_id === null
+      ? undefined
+      : await tx.selectFrom('host').select(['reachable', 'name']).where('id', '=', server.host_id).executeTakeFirst();
+  if (source === undefined || !source.reachable)
+    throw new GodwitError('MigrationPreCheck', `Compute service of ${source?.name ?? 'the source'} is unavailable at this time.`);
   const placement = await place(tx, as<ServerId>(server.id), {
     kind: 'live-migration',
     requestedHost: request.host,
@@ -90,5 +121,6 @@ async function checkNow(tx: Tx, server: LockedServer, ratios: PlaceOptions['rati
     ratios,
     seed: 0,
   });
-  if (placement.kind === 'no-valid-host') throw new GodwitError('NoValidHost', 'No valid host was found. There are not enough hosts available.', { details: placement.details });
+  if (placement.kind === 'no-valid-host')
+    throw new GodwitError('NoValidHost', 'No valid host was found. There are not enough hosts available.', { details: placement.details });
 }

@@ -13,13 +13,29 @@ export type LockedServer = ServerRecord & { readonly hypervisorType: HypervisorT
  * has changed then. The lock makes the check and the change that follows one step.
  */
 export async function lockForAction(tx: Db, action: ServerAction, serverId: ServerId, caller: Caller): Promise<LockedServer> {
-  const server = await tx.selectFrom('server').selectAll().where('id', '=', serverId).where('deleted_at', 'is', null).forUpdate().executeTakeFirst();
+  const server = await tx
+    .selectFrom('server')
+    .selectAll()
+    .where('id', '=', serverId)
+    .where('deleted_at', 'is', null)
+    .forUpdate()
+    .executeTakeFirst();
   if (server === undefined) throw new GodwitError('ServerNotFound', `Instance ${serverId} could not be found.`);
-  const host = server.host_id === null ? undefined : await tx.selectFrom('host').select(['hypervisor_type', 'name']).where('id', '=', server.host_id).executeTakeFirst();
+  const host =
+    server.host_id === null
+      ? undefined
+      : await tx.selectFrom('host').select(['hypervisor_type', 'name']).where('id', '=', server.host_id).executeTakeFirst();
   const hypervisorType = host?.hypervisor_type ?? null;
   const verdict = checkAction(
     action,
-    { id: server.id, projectId: server.project_id, vmState: server.vm_state, taskState: server.task_state, locked: server.locked, hypervisorType },
+    {
+      id: server.id,
+      projectId: server.project_id,
+      vmState: server.vm_state,
+      taskState: server.task_state,
+      locked: server.locked,
+      hypervisorType,
+    },
     caller,
   );
   if (!verdict.ok) throw new GodwitError(verdict.code, verdict.message);

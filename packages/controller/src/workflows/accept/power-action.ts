@@ -23,7 +23,13 @@ const words: Readonly<Record<PowerOperation, Words>> = {
 };
 
 /** Accepts one of them: task_state, action record and workflow in one transaction. Throws what the API answers, nothing changed. */
-export async function acceptPower(db: Db, workflows: Workflows, caller: Caller, serverId: ServerId, operation: PowerOperation): Promise<void> {
+export async function acceptPower(
+  db: Db,
+  workflows: Workflows,
+  caller: Caller,
+  serverId: ServerId,
+  operation: PowerOperation,
+): Promise<void> {
   const { action, recorded, taskState } = words[operation];
   await db.transaction().execute(async (tx) => {
     const server = await lockForAction(tx, action, serverId, caller);

@@ -15,7 +15,15 @@ export async function readCustody(db: Db, serverId: ServerId, lock = false): Pro
   const row = await query.executeTakeFirst();
   if (row === undefined) throw new GodwitError('ServerNotFound', `Instance ${serverId} could not be found.`);
   const { holder, operation, remains, behind } = row.custody;
-  return { serverId: as<ServerId>(row.id), epoch: asEpoch(row.highest_epoch), fence: asFence(row.fence), holder, operation, remains, behind };
+  return {
+    serverId: as<ServerId>(row.id),
+    epoch: asEpoch(row.highest_epoch),
+    fence: asFence(row.fence),
+    holder,
+    operation,
+    remains,
+    behind,
+  };
 }
 
 /**
@@ -51,12 +59,20 @@ export type CustodyInput = WithoutFence;
  * Puts this executor in charge of the server: whoever was before can write nothing any more. False when the server is in none of `taskStates` (somebody else's
  * operation is under way, or this one has ended): then nothing has changed. Throws Fenced when a newer executor is in charge already.
  */
-export async function takeCharge(db: Db, serverId: ServerId, fence: Fence, taskStates: readonly TaskState[], deleted = false): Promise<boolean> {
+export async function takeCharge(
+  db: Db,
+  serverId: ServerId,
+  fence: Fence,
+  taskStates: readonly TaskState[],
+  deleted = false,
+): Promise<boolean> {
   // Null has no place in an array comparison: it goes as a word that is no task_state.
   const states = taskStates.map((state) => state ?? 'none');
   const { rows } = await sql<{ fence: number }>`
     update server set fence = greatest(fence, ${fence}::bigint)
-    where id = ${serverId} and (deleted_at is not null) = ${deleted} and coalesce(task_state, 'none') = any(${states}::text[]) returning fence`.execute(db);
+    where id = ${serverId} and (deleted_at is not null) = ${deleted} and coalesce(task_state, 'none') = any(${states}::text[]) returning fence`.execute(
+    db,
+  );
   const row = rows[0];
   if (row === undefined) return false;
   if (row.fence !== fence) throw new Fenced(`server ${serverId}`);

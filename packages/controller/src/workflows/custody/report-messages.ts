@@ -16,7 +16,9 @@ export function sourceMessages(report: MigrationReport, grant: Grant, row: Custo
       return [{ kind: 'armed', epoch }];
     case 'released':
       if (grant.migrationId === null || grant.source === null) return [];
-      return [{ kind: 'released', release: { migrationId: grant.migrationId, source: grant.source, destination: grant.destination, epoch } }];
+      return [
+        { kind: 'released', release: { migrationId: grant.migrationId, source: grant.source, destination: grant.destination, epoch } },
+      ];
     case 'cancelled':
     case 'failed':
       return guestEnded(report.guestState) ? ended(row, epoch) : [{ kind: 'disarmed', epoch, source: 'runs' }];

@@ -1,4 +1,5 @@
 import { TakeAnswer } from '@godwit/contract/gen/custody_pb';
+import { GuestState } from '@godwit/contract/gen/guest_pb';
 import type { ControllerEffect } from '@godwit/domain/custody/controller-event';
 import { commandsFor } from '@godwit/domain/custody/controller';
 import type { CustodyRow } from '@godwit/domain/custody/custody-row';
@@ -28,13 +29,19 @@ const STEPS = 24;
  * as often as needed; what a host answers is written before the next order. On `waiting` nothing is lost: call it again later.
  * `deleteDisks`: a forfeiting destination also removes the disks that were made for it.
  */
-export async function settle(context: WorkflowContext, run: WorkflowRun, serverId: ServerId, options: { readonly deleteDisks: boolean }): Promise<Settled> {
+export async function settle(
+  context: WorkflowContext,
+  run: WorkflowRun,
+  serverId: ServerId,
+  options: { readonly deleteDisks: boolean },
+): Promise<Settled> {
   for (let step = 0; ; step++) {
     checkpoint(run);
     const row = await readCustody(context.db, serverId);
     if (row.operation === null) return { kind: 'settled', row };
     const effect = commandsFor({ ...row, remains: [] })[0];
-    if (effect === undefined || effect.kind === 'refuse' || step >= STEPS) return { kind: 'waiting', row, hostId: hostOf(row), why: 'the custody of the server makes no progress' };
+    if (effect === undefined || effect.kind === 'refuse' || step >= STEPS)
+      return { kind: 'waiting', row, hostId: hostOf(row), why: 'the custody of the server makes no progress' };
     let messages: readonly HostMessage[];
     try {
       messages = await perform(context, run, serverId, row, effect, options.deleteDisks);
@@ -44,7 +51,14 @@ export async function settle(context: WorkflowContext, run: WorkflowRun, serverI
       return { kind: 'waiting', row, hostId: effect.to, why: failure.message };
     }
     if (messages.length === 0) return { kind: 'waiting', row, hostId: effect.to, why: 'the host has not decided yet' };
-    await context.db.transaction().execute((tx) => stepCustody(tx, serverId, run.fence, messages.map((message) => ({ kind: 'heard', from: effect.to, message }) as const)));
+    await context.db.transaction().execute((tx) =>
+      stepCustody(
+        tx,
+        serverId,
+        run.fence,
+        messages.map((message) => ({ kind: 'heard', from: effect.to, message }) as const),
+      ),
+    );
     await context.faultPoint(`settle:${effect.kind === 'command' ? effect.command.kind : effect.kind}`);
   }
 }
@@ -56,21 +70,36 @@ export async function clearRemains(context: WorkflowContext, run: WorkflowRun, s
   for (const { hostId, below } of row.remains) {
     try {
       const client = await context.agents.client(hostId);
-      await client.supersede({ custody: wireCustody(serverId, below, run.fence), requestId: run.id }, { timeoutMs: RPC_TIMEOUT_MS, signal: run.signal });
+      await client.supersede(
+        { custody: wireCustody(serverId, below, run.fence), requestId: run.id },
+        { timeoutMs: RPC_TIMEOUT_MS, signal: run.signal },
+      );
       await context.db
         .transaction()
-        .execute((tx) => stepCustody(tx, serverId, run.fence, [{ kind: 'heard', from: hostId, message: { kind: 'destroyed', epoch: below } }]));
+        .execute((tx) =>
+          stepCustody(tx, serverId, run.fence, [{ kind: 'heard', from: hostId, message: { kind: 'destroyed', epoch: below } }]),
+        );
     } catch (error) {
       checkpoint(run);
       const failure = agentFailure(error);
-      context.log.warn({ server: serverId, host: hostId, code: failure.code, detail: failure.message }, 'what a host may still have of a server was not cleared yet');
+      context.log.warn(
+        { server: serverId, host: hostId, code: failure.code, detail: failure.message },
+        'what a host may still have of a server was not cleared yet',
+      );
       left.push(hostId);
     }
   }
   return left;
 }
 
-async function perform(context: WorkflowContext, run: WorkflowRun, serverId: ServerId, row: CustodyRow, effect: ControllerEffect, deleteDisks: boolean): Promise<readonly HostMessage[]> {
+async function perform(
+  context: WorkflowContext,
+  run: WorkflowRun,
+  serverId: ServerId,
+  row: CustodyRow,
+  effect: ControllerEffect,
+  deleteDisks: boolean,
+): Promise<readonly HostMessage[]> {
   if (effect.kind === 'refuse') return [];
   const client = await context.agents.client(effect.to);
   const call = { timeoutMs: RPC_TIMEOUT_MS, signal: run.signal };
@@ -105,7 +134,15 @@ async function perform(context: WorkflowContext, run: WorkflowRun, serverId: Ser
     }
     case 'forfeit': {
       if (grant === null) return [];
-      const answer = await client.forfeitIncoming({ grant: wireGrant(grant, run.fence), deleteDisks, ...(deleteDisks ? { guest: await wireGuest(context.db, serverId) } : {}), requestId: run.id }, call);
+      const answer = await client.forfeitIncoming(
+        {
+          grant: wireGrant(grant, run.fence),
+          deleteDisks,
+          ...(deleteDisks ? { guest: await wireGuest(context.db, serverId) } : {}),
+          requestId: run.id,
+        },
+        call,
+      );
       switch (answer.answer) {
         case TakeAnswer.HAS_NOT_AND_FORFEITS:
           return [{ kind: 'forfeited', epoch: command.epoch }];
@@ -120,10 +157,24 @@ async function perform(context: WorkflowContext, run: WorkflowRun, serverId: Ser
       }
     }
     case 'destroy':
-      await client.destroyGuest({ custody: wireCustody(serverId, command.epoch, run.fence), deleteDisks, ...(deleteDisks ? { guest: await wireGuest(context.db, serverId) } : {}), requestId: run.id }, call);
+      await client.destroyGuest(
+        {
+          custody: wireCustody(serverId, command.epoch, run.fence),
+          deleteDisks,
+          ...(deleteDisks ? { guest: await wireGuest(context.db, serverId) } : {}),
+          requestId: run.id,
+        },
+        call,
+      );
       return [{ kind: 'destroyed', epoch: command.epoch }];
-    case 'resume':
-      return [];
+    case 'resume': {
+      if (grant === null || row.holder.kind !== 'host') return [];
+      const report = await client.resumeOutgoing({ grant: wireGrant(grant, run.fence), requestId: run.id }, call);
+      if (report.guestState === GuestState.RUNNING || report.guestState === GuestState.PAUSED)
+        return [{ kind: 'resumed', epoch: command.epoch, forfeited: command.forfeited }];
+      const gone = report.guestState === GuestState.CRASHED || report.guestState === GuestState.SHUTOFF;
+      return gone ? [{ kind: 'ended', epoch: row.holder.epoch }] : [];
+    }
     default:
       // Forward orders (grant, launch, arm, migrate) belong to the workflow that began them, which aborts before it settles.
       throw new Error(`custody asks for ${command.kind}, which settling does not give`);

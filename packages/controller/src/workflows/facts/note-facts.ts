@@ -35,15 +35,31 @@ async function noteReport(context: WorkflowContext, report: HostReport): Promise
   const concerned = await db
     .selectFrom('server')
     .select(['id', 'deleted_at', 'task_state', 'custody'])
-    .where((eb) => eb.or([eb('host_id', '=', report.host), eb(eb.ref('custody', '->').key('remains'), '<>', '[]' as never), eb(eb.ref('custody', '->').key('operation'), '<>', 'null' as never)]))
+    .where((eb) =>
+      eb.or([
+        eb('host_id', '=', report.host),
+        eb(eb.ref('custody', '->').key('remains'), '<>', '[]' as never),
+        eb(eb.ref('custody', '->').key('operation'), '<>', 'null' as never),
+      ]),
+    )
     .execute();
   for (const row of concerned) {
     const { holder, remains, operation } = row.custody;
     const serverId = as<ServerId>(row.id);
     // What the host does not mention any more has ended there.
     if (holder.kind === 'host' && holder.hostId === report.host && !told.has(row.id)) await noteAbsent(context, report, serverId);
-    const involved = operation !== null && operation.kind !== 'recovery' && (operation.kind === 'destroy' ? operation.hostId === report.host : operation.grant.destination === report.host || operation.grant.source === report.host);
-    if (remains.some((one) => one.hostId === report.host) || (involved && row.task_state === null) || (row.deleted_at !== null && (await hasDisks(db, serverId)))) await enqueueSettling(context, serverId);
+    const involved =
+      operation !== null &&
+      operation.kind !== 'recovery' &&
+      (operation.kind === 'destroy'
+        ? operation.hostId === report.host
+        : operation.grant.destination === report.host || operation.grant.source === report.host);
+    if (
+      remains.some((one) => one.hostId === report.host) ||
+      (involved && row.task_state === null) ||
+      (row.deleted_at !== null && (await hasDisks(db, serverId)))
+    )
+      await enqueueSettling(context, serverId);
   }
 }
 
@@ -53,25 +69,44 @@ async function hasDisks(db: Db, serverId: ServerId): Promise<boolean> {
 
 async function enqueueSettling(context: WorkflowContext, serverId: ServerId): Promise<void> {
   await context.db.transaction().execute(async (tx) => {
-    const open = await tx.selectFrom('workflow').select('id').where('subject_id', '=', serverId).where('finished_at', 'is', null).executeTakeFirst();
+    const open = await tx
+      .selectFrom('workflow')
+      .select('id')
+      .where('subject_id', '=', serverId)
+      .where('finished_at', 'is', null)
+      .executeTakeFirst();
     if (open === undefined) await context.workflows.enqueue(tx, { kind: 'settle-server', subjectId: serverId });
   });
 }
 
 async function noteAbsent(context: WorkflowContext, report: HostReport, serverId: ServerId): Promise<void> {
-  const host = await context.db.selectFrom('host').select(['name', 'restart_guests_after_boot']).where('id', '=', report.host).executeTakeFirst();
+  const host = await context.db
+    .selectFrom('host')
+    .select(['name', 'restart_guests_after_boot'])
+    .where('id', '=', report.host)
+    .executeTakeFirst();
   await context.db.transaction().execute(async (tx) => {
     const { server, row, idle } = await locked(tx, serverId);
     if (row.holder.kind !== 'host' || row.holder.hostId !== report.host) return;
     const rebooted = row.holder.bootId !== report.bootId;
     if (!idle) return wakeOperation(context, tx, serverId);
-    const next = controllerStep(row, { kind: 'heard', fence: row.fence, from: report.host, message: custodyReport(row, report.host, report.bootId, null) }).row;
+    const next = controllerStep(row, {
+      kind: 'heard',
+      fence: row.fence,
+      from: report.host,
+      message: custodyReport(row, report.host, report.bootId, null),
+    }).row;
     await writeFact(tx, server, next, {
       vm_state: rebooted ? 'stopped' : 'error',
       power_state: rebooted ? 4 : 6,
       ...(rebooted ? {} : { fault: serverFault('The guest has ended, and its host does not know how.') }),
     });
-    const actionId = await recordFact(tx, server, 'stop', rebooted ? `The host ${host?.name ?? ''} has rebooted.` : 'The guest was gone when its host came back.');
+    const actionId = await recordFact(
+      tx,
+      server,
+      'stop',
+      rebooted ? `The host ${host?.name ?? ''} has rebooted.` : 'The guest was gone when its host came back.',
+    );
     if (!rebooted || host?.restart_guests_after_boot !== true) return;
     await tx.updateTable('server').set({ task_state: 'powering-on' }).where('id', '=', serverId).execute();
     await context.workflows.enqueue(tx, { kind: 'power-server', subjectId: serverId, input: { operation: 'start', actionId } });
@@ -83,7 +118,10 @@ async function noteGuest(context: WorkflowContext, host: HostId, bootId: string,
   const exists = await context.db.selectFrom('server').select('id').where('id', '=', serverId).executeTakeFirst();
   if (exists === undefined) {
     // Perhaps a database that was restored: what it does not know is never destroyed.
-    context.log.error({ host, server: guest.serverId, epoch: String(guest.epoch) }, 'a host has a guest that the database does not know; it is left alone');
+    context.log.error(
+      { host, server: guest.serverId, epoch: String(guest.epoch) },
+      'a host has a guest that the database does not know; it is left alone',
+    );
     return;
   }
   const settle = await context.db.transaction().execute(async (tx) => {
@@ -94,14 +132,41 @@ async function noteGuest(context: WorkflowContext, host: HostId, bootId: string,
     }
     const here = row.holder.kind === 'host' && row.holder.hostId === host && row.holder.epoch === Number(guest.epoch);
     const ended = guest.state === GuestState.SHUTOFF || guest.state === GuestState.CRASHED;
-    const heard = controllerStep(row, { kind: 'heard', fence: row.fence, from: host, message: custodyReport(row, host, bootId, guest) }).row;
-    if (heard.behind && !row.behind) context.log.error({ host, server: serverId, known: row.epoch, told: String(guest.epoch) }, 'a host knows a newer epoch than the database; nothing is granted for this server until it is reconciled');
-    const next = here && ended ? controllerStep(heard, { kind: 'heard', fence: row.fence, from: host, message: { kind: 'ended', epoch: asEpoch(Number(guest.epoch)) } }).row : heard;
+    const heard = controllerStep(row, {
+      kind: 'heard',
+      fence: row.fence,
+      from: host,
+      message: custodyReport(row, host, bootId, guest),
+    }).row;
+    if (heard.behind && !row.behind)
+      context.log.error(
+        { host, server: serverId, known: row.epoch, told: String(guest.epoch) },
+        'a host knows a newer epoch than the database; nothing is granted for this server until it is reconciled',
+      );
+    const next =
+      here && ended
+        ? controllerStep(heard, {
+            kind: 'heard',
+            fence: row.fence,
+            from: host,
+            message: { kind: 'ended', epoch: asEpoch(Number(guest.epoch)) },
+          }).row
+        : heard;
     const { vmState, power } = observed(guest);
     const changed = here && !heard.behind && (server.vm_state !== vmState || server.power_state !== power) && server.deleted_at === null;
     if (changed) {
-      await writeFact(tx, server, next, { vm_state: vmState, power_state: power, fault: vmState === 'error' ? serverFault(guest.detail === '' ? 'The guest has crashed.' : guest.detail) : null });
-      if (ended) await recordFact(tx, server, 'stop', guest.detail === '' ? (vmState === 'error' ? 'The guest has crashed.' : 'The guest was powered off inside.') : guest.detail);
+      await writeFact(tx, server, next, {
+        vm_state: vmState,
+        power_state: power,
+        fault: vmState === 'error' ? serverFault(guest.detail === '' ? 'The guest has crashed.' : guest.detail) : null,
+      });
+      if (ended)
+        await recordFact(
+          tx,
+          server,
+          'stop',
+          guest.detail === '' ? (vmState === 'error' ? 'The guest has crashed.' : 'The guest was powered off inside.') : guest.detail,
+        );
     } else if (next !== row) await writeFact(tx, server, next, {});
     return next.remains.length > 0;
   });
@@ -109,7 +174,10 @@ async function noteGuest(context: WorkflowContext, host: HostId, bootId: string,
 }
 
 /** The server's row, locked; `idle` when no operation of ours is under way. */
-async function locked(tx: Tx, serverId: ServerId): Promise<{ readonly server: ServerRecord; readonly row: CustodyRow; readonly idle: boolean }> {
+async function locked(
+  tx: Tx,
+  serverId: ServerId,
+): Promise<{ readonly server: ServerRecord; readonly row: CustodyRow; readonly idle: boolean }> {
   const row = await readCustody(tx, serverId, true);
   const server = await readServer(tx, serverId);
   return { server, row, idle: server.task_state === null && row.operation === null };
@@ -118,18 +186,32 @@ async function locked(tx: Tx, serverId: ServerId): Promise<{ readonly server: Se
 /** An operation is under way on the server: its executor looks again. A move's subject is the migration. */
 async function wakeOperation(context: WorkflowContext, tx: Tx, serverId: ServerId): Promise<void> {
   await context.workflows.wake(tx, serverId);
-  const move = await tx.selectFrom('migration').select('id').where('server_id', '=', serverId).where('finished_at', 'is', null).executeTakeFirst();
+  const move = await tx
+    .selectFrom('migration')
+    .select('id')
+    .where('server_id', '=', serverId)
+    .where('finished_at', 'is', null)
+    .executeTakeFirst();
   if (move !== undefined) await context.workflows.wake(tx, move.id);
 }
 
-type Facts = { readonly vm_state?: ServerRecord['vm_state']; readonly power_state?: ServerRecord['power_state']; readonly fault?: string | null };
+type Facts = {
+  readonly vm_state?: ServerRecord['vm_state'];
+  readonly power_state?: ServerRecord['power_state'];
+  readonly fault?: string | null;
+};
 
 /** A fact is written by whoever hears it, under the fence in force: it orders nothing. The row is locked and idle. */
 async function writeFact(tx: Tx, server: ServerRecord, row: CustodyRow, facts: Facts): Promise<void> {
   const { holder, operation, remains, behind } = row;
   await tx
     .updateTable('server')
-    .set({ highest_epoch: row.epoch, custody: JSON.stringify({ holder, operation, remains, behind }), ...facts, ...(Object.keys(facts).length === 0 ? {} : { updated_at: new Date() }) })
+    .set({
+      highest_epoch: row.epoch,
+      custody: JSON.stringify({ holder, operation, remains, behind }),
+      ...facts,
+      ...(Object.keys(facts).length === 0 ? {} : { updated_at: new Date() }),
+    })
     .where('id', '=', server.id)
     .execute();
   if (Object.keys(facts).length > 0) await tellServer(tx, server.id);

@@ -26,23 +26,43 @@ export async function commit(context: WorkflowContext, run: WorkflowRun, move: M
   const destination = as<HostId>(move.destination_host_id ?? '');
   const epoch = asEpoch(move.epoch_to ?? 0);
   const evidence: string[] = [];
-  const [source, arrived] = await Promise.all([dropSource(context, run, move, evidence), finishDestination(context, run, move, destination, epoch, evidence)]);
+  const [source, arrived] = await Promise.all([
+    dropSource(context, run, move, evidence),
+    finishDestination(context, run, move, destination, epoch, evidence),
+  ]);
   await context.faultPoint('committing:cleaned');
   await db.transaction().execute(async (tx) => {
     const now = await readMove(tx, move.moveId);
     const measures = { ...now.measures, ...withoutNulls(measuresOf(source, arrived)) };
-    const timeline = withReported(source === null ? now.timeline : withReported(now.timeline, 'source', source.timeline), 'destination', arrived?.timeline ?? []);
+    const timeline = withReported(
+      source === null ? now.timeline : withReported(now.timeline, 'source', source.timeline),
+      'destination',
+      arrived?.timeline ?? [],
+    );
     const row = await readCustody(tx, move.serverId, true);
     const dead = arrived !== null && arrivedDead(arrived);
     if (dead && row.holder.kind === 'host' && arrived.guestState !== GuestState.IO_ERROR) {
-      await stepCustody(tx, move.serverId, run.fence, [{ kind: 'heard', from: destination, message: { kind: 'ended', epoch: row.holder.epoch } }]);
+      await stepCustody(tx, move.serverId, run.fence, [
+        { kind: 'heard', from: destination, message: { kind: 'ended', epoch: row.holder.epoch } },
+      ]);
     }
-    const vmState = dead ? (arrived.guestState === GuestState.SHUTOFF ? 'stopped' : 'error') : move.grant_end_state === 'paused' ? 'paused' : 'active';
+    const vmState = dead
+      ? arrived.guestState === GuestState.SHUTOFF
+        ? 'stopped'
+        : 'error'
+      : move.grant_end_state === 'paused'
+        ? 'paused'
+        : 'active';
     await finishMove(tx, context, run, move, {
       phase: dead ? 'error' : 'completed',
       status: dead ? 'error' : 'completed',
       outcome: dead
-        ? { cause: 'GuestCrashedOnArrival', sentence: `The guest reached the destination and ended there${arrived.detail === '' ? '.' : `: ${arrived.detail}`}`, runsOn: 'nowhere', evidence }
+        ? {
+            cause: 'GuestCrashedOnArrival',
+            sentence: `The guest reached the destination and ended there${arrived.detail === '' ? '.' : `: ${arrived.detail}`}`,
+            runsOn: 'nowhere',
+            evidence,
+          }
         : { cause: null, sentence: 'The guest runs at the destination.', runsOn: 'destination', evidence },
       more: {
         ...(source === null ? {} : { ...counters(source), memory_remaining_bytes: 0 }),
@@ -65,27 +85,47 @@ async function dropSource(context: WorkflowContext, run: WorkflowRun, move: Move
     report = await client.getMigration({ migrationId: move.moveId }, call);
     const remains = (await readCustody(db, move.serverId)).remains.find((one) => one.hostId === move.source);
     if (remains !== undefined) {
-      await client.dropOutgoing({ custody: wireCustody(move.serverId, remains.below, run.fence), migrationId: move.moveId, deleteDisks: false, requestId: run.id }, call);
+      await client.dropOutgoing(
+        { custody: wireCustody(move.serverId, remains.below, run.fence), migrationId: move.moveId, deleteDisks: false, requestId: run.id },
+        call,
+      );
       await db
         .transaction()
-        .execute((tx) => stepCustody(tx, move.serverId, run.fence, [{ kind: 'heard', from: move.source, message: { kind: 'destroyed', epoch: remains.below } }]));
+        .execute((tx) =>
+          stepCustody(tx, move.serverId, run.fence, [
+            { kind: 'heard', from: move.source, message: { kind: 'destroyed', epoch: remains.below } },
+          ]),
+        );
     }
   } catch (error) {
     checkpoint(run);
     const failure = agentFailure(error);
     evidence.push(`the source's copy was not dropped yet: ${failure.code}: ${failure.message}`);
-    context.log.warn({ migration: move.moveId, host: move.source, code: failure.code, detail: failure.message }, 'the released copy at the source was not dropped yet');
+    context.log.warn(
+      { migration: move.moveId, host: move.source, code: failure.code, detail: failure.message },
+      'the released copy at the source was not dropped yet',
+    );
   }
   return report;
 }
 
-async function finishDestination(context: WorkflowContext, run: WorkflowRun, move: Move, destination: HostId, epoch: ReturnType<typeof asEpoch>, evidence: string[]): Promise<MigrationReport | null> {
+async function finishDestination(
+  context: WorkflowContext,
+  run: WorkflowRun,
+  move: Move,
+  destination: HostId,
+  epoch: ReturnType<typeof asEpoch>,
+  evidence: string[],
+): Promise<MigrationReport | null> {
   const deadline = Date.now() + PATIENCE_MS;
   for (;;) {
     checkpoint(run);
     try {
       const client = await context.agents.client(destination);
-      const report = await client.finishIncoming({ custody: wireCustody(move.serverId, epoch, run.fence), migrationId: move.moveId, requestId: run.id }, { timeoutMs: RPC_TIMEOUT_MS, signal: run.signal });
+      const report = await client.finishIncoming(
+        { custody: wireCustody(move.serverId, epoch, run.fence), migrationId: move.moveId, requestId: run.id },
+        { timeoutMs: RPC_TIMEOUT_MS, signal: run.signal },
+      );
       if (!report.networkVerified) evidence.push('the network was not seen to follow the guest');
       return report;
     } catch (error) {

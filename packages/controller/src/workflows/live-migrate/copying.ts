@@ -9,6 +9,7 @@ import { wireGrant } from '../custody/wire-grant.ts';
 import { checkpoint, type WorkflowRun } from '../port.ts';
 import { writeServer } from '../server/server-record.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
+import { hasTaken } from './ask-destination.ts';
 import { causeOf, reportedCause } from './cause.ts';
 import { giveUp } from './give-up.ts';
 import { counters, measuresOf, progressOf } from './measures.ts';
@@ -49,7 +50,12 @@ export async function copy(context: WorkflowContext, run: WorkflowRun, first: Mo
     const current = report;
     if (current.state === 'released') {
       await db.transaction().execute(async (tx) => {
-        await stepCustody(tx, move.serverId, run.fence, messages.map((message) => ({ kind: 'heard', from: move.source, message }) as const));
+        await stepCustody(
+          tx,
+          move.serverId,
+          run.fence,
+          messages.map((message) => ({ kind: 'heard', from: move.source, message }) as const),
+        );
         await advance(tx, run, move, 'switchover', 'running', {
           ...counters(current),
           release: JSON.stringify({ stoppedAtMs: current.stoppedAtMs, completedAtMs: current.completedAtMs }),
@@ -60,10 +66,16 @@ export async function copy(context: WorkflowContext, run: WorkflowRun, first: Mo
     }
     if (current.state === 'cancelled' || current.state === 'failed' || current.state === 'guest-gone' || current.state === 'lost') {
       await giveUp(context, run, move, {
-        cause: reportedCause(current.cause, current.state === 'guest-gone' ? 'GuestCrashed' : current.state === 'lost' ? 'SourceDied' : 'StreamFailed'),
+        cause: reportedCause(
+          current.cause,
+          current.state === 'guest-gone' ? 'GuestCrashed' : current.state === 'lost' ? 'SourceDied' : 'StreamFailed',
+        ),
         sentence: sentenceOf(current),
         phase: 'failed',
-        evidence: [`source: ${current.state}${current.detail === '' ? '' : `: ${current.detail}`}`, ...(current.qemuStatus === '' ? [] : [`QEMU says ${current.qemuStatus}`])],
+        evidence: [
+          `source: ${current.state}${current.detail === '' ? '' : `: ${current.detail}`}`,
+          ...(current.qemuStatus === '' ? [] : [`QEMU says ${current.qemuStatus}`]),
+        ],
       });
       return;
     }
@@ -86,7 +98,12 @@ export async function copy(context: WorkflowContext, run: WorkflowRun, first: Mo
 
 /** An abort that was asked for: before the release it cancels, after it nothing can be cancelled any more. */
 export async function abort(context: WorkflowContext, run: WorkflowRun, move: Move): Promise<void> {
-  await giveUp(context, run, move, { cause: 'CancelledByOperator', sentence: 'The migration was cancelled by an operator.', phase: 'cancelled', evidence: [] });
+  await giveUp(context, run, move, {
+    cause: 'CancelledByOperator',
+    sentence: 'The migration was cancelled by an operator.',
+    phase: 'cancelled',
+    evidence: [],
+  });
 }
 
 /** Starts the copy, or finds it going on. Null: the move was given up. */
@@ -117,18 +134,24 @@ async function begin(context: WorkflowContext, run: WorkflowRun, move: Move, cli
       await context.faultPoint('copying:started');
       await db
         .transaction()
-        .execute((tx) => stepCustody(tx, move.serverId, run.fence, [{ kind: 'heard', from: move.source, message: { kind: 'armed', epoch: grant.epoch } }]));
+        .execute((tx) =>
+          stepCustody(tx, move.serverId, run.fence, [{ kind: 'heard', from: move.source, message: { kind: 'armed', epoch: grant.epoch } }]),
+        );
       return report;
     } catch (error) {
       checkpoint(run);
       const failure = agentFailure(error);
+      if (started && failure.kind === 'unreachable' && (await hasTaken(context, run, move))) return null;
       if (failure.kind === 'unreachable' && (started || Date.now() < deadline)) {
         await run.pause(RETRY_MS);
         continue;
       }
       await giveUp(context, run, move, {
         cause: causeOf(failure, { failed: 'StreamFailed', unreachable: 'SourceDown' }),
-        sentence: failure.kind === 'unreachable' ? 'The source did not answer when it was to begin copying.' : `The source could not begin copying: ${failure.message}`,
+        sentence:
+          failure.kind === 'unreachable'
+            ? 'The source did not answer when it was to begin copying.'
+            : `The source could not begin copying: ${failure.message}`,
         phase: 'failed',
         evidence: [`${failure.code}: ${failure.message}`],
       });
@@ -138,13 +161,24 @@ async function begin(context: WorkflowContext, run: WorkflowRun, move: Move, cli
 }
 
 /** The next account of the source: at a change of state, at a wake (an abort), or after a moment. A source that does not answer is asked again. */
-async function nextReport(context: WorkflowContext, run: WorkflowRun, move: Move, client: AgentClient, known: MigrationReport): Promise<MigrationReport | null> {
+async function nextReport(
+  context: WorkflowContext,
+  run: WorkflowRun,
+  move: Move,
+  client: AgentClient,
+  known: MigrationReport,
+): Promise<MigrationReport | null> {
   const cancelled = new AbortController();
   const waiting = AbortSignal.any([run.signal, cancelled.signal]);
-  const asked = client.awaitMigration({ migrationId: move.moveId, knownState: known.state, waitMs: BigInt(AWAIT_MS) }, { timeoutMs: AWAIT_MS + 5_000, signal: waiting }).then(
-    (report) => ({ kind: 'report', report }) as const,
-    (error: unknown) => ({ kind: 'error', error }) as const,
-  );
+  const asked = client
+    .awaitMigration(
+      { migrationId: move.moveId, knownState: known.state, waitMs: BigInt(AWAIT_MS) },
+      { timeoutMs: AWAIT_MS + 5_000, signal: waiting },
+    )
+    .then(
+      (report) => ({ kind: 'report', report }) as const,
+      (error: unknown) => ({ kind: 'error', error }) as const,
+    );
   const woken = run.woken(waiting).then(() => ({ kind: 'woken' }) as const);
   const first = await Promise.race([asked, woken]);
   cancelled.abort();
@@ -154,6 +188,7 @@ async function nextReport(context: WorkflowContext, run: WorkflowRun, move: Move
   if (first.kind === 'woken') return known;
   const failure = agentFailure(first.error);
   if (failure.kind === 'unreachable') {
+    if (await hasTaken(context, run, move)) return null;
     await run.pause(RETRY_MS);
     return known;
   }
@@ -171,13 +206,18 @@ async function note(context: WorkflowContext, run: WorkflowRun, move: Move, repo
   const progress = progressOf(report);
   const counted = counters(report);
   await context.db.transaction().execute(async (tx) => {
+    await writeServer(tx, run, move.serverId, { progress });
     await writeMove(tx, run, move, {
       ...counted,
       measures: JSON.stringify(measuresOf(report, null)),
       timeline: JSON.stringify(withReported(move.timeline, 'source', report.timeline)),
     });
     await writeServer(tx, run, move.serverId, { progress });
-    await tellMove(tx, move, { phase: move.phase, status: move.status, progress: { percent: progress, ...counted, dirtyPagesRate: Number(report.ram?.dirtyPagesRate ?? 0n), mbps: report.ram?.mbps ?? 0 } });
+    await tellMove(tx, move, {
+      phase: move.phase,
+      status: move.status,
+      progress: { percent: progress, ...counted, dirtyPagesRate: Number(report.ram?.dirtyPagesRate ?? 0n), mbps: report.ram?.mbps ?? 0 },
+    });
   });
 }
 

@@ -17,11 +17,20 @@ export type MigrationEnd = {
  * Makes a migration terminal, once, inside the transaction that also frees the loser's allocation and ends the server's task. Wakes the moves that wait for their turn.
  * The caller holds the server's row under its fence.
  */
-export async function endMigration(tx: Db, context: Pick<WorkflowContext, 'metrics' | 'workflows'>, migrationId: string, end: MigrationEnd): Promise<void> {
+export async function endMigration(
+  tx: Db,
+  context: Pick<WorkflowContext, 'metrics' | 'workflows'>,
+  migrationId: string,
+  end: MigrationEnd,
+): Promise<void> {
   const row = await tx.selectFrom('migration').selectAll().where('id', '=', migrationId).forUpdate().executeTakeFirstOrThrow();
   if (row.finished_at !== null) return;
   const now = new Date();
-  const timeline = withPhase((end.more?.timeline === undefined ? row.timeline : JSON.parse(end.more.timeline as string)) as typeof row.timeline, end.phase, now.getTime());
+  const timeline = withPhase(
+    (end.more?.timeline === undefined ? row.timeline : JSON.parse(end.more.timeline as string)) as typeof row.timeline,
+    end.phase,
+    now.getTime(),
+  );
   const phaseDurations = durations(timeline);
   await tx
     .updateTable('migration')
@@ -42,11 +51,19 @@ export async function endMigration(tx: Db, context: Pick<WorkflowContext, 'metri
     kind: 'migration',
     subjectId: migrationId,
     projectId: server?.project_id ?? null,
-    data: { id: migrationId, serverId: row.server_id, status: end.status, phase: end.phase, cause: end.outcome.cause, admin: { sentence: end.outcome.sentence, runsOn: end.outcome.runsOn } },
+    data: {
+      id: migrationId,
+      serverId: row.server_id,
+      status: end.status,
+      phase: end.phase,
+      cause: end.outcome.cause,
+      admin: { sentence: end.outcome.sentence, runsOn: end.outcome.runsOn },
+    },
   });
   // Those that queue behind one of its hosts look again.
   const waiting = await tx.selectFrom('migration').select('id').where('phase', '=', 'queued').where('finished_at', 'is', null).execute();
   for (const { id } of waiting) await context.workflows.wake(tx, id);
   context.metrics.migrationsTotal.inc({ type: row.type, outcome: end.status, cause: end.outcome.cause ?? '' });
-  if (end.status === 'completed') for (const [phase, ms] of Object.entries(phaseDurations)) context.metrics.migrationDurationSeconds.observe({ phase }, ms / 1000);
+  if (end.status === 'completed')
+    for (const [phase, ms] of Object.entries(phaseDurations)) context.metrics.migrationDurationSeconds.observe({ phase }, ms / 1000);
 }

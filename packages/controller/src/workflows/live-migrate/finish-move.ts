@@ -18,9 +18,22 @@ export type MoveEnd = MigrationEnd & { readonly server: { readonly hostId: HostI
  * The one transaction in which the migration becomes terminal, the server's task ends, its host is final and the loser's allocation is gone. The caller opens it;
  * throws Fenced (nothing written) when another executor is in charge.
  */
-export async function finishMove(tx: Db, context: Pick<WorkflowContext, 'metrics' | 'workflows'>, run: Pick<WorkflowRun, 'fence'>, move: Move, end: MoveEnd): Promise<void> {
+export async function finishMove(
+  tx: Db,
+  context: Pick<WorkflowContext, 'metrics' | 'workflows'>,
+  run: Pick<WorkflowRun, 'fence'>,
+  move: Move,
+  end: MoveEnd,
+): Promise<void> {
   const { hostId, vmState } = end.server;
-  const power = vmState === 'paused' ? powerState.paused : vmState === 'stopped' ? powerState.shutdown : vmState === 'error' ? powerState.crashed : powerState.running;
+  const power =
+    vmState === 'paused'
+      ? powerState.paused
+      : vmState === 'stopped'
+        ? powerState.shutdown
+        : vmState === 'error'
+          ? powerState.crashed
+          : powerState.running;
   await writeServer(tx, run, move.serverId, {
     vm_state: vmState,
     power_state: power,
@@ -40,7 +53,8 @@ export async function finishMove(tx: Db, context: Pick<WorkflowContext, 'metrics
   await tx.updateTable('port').set({ host_id: hostId, updated_at: new Date() }).where('server_id', '=', move.serverId).execute();
   const actionId = await actionOf(tx, move.serverId, move.request_id);
   if (actionId !== null) {
-    const details = end.outcome.evidence.length === 0 ? end.outcome.sentence : `${end.outcome.sentence} (${end.outcome.evidence.join('; ')})`;
+    const details =
+      end.outcome.evidence.length === 0 ? end.outcome.sentence : `${end.outcome.sentence} (${end.outcome.evidence.join('; ')})`;
     await finishEvent(tx, actionId, MOVE_EVENT, end.phase === 'completed' ? { ok: true } : { ok: false, details });
   }
   await endMigration(tx, context, move.moveId, end);

@@ -7,6 +7,7 @@ import { settle } from '../custody/settle.ts';
 import { checkpoint, type WorkflowRun } from '../port.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
 import { finishMove } from './finish-move.ts';
+import { hasTaken } from './ask-destination.ts';
 import { advance, type GivingUp, type Move, readMove, writeMove } from './move.ts';
 
 const RETRY_FIRST_MS = 250;
@@ -16,12 +17,24 @@ const RETRY_MAX_MS = 5_000;
  * Gives a move up: why is written first, together with custody's turn backwards, so that nobody goes on with it. Then everything that was done is undone in the opposite order;
  * hosts that do not answer are waited for, because nobody knows what they did (custody rule 5).
  */
-export async function giveUp(context: WorkflowContext, run: WorkflowRun, move: Move, why: GivingUp): Promise<void> {
-  await context.db.transaction().execute(async (tx) => {
-    await writeMove(tx, run, move, { outcome: JSON.stringify(pending(why)) });
+export async function giveUp(
+  context: WorkflowContext,
+  run: WorkflowRun,
+  move: Move,
+  why: GivingUp,
+  options: { readonly afterRelease: boolean } = { afterRelease: false },
+): Promise<void> {
+  const decided = await context.db.transaction().execute(async (tx) => {
+    // The server's row before the migration's: the order in which everybody locks them.
     const row = await readCustody(tx, move.serverId, true);
-    if (row.operation?.kind === 'move') await stepCustody(tx, move.serverId, run.fence, [{ kind: 'abort' }]);
+    const { operation } = row;
+    // A release that came meanwhile decides otherwise: forward. Unless the destination itself has failed after it.
+    if (operation?.kind === 'move' && operation.step === 'releasing' && !options.afterRelease) return false;
+    if (operation?.kind === 'move') await stepCustody(tx, move.serverId, run.fence, [{ kind: 'abort' }]);
+    await writeMove(tx, run, move, { outcome: JSON.stringify(pending(why)) });
+    return true;
   });
+  if (!decided) return;
   await context.faultPoint('give-up:decided');
   await undo(context, run, await readMove(context.db, move.moveId));
 }
@@ -34,6 +47,7 @@ export async function undo(context: WorkflowContext, run: WorkflowRun, move: Mov
     await fencedHosts(context, run, move);
     const settled = await settle(context, run, move.serverId, { deleteDisks: false });
     if (settled.kind === 'settled') return afterSettled(context, run, await readMove(context.db, move.moveId), settled.row);
+    if (settled.hostId === move.source && (await hasTaken(context, run, await readMove(context.db, move.moveId)))) return;
     context.log.warn({ migration: move.moveId, host: settled.hostId, why: settled.why }, 'undoing a migration waits for a host');
     await run.pause(delay);
     delay = Math.min(RETRY_MAX_MS, delay * 2);
@@ -50,10 +64,20 @@ export async function afterSettled(context: WorkflowContext, run: WorkflowRun, m
     await db.transaction().execute((tx) => advance(tx, run, move, 'committing', 'running', { outcome: null }));
     return;
   }
-  const why = givenUp(move) ?? { cause: 'CustodyUnknown', sentence: 'The move ended without a copy that may run.', phase: 'error', evidence: [] };
+  const why = givenUp(move) ?? {
+    cause: 'CustodyUnknown',
+    sentence: 'The move ended without a copy that may run.',
+    phase: 'error',
+    evidence: [],
+  };
   const onSource = holder.kind === 'host' && holder.hostId === move.source;
   const ended = onSource ? move.previous_vm_state : endedState(why);
-  const outcome: MigrationOutcome = { cause: why.cause, sentence: why.sentence, runsOn: onSource ? 'source' : 'nowhere', evidence: why.evidence };
+  const outcome: MigrationOutcome = {
+    cause: why.cause,
+    sentence: why.sentence,
+    runsOn: onSource ? 'source' : 'nowhere',
+    evidence: why.evidence,
+  };
   await db.transaction().execute((tx) =>
     finishMove(tx, context, run, move, {
       phase: onSource || why.phase !== 'cancelled' ? why.phase : 'error',
@@ -95,7 +119,12 @@ function endedState(why: GivingUp): VmState {
 /** A host that was fenced since the move began will not answer: custody is told so instead. */
 async function fencedHosts(context: WorkflowContext, run: WorkflowRun, move: Move): Promise<void> {
   const hosts = [move.source, move.destination_host_id].filter((id) => id !== null);
-  const fenced = await context.db.selectFrom('host').select('id').where('id', 'in', hosts).where('fenced_at', '>', move.created_at).execute();
+  const fenced = await context.db
+    .selectFrom('host')
+    .select('id')
+    .where('id', 'in', hosts)
+    .where('fenced_at', '>', move.created_at)
+    .execute();
   for (const { id } of fenced) {
     await context.db.transaction().execute(async (tx) => {
       const row = await readCustody(tx, move.serverId, true);

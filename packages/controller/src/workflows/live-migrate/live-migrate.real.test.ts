@@ -33,7 +33,12 @@ const hostNamed = (name: string) => {
   return host;
 };
 const move = (engine: Engine, id: ServerId, host: string | null = 'node2') =>
-  engine.operations.liveMigrate({ ...cloud.admin, requestId: 'req-move' }, id, { host, blockMigration: 'auto', force: false, checksBeforeAnswer: false });
+  engine.operations.liveMigrate({ ...cloud.admin, requestId: 'req-move' }, id, {
+    host,
+    blockMigration: 'auto',
+    force: false,
+    checksBeforeAnswer: false,
+  });
 
 /** What must hold whenever a move has ended, however it did. */
 async function consistent(serverId: string, migrationId: string): Promise<void> {
@@ -41,7 +46,11 @@ async function consistent(serverId: string, migrationId: string): Promise<void> 
   expect(runningCopies(cloud.hosts, serverId)).toBeLessThanOrEqual(1);
   expect(server.task_state).toBeNull();
   expect(migration.outcome).not.toBeNull();
-  const allocations = await database.db.selectFrom('allocation').select(['consumer_id', 'host_id']).where('server_id', '=', serverId).execute();
+  const allocations = await database.db
+    .selectFrom('allocation')
+    .select(['consumer_id', 'host_id'])
+    .where('server_id', '=', serverId)
+    .execute();
   expect(allocations).toEqual([{ consumer_id: serverId, host_id: server.host_id }]);
   if (server.custody.holder.kind === 'host') {
     expect(server.custody.holder.hostId).toBe(server.host_id);
@@ -59,12 +68,33 @@ describe('a live migration', () => {
     expect((await readServer(id)).task_state).toBe('migrating');
     await ended(migration);
     const row = await readMove(migration);
-    expect(row).toMatchObject({ status: 'completed', phase: 'completed', source_host_id: hostNamed('node1').id, destination_host_id: hostNamed('node2').id, epoch_from: 1, epoch_to: 2 });
+    expect(row).toMatchObject({
+      status: 'completed',
+      phase: 'completed',
+      source_host_id: hostNamed('node1').id,
+      destination_host_id: hostNamed('node2').id,
+      epoch_from: 1,
+      epoch_to: 2,
+    });
     expect(row.outcome).toMatchObject({ cause: null, runsOn: 'destination', evidence: [] });
     // Stopped 1000 at the source, resumed 1512 at the destination, whose clock is 500 ahead.
     expect(row.measures).toMatchObject({ blackoutMs: 12, ownShareMs: 2, qemuDowntimeMs: 9, clockErrorMs: 0.2 });
-    expect(Object.keys(row.phase_durations_ms).toSorted()).toEqual(['accepted', 'committing', 'copying', 'preparing', 'queued', 'scheduling', 'switchover']);
-    expect(await readServer(id)).toMatchObject({ vm_state: 'active', power_state: 1, host_id: hostNamed('node2').id, epoch: 2, custody: { remains: [] } });
+    expect(Object.keys(row.phase_durations_ms).toSorted()).toEqual([
+      'accepted',
+      'committing',
+      'copying',
+      'preparing',
+      'queued',
+      'scheduling',
+      'switchover',
+    ]);
+    expect(await readServer(id)).toMatchObject({
+      vm_state: 'active',
+      power_state: 1,
+      host_id: hostNamed('node2').id,
+      epoch: 2,
+      custody: { remains: [] },
+    });
     expect(hostNamed('node1').guests.get(id)?.state).toBe(GuestState.SHUTOFF);
     await consistent(id, migration);
   });
@@ -95,7 +125,14 @@ describe('a live migration', () => {
   it('refuses unknown hosts, local disks and contradictions before it is accepted', async () => {
     const engine = await cloud.controller('c1');
     const id = await cloud.server(engine, 'node1');
-    const ask = (over: object) => engine.operations.liveMigrate(cloud.admin, id, { host: null, blockMigration: 'auto', force: false, checksBeforeAnswer: false, ...over });
+    const ask = (over: object) =>
+      engine.operations.liveMigrate(cloud.admin, id, {
+        host: null,
+        blockMigration: 'auto',
+        force: false,
+        checksBeforeAnswer: false,
+        ...over,
+      });
     await expect(ask({ host: 'nowhere' })).rejects.toMatchObject({ code: 'HostNotFound' });
     await expect(ask({ blockMigration: true })).rejects.toMatchObject({ code: 'InvalidLocalStorage' });
     await expect(ask({ host: 'node1', checksBeforeAnswer: true })).rejects.toMatchObject({ code: 'SameHost' });
@@ -170,15 +207,18 @@ describe('faults', () => {
     await consistent(id, migration);
   });
 
-  it.each(['prepareIncoming', 'startOutgoing', 'awaitMigration', 'finishIncoming', 'dropOutgoing', 'getMigration'] as const)('the answer of %s is lost: the move completes all the same', async (call) => {
-    const engine = await cloud.controller('c1');
-    const id = await cloud.server(engine, 'node1');
-    for (const host of cloud.hosts) host.faults.push({ call, when: 'after', error: silence() });
-    const migration = await move(engine, id);
-    await ended(migration);
-    expect((await readMove(migration)).status).toBe('completed');
-    await consistent(id, migration);
-  });
+  it.each(['prepareIncoming', 'startOutgoing', 'awaitMigration', 'finishIncoming', 'dropOutgoing', 'getMigration'] as const)(
+    'the answer of %s is lost: the move completes all the same',
+    async (call) => {
+      const engine = await cloud.controller('c1');
+      const id = await cloud.server(engine, 'node1');
+      for (const host of cloud.hosts) host.faults.push({ call, when: 'after', error: silence() });
+      const migration = await move(engine, id);
+      await ended(migration);
+      expect((await readMove(migration)).status).toBe('completed');
+      await consistent(id, migration);
+    },
+  );
 
   it('a source that fails runs on, and the cause is its own word', async () => {
     const engine = await cloud.controller('c1');
@@ -210,6 +250,73 @@ describe('faults', () => {
     await consistent(id, migration);
   });
 
+  it('a destination that dies before it could take forfeits, and the source runs on', async () => {
+    const engine = await cloud.controller('c1');
+    const id = await cloud.server(engine, 'node1');
+    hostNamed('node2').onRelease = 'dies';
+    const migration = await move(engine, id);
+    await ended(migration);
+    expect(await readMove(migration)).toMatchObject({ status: 'failed', outcome: { cause: 'DestinationDied', runsOn: 'source' } });
+    expect(hostNamed('node2').moves.get(migration)?.state).toBe('forfeited');
+    expect(hostNamed('node1').guests.get(id)?.state).toBe(GuestState.RUNNING);
+    await consistent(id, migration);
+  });
+
+  it('a release that the destination did not hear is relayed, also by a source that is dead since', async () => {
+    const engine = await cloud.controller('c1');
+    const id = await cloud.server(engine, 'node1');
+    const [source, destination] = [hostNamed('node1'), hostNamed('node2')];
+    destination.onRelease = 'deaf';
+    source.copyRounds = null;
+    const migration = await move(engine, id);
+    await until(async () => source.moves.has(migration));
+    const copy = source.moves.get(migration);
+    const guest = source.guests.get(id);
+    if (copy === undefined || guest === undefined) throw new Error('no copy');
+    // The last thing that is heard of the source is the release that it repeated to the controller.
+    Object.assign(copy, { state: 'released' });
+    guest.state = GuestState.RELEASED;
+    source.down = true;
+    await engine.releaseReported(source.id, {
+      serverId: id,
+      migrationId: migration,
+      destinationHostId: destination.id,
+      epoch: 2,
+      stoppedAtMs: 1,
+      completedAtMs: 2,
+    });
+    await ended(migration, 20_000);
+    expect(await readMove(migration)).toMatchObject({ status: 'completed', release: { stoppedAtMs: 1, completedAtMs: 2 } });
+    expect(destination.guests.get(id)?.state).toBe(GuestState.RUNNING);
+    expect((await readServer(id)).custody.remains).toEqual([{ hostId: source.id, below: 2 }]);
+    source.down = false;
+    await until(async () => (await readServer(id)).custody.remains.length === 0);
+    expect(source.guests.get(id)?.state).toBe(GuestState.SHUTOFF);
+    await consistent(id, migration);
+  }, 30_000);
+
+  it('a release that names another migration, host or epoch is refused', async () => {
+    const engine = await cloud.controller('c1');
+    const id = await cloud.server(engine, 'node1');
+    hostNamed('node1').copyRounds = null;
+    const migration = await move(engine, id);
+    await until(async () => hostNamed('node1').moves.has(migration));
+    const release = {
+      serverId: id,
+      migrationId: migration,
+      destinationHostId: hostNamed('node2').id,
+      epoch: 2,
+      stoppedAtMs: 1,
+      completedAtMs: 2,
+    };
+    await expect(engine.releaseReported(hostNamed('node3').id, release)).rejects.toMatchObject({ code: 'Conflict' });
+    await expect(engine.releaseReported(hostNamed('node1').id, { ...release, epoch: 3 })).rejects.toMatchObject({ code: 'Conflict' });
+    await expect(
+      engine.releaseReported(hostNamed('node1').id, { ...release, destinationHostId: hostNamed('node3').id }),
+    ).rejects.toMatchObject({ code: 'Conflict' });
+    expect((await readServer(id)).custody.operation).toMatchObject({ step: 'copying' });
+  });
+
   it('the source dies after its release: the move completes, and it is told when it returns', async () => {
     const engine = await cloud.controller('c1');
     const id = await cloud.server(engine, 'node1');
@@ -217,7 +324,7 @@ describe('faults', () => {
     const migration = await move(engine, id);
     await until(async () => source.moves.get(migration)?.state === 'released');
     source.down = true;
-    await ended(migration);
+    await ended(migration, 20_000);
     await consistent(id, migration);
     expect((await readMove(migration)).status).toBe('completed');
     const { remains } = (await readServer(id)).custody;
@@ -230,7 +337,16 @@ describe('faults', () => {
 });
 
 const points = [
-  'phase:accepted', 'phase:preparing', 'preparing:granted', 'preparing:answered', 'phase:copying', 'copying:started', 'phase:switchover', 'switchover:taken', 'phase:committing', 'committing:cleaned',
+  'phase:accepted',
+  'phase:preparing',
+  'preparing:granted',
+  'preparing:answered',
+  'phase:copying',
+  'copying:started',
+  'phase:switchover',
+  'switchover:taken',
+  'phase:committing',
+  'committing:cleaned',
 ] as const;
 
 describe('takeover', () => {
@@ -251,10 +367,18 @@ describe('takeover', () => {
     const migration = await move(first, id);
     await until(async () => reached);
     // Its process is frozen: no heartbeat. Another one finds it dead.
-    await database.db.updateTable('executor').set({ heartbeat_at: new Date(0) }).where('name', '=', 'c1').execute();
+    await database.db
+      .updateTable('executor')
+      .set({ heartbeat_at: new Date(0) })
+      .where('name', '=', 'c1')
+      .execute();
     const second = await cloud.controller('c2');
     await until(async () => {
-      await database.db.updateTable('executor').set({ heartbeat_at: new Date(0) }).where('name', '=', 'c1').execute();
+      await database.db
+        .updateTable('executor')
+        .set({ heartbeat_at: new Date(0) })
+        .where('name', '=', 'c1')
+        .execute();
       return (await readMove(migration)).finished_at !== null;
     });
     const after = await readMove(migration);
@@ -311,4 +435,3 @@ it('accepted to first step takes no poll', async () => {
   // Far below any polling interval; the figure itself is the benchmark's business.
   expect(times[5]).toBeLessThan(250);
 }, 30_000);
-

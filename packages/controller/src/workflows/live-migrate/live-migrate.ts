@@ -47,7 +47,12 @@ export async function liveMigrate(context: WorkflowContext, run: WorkflowRun): P
       continue;
     }
     if (move.abort_requested_at !== null && (move.phase === 'accepted' || move.phase === 'scheduling' || move.phase === 'queued')) {
-      await endBeforeGrant(context, run, move, { cause: 'CancelledByOperator', sentence: 'The migration was cancelled by an operator before it began.', phase: 'cancelled', evidence: [] });
+      await endBeforeGrant(context, run, move, {
+        cause: 'CancelledByOperator',
+        sentence: 'The migration was cancelled by an operator before it began.',
+        phase: 'cancelled',
+        evidence: [],
+      });
       return;
     }
     const phase = phases[move.phase as LivePhase];

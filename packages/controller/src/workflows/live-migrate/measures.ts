@@ -31,7 +31,8 @@ function rounded(ms: number): number {
 
 /** The six byte counters of the OpenStack record. */
 export function counters(report: MigrationReport) {
-  const sum = (pick: (disk: MigrationReport['disks'][number]) => bigint): number => report.disks.reduce((total, disk) => total + Number(pick(disk)), 0);
+  const sum = (pick: (disk: MigrationReport['disks'][number]) => bigint): number =>
+    report.disks.reduce((total, disk) => total + Number(pick(disk)), 0);
   const diskTotal = sum((disk) => disk.lengthBytes);
   const diskDone = sum((disk) => disk.offsetBytes);
   return {
@@ -51,7 +52,8 @@ export function counters(report: MigrationReport) {
 /** 0–100: the share of memory and disks that need not be sent any more. Never 100 before the end. */
 export function progressOf(report: MigrationReport): number {
   const total = Number(report.ram?.totalBytes ?? 0n) + report.disks.reduce((sum, disk) => sum + Number(disk.lengthBytes), 0);
-  const remaining = Number(report.ram?.remainingBytes ?? 0n) + report.disks.reduce((sum, disk) => sum + Number(disk.lengthBytes - disk.offsetBytes), 0);
+  const remaining =
+    Number(report.ram?.remainingBytes ?? 0n) + report.disks.reduce((sum, disk) => sum + Number(disk.lengthBytes - disk.offsetBytes), 0);
   if (total === 0) return 0;
   return Math.max(0, Math.min(99, Math.round(100 * (1 - remaining / total))));
 }

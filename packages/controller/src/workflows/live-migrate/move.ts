@@ -21,18 +21,29 @@ export type GivingUp = {
 
 export async function readMove(db: Db, migrationId: MigrationId): Promise<Move> {
   const row = await db.selectFrom('migration').selectAll().where('id', '=', migrationId).executeTakeFirst();
-  if (row === undefined || row.source_host_id === null) throw new GodwitError('MigrationNotFound', `Migration ${migrationId} could not be found.`);
+  if (row === undefined || row.source_host_id === null)
+    throw new GodwitError('MigrationNotFound', `Migration ${migrationId} could not be found.`);
   return { ...row, moveId: migrationId, serverId: as<ServerId>(row.server_id), source: as<HostId>(row.source_host_id) };
 }
 
 /** Puts this executor in charge of the record. Throws Fenced when a newer one is. */
 export async function takeMove(db: Db, migrationId: MigrationId, run: Pick<WorkflowRun, 'fence'>): Promise<void> {
-  const { numUpdatedRows } = await db.updateTable('migration').set({ fence: run.fence }).where('id', '=', migrationId).where('fence', '<=', run.fence).executeTakeFirst();
+  const { numUpdatedRows } = await db
+    .updateTable('migration')
+    .set({ fence: run.fence })
+    .where('id', '=', migrationId)
+    .where('fence', '<=', run.fence)
+    .executeTakeFirst();
   if (numUpdatedRows !== 1n) throw new Fenced(`migration ${migrationId}`);
 }
 
 /** Writes columns of the record under the run's fence. Throws Fenced when another executor is in charge, or it is terminal. */
-export async function writeMove(tx: Db, run: Pick<WorkflowRun, 'fence'>, move: Pick<Move, 'moveId'>, values: Updateable<MigrationTable>): Promise<void> {
+export async function writeMove(
+  tx: Db,
+  run: Pick<WorkflowRun, 'fence'>,
+  move: Pick<Move, 'moveId'>,
+  values: Updateable<MigrationTable>,
+): Promise<void> {
   const { numUpdatedRows } = await tx
     .updateTable('migration')
     .set({ ...values, updated_at: new Date() })
@@ -44,19 +55,36 @@ export async function writeMove(tx: Db, run: Pick<WorkflowRun, 'fence'>, move: P
 }
 
 /** Advances the record to a phase, with whatever else becomes true with it, and tells the event stream. */
-export async function advance(tx: Db, run: Pick<WorkflowRun, 'fence'>, move: Move, phase: LivePhase, status: MigrationStatus, values: Updateable<MigrationTable> = {}): Promise<void> {
+export async function advance(
+  tx: Db,
+  run: Pick<WorkflowRun, 'fence'>,
+  move: Move,
+  phase: LivePhase,
+  status: MigrationStatus,
+  values: Updateable<MigrationTable> = {},
+): Promise<void> {
   const timeline: readonly TimelineEntry[] = withPhase(move.timeline, phase, Date.now());
   await writeMove(tx, run, move, { timeline: JSON.stringify(timeline), ...values, phase, status });
   await tellMove(tx, move, { phase, status });
 }
 
 /** Tells the event stream how a move stands; what it counts is only for admins, who alone may list migrations. */
-export async function tellMove(tx: Db, move: Move, now: { readonly phase: string; readonly status: string; readonly progress?: Readonly<Record<string, unknown>> }): Promise<void> {
+export async function tellMove(
+  tx: Db,
+  move: Move,
+  now: { readonly phase: string; readonly status: string; readonly progress?: Readonly<Record<string, unknown>> },
+): Promise<void> {
   const server = await tx.selectFrom('server').select('project_id').where('id', '=', move.serverId).executeTakeFirst();
   await recordEvent(tx, {
     kind: 'migration',
     subjectId: move.moveId,
     projectId: server?.project_id ?? null,
-    data: { id: move.moveId, serverId: move.serverId, status: now.status, phase: now.phase, admin: { source: move.source, destination: move.destination_host_id, ...now.progress } },
+    data: {
+      id: move.moveId,
+      serverId: move.serverId,
+      status: now.status,
+      phase: now.phase,
+      admin: { source: move.source, destination: move.destination_host_id, ...now.progress },
+    },
   });
 }

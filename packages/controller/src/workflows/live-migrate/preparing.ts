@@ -51,7 +51,11 @@ export async function prepare(context: WorkflowContext, run: WorkflowRun, move: 
       await context.faultPoint('preparing:granted');
     }
     try {
-      const [client, guest, source] = await Promise.all([context.agents.client(destination), wireGuest(db, move.serverId), peerAddress(db, move.source)]);
+      const [client, guest, source] = await Promise.all([
+        context.agents.client(destination),
+        wireGuest(db, move.serverId),
+        peerAddress(db, move.source),
+      ]);
       const ready = await client.prepareIncoming(
         { grant: wireGrant(grant, run.fence), guest, policy: wirePolicy(move), source, requestId: run.id },
         { timeoutMs: PREPARE_TIMEOUT_MS, signal: run.signal },
@@ -72,7 +76,10 @@ export async function prepare(context: WorkflowContext, run: WorkflowRun, move: 
       }
       await giveUp(context, run, move, {
         cause: causeOf(failure, { failed: 'PrepareFailed', unreachable: 'DestinationDown' }),
-        sentence: failure.kind === 'unreachable' ? 'The destination did not answer while it was to be prepared.' : `The destination could not be prepared: ${failure.message}`,
+        sentence:
+          failure.kind === 'unreachable'
+            ? 'The destination did not answer while it was to be prepared.'
+            : `The destination could not be prepared: ${failure.message}`,
         phase: 'failed',
         evidence: [`${failure.code}: ${failure.message}`],
       });
@@ -82,7 +89,10 @@ export async function prepare(context: WorkflowContext, run: WorkflowRun, move: 
 }
 
 /** Where an agent finds its peer, and who that must prove to be. */
-export async function peerAddress(db: Db, hostId: HostId): Promise<{ readonly hostId: string; readonly address: string; readonly rpcPort: number }> {
+export async function peerAddress(
+  db: Db,
+  hostId: HostId,
+): Promise<{ readonly hostId: string; readonly address: string; readonly rpcPort: number }> {
   const host = await db.selectFrom('host').select(['address', 'rpc_port']).where('id', '=', hostId).executeTakeFirstOrThrow();
   return { hostId, address: host.address, rpcPort: host.rpc_port };
 }
@@ -102,7 +112,14 @@ export function wirePolicy(move: Move): MigrationPolicy {
   });
 }
 
-type StoredReady = { readonly ramAddress: string; readonly ramPort: number; readonly nbdPort: number; readonly machineType: string; readonly cpuModel: string; readonly preparedMs: number };
+type StoredReady = {
+  readonly ramAddress: string;
+  readonly ramPort: number;
+  readonly nbdPort: number;
+  readonly machineType: string;
+  readonly cpuModel: string;
+  readonly preparedMs: number;
+};
 
 function storedReady({ ramAddress, ramPort, nbdPort, machineType, cpuModel, preparedMs }: IncomingReady): StoredReady {
   return { ramAddress, ramPort, nbdPort, machineType, cpuModel, preparedMs };

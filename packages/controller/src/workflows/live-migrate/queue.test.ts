@@ -3,11 +3,23 @@ import { describe, expect, it } from 'vitest';
 import { type Queued, queuePosition, whoMayBegin } from './queue.ts';
 
 const limits = { outgoingPerHost: 1, incomingPerHost: 1, total: 1_000 };
-const one = (api_id: number, phase: string, source: string, destination: string): Queued => ({ id: `m${api_id}`, api_id, phase, source, destination });
+const one = (api_id: number, phase: string, source: string, destination: string): Queued => ({
+  id: `m${api_id}`,
+  api_id,
+  phase,
+  source,
+  destination,
+});
 
 describe('whoMayBegin', () => {
   it('lets one move out of and one into each host', () => {
-    const queue = [one(1, 'copying', 'a', 'b'), one(2, 'queued', 'a', 'c'), one(3, 'queued', 'c', 'b'), one(4, 'queued', 'b', 'a'), one(5, 'queued', 'd', 'a')];
+    const queue = [
+      one(1, 'copying', 'a', 'b'),
+      one(2, 'queued', 'a', 'c'),
+      one(3, 'queued', 'c', 'b'),
+      one(4, 'queued', 'b', 'a'),
+      one(5, 'queued', 'd', 'a'),
+    ];
     expect(whoMayBegin(queue, limits)).toEqual(['m4']);
   });
 
@@ -18,8 +30,15 @@ describe('whoMayBegin', () => {
 
   it('keeps every limit, and never leaves a move waiting that could run', () => {
     const host = fc.constantFrom('a', 'b', 'c', 'd');
-    const queues = fc.array(fc.record({ phase: fc.constantFrom('queued', 'copying', 'preparing', 'switchover'), source: host, destination: host }), { maxLength: 12 });
-    const bounds = fc.record({ outgoingPerHost: fc.integer({ min: 1, max: 3 }), incomingPerHost: fc.integer({ min: 1, max: 3 }), total: fc.integer({ min: 1, max: 8 }) });
+    const queues = fc.array(
+      fc.record({ phase: fc.constantFrom('queued', 'copying', 'preparing', 'switchover'), source: host, destination: host }),
+      { maxLength: 12 },
+    );
+    const bounds = fc.record({
+      outgoingPerHost: fc.integer({ min: 1, max: 3 }),
+      incomingPerHost: fc.integer({ min: 1, max: 3 }),
+      total: fc.integer({ min: 1, max: 8 }),
+    });
     fc.assert(
       fc.property(queues, bounds, (moves, most) => {
         const queue = moves.map((move, index) => one(index, move.phase, move.source, move.destination));

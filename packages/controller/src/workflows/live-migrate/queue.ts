@@ -5,7 +5,13 @@ import type { Db } from '../../store/database.ts';
 export type QueueLimits = ResolvedConfig['limits'];
 
 /** A live migration that has not ended, as the queue sees it. `api_id` is its place in the order of acceptance. */
-export type Queued = { readonly id: string; readonly api_id: number; readonly phase: string; readonly source: string | null; readonly destination: string | null };
+export type Queued = {
+  readonly id: string;
+  readonly api_id: number;
+  readonly phase: string;
+  readonly source: string | null;
+  readonly destination: string | null;
+};
 
 // Names this lock among the database's advisory locks.
 const QUEUE_LOCK = 0x60d511;
@@ -40,7 +46,12 @@ export function whoMayBegin(queue: readonly Queued[], limits: QueueLimits): read
   const begin: string[] = [];
   for (const one of queue) {
     if (one.phase !== 'queued') continue;
-    if (total >= limits.total || (outgoing.get(one.source) ?? 0) >= limits.outgoingPerHost || (incoming.get(one.destination) ?? 0) >= limits.incomingPerHost) continue;
+    if (
+      total >= limits.total ||
+      (outgoing.get(one.source) ?? 0) >= limits.outgoingPerHost ||
+      (incoming.get(one.destination) ?? 0) >= limits.incomingPerHost
+    )
+      continue;
     take(one);
     begin.push(one.id);
   }
@@ -57,5 +68,7 @@ export async function isTurnOf(tx: Db, migrationId: string, limits: QueueLimits)
 export function queuePosition(queue: readonly Queued[], migrationId: string): number | null {
   const own = queue.find((one) => one.id === migrationId && one.phase === 'queued');
   if (own === undefined) return null;
-  return queue.filter((one) => one.phase === 'queued' && one.api_id <= own.api_id && (one.source === own.source || one.destination === own.destination)).length;
+  return queue.filter(
+    (one) => one.phase === 'queued' && one.api_id <= own.api_id && (one.source === own.source || one.destination === own.destination),
+  ).length;
 }

@@ -16,7 +16,10 @@ const EVENT = 'conductor_live_migrate_instance';
 export async function schedule(context: WorkflowContext, run: WorkflowRun, move: Move, actionId: number | null): Promise<void> {
   await context.db.transaction().execute(async (tx) => {
     if (actionId !== null) await beginEvent(tx, actionId, EVENT, null);
-    const begun = { ...move, timeline: [...move.timeline, { at: Date.now(), clock: 'controller' as const, what: 'phase', detail: 'scheduling' }] };
+    const begun = {
+      ...move,
+      timeline: [...move.timeline, { at: Date.now(), clock: 'controller' as const, what: 'phase', detail: 'scheduling' }],
+    };
     const placement = await place(tx, move.serverId, {
       kind: 'live-migration',
       requestedHost: move.requested_host,
@@ -26,11 +29,17 @@ export async function schedule(context: WorkflowContext, run: WorkflowRun, move:
       seed: run.fence,
     });
     if (placement.kind === 'no-valid-host') {
-      if (actionId !== null) await finishEvent(tx, actionId, EVENT, { ok: false, details: `${noValidHostMessage('live-migration')} ${placement.details}` });
+      if (actionId !== null)
+        await finishEvent(tx, actionId, EVENT, { ok: false, details: `${noValidHostMessage('live-migration')} ${placement.details}` });
       await finishMove(tx, context, run, begun, {
         phase: 'error',
         status: 'error',
-        outcome: { cause: 'NoValidHost', sentence: `NoValidHost: ${noValidHostMessage('live-migration')}`, runsOn: 'source', evidence: [placement.details] },
+        outcome: {
+          cause: 'NoValidHost',
+          sentence: `NoValidHost: ${noValidHostMessage('live-migration')}`,
+          runsOn: 'source',
+          evidence: [placement.details],
+        },
         more: { verdicts: JSON.stringify(placement.verdicts), timeline: JSON.stringify(begun.timeline) },
         server: { hostId: move.source, vmState: move.previous_vm_state },
       });
@@ -44,7 +53,10 @@ export async function schedule(context: WorkflowContext, run: WorkflowRun, move:
       .execute();
     await claim(tx, move.serverId, placement.host.id, placement.demand);
     const queued: Move = { ...begun, destination_host_id: placement.host.id };
-    await advance(tx, run, queued, 'queued', 'queued', { destination_host_id: placement.host.id, verdicts: JSON.stringify(placement.verdicts) });
+    await advance(tx, run, queued, 'queued', 'queued', {
+      destination_host_id: placement.host.id,
+      verdicts: JSON.stringify(placement.verdicts),
+    });
     if (actionId !== null) await finishEvent(tx, actionId, EVENT, { ok: true });
     if (await isTurnOf(tx, move.moveId, context.config.limits)) {
       const timeline = [...queued.timeline, { at: Date.now(), clock: 'controller' as const, what: 'phase', detail: 'queued' }];

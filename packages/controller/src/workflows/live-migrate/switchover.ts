@@ -7,7 +7,7 @@ import { destinationMessages } from '../custody/report-messages.ts';
 import { settle } from '../custody/settle.ts';
 import { checkpoint, type WorkflowRun } from '../port.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
-import { afterSettled } from './give-up.ts';
+import { afterSettled, giveUp } from './give-up.ts';
 import { measuresOf } from './measures.ts';
 import { advance, type Move } from './move.ts';
 
@@ -27,30 +27,63 @@ export async function switchOver(context: WorkflowContext, run: WorkflowRun, mov
     if (row.operation === null) return afterSettled(context, run, move, row);
     try {
       const client = await context.agents.client(destination);
-      let report: MigrationReport | null = null;
+      let report: MigrationReport = await client.awaitMigration(
+        { migrationId: move.moveId, knownState: '', waitMs: 0n },
+        { timeoutMs: 5_000, signal: run.signal },
+      );
       if (attempt === 0) {
-        report = await client.awaitMigration({ migrationId: move.moveId, knownState: '', waitMs: 0n }, { timeoutMs: 5_000, signal: run.signal });
         for (const deadline = Date.now() + AWAIT_MS; waiting(report.state) && Date.now() < deadline; ) {
-          report = await client.awaitMigration({ migrationId: move.moveId, knownState: report.state, waitMs: BigInt(AWAIT_MS) }, { timeoutMs: AWAIT_MS + 5_000, signal: run.signal });
+          report = await client.awaitMigration(
+            { migrationId: move.moveId, knownState: report.state, waitMs: BigInt(AWAIT_MS) },
+            { timeoutMs: AWAIT_MS + 5_000, signal: run.signal },
+          );
         }
       }
       const known = report;
       const epoch = row.operation.kind === 'move' ? row.operation.grant.epoch : row.epoch;
-      const messages = known === null ? [] : destinationMessages(known, epoch);
-      if (known !== null && messages.length > 0) {
+      const messages = destinationMessages(known, epoch);
+      if (messages.length === 0 && known.state === 'died') {
+        // Its QEMU ended between the release and the take. Only its forfeit lets the source run again.
+        await giveUp(
+          context,
+          run,
+          move,
+          {
+            cause: 'DestinationDied',
+            sentence: "The destination's QEMU ended before it could take the guest.",
+            phase: 'failed',
+            evidence: known.detail === '' ? [] : [known.detail],
+          },
+          { afterRelease: true },
+        );
+        return;
+      }
+      if (messages.length > 0) {
         await context.faultPoint('switchover:taken');
         await db.transaction().execute(async (tx) => {
-          const { row: next } = await stepCustody(tx, move.serverId, run.fence, messages.map((message) => ({ kind: 'heard', from: destination, message }) as const));
-          if (next.holder.kind === 'host' && next.holder.hostId === destination) await advance(tx, run, move, 'committing', 'running', { measures: JSON.stringify({ ...move.measures, ...measuresOf(null, known) }) });
+          const { row: next } = await stepCustody(
+            tx,
+            move.serverId,
+            run.fence,
+            messages.map((message) => ({ kind: 'heard', from: destination, message }) as const),
+          );
+          if (next.holder.kind === 'host' && next.holder.hostId === destination)
+            await advance(tx, run, move, 'committing', 'running', {
+              measures: JSON.stringify({ ...move.measures, ...measuresOf(null, known) }),
+            });
         });
         const after = await readCustody(db, move.serverId);
-        if (after.operation === null && !(after.holder.kind === 'host' && after.holder.hostId === destination)) return afterSettled(context, run, move, after);
+        if (after.operation === null && !(after.holder.kind === 'host' && after.holder.hostId === destination))
+          return afterSettled(context, run, move, after);
         return;
       }
     } catch (error) {
       checkpoint(run);
       const failure = agentFailure(error);
-      context.log.warn({ migration: move.moveId, host: destination, code: failure.code, detail: failure.message }, 'the destination was not heard of after the release');
+      context.log.warn(
+        { migration: move.moveId, host: destination, code: failure.code, detail: failure.message },
+        'the destination was not heard of after the release',
+      );
     }
     // The release again, by us: the source may have died after it told us.
     const settled = await settle(context, run, move.serverId, { deleteDisks: false });

@@ -20,9 +20,15 @@ export function durations(timeline: readonly TimelineEntry[]): Readonly<Record<s
 }
 
 /** Replaces what was known of one side's timeline by what it reports now, keeping all entries in the order of their clocks. */
-export function withReported(timeline: readonly TimelineEntry[], clock: 'source' | 'destination', events: readonly TimelineEvent[]): readonly TimelineEntry[] {
+export function withReported(
+  timeline: readonly TimelineEntry[],
+  clock: 'source' | 'destination',
+  events: readonly TimelineEvent[],
+): readonly TimelineEntry[] {
   const others = timeline.filter((entry) => entry.clock !== clock);
-  const reported = events.map((event): TimelineEntry => ({ at: event.atMs, clock, what: event.what, ...(event.detail === '' ? {} : { detail: event.detail }) }));
+  const reported = events.map(
+    (event): TimelineEntry => ({ at: event.atMs, clock, what: event.what, ...(event.detail === '' ? {} : { detail: event.detail }) }),
+  );
   return [...others, ...reported].toSorted((a, b) => a.at - b.at);
 }
 

@@ -13,14 +13,29 @@ export async function recordAction(tx: Db, serverId: string, action: string, cal
 
 /** Opens an event of an action; a run that begins again opens no second one of the same name. Returns its id. */
 export async function beginEvent(tx: Db, actionId: number, event: string, hostId: string | null): Promise<number> {
-  const open = await tx.selectFrom('instance_action_event').select('id').where('action_id', '=', actionId).where('event', '=', event).where('finish_time', 'is', null).executeTakeFirst();
+  const open = await tx
+    .selectFrom('instance_action_event')
+    .select('id')
+    .where('action_id', '=', actionId)
+    .where('event', '=', event)
+    .where('finish_time', 'is', null)
+    .executeTakeFirst();
   if (open !== undefined) return open.id;
-  const { id } = await tx.insertInto('instance_action_event').values({ action_id: actionId, event, host_id: hostId }).returning('id').executeTakeFirstOrThrow();
+  const { id } = await tx
+    .insertInto('instance_action_event')
+    .values({ action_id: actionId, event, host_id: hostId })
+    .returning('id')
+    .executeTakeFirstOrThrow();
   return id;
 }
 
 /** Closes the open events of an action called `event`; an error marks the action `Error` too, as its message. */
-export async function finishEvent(tx: Db, actionId: number, event: string, result: { readonly ok: true } | { readonly ok: false; readonly details: string }): Promise<void> {
+export async function finishEvent(
+  tx: Db,
+  actionId: number,
+  event: string,
+  result: { readonly ok: true } | { readonly ok: false; readonly details: string },
+): Promise<void> {
   const now = new Date();
   await tx
     .updateTable('instance_action_event')
@@ -38,6 +53,12 @@ export async function finishEvent(tx: Db, actionId: number, event: string, resul
 
 /** The action that a request id started on a server; null when it was pruned. */
 export async function actionOf(db: Db, serverId: string, requestId: string): Promise<number | null> {
-  const row = await db.selectFrom('instance_action').select('id').where('server_id', '=', serverId).where('request_id', '=', requestId).orderBy('id').executeTakeFirst();
+  const row = await db
+    .selectFrom('instance_action')
+    .select('id')
+    .where('server_id', '=', serverId)
+    .where('request_id', '=', requestId)
+    .orderBy('id')
+    .executeTakeFirst();
   return row?.id ?? null;
 }

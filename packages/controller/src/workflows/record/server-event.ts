@@ -7,7 +7,19 @@ export async function tellServer(tx: Db, serverId: string): Promise<void> {
   const row = await tx
     .selectFrom('server')
     .leftJoin('host', 'host.id', 'server.host_id')
-    .select(['server.id', 'server.name', 'server.project_id', 'server.vm_state', 'server.task_state', 'server.power_state', 'server.progress', 'server.deleted_at', 'server.fault', 'server.epoch', 'host.name as host'])
+    .select([
+      'server.id',
+      'server.name',
+      'server.project_id',
+      'server.vm_state',
+      'server.task_state',
+      'server.power_state',
+      'server.progress',
+      'server.deleted_at',
+      'server.fault',
+      'server.epoch',
+      'host.name as host',
+    ])
     .where('server.id', '=', serverId)
     .executeTakeFirst();
   if (row === undefined) return;

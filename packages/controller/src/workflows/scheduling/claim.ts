@@ -11,7 +11,13 @@ import { type DemandOptions, loadDemand } from './load-demand.ts';
 import { loadHosts, type Ratios } from './load-hosts.ts';
 
 export type Placement =
-  | { readonly kind: 'placed'; readonly host: HostState; readonly demand: ServerDemand; readonly pools: readonly { readonly name: string; readonly kind: 'shared' | 'local' }[]; readonly verdicts: StoredVerdicts }
+  | {
+      readonly kind: 'placed';
+      readonly host: HostState;
+      readonly demand: ServerDemand;
+      readonly pools: readonly { readonly name: string; readonly kind: 'shared' | 'local' }[];
+      readonly verdicts: StoredVerdicts;
+    }
   | { readonly kind: 'no-valid-host'; readonly verdicts: StoredVerdicts; readonly details: string };
 
 export type PlaceOptions = DemandOptions & { readonly ratios: Ratios; readonly seed: number };
@@ -40,13 +46,21 @@ export async function place(tx: Db, serverId: ServerId, options: PlaceOptions): 
     const verdicts = storedVerdicts(decision);
     const best = decision.chosen[0];
     if (best === undefined) return { kind: 'no-valid-host', verdicts, details: noValidHostDetails(verdicts, options.requestedHost) };
-    await tx.selectFrom('host').select('id').where('id', '=', best.host.id).forUpdate().execute();
+    // No key update: rows that only refer to the host (a server, a port) are not held up.
+    await tx.selectFrom('host').select('id').where('id', '=', best.host.id).forNoKeyUpdate().execute();
     // What was committed while we waited for the lock is seen by this second look (read committed).
     const [locked] = await loadHosts(tx, options.ratios, best.host.id);
-    const again = locked === undefined ? null : decide(snapshotOf([locked]), await loadDemand(tx, serverId, { ...options, excludedHosts: excluded }), { seed: options.seed, limit: 1 });
+    const again =
+      locked === undefined
+        ? null
+        : decide(snapshotOf([locked]), await loadDemand(tx, serverId, { ...options, excludedHosts: excluded }), {
+            seed: options.seed,
+            limit: 1,
+          });
     if (locked !== undefined && again !== null && again.chosen.length === 1) {
       const placed = placeDisks(demand.disks, locked.facts, demand.copiesLocalDisks);
-      if ('pools' in placed) return { kind: 'placed', host: locked, demand, pools: placed.pools.map(({ name, kind }) => ({ name, kind })), verdicts };
+      if ('pools' in placed)
+        return { kind: 'placed', host: locked, demand, pools: placed.pools.map(({ name, kind }) => ({ name, kind })), verdicts };
     }
     if (attempt >= ATTEMPTS) excluded.push({ id: best.host.id, reason: 'other requests kept taking what it had' });
   }
@@ -56,6 +70,14 @@ export async function place(tx: Db, serverId: ServerId, options: PlaceOptions): 
 export async function claim(tx: Db, serverId: ServerId, host: HostId, demand: ServerDemand): Promise<void> {
   await tx
     .insertInto('allocation')
-    .values({ consumer_id: serverId, consumer_type: 'server', server_id: serverId, host_id: host, vcpus: demand.flavor.vcpus, ram_mib: demand.flavor.ramMib, disk_gib: demand.flavor.diskGib })
+    .values({
+      consumer_id: serverId,
+      consumer_type: 'server',
+      server_id: serverId,
+      host_id: host,
+      vcpus: demand.flavor.vcpus,
+      ram_mib: demand.flavor.ramMib,
+      disk_gib: demand.flavor.diskGib,
+    })
     .execute();
 }

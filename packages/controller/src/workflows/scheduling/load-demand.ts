@@ -17,8 +17,17 @@ export type DemandOptions = {
 export async function loadDemand(db: Db, serverId: ServerId, options: DemandOptions): Promise<ServerDemand> {
   const server = await readServer(db, serverId);
   const [current, requested, disks, networks, group, sameHost, differentHost] = await Promise.all([
-    server.host_id === null ? undefined : db.selectFrom('host').select(['id', 'name', 'facts']).where('id', '=', server.host_id).executeTakeFirst(),
-    options.requestedHost === null ? undefined : db.selectFrom('host').select(['id', 'name']).where('name', '=', options.requestedHost).where('deleted_at', 'is', null).executeTakeFirst(),
+    server.host_id === null
+      ? undefined
+      : db.selectFrom('host').select(['id', 'name', 'facts']).where('id', '=', server.host_id).executeTakeFirst(),
+    options.requestedHost === null
+      ? undefined
+      : db
+          .selectFrom('host')
+          .select(['id', 'name'])
+          .where('name', '=', options.requestedHost)
+          .where('deleted_at', 'is', null)
+          .executeTakeFirst(),
     db.selectFrom('disk').selectAll().where('server_id', '=', serverId).orderBy('device_index').execute(),
     db
       .selectFrom('port')
@@ -34,21 +43,34 @@ export async function loadDemand(db: Db, serverId: ServerId, options: DemandOpti
   return {
     kind: options.kind,
     server: { id: serverId, name: server.name },
-    flavor: { name: server.flavor.name, vcpus: server.flavor.vcpus, ramMib: server.flavor.ram_mib, diskGib: server.flavor.disk_gib, extraSpecs: server.flavor.extra_specs },
+    flavor: {
+      name: server.flavor.name,
+      vcpus: server.flavor.vcpus,
+      ramMib: server.flavor.ram_mib,
+      diskGib: server.flavor.disk_gib,
+      extraSpecs: server.flavor.extra_specs,
+    },
     hypervisorType: requiredHypervisorType(server.flavor.extra_specs),
     disks:
       options.kind === 'create'
         ? await newDisks(db, server)
         : disks.map((disk): DemandedDisk => {
             if (disk.storage === 'local') return { kind: 'local', pool: disk.pool, neededBytes: disk.size_bytes };
-            return { kind: 'shared', pool: disk.pool, poolId: current?.facts.pools.find((pool) => pool.name === disk.pool && pool.kind === 'shared')?.poolId ?? null };
+            return {
+              kind: 'shared',
+              pool: disk.pool,
+              poolId: current?.facts.pools.find((pool) => pool.name === disk.pool && pool.kind === 'shared')?.poolId ?? null,
+            };
           }),
     copiesLocalDisks: options.copiesLocalDisks,
     networks,
     group,
     hints: { sameHost, differentHost },
     requestedZone: server.requested_zone,
-    requestedHost: options.requestedHost === null ? null : { id: as<HostId>(requested?.id ?? '00000000-0000-0000-0000-000000000000'), name: options.requestedHost },
+    requestedHost:
+      options.requestedHost === null
+        ? null
+        : { id: as<HostId>(requested?.id ?? '00000000-0000-0000-0000-000000000000'), name: options.requestedHost },
     currentHost: options.kind === 'create' || current === undefined ? null : { id: as<HostId>(current.id), name: current.name },
     excludedHosts: options.excludedHosts,
     machineType: server.machine_type,
@@ -58,17 +80,27 @@ export async function loadDemand(db: Db, serverId: ServerId, options: DemandOpti
 }
 
 /** The disks that a new server will have: its root disk, as large as the flavor says, or as the image where that says 0. */
-async function newDisks(db: Db, server: { image_id: string | null; flavor: { disk_gib: number; extra_specs: Readonly<Record<string, string>> } }): Promise<readonly DemandedDisk[]> {
+async function newDisks(
+  db: Db,
+  server: { image_id: string | null; flavor: { disk_gib: number; extra_specs: Readonly<Record<string, string>> } },
+): Promise<readonly DemandedDisk[]> {
   const bytes = await rootDiskBytes(db, server);
   return bytes === 0 ? [] : [{ kind: 'new', storage: requiredStorage(server.flavor.extra_specs), neededBytes: bytes }];
 }
 
 /** Size of the root disk in bytes; 0: the server has none. */
-export async function rootDiskBytes(db: Db, server: { image_id: string | null; flavor: { disk_gib: number; extra_specs: Readonly<Record<string, string>> } }): Promise<number> {
+export async function rootDiskBytes(
+  db: Db,
+  server: { image_id: string | null; flavor: { disk_gib: number; extra_specs: Readonly<Record<string, string>> } },
+): Promise<number> {
   if (requiredHypervisorType(server.flavor.extra_specs) === 'ironic') return 0;
   if (server.flavor.disk_gib > 0) return server.flavor.disk_gib * 2 ** 30;
   if (server.image_id === null) return 0;
-  const image = await db.selectFrom('image').select(['virtual_size_bytes', 'size_bytes']).where('id', '=', server.image_id).executeTakeFirst();
+  const image = await db
+    .selectFrom('image')
+    .select(['virtual_size_bytes', 'size_bytes'])
+    .where('id', '=', server.image_id)
+    .executeTakeFirst();
   const bytes = image?.virtual_size_bytes ?? image?.size_bytes ?? 0;
   return Math.ceil(bytes / 2 ** 20) * 2 ** 20;
 }
@@ -82,13 +114,21 @@ async function loadGroup(db: Db, serverId: ServerId): Promise<DemandedGroup | nu
     .where('server_group.deleted_at', 'is', null)
     .executeTakeFirst();
   if (group === undefined) return null;
-  const members = await db.selectFrom('server_group_member').select('server_id').where('group_id', '=', group.id).where('server_id', '<>', serverId).execute();
+  const members = await db
+    .selectFrom('server_group_member')
+    .select('server_id')
+    .where('group_id', '=', group.id)
+    .where('server_id', '<>', serverId)
+    .execute();
   return {
     id: as<ServerGroupId>(group.id),
     name: group.name,
     policy: group.policy,
     maxServerPerHost: group.max_server_per_host,
-    members: await loadMembers(db, members.map((member) => member.server_id)),
+    members: await loadMembers(
+      db,
+      members.map((member) => member.server_id),
+    ),
   };
 }
 
@@ -100,7 +140,11 @@ async function loadMembers(db: Db, serverIds: readonly string[]): Promise<readon
     .select([
       'server.id',
       'server.name',
-      sql<{ id: HostId; name: string }[]>`coalesce((select json_agg(distinct jsonb_build_object('id', h.id, 'name', h.name)) from allocation a join host h on h.id = a.host_id where a.server_id = server.id), '[]')`.as('hosts'),
+      sql<
+        { id: HostId; name: string }[]
+      >`coalesce((select json_agg(distinct jsonb_build_object('id', h.id, 'name', h.name)) from allocation a join host h on h.id = a.host_id where a.server_id = server.id), '[]')`.as(
+        'hosts',
+      ),
     ])
     .where('server.id', 'in', [...serverIds])
     .where('server.deleted_at', 'is', null)

@@ -6,18 +6,38 @@ import type { Db } from '../../store/database.ts';
 
 export type Ratios = Pick<ResolvedConfig, 'cpuAllocationRatio' | 'ramAllocationRatio' | 'diskAllocationRatio'>;
 
-/** Every host (or the one named) as the scheduler sees it, from one look at the database. Usage is the sum over the ledger. */
-export async function loadHosts(db: Db, ratios: Ratios, only: HostId | null = null): Promise<readonly HostState[]> {
+/** Every host (or those named) as the scheduler sees it, from one look at the database. Usage is the sum over the ledger. */
+export async function loadHosts(db: Db, ratios: Ratios, only: readonly HostId[] | null = null): Promise<readonly HostState[]> {
   let hosts = db
     .selectFrom('host')
     .select((eb) => [
-      'host.id', 'host.name', 'host.facts', 'host.enabled', 'host.disabled_reason', 'host.forced_down', 'host.reachable',
-      sql<{ vcpus: number; ramMib: number; diskGib: number }>`(select json_build_object('vcpus', coalesce(sum(a.vcpus), 0), 'ramMib', coalesce(sum(a.ram_mib), 0), 'diskGib', coalesce(sum(a.disk_gib), 0)) from allocation a where a.host_id = host.id)`.as('usage'),
-      sql<number>`(select count(*)::integer from migration m where m.destination_host_id = host.id and m.finished_at is null)`.as('incoming'),
+      'host.id',
+      'host.name',
+      'host.facts',
+      'host.enabled',
+      'host.disabled_reason',
+      'host.forced_down',
+      'host.reachable',
+      sql<{
+        vcpus: number;
+        ramMib: number;
+        diskGib: number;
+      }>`(select json_build_object('vcpus', coalesce(sum(a.vcpus), 0), 'ramMib', coalesce(sum(a.ram_mib), 0), 'diskGib', coalesce(sum(a.disk_gib), 0)) from allocation a where a.host_id = host.id)`.as(
+        'usage',
+      ),
+      sql<number>`(select count(*)::integer from migration m where m.destination_host_id = host.id and m.finished_at is null)`.as(
+        'incoming',
+      ),
       eb
         .selectFrom('aggregate_host')
         .innerJoin('aggregate', 'aggregate.id', 'aggregate_host.aggregate_id')
-        .select(sql<HostAggregate[]>`coalesce(json_agg(json_build_object('id', aggregate.id, 'name', aggregate.name, 'metadata', aggregate.metadata) order by aggregate.id), '[]')`.as('list'))
+        .select(
+          sql<
+            HostAggregate[]
+          >`coalesce(json_agg(json_build_object('id', aggregate.id, 'name', aggregate.name, 'metadata', aggregate.metadata) order by aggregate.id), '[]')`.as(
+            'list',
+          ),
+        )
         .whereRef('aggregate_host.host_id', '=', 'host.id')
         .where('aggregate.deleted_at', 'is', null)
         .as('aggregates'),

@@ -12,7 +12,11 @@ import { serverFault } from './fault.ts';
 import { readServer, writeServer } from './server-record.ts';
 import { startGuest } from './start-guest.ts';
 
-type Input = { readonly actionId: number; readonly requestedHost: string | null; readonly excluded?: readonly { readonly id: HostId; readonly reason: string }[] };
+type Input = {
+  readonly actionId: number;
+  readonly requestedHost: string | null;
+  readonly excluded?: readonly { readonly id: HostId; readonly reason: string }[];
+};
 
 const SCHEDULED = 'conductor_schedule_and_build_instances';
 const BUILT = 'compute__do_build_and_run_instance';
@@ -44,20 +48,40 @@ export async function createServer(context: WorkflowContext, run: WorkflowRun): 
           machine_type: report.machineType === '' ? null : report.machineType,
           cpu_model: report.cpuModel === '' ? null : report.cpuModel,
         });
-        await tx.updateTable('port').set({ host_id: hostId, status: 'ACTIVE', updated_at: new Date() }).where('server_id', '=', serverId).execute();
+        await tx
+          .updateTable('port')
+          .set({ host_id: hostId, status: 'ACTIVE', updated_at: new Date() })
+          .where('server_id', '=', serverId)
+          .execute();
         await finishEvent(tx, input.actionId, BUILT, { ok: true });
       });
       return;
     }
     if (outcome.kind === 'unknown') {
-      await fail(context, run, serverId, input, `Build of instance ${serverId} is undecided: its host does not answer.`, outcome.why, false);
+      await fail(
+        context,
+        run,
+        serverId,
+        input,
+        `Build of instance ${serverId} is undecided: its host does not answer.`,
+        outcome.why,
+        false,
+      );
       return;
     }
     const excluded = [...(input.excluded ?? []), { id: hostId, reason: `it failed to start the server: ${outcome.why}` }];
     input = { ...input, excluded };
     await run.remember(input as unknown as Record<string, unknown>);
     if (excluded.length >= HOSTS_TRIED) {
-      await fail(context, run, serverId, input, `Exceeded maximum number of retries. Exhausted all hosts available for retrying build failures for instance ${serverId}.`, outcome.why, true);
+      await fail(
+        context,
+        run,
+        serverId,
+        input,
+        `Exceeded maximum number of retries. Exhausted all hosts available for retrying build failures for instance ${serverId}.`,
+        outcome.why,
+        true,
+      );
       return;
     }
     await db.transaction().execute(async (tx) => {
@@ -95,7 +119,16 @@ async function scheduled(context: WorkflowContext, run: WorkflowRun, serverId: S
     if (bytes > 0 && pool !== undefined) {
       await tx
         .insertInto('disk')
-        .values({ id: randomUUID(), server_id: serverId, device_index: 0, pool: pool.name, storage: pool.kind, format: 'qcow2', size_bytes: bytes, image_id: server.image_id })
+        .values({
+          id: randomUUID(),
+          server_id: serverId,
+          device_index: 0,
+          pool: pool.name,
+          storage: pool.kind,
+          format: 'qcow2',
+          size_bytes: bytes,
+          image_id: server.image_id,
+        })
         .execute();
     }
     await writeServer(tx, run, serverId, { host_id: hostId, task_state: 'spawning' });
@@ -105,10 +138,23 @@ async function scheduled(context: WorkflowContext, run: WorkflowRun, serverId: S
   });
 }
 
-async function fail(context: WorkflowContext, run: WorkflowRun, serverId: ServerId, input: Input, message: string, why: string, releases: boolean): Promise<void> {
+async function fail(
+  context: WorkflowContext,
+  run: WorkflowRun,
+  serverId: ServerId,
+  input: Input,
+  message: string,
+  why: string,
+  releases: boolean,
+): Promise<void> {
   await context.db.transaction().execute(async (tx) => {
     if (releases) await release(tx, serverId);
-    await writeServer(tx, run, serverId, { vm_state: 'error', task_state: null, fault: serverFault(message, why), ...(releases ? { host_id: null } : {}) });
+    await writeServer(tx, run, serverId, {
+      vm_state: 'error',
+      task_state: null,
+      fault: serverFault(message, why),
+      ...(releases ? { host_id: null } : {}),
+    });
     await finishEvent(tx, input.actionId, BUILT, { ok: false, details: why });
   });
 }

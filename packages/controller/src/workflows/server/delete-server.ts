@@ -49,13 +49,22 @@ export async function deleteServer(context: WorkflowContext, run: WorkflowRun): 
     if (Date.now() > deadline) break;
     await run.pause(RETRY_MS);
   }
-  if (unanswered !== null) context.log.warn({ server: serverId, why: unanswered }, 'a server is deleted though its host does not answer; the host is told when it returns');
+  if (unanswered !== null)
+    context.log.warn(
+      { server: serverId, why: unanswered },
+      'a server is deleted though its host does not answer; the host is told when it returns',
+    );
   const disksGone = await removeDisks(context, run, serverId);
   await clearRemains(context, run, serverId);
   await context.faultPoint('delete:destroyed');
 
   await db.transaction().execute(async (tx) => {
-    const open = await tx.selectFrom('migration').select('id').where('server_id', '=', serverId).where('finished_at', 'is', null).executeTakeFirst();
+    const open = await tx
+      .selectFrom('migration')
+      .select('id')
+      .where('server_id', '=', serverId)
+      .where('finished_at', 'is', null)
+      .executeTakeFirst();
     if (open !== undefined) {
       await endMigration(tx, context, open.id, {
         phase: 'cancelled',

@@ -42,9 +42,19 @@ export async function powerServer(context: WorkflowContext, run: WorkflowRun): P
   const hostId = as<HostId>(server.host_id);
   await beginEvent(db, actionId, eventNames[operation], hostId);
 
-  const finish = async (values: { readonly vmState: VmState; readonly power: (typeof powerState)[keyof typeof powerState] }, error: string | null, messages: readonly HostMessage[] = []): Promise<void> => {
+  const finish = async (
+    values: { readonly vmState: VmState; readonly power: (typeof powerState)[keyof typeof powerState] },
+    error: string | null,
+    messages: readonly HostMessage[] = [],
+  ): Promise<void> => {
     await db.transaction().execute(async (tx) => {
-      if (messages.length > 0) await stepCustody(tx, serverId, run.fence, messages.map((message) => ({ kind: 'heard', from: hostId, message }) as const));
+      if (messages.length > 0)
+        await stepCustody(
+          tx,
+          serverId,
+          run.fence,
+          messages.map((message) => ({ kind: 'heard', from: hostId, message }) as const),
+        );
       await writeServer(tx, run, serverId, {
         vm_state: values.vmState,
         power_state: values.power,
@@ -76,7 +86,11 @@ export async function powerServer(context: WorkflowContext, run: WorkflowRun): P
       const seen = observed(report);
       const wanted = operation === 'stop' ? 'stopped' : operation === 'pause' ? 'paused' : 'active';
       const error = seen.vmState === wanted ? null : `the guest is ${seen.vmState} now${report.detail === '' ? '' : `: ${report.detail}`}`;
-      await finish(seen, error, report.state === GuestState.SHUTOFF || report.state === GuestState.CRASHED ? [{ kind: 'ended', epoch: holder.epoch }] : []);
+      await finish(
+        seen,
+        error,
+        report.state === GuestState.SHUTOFF || report.state === GuestState.CRASHED ? [{ kind: 'ended', epoch: holder.epoch }] : [],
+      );
       return;
     } catch (error) {
       checkpoint(run);
@@ -91,7 +105,14 @@ export async function powerServer(context: WorkflowContext, run: WorkflowRun): P
   }
 }
 
-async function order(context: WorkflowContext, run: WorkflowRun, serverId: ServerId, hostId: HostId, epoch: Epoch, operation: Exclude<PowerOperation, 'start'>): Promise<GuestReport> {
+async function order(
+  context: WorkflowContext,
+  run: WorkflowRun,
+  serverId: ServerId,
+  hostId: HostId,
+  epoch: Epoch,
+  operation: Exclude<PowerOperation, 'start'>,
+): Promise<GuestReport> {
   const client = await context.agents.client(hostId);
   const custody = wireCustody(serverId, epoch, run.fence);
   const call = { timeoutMs: RPC_TIMEOUT_MS, signal: run.signal };
@@ -111,7 +132,10 @@ async function order(context: WorkflowContext, run: WorkflowRun, serverId: Serve
 }
 
 /** What the compute API calls the state that an agent saw. */
-export function observed(report: Pick<GuestReport, 'state'>): { readonly vmState: VmState; readonly power: (typeof powerState)[keyof typeof powerState] } {
+export function observed(report: Pick<GuestReport, 'state'>): {
+  readonly vmState: VmState;
+  readonly power: (typeof powerState)[keyof typeof powerState];
+} {
   switch (report.state) {
     case GuestState.PAUSED:
       return { vmState: 'paused', power: powerState.paused };

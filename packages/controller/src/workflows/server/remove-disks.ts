@@ -21,12 +21,23 @@ export async function removeDisks(context: WorkflowContext, run: WorkflowRun, se
   });
   try {
     const client = await context.agents.client(hostId);
-    await client.destroyGuest({ custody: wireCustody(serverId, epoch, run.fence), deleteDisks: true, guest: await wireGuest(context.db, serverId), requestId: run.id }, { timeoutMs: RPC_TIMEOUT_MS, signal: run.signal });
+    await client.destroyGuest(
+      {
+        custody: wireCustody(serverId, epoch, run.fence),
+        deleteDisks: true,
+        guest: await wireGuest(context.db, serverId),
+        requestId: run.id,
+      },
+      { timeoutMs: RPC_TIMEOUT_MS, signal: run.signal },
+    );
     return true;
   } catch (error) {
     checkpoint(run);
     const failure = agentFailure(error);
-    context.log.warn({ server: serverId, host: hostId, code: failure.code, detail: failure.message }, 'the disks of a deleted server were not removed yet');
+    context.log.warn(
+      { server: serverId, host: hostId, code: failure.code, detail: failure.message },
+      'the disks of a deleted server were not removed yet',
+    );
     return false;
   }
 }

@@ -17,7 +17,12 @@ export async function readServer(db: Db, serverId: ServerId): Promise<ServerReco
 }
 
 /** Writes columns of a server under the run's fence and tells the event stream. Throws Fenced when another executor is in charge. */
-export async function writeServer(tx: Db, run: Pick<WorkflowRun, 'fence'>, serverId: ServerId, values: Updateable<ServerTable>): Promise<void> {
+export async function writeServer(
+  tx: Db,
+  run: Pick<WorkflowRun, 'fence'>,
+  serverId: ServerId,
+  values: Updateable<ServerTable>,
+): Promise<void> {
   const { numUpdatedRows } = await tx
     .updateTable('server')
     .set({ ...values, updated_at: new Date() })

@@ -30,25 +30,38 @@ describe('create', () => {
     const engine = await cloud.controller('c1');
     const id = await cloud.server(engine, 'node2');
     const row = await read(id);
-    expect(row).toMatchObject({ vm_state: 'active', task_state: null, power_state: 1, epoch: 1, highest_epoch: 1, machine_type: 'pc-q35-10.0' });
+    expect(row).toMatchObject({
+      vm_state: 'active',
+      task_state: null,
+      power_state: 1,
+      epoch: 1,
+      highest_epoch: 1,
+      machine_type: 'pc-q35-10.0',
+    });
     expect(guest(id)).toMatchObject([{ host: 'node2', epoch: 1, state: GuestState.RUNNING }]);
-    expect(await database.db.selectFrom('allocation').select(['consumer_type', 'vcpus', 'ram_mib']).where('server_id', '=', id).execute()).toEqual([{ consumer_type: 'server', vcpus: 1, ram_mib: 512 }]);
+    expect(
+      await database.db.selectFrom('allocation').select(['consumer_type', 'vcpus', 'ram_mib']).where('server_id', '=', id).execute(),
+    ).toEqual([{ consumer_type: 'server', vcpus: 1, ram_mib: 512 }]);
   });
 
   it('tries another host when one refuses, and leaves nothing on the first', async () => {
     const engine = await cloud.controller('c1');
-    for (const host of cloud.hosts.slice(0, 2)) host.faults.push({ call: 'startGuest', when: 'before', error: refusal('NoSpace', 'no space left') });
+    for (const host of cloud.hosts.slice(0, 2))
+      host.faults.push({ call: 'startGuest', when: 'before', error: refusal('NoSpace', 'no space left') });
     const id = await cloud.server(engine);
     const row = await read(id);
     expect(row.vm_state).toBe('active');
     expect(guest(id).filter((one) => one.state === GuestState.RUNNING)).toHaveLength(1);
-    expect(await database.db.selectFrom('allocation').select('host_id').where('server_id', '=', id).execute()).toEqual([{ host_id: row.host_id }]);
+    expect(await database.db.selectFrom('allocation').select('host_id').where('server_id', '=', id).execute()).toEqual([
+      { host_id: row.host_id },
+    ]);
     expect(await database.db.selectFrom('disk').select('id').where('server_id', '=', id).execute()).toHaveLength(1);
   });
 
   it('ends in ERROR with the reason when no host will do, nothing claimed', async () => {
     const engine = await cloud.controller('c1');
-    for (const host of cloud.hosts) await database.db.updateTable('host').set({ enabled: false, disabled_reason: 'kernel update' }).where('id', '=', host.id).execute();
+    for (const host of cloud.hosts)
+      await database.db.updateTable('host').set({ enabled: false, disabled_reason: 'kernel update' }).where('id', '=', host.id).execute();
     const id = await cloud.server(engine);
     const row = await read(id);
     expect(row).toMatchObject({ vm_state: 'error', task_state: null, host_id: null });
@@ -86,7 +99,12 @@ describe('power', () => {
     await operations.reboot(cloud.admin, id, 'HARD');
     await idle(id);
     expect(await read(id)).toMatchObject({ vm_state: 'active', power_state: 1, epoch: 2 });
-    const actions = await database.db.selectFrom('instance_action').select(['action', 'message']).where('server_id', '=', id).orderBy('id').execute();
+    const actions = await database.db
+      .selectFrom('instance_action')
+      .select(['action', 'message'])
+      .where('server_id', '=', id)
+      .orderBy('id')
+      .execute();
     expect(actions.map((one) => one.action)).toEqual(['create', 'stop', 'start', 'pause', 'unpause', 'reboot']);
     expect(actions.every((one) => one.message === null)).toBe(true);
   });
@@ -96,7 +114,10 @@ describe('power', () => {
     const id = await cloud.server(engine);
     await expect(engine.operations.start(cloud.admin, id)).rejects.toMatchObject({ code: 'InvalidState' });
     expect(await read(id)).toMatchObject({ vm_state: 'active', task_state: null });
-    const { n } = await database.db.selectFrom('workflow').select((eb) => eb.fn.countAll<number>().as('n')).executeTakeFirstOrThrow();
+    const { n } = await database.db
+      .selectFrom('workflow')
+      .select((eb) => eb.fn.countAll<number>().as('n'))
+      .executeTakeFirstOrThrow();
     expect(n).toBe(1);
   });
 
@@ -107,9 +128,15 @@ describe('power', () => {
     await engine.operations.pause(cloud.admin, id);
     await idle(id);
     expect(await read(id)).toMatchObject({ vm_state: 'active', task_state: null });
-    const action = await database.db.selectFrom('instance_action').select(['id', 'message']).where('action', '=', 'pause').executeTakeFirstOrThrow();
+    const action = await database.db
+      .selectFrom('instance_action')
+      .select(['id', 'message'])
+      .where('action', '=', 'pause')
+      .executeTakeFirstOrThrow();
     expect(action.message).toBe('Error');
-    expect(await database.db.selectFrom('instance_action_event').select(['result', 'details']).where('action_id', '=', action.id).execute()).toEqual([{ result: 'Error', details: 'it is being migrated' }]);
+    expect(
+      await database.db.selectFrom('instance_action_event').select(['result', 'details']).where('action_id', '=', action.id).execute(),
+    ).toEqual([{ result: 'Error', details: 'it is being migrated' }]);
   });
 });
 
@@ -120,9 +147,15 @@ describe('delete', () => {
     await engine.operations.delete(cloud.admin, id);
     await until(async () => (await read(id)).deleted_at !== null);
     const row = await read(id);
-    expect(row).toMatchObject({ vm_state: 'deleted', task_state: null, epoch: 1, custody: { holder: { kind: 'nowhere' }, operation: null, remains: [] } });
+    expect(row).toMatchObject({
+      vm_state: 'deleted',
+      task_state: null,
+      epoch: 1,
+      custody: { holder: { kind: 'nowhere' }, operation: null, remains: [] },
+    });
     expect(row.highest_epoch).toBeGreaterThan(1);
     expect(guest(id)[0]?.state).toBe(GuestState.SHUTOFF);
-    for (const table of ['allocation', 'disk'] as const) expect(await database.db.selectFrom(table).selectAll().where('server_id', '=', id).execute()).toEqual([]);
+    for (const table of ['allocation', 'disk'] as const)
+      expect(await database.db.selectFrom(table).selectAll().where('server_id', '=', id).execute()).toEqual([]);
   });
 });

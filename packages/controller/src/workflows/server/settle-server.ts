@@ -44,7 +44,11 @@ async function showGuest(context: WorkflowContext, run: WorkflowRun, serverId: S
     const guest = guests.find((one) => one.serverId === serverId);
     if (guest === undefined || guest.state === GuestState.INCOMING || guest.state === GuestState.RELEASED) return;
     const { vmState, power } = observed(guest);
-    await context.db.transaction().execute((tx) => writeServer(tx, run, serverId, { vm_state: vmState, power_state: power, ...(vmState === 'error' ? {} : { fault: null }) }));
+    await context.db
+      .transaction()
+      .execute((tx) =>
+        writeServer(tx, run, serverId, { vm_state: vmState, power_state: power, ...(vmState === 'error' ? {} : { fault: null }) }),
+      );
   } catch (error) {
     checkpoint(run);
     agentFailure(error);

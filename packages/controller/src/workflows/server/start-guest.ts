@@ -51,22 +51,30 @@ export async function startGuest(
       const client = await context.agents.client(row.holder.hostId);
       const { guests } = await client.listGuests({}, { timeoutMs: 10_000, signal: run.signal });
       const report = guests.find((guest) => guest.serverId === serverId);
-      if (report !== undefined && (report.state === GuestState.RUNNING || report.state === GuestState.PAUSED)) return { kind: 'running', report };
+      if (report !== undefined && (report.state === GuestState.RUNNING || report.state === GuestState.PAUSED))
+        return { kind: 'running', report };
       const epoch = row.holder.epoch;
       const from = row.holder.hostId;
-      await context.db.transaction().execute((tx) => stepCustody(tx, serverId, run.fence, [{ kind: 'heard', from, message: { kind: 'ended', epoch } }]));
+      await context.db
+        .transaction()
+        .execute((tx) => stepCustody(tx, serverId, run.fence, [{ kind: 'heard', from, message: { kind: 'ended', epoch } }]));
       continue;
     } else {
       const host = await context.db.selectFrom('host').select('boot_id').where('id', '=', hostId).executeTakeFirst();
       const bootId = host?.boot_id ?? null;
       if (bootId === null) {
-        if (Date.now() > deadline) return { kind: 'failed', code: 'AgentUnreachable', why: 'the host has never been heard of since it joined' };
+        if (Date.now() > deadline)
+          return { kind: 'failed', code: 'AgentUnreachable', why: 'the host has never been heard of since it joined' };
         await run.pause(RETRY_MS);
         continue;
       }
       const begun = await context.db
         .transaction()
-        .execute((tx) => stepCustody(tx, serverId, run.fence, [{ kind: 'beginStart', destination: hostId, bootId: as<BootId>(bootId), endState: 'running' }]));
+        .execute((tx) =>
+          stepCustody(tx, serverId, run.fence, [
+            { kind: 'beginStart', destination: hostId, bootId: as<BootId>(bootId), endState: 'running' },
+          ]),
+        );
       if (begun.row.operation?.kind !== 'start') throw new Error('custody began no start');
       grant = begun.row.operation.grant;
       await context.faultPoint('start:granted');
@@ -85,7 +93,9 @@ export async function startGuest(
           { kind: 'heard', from: grant.destination, message: { kind: 'took', epoch: grant.epoch, alive } },
         ]),
       );
-      return alive ? { kind: 'running', report } : { kind: 'failed', code: 'GuestCrashed', why: report.detail === '' ? 'the guest ended at once' : report.detail };
+      return alive
+        ? { kind: 'running', report }
+        : { kind: 'failed', code: 'GuestCrashed', why: report.detail === '' ? 'the guest ended at once' : report.detail };
     } catch (error) {
       checkpoint(run);
       const failure = agentFailure(error);

@@ -51,6 +51,12 @@ export async function wireGuest(db: Db, serverId: ServerId): Promise<Guest> {
     })),
     ...(server.direct_boot === null
       ? {}
-      : { directBoot: { kernelImageId: server.direct_boot.kernelImageId, ramdiskImageId: server.direct_boot.ramdiskImageId, commandLine: server.direct_boot.commandLine } }),
+      : {
+          directBoot: {
+            kernelImageId: server.direct_boot.kernelImageId,
+            ramdiskImageId: server.direct_boot.ramdiskImageId,
+            commandLine: server.direct_boot.commandLine,
+          },
+        }),
   });
 }

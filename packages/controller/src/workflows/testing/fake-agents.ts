@@ -1,6 +1,11 @@
 import { create } from '@bufbuild/protobuf';
 import { Code, ConnectError } from '@connectrpc/connect';
-import { DestroyGuestResponseSchema, ForfeitIncomingResponseSchema, GetHostResponseSchema, ListGuestsResponseSchema } from '@godwit/contract/gen/agent_pb';
+import {
+  DestroyGuestResponseSchema,
+  ForfeitIncomingResponseSchema,
+  GetHostResponseSchema,
+  ListGuestsResponseSchema,
+} from '@godwit/contract/gen/agent_pb';
 import { type Custody, EndState, type Grant, TakeAnswer } from '@godwit/contract/gen/custody_pb';
 import { type GuestReport, GuestReportSchema, GuestState } from '@godwit/contract/gen/guest_pb';
 import { IncomingReadySchema, type MigrationReport, MigrationReportSchema, MigrationRole } from '@godwit/contract/gen/migration_pb';
@@ -8,7 +13,7 @@ import type { HostFacts } from '@godwit/domain/host';
 import { as, type HostId } from '@godwit/domain/ids';
 import type { AgentClient, Agents } from '../../agents/agents.ts';
 
-type Call = keyof AgentClient & string;
+type Call = Extract<keyof AgentClient, string>;
 
 type FakeGuest = { epoch: number; state: GuestState; fence: number };
 type FakeMove = { grant: Grant; state: string; role: MigrationRole; guest: GuestState; cause: string; taken: TakeAnswer; rounds: number };
@@ -29,14 +34,30 @@ export type FakeHost = {
   readonly faults: { call: Call; when: 'before' | 'after'; error: ConnectError }[];
   /** How many questions a copy takes; null: it never ends by itself. */
   copyRounds: number | null;
+  /** As a destination, when the release comes: takes, loses its QEMU before, or does not hear it. */
+  onRelease: 'takes' | 'dies' | 'deaf';
 };
 
-export const refusal = (code: string, message = code): ConnectError => new ConnectError(message, Code.FailedPrecondition, { 'godwit-code': code });
+export const refusal = (code: string, message = code): ConnectError =>
+  new ConnectError(message, Code.FailedPrecondition, { 'godwit-code': code });
 export const silence = (): ConnectError => new ConnectError('connection lost', Code.Unavailable);
 
 export const fakeFacts = (name: string): HostFacts => ({
-  hypervisorType: 'QEMU', qemuVersion: '10.0.2', accelerator: 'tcg', acceleratorReason: '', cpuModel: 'max', cpuFeatures: [], machineTypes: ['pc-q35-10.0'], cores: 8, ramMib: 16_384,
-  kernel: '6.1', bootedAtMs: 0, load: [0, 0, 0], bridges: [], selfTest: [], agentVersion: '0',
+  hypervisorType: 'QEMU',
+  qemuVersion: '10.0.2',
+  accelerator: 'tcg',
+  acceleratorReason: '',
+  cpuModel: 'max',
+  cpuFeatures: [],
+  machineTypes: ['pc-q35-10.0'],
+  cores: 8,
+  ramMib: 16_384,
+  kernel: '6.1',
+  bootedAtMs: 0,
+  load: [0, 0, 0],
+  bridges: [],
+  selfTest: [],
+  agentVersion: '0',
   pools: [
     { name: 'shared', poolId: 'pool-1', kind: 'shared', totalBytes: 2 ** 40, freeBytes: 2 ** 40 },
     { name: 'local', poolId: `local-${name}`, kind: 'local', totalBytes: 2 ** 40, freeBytes: 2 ** 40 },
@@ -57,7 +78,18 @@ export function fakeAgents(hosts: readonly FakeHost[]): Agents {
 }
 
 export function fakeHost(id: string, name: string): FakeHost {
-  return { id: as<HostId>(id), name, bootId: `boot-${name}-1`, down: false, guests: new Map(), moves: new Map(), calls: [], faults: [], copyRounds: 2 };
+  return {
+    id: as<HostId>(id),
+    name,
+    bootId: `boot-${name}-1`,
+    down: false,
+    guests: new Map(),
+    moves: new Map(),
+    calls: [],
+    faults: [],
+    copyRounds: 2,
+    onRelease: 'takes',
+  };
 }
 
 /** Running copies of a server over all hosts: custody's first promise is that this is never more than one. */
@@ -68,7 +100,14 @@ export function runningCopies(hosts: readonly FakeHost[], serverId: string): num
 function clientOf(host: FakeHost, all: ReadonlyMap<HostId, FakeHost>): AgentClient {
   const guestReport = (serverId: string): GuestReport => {
     const guest = host.guests.get(serverId);
-    return create(GuestReportSchema, { serverId, epoch: BigInt(guest?.epoch ?? 0), state: guest?.state ?? GuestState.SHUTOFF, bootId: host.bootId, machineType: 'pc-q35-10.0', cpuModel: 'max' });
+    return create(GuestReportSchema, {
+      serverId,
+      epoch: BigInt(guest?.epoch ?? 0),
+      state: guest?.state ?? GuestState.SHUTOFF,
+      bootId: host.bootId,
+      machineType: 'pc-q35-10.0',
+      cpuModel: 'max',
+    });
   };
   const obey = (serverId: string, fence: bigint): void => {
     const guest = host.guests.get(serverId);
@@ -99,7 +138,15 @@ function clientOf(host: FakeHost, all: ReadonlyMap<HostId, FakeHost>): AgentClie
       clockOffsetMs: 500,
       clockErrorMs: 0.2,
       qemuDowntimeMs: 9,
-      ram: { totalBytes: 1024n, transferredBytes: BigInt(move.rounds), remainingBytes: 0n, dirtyPagesRate: 0n, dirtySyncCount: 2n, pageSize: 4096n, mbps: 1 },
+      ram: {
+        totalBytes: 1024n,
+        transferredBytes: BigInt(move.rounds),
+        remainingBytes: 0n,
+        dirtyPagesRate: 0n,
+        dirtySyncCount: 2n,
+        pageSize: 4096n,
+        mbps: 1,
+      },
     });
   const moveOf = (id: string): FakeMove => {
     const move = host.moves.get(id);
@@ -113,7 +160,13 @@ function clientOf(host: FakeHost, all: ReadonlyMap<HostId, FakeHost>): AgentClie
     if (guest !== undefined) guest.state = GuestState.RELEASED;
     move.guest = GuestState.RELEASED;
     const destination = all.get(as<HostId>(move.grant.destinationHostId));
-    if (destination !== undefined && !destination.down) take(destination, move.grant.migrationId);
+    if (destination === undefined || destination.down || destination.onRelease === 'deaf') return;
+    if (destination.onRelease === 'takes') {
+      take(destination, move.grant.migrationId);
+      return;
+    }
+    const incoming = destination.moves.get(move.grant.migrationId);
+    if (incoming !== undefined) incoming.state = 'died';
   };
   const question = (id: string): MigrationReport => {
     const move = moveOf(id);
@@ -124,8 +177,16 @@ function clientOf(host: FakeHost, all: ReadonlyMap<HostId, FakeHost>): AgentClie
     return report(move);
   };
   const methods = {
-    getHost: async () => create(GetHostResponseSchema, { hostId: host.id, hostName: host.name, bootId: host.bootId, factsJson: JSON.stringify(fakeFacts(host.name)), nowMs: 0 }),
-    listGuests: async () => create(ListGuestsResponseSchema, { bootId: host.bootId, guests: [...host.guests.keys()].map(guestReport), migrations: [] }),
+    getHost: async () =>
+      create(GetHostResponseSchema, {
+        hostId: host.id,
+        hostName: host.name,
+        bootId: host.bootId,
+        factsJson: JSON.stringify(fakeFacts(host.name)),
+        nowMs: 0,
+      }),
+    listGuests: async () =>
+      create(ListGuestsResponseSchema, { bootId: host.bootId, guests: [...host.guests.keys()].map(guestReport), migrations: [] }),
     watch: async function* () {
       // No stream here: the workflows ask.
     },
@@ -133,7 +194,8 @@ function clientOf(host: FakeHost, all: ReadonlyMap<HostId, FakeHost>): AgentClie
       if (grant === undefined) throw refusal('BadRequest');
       const guest = host.guests.get(grant.serverId);
       obey(grant.serverId, grant.fence);
-      if (guest !== undefined && guest.epoch === Number(grant.epoch) && guest.state === GuestState.RUNNING) return guestReport(grant.serverId);
+      if (guest !== undefined && guest.epoch === Number(grant.epoch) && guest.state === GuestState.RUNNING)
+        return guestReport(grant.serverId);
       if (guest !== undefined && guest.epoch >= Number(grant.epoch)) throw refusal('custody-epoch-stale');
       if (grant.destinationBootId !== host.bootId) throw refusal('custody-boot-changed');
       host.guests.set(grant.serverId, { epoch: Number(grant.epoch), state: GuestState.RUNNING, fence: Number(grant.fence) });
@@ -167,32 +229,67 @@ function clientOf(host: FakeHost, all: ReadonlyMap<HostId, FakeHost>): AgentClie
       if (known !== undefined && known.epoch > Number(grant.epoch)) throw refusal('custody-epoch-stale');
       host.guests.set(grant.serverId, { epoch: Number(grant.epoch), state: GuestState.INCOMING, fence: Number(grant.fence) });
       if (!host.moves.has(grant.migrationId)) {
-        host.moves.set(grant.migrationId, { grant, state: 'listening', role: MigrationRole.DESTINATION, guest: GuestState.INCOMING, cause: '', taken: TakeAnswer.UNSPECIFIED, rounds: 0 });
+        host.moves.set(grant.migrationId, {
+          grant,
+          state: 'listening',
+          role: MigrationRole.DESTINATION,
+          guest: GuestState.INCOMING,
+          cause: '',
+          taken: TakeAnswer.UNSPECIFIED,
+          rounds: 0,
+        });
       }
-      return create(IncomingReadySchema, { migrationId: grant.migrationId, ramAddress: '10.0.0.2', ramPort: 49_152, machineType: 'pc-q35-10.0', cpuModel: 'max', preparedMs: 1 });
+      return create(IncomingReadySchema, {
+        migrationId: grant.migrationId,
+        ramAddress: '10.0.0.2',
+        ramPort: 49_152,
+        machineType: 'pc-q35-10.0',
+        cpuModel: 'max',
+        preparedMs: 1,
+      });
     },
     startOutgoing: async ({ grant }: { grant?: Grant }) => {
       if (grant === undefined) throw refusal('BadRequest');
       obey(grant.serverId, grant.fence);
       const known = host.moves.get(grant.migrationId);
       if (known !== undefined) return report(known);
-      const move: FakeMove = { grant, state: 'copying', role: MigrationRole.SOURCE, guest: GuestState.RUNNING, cause: '', taken: TakeAnswer.UNSPECIFIED, rounds: 0 };
+      const move: FakeMove = {
+        grant,
+        state: 'copying',
+        role: MigrationRole.SOURCE,
+        guest: GuestState.RUNNING,
+        cause: '',
+        taken: TakeAnswer.UNSPECIFIED,
+        rounds: 0,
+      };
       host.moves.set(grant.migrationId, move);
       return report(move);
     },
     getMigration: async ({ migrationId }: { migrationId?: string }) => report(moveOf(migrationId ?? '')),
     awaitMigration: async ({ migrationId }: { migrationId?: string }, options?: { signal?: AbortSignal }) => {
       const answer = question(migrationId ?? '');
-      if (host.copyRounds === null && answer.state === 'copying') await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, 50);
-        options?.signal?.addEventListener('abort', () => { clearTimeout(timer); resolve(); });
-      });
+      if (host.copyRounds === null && answer.state === 'copying')
+        await new Promise<void>((resolve) => {
+          const timer = setTimeout(resolve, 50);
+          options?.signal?.addEventListener('abort', () => {
+            clearTimeout(timer);
+            resolve();
+          });
+        });
       return answer;
     },
     cancelOutgoing: async ({ grant }: { grant?: Grant }) => {
       if (grant === undefined) throw refusal('BadRequest');
       obey(grant.serverId, grant.fence);
-      const move = host.moves.get(grant.migrationId) ?? { grant, state: 'cancelled', role: MigrationRole.SOURCE, guest: GuestState.RUNNING, cause: '', taken: TakeAnswer.UNSPECIFIED, rounds: 0 };
+      const move = host.moves.get(grant.migrationId) ?? {
+        grant,
+        state: 'cancelled',
+        role: MigrationRole.SOURCE,
+        guest: GuestState.RUNNING,
+        cause: '',
+        taken: TakeAnswer.UNSPECIFIED,
+        rounds: 0,
+      };
       host.moves.set(grant.migrationId, move);
       if (move.state === 'copying') move.state = 'cancelled';
       return report(move);
@@ -202,11 +299,22 @@ function clientOf(host: FakeHost, all: ReadonlyMap<HostId, FakeHost>): AgentClie
       obey(grant.serverId, grant.fence);
       const guest = host.guests.get(grant.serverId);
       const took = guest !== undefined && guest.epoch === Number(grant.epoch) && guest.state !== GuestState.INCOMING;
-      if (took) return create(ForfeitIncomingResponseSchema, { answer: guest.state === GuestState.RUNNING || guest.state === GuestState.PAUSED ? TakeAnswer.TOOK_ALIVE : TakeAnswer.TOOK_DEAD });
+      if (took)
+        return create(ForfeitIncomingResponseSchema, {
+          answer: guest.state === GuestState.RUNNING || guest.state === GuestState.PAUSED ? TakeAnswer.TOOK_ALIVE : TakeAnswer.TOOK_DEAD,
+        });
       host.guests.set(grant.serverId, { epoch: Number(grant.epoch), state: GuestState.SHUTOFF, fence: Number(grant.fence) });
       const move = host.moves.get(grant.migrationId);
       if (move !== undefined) move.state = 'forfeited';
       return create(ForfeitIncomingResponseSchema, { answer: TakeAnswer.HAS_NOT_AND_FORFEITS });
+    },
+    resumeOutgoing: async ({ grant }: { grant?: Grant }) => {
+      if (grant === undefined) throw refusal('BadRequest');
+      obey(grant.serverId, grant.fence);
+      const guest = host.guests.get(grant.serverId);
+      const move = moveOf(grant.migrationId);
+      if (guest?.state === GuestState.RELEASED) guest.state = move.guest = GuestState.RUNNING;
+      return report(move);
     },
     relayRelease: async ({ release: relayed }: { release?: { migrationId?: string } }) => {
       take(host, relayed?.migrationId ?? '');

@@ -27,16 +27,45 @@ export async function fakeCloud(database: Database, names: readonly string[] = [
     await db
       .insertInto('host')
       .values({
-        id: host.id, name: host.name, hypervisor_type: 'QEMU', address: '127.0.0.1', rpc_port: 1, facts: JSON.stringify(fakeFacts(host.name)), reachable: true, boot_id: host.bootId,
+        id: host.id,
+        name: host.name,
+        hypervisor_type: 'QEMU',
+        address: '127.0.0.1',
+        rpc_port: 1,
+        facts: JSON.stringify(fakeFacts(host.name)),
+        reachable: true,
+        boot_id: host.bootId,
         // Nobody watches fake hosts: they count as seen for as long as a test runs.
         last_seen_at: new Date(Date.now() + 3_600_000),
       })
       .execute();
   }
   const flavorId = 'f1';
-  await db.insertInto('flavor').values({ id: flavorId, name: 'small', vcpus: 1, ram_mib: 512, disk_gib: 1, extra_specs: JSON.stringify({ 'godwit:storage': 'shared' }) }).execute();
+  await db
+    .insertInto('flavor')
+    .values({
+      id: flavorId,
+      name: 'small',
+      vcpus: 1,
+      ram_mib: 512,
+      disk_gib: 1,
+      extra_specs: JSON.stringify({ 'godwit:storage': 'shared' }),
+    })
+    .execute();
   const imageId = randomUUID();
-  await db.insertInto('image').values({ id: imageId, name: 'image', status: 'active', disk_format: 'raw', container_format: 'bare', size_bytes: 1024, virtual_size_bytes: 1024, visibility: 'public' }).execute();
+  await db
+    .insertInto('image')
+    .values({
+      id: imageId,
+      name: 'image',
+      status: 'active',
+      disk_format: 'raw',
+      container_format: 'bare',
+      size_bytes: 1024,
+      virtual_size_bytes: 1024,
+      visibility: 'public',
+    })
+    .execute();
   const engines: Engine[] = [];
   const admin: Caller = { userId: 'admin', projectId: 'p1', roles: ['admin'], isAdmin: true, requestId: 'req-test' };
   return {
@@ -46,7 +75,13 @@ export async function fakeCloud(database: Database, names: readonly string[] = [
     imageId,
     controller: async (name, faultPoint) => {
       const engine = await startWorkflowEngine({
-        config: { executorName: name, limits: { outgoingPerHost: 1, incomingPerHost: 1, total: 100 }, cpuAllocationRatio: 4, ramAllocationRatio: 1, diskAllocationRatio: 1 },
+        config: {
+          executorName: name,
+          limits: { outgoingPerHost: 1, incomingPerHost: 1, total: 100 },
+          cpuAllocationRatio: 4,
+          ramAllocationRatio: 1,
+          diskAllocationRatio: 1,
+        },
         database,
         agents: fakeAgents(hosts),
         metrics: createMetrics({ process: false }),
@@ -60,11 +95,28 @@ export async function fakeCloud(database: Database, names: readonly string[] = [
     },
     server: async (engine, host) => {
       const { serverIds } = await engine.operations.create(admin, {
-        name: 's', description: null, imageId, flavorId, minCount: 1, maxCount: 1, networks: 'none', availabilityZone: null, host: host ?? null, metadata: {}, tags: [], keyName: null, userData: null,
-        configDrive: false, diskConfig: 'AUTO', hints: {},
+        name: 's',
+        description: null,
+        imageId,
+        flavorId,
+        minCount: 1,
+        maxCount: 1,
+        networks: 'none',
+        availabilityZone: null,
+        host: host ?? null,
+        metadata: {},
+        tags: [],
+        keyName: null,
+        userData: null,
+        configDrive: false,
+        diskConfig: 'AUTO',
+        hints: {},
       });
       const id = as<ServerId>(serverIds[0] ?? '');
-      await until(async () => (await db.selectFrom('server').select('vm_state').where('id', '=', id).executeTakeFirstOrThrow()).vm_state !== 'building');
+      await until(
+        async () =>
+          (await db.selectFrom('server').select('vm_state').where('id', '=', id).executeTakeFirstOrThrow()).vm_state !== 'building',
+      );
       return id;
     },
     stop: async () => {

@@ -1,0 +1,39 @@
+import { as, type HostId } from '@godwit/domain/ids';
+import { agentFailure } from '../../agents/agent-error.ts';
+import { readCustody, stepCustody } from '../custody/custody-store.ts';
+import { grantOf } from '../custody/settle.ts';
+import { checkpoint, type WorkflowRun } from '../port.ts';
+import type { WorkflowContext } from '../workflow-context.ts';
+import { advance, type Move } from './move.ts';
+import { measuresOf } from './measures.ts';
+
+const CALL_MS = 5_000;
+
+/**
+ * Asks the destination whether it has taken, when the source cannot be asked any more: a take is proof of the release that nobody told us of. True when it has: the record then
+ * is in `committing`. Anything else it says decides nothing.
+ */
+export async function hasTaken(context: WorkflowContext, run: WorkflowRun, move: Move): Promise<boolean> {
+  const destination = as<HostId>(move.destination_host_id ?? '');
+  try {
+    const client = await context.agents.client(destination);
+    const report = await client.getMigration({ migrationId: move.moveId }, { timeoutMs: CALL_MS, signal: run.signal });
+    if (report.state !== 'running') return false;
+    return await context.db.transaction().execute(async (tx) => {
+      const grant = grantOf(await readCustody(tx, move.serverId, true));
+      if (grant === null || grant.migrationId !== move.moveId) return false;
+      await stepCustody(tx, move.serverId, run.fence, [
+        { kind: 'heard', from: destination, message: { kind: 'took', epoch: grant.epoch, alive: true } },
+      ]);
+      await advance(tx, run, move, 'committing', 'running', {
+        outcome: null,
+        measures: JSON.stringify({ ...move.measures, ...measuresOf(null, report) }),
+      });
+      return true;
+    });
+  } catch (error) {
+    checkpoint(run);
+    agentFailure(error);
+    return false;
+  }
+}
