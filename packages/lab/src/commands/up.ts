@@ -13,7 +13,7 @@ import { createNetwork, destroyNetwork, labNamespaces } from '../network/network
 import { planTopology } from '../network/topology.ts';
 import { openrcText, parseOpenrc, writeOpenrc } from '../openrc.ts';
 import { isAlive, killIdentity, readIdentity } from '../process-identity.ts';
-import { bindPublicPort } from '../public-port.ts';
+import { claimPublicPort } from '../public-port.ts';
 import { buildReaper } from '../supervisor/build-reaper.ts';
 import { askSupervisor } from '../supervisor/control-client.ts';
 import type { SupervisorStatus } from '../supervisor/control-protocol.ts';
@@ -65,7 +65,7 @@ export async function up(options: UpOptions): Promise<UpResult> {
     config = configureLab(topology, shape(before.port));
   } else {
     if (before !== undefined) await endPublicListeners(before);
-    const socket = bindAsBefore(options.port, before?.port);
+    const socket = await claimAsBefore(options.port, before?.port);
     try {
       config = configureLab(topology, shape(socket.address().port));
       // Namespaces of a lab whose supervisor died hold its guests: they are taken over. Half of them are worth nothing.
@@ -154,13 +154,9 @@ async function endPublicListeners(plan: LabPlan): Promise<void> {
 }
 
 /** The port the lab had before, if it is free: openrc files and terminals know it. */
-function bindAsBefore(wanted: number | undefined, before: number | undefined): BoundSocket {
-  if (wanted !== undefined || before === undefined) return bindPublicPort(wanted);
-  try {
-    return bindPublicPort(before);
-  } catch {
-    return bindPublicPort(undefined);
-  }
+async function claimAsBefore(wanted: number | undefined, before: number | undefined): Promise<BoundSocket> {
+  if (wanted !== undefined || before === undefined) return claimPublicPort(wanted);
+  return claimPublicPort(before).catch(() => claimPublicPort(undefined));
 }
 
 async function writeFiles(config: LabConfig): Promise<void> {

@@ -4,6 +4,8 @@ export interface DemoMove {
   readonly source: string;
   readonly destination: string;
   readonly status: string;
+  /** Why it ended so, in Godwit's own sentence; null for a success. */
+  readonly reason: string | null;
   /** Source's STOP to destination's RESUME, by the agents' clocks, and how wrong those may be against each other. */
   readonly blackoutMs: number | null;
   readonly clockErrorMs: number | null;
@@ -35,7 +37,7 @@ export function demoProblems(moves: readonly DemoMove[], wanted: number): readon
   if (moves.length < wanted) problems.push(`${moves.length} of ${wanted} migrations were made`);
   for (const move of moves) {
     const name = `${move.source} → ${move.destination}`;
-    if (move.status !== 'completed') problems.push(`${name} ended ${move.status}`);
+    if (move.status !== 'completed') problems.push(`${name} ended ${move.status}: ${move.reason ?? 'no reason was recorded'}`);
     if (move.tcpReset) problems.push(`${name} cost a TCP connection`);
   }
   return problems;

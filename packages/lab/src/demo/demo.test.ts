@@ -7,6 +7,7 @@ const move: DemoMove = {
   source: 'node1',
   destination: 'node2',
   status: 'completed',
+  reason: null,
   blackoutMs: 41.3,
   clockErrorMs: 0.21,
   qemuDowntimeMs: 6,
@@ -23,7 +24,7 @@ const move: DemoMove = {
 test('a demo is a success only when every wanted move completed and no connection was lost', () => {
   expect(demoProblems([move, move], 2)).toEqual([]);
   expect(demoProblems([move], 2)).toEqual(['1 of 2 migrations were made']);
-  expect(demoProblems([{ ...move, status: 'failed' }], 1)).toEqual(['node1 → node2 ended failed']);
+  expect(demoProblems([{ ...move, status: 'failed', reason: 'Because.' }], 1)).toEqual(['node1 → node2 ended failed: Because.']);
   expect(demoProblems([{ ...move, tcpReset: true }], 1)).toEqual(['node1 → node2 cost a TCP connection']);
 });
 

@@ -144,6 +144,7 @@ async function oneMove(
     source: record.source,
     destination: record.destination,
     status: record.status,
+    reason: record.status === 'completed' ? null : record.sentence,
     blackoutMs: measures.blackoutMs ?? null,
     clockErrorMs: measures.clockErrorMs ?? null,
     qemuDowntimeMs: measures.qemuDowntimeMs ?? null,
