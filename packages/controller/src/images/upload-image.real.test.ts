@@ -140,18 +140,21 @@ describe('uploadImage', () => {
     );
     const broken = Buffer.from(whole);
     broken.fill(0xff, 36, 60);
-    for (const [format, data] of [
-      ['qcow2', bytes[0]],
-      ['qcow2', bytes[1]],
-      ['qcow2', bytes[2]],
-      ['qcow2', broken],
-      ['qcow2', Buffer.from('not one')],
-      ['qcow2', Buffer.alloc(0)],
-      ['raw', whole],
-      ['aki', whole],
+    // The sentence tells which look refused it: ours at the header comes before qemu-img opens anything.
+    for (const [format, data, sentence] of [
+      ['qcow2', bytes[0], 'names a backing file'],
+      ['qcow2', bytes[1], 'keeps its data in another file'],
+      ['qcow2', bytes[2], 'is encrypted'],
+      ['qcow2', broken, 'qemu-img cannot read it'],
+      ['qcow2', Buffer.from('not one'), 'has no qcow2 header'],
+      ['qcow2', Buffer.alloc(0), 'has no qcow2 header'],
+      ['raw', whole, 'holds a qcow2 header'],
+      ['aki', whole, 'holds a qcow2 header'],
     ] as const) {
       const id = await queued(format);
-      expect(await refused(id, upload(id, [data ?? Buffer.alloc(0)]))).toEqual(['ImageUnsafe', 'queued', null, []]);
+      const attempt = upload(id, [data ?? Buffer.alloc(0)]);
+      await expect(attempt).rejects.toThrow(sentence);
+      expect(await refused(id, attempt)).toEqual(['ImageUnsafe', 'queued', null, []]);
     }
   });
 

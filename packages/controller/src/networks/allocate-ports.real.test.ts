@@ -110,6 +110,16 @@ describe('allocatePorts', () => {
     expect((await take(network)).address).toBe('fd00::13');
   });
 
+  it('never gives the gateway away, wherever in the pool it lies', async () => {
+    for (const gateway of ['10.3.0.5', '10.3.0.6', '10.3.0.7']) {
+      const network = await newNetwork('10.3.0.0/24', '10.3.0.5', '10.3.0.7');
+      await db.updateTable('subnet').set({ gateway }).where('network_id', '=', network).execute();
+      const given = [(await take(network)).address, (await take(network)).address];
+      expect(given).toEqual(['10.3.0.5', '10.3.0.6', '10.3.0.7'].filter((address) => address !== gateway));
+      expect(await codeOf(take(network))).toBe('Conflict');
+    }
+  });
+
   it('reuses nothing that a transaction still holds, and frees what it rolled back', async () => {
     const network = await newNetwork('10.8.0.0/24', '10.8.0.5', '10.8.0.5');
     const serverId = await newServer();

@@ -1,4 +1,4 @@
-import type { HostId, ServerId } from '@godwit/domain/ids';
+import type { HostId, MigrationId, ServerId } from '@godwit/domain/ids';
 import { decide } from '@godwit/domain/scheduling/decide';
 import type { HostState } from '@godwit/domain/scheduling/host-state';
 import { noValidHostDetails } from '@godwit/domain/scheduling/no-valid-host';
@@ -49,7 +49,7 @@ export async function place(tx: Db, serverId: ServerId, options: PlaceOptions): 
     // No key update: rows that only refer to the host (a server, a port) are not held up.
     await tx.selectFrom('host').select('id').where('id', '=', best.host.id).forNoKeyUpdate().execute();
     // What was committed while we waited for the lock is seen by this second look (read committed).
-    const [locked] = await loadHosts(tx, options.ratios, best.host.id);
+    const [locked] = await loadHosts(tx, options.ratios, [best.host.id]);
     const again =
       locked === undefined
         ? null
@@ -79,5 +79,33 @@ export async function claim(tx: Db, serverId: ServerId, host: HostId, demand: Se
       ram_mib: demand.flavor.ramMib,
       disk_gib: demand.flavor.diskGib,
     })
+    .execute();
+}
+
+type ClaimingMove = { readonly moveId: MigrationId; readonly serverId: ServerId };
+
+/** The claim of a move: from now on the migration holds the source and the server the destination. Only under the locks of `place`. */
+export async function claimMove(
+  tx: Db,
+  move: ClaimingMove & { readonly source: HostId },
+  host: HostId,
+  demand: ServerDemand,
+): Promise<void> {
+  await tx
+    .updateTable('allocation')
+    .set({ consumer_id: move.moveId, consumer_type: 'migration' })
+    .where('consumer_id', '=', move.serverId)
+    .where('host_id', '=', move.source)
+    .execute();
+  await claim(tx, move.serverId, host, demand);
+}
+
+/** Undo of `claimMove`: the server holds the source, alone. */
+export async function unclaimMove(tx: Db, move: ClaimingMove, host: HostId): Promise<void> {
+  await tx.deleteFrom('allocation').where('consumer_id', '=', move.serverId).where('host_id', '=', host).execute();
+  await tx
+    .updateTable('allocation')
+    .set({ consumer_id: move.serverId, consumer_type: 'server' })
+    .where('consumer_id', '=', move.moveId)
     .execute();
 }

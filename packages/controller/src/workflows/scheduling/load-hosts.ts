@@ -43,21 +43,16 @@ export async function loadHosts(db: Db, ratios: Ratios, only: readonly HostId[] 
         .as('aggregates'),
     ])
     .where('host.deleted_at', 'is', null);
-  if (only !== null) hosts = hosts.where('host.id', '=', only);
+  if (only !== null) hosts = hosts.where(sql<boolean>`host.id = any(${[...only]}::uuid[])`);
   const rows = await hosts.execute();
-  const sharedFacts = new Map<string, HostState['facts']>();
   return rows.map((row) => {
     const aggregates = row.aggregates ?? [];
-    // Hosts with equal facts share one object: the filters then look at it once.
-    const key = JSON.stringify(row.facts);
-    const facts = sharedFacts.get(key) ?? row.facts;
-    sharedFacts.set(key, facts);
     return {
       id: as<HostId>(row.id),
       name: row.name,
       zone: aggregates.map((aggregate) => aggregate.metadata.availability_zone).find((zone) => zone !== undefined) ?? defaultZone,
       aggregates,
-      facts,
+      facts: row.facts,
       enabled: row.enabled,
       disabledReason: row.disabled_reason,
       forcedDown: row.forced_down,
