@@ -111,6 +111,8 @@ export function forfeitOrdered(state: HostCustody, epoch: Epoch, bootId: BootId,
   }
   if (state.forfeited === epoch) return answer(state, { kind: 'forfeited', epoch });
   if (epoch <= state.lastTaken || (rules.forfeitBootProof && bootId !== state.bootId)) return { state, effects: [unknown] };
+  // Durably refused already, by a later forfeit or a destruction.
+  if (epoch <= state.refusedThrough) return answer(state, { kind: 'forfeited', epoch });
   return {
     state: { ...state, forfeited: epoch, knownEpoch: later(state.knownEpoch, epoch), refusedThrough: later(state.refusedThrough, epoch) },
     effects: forfeitEffects(epoch, rules),

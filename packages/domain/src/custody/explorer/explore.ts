@@ -31,13 +31,15 @@ export type ExploreOptions = {
   readonly rules: Rules;
   readonly quirks?: Quirks;
   readonly maxStates?: number;
+  /** Called with every new world. */
+  readonly visit?: (world: World) => void;
   /** Forget messages that can change nothing; only sound with every rule on. */
   readonly prune?: boolean;
   /** Also check that every world can settle again without further faults (needs all edges in memory). */
   readonly liveness?: boolean;
 };
 
-export function explore(scenario: Scenario, { rules, quirks = { startsAtBoot: false }, maxStates = Number.MAX_SAFE_INTEGER, liveness = true, prune = rules === RULES }: ExploreOptions): Exploration {
+export function explore(scenario: Scenario, { rules, quirks = { startsAtBoot: false }, visit, maxStates = Number.MAX_SAFE_INTEGER, liveness = true, prune = rules === RULES }: ExploreOptions): Exploration {
   const messages = new Interner<Message>();
   const parts = { custody: new Interner<HostCustody>(), rest: new Interner<object>(), rows: new Interner<World['row']>() };
   const hostKeys = new WeakMap<Host, string>();
@@ -84,6 +86,7 @@ export function explore(scenario: Scenario, { rules, quirks = { startsAtBoot: fa
     next.push(world);
     nextIds.push(id);
     if (settled(world)) good.push(id);
+    visit?.(world);
     return id;
   };
 

@@ -3,11 +3,13 @@
  * therefore pruning is off when a rule is, and a test compares the results with and without it.
  */
 import type { HostCustody } from '../host-custody.ts';
+import { replayed } from '../recover.ts';
 import type { Interner } from './interner.ts';
 import { hostAt } from './turn.ts';
 import { HOSTS, type Host, type Message, type World } from './world.ts';
 
-export function pruned(world: World, messages: Interner<Message>): World {
+export function pruned(before: World, messages: Interner<Message>): World {
+  const world = before.faults === 0 ? undying(before) : before;
   // A restored row may bring any old epoch back.
   if (world.backup !== null || world.row.operation?.kind === 'recovery' || world.row.behind) return world;
   const net = world.net.filter((id) => {
@@ -17,11 +19,33 @@ export function pruned(world: World, messages: Interner<Message>): World {
   return net.length === world.net.length ? world : { ...world, net };
 }
 
+/** Once no agent can die any more, journals are never read again, nor can anything be forgotten. */
+function undying(world: World): World {
+  const hosts = world.hosts.map((host): Host => {
+    const { machine, durable, unsynced, promised } = host;
+    if (machine === null) return unsynced.length === 0 ? host : { ...host, durable: unsynced.reduce(replayed, durable), unsynced: [] };
+    const same = unsynced.length === 0 && durable === machine && promised.granted === 0 && promised.fence === 0;
+    return same ? host : { ...host, durable: machine, unsynced: [], promised: { ...promised, granted: 0, fence: 0 } };
+  });
+  return hosts.every((host, index) => host === world.hosts[index]) ? world : { ...world, hosts };
+}
+
+/** Steps only go forwards; an answer awaited in one of these is never awaited again after the last of them. */
+const awaited: Readonly<Record<string, readonly string[]>> = {
+  granted: ['granting'],
+  armed: ['granting', 'arming'],
+  released: ['granting', 'arming', 'copying', 'disarming'],
+  disarmed: ['granting', 'arming', 'copying', 'disarming'],
+  ended: ['granting', 'launching', 'arming', 'copying', 'releasing'],
+};
+
 /** An answer about an epoch matters while that epoch is being decided on, or holds. Epochs are never reused. */
 function answerMatters({ row }: World, { from, message }: Extract<Message, { to: 'controller' }>): boolean {
   const { operation, holder } = row;
   const current = operation?.kind === 'move' || operation?.kind === 'start' ? operation.grant.epoch : 0;
   const held = holder.kind === 'host' && holder.hostId === HOSTS[from] ? holder.epoch : 0;
+  const steps = awaited[message.kind];
+  const late = steps !== undefined && (operation?.kind === 'move' || operation?.kind === 'start') && !steps.includes(operation.step);
   switch (message.kind) {
     case 'done':
       return false;
@@ -33,13 +57,13 @@ function answerMatters({ row }: World, { from, message }: Extract<Message, { to:
       // Fresh reports can be had at any time; an old one differs only in what it says about the epoch that holds, or a copy since destroyed.
       return (held > 0 && message.knownEpoch >= held) || message.copy.kind !== 'none';
     case 'released':
-      return message.release.epoch === current;
+      return message.release.epoch === current && !late;
     case 'resumed':
       return message.forfeited === current;
     case 'ended':
-      return message.epoch === current || message.epoch === held;
+      return (message.epoch === current && !late) || message.epoch === held;
     default:
-      return message.epoch === current;
+      return message.epoch === current && !late;
   }
 }
 
@@ -51,6 +75,8 @@ function orderMatters(world: World, host: Host, message: Extract<Message, { to: 
   const epoch = epochOf(message);
   const { operation, holder, remains } = world.row;
   const current = operation?.kind === 'move' || operation?.kind === 'start' ? operation.grant.epoch : 0;
+  if (epoch === current && operation !== null && 'step' in operation && 'command' in message)
+    return currentOrderMatters(operation.step, machine, message.command.kind, epoch);
   if (epoch === current || (holder.kind === 'host' && holder.epoch === epoch)) return true;
   if ('command' in message && message.command.kind === 'destroy')
     return (
@@ -61,6 +87,23 @@ function orderMatters(world: World, host: Host, message: Extract<Message, { to: 
     );
   // Only what a power loss cannot take counts as known; and nothing that is about this epoch may be left here.
   return host.durable.knownEpoch < epoch || touches(machine, epoch) || touches(host.durable, epoch);
+}
+
+/** Of the operation that is under way: orders whose work is done, and whose answer is not awaited any more. */
+function currentOrderMatters(step: string, machine: HostCustody, kind: string, epoch: number): boolean {
+  const known = machine.knownEpoch >= epoch;
+  const { copy } = machine;
+  const outgoing = copy.kind === 'held' ? copy.outgoing : null;
+  switch (kind) {
+    case 'grant':
+      return !known || step === 'granting';
+    case 'arm':
+      return !known || step === 'granting' || step === 'arming';
+    case 'migrate':
+      return !known || (outgoing?.phase === 'armed' && outgoing.grant.epoch === epoch);
+    default:
+      return true;
+  }
 }
 
 function touches({ copy }: HostCustody, epoch: number): boolean {
