@@ -1,0 +1,171 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { FastifyInstance } from 'fastify';
+import pino from 'pino';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { buildApp } from '../app.ts';
+import type { AppContext } from '../app-context.ts';
+import { bootstrapIdentity } from '../auth/bootstrap.ts';
+import { resolveConfig } from '../config/load-config.ts';
+import { type EventFeed, startEventFeed } from '../events/event-feed.ts';
+import { createMetrics } from '../metrics.ts';
+import { type OpenstackClient, startOpenstackClient } from './test-openstack-client.ts';
+import { startTestServer, type TestServer } from '../store/test-database.ts';
+import { fakeAgents } from '../workflows/testing/fake-agents.ts';
+import { type FakeCloud, fakeCloud, until } from '../workflows/testing/fake-cloud.ts';
+
+/** The distribution's `openstack` command against the whole application, over hosts in memory. */
+let server: TestServer;
+let cloud: FakeCloud;
+let app: FastifyInstance;
+let events: EventFeed;
+let directory: string;
+let environment: Record<string, string>;
+let client: OpenstackClient;
+
+beforeAll(async () => {
+  server = await startTestServer();
+  directory = await mkdtemp(join(tmpdir(), 'gw-osc-'));
+  const database = await server.database();
+  cloud = await fakeCloud(database);
+  const engine = await cloud.controller('one');
+  const bootstrapped = await bootstrapIdentity(database.db);
+  if (!bootstrapped.created) throw new Error('the test database is not fresh');
+  const log = pino({ level: process.env['GODWIT_TEST_LOG'] ?? 'silent' });
+  events = await startEventFeed(database, log);
+  const listening = Promise.withResolvers<number>();
+  // The catalog needs the port before the application is built: take a free one first.
+  const { createServer } = await import('node:net');
+  const probe = createServer().listen(0, '127.0.0.1', () => {
+    const address = probe.address();
+    probe.close(() => listening.resolve(typeof address === 'object' && address !== null ? address.port : 0));
+  });
+  const port = await listening.promise;
+  const config = resolveConfig({ stateDir: directory, publicUrl: `http://127.0.0.1:${port}`, listen: { address: '127.0.0.1', port }, agentListen: { address: '127.0.0.1', port: 0, names: ['127.0.0.1'] } });
+  const context: AppContext = { config, database, db: database.db, operations: engine.operations, agents: fakeAgents(cloud.hosts), events, metrics: createMetrics({ process: false }), log };
+  app = await buildApp(context);
+  await app.listen({ host: '127.0.0.1', port });
+  client = startOpenstackClient(directory);
+  environment = {
+    OS_AUTH_URL: `http://127.0.0.1:${port}/identity/v3`, OS_USERNAME: 'admin', OS_PASSWORD: bootstrapped.password, OS_PROJECT_NAME: 'admin',
+    OS_USER_DOMAIN_NAME: 'Default', OS_PROJECT_DOMAIN_NAME: 'Default', OS_IDENTITY_API_VERSION: '3', OS_REGION_NAME: 'RegionOne', OS_COMPUTE_API_VERSION: '2.87',
+  };
+});
+afterAll(async () => {
+  client?.stop();
+  await app?.close();
+  await events?.close();
+  await cloud?.stop();
+  await server?.stop();
+  if (directory !== undefined) await rm(directory, { recursive: true, force: true });
+});
+
+const openstack = (line: string, env: Record<string, string> = {}): Promise<string> => client.run(line, { ...environment, ...env });
+const json = async <T = Record<string, unknown>>(line: string, env: Record<string, string> = {}): Promise<T> => JSON.parse(await openstack(`${line} -f json`, env)) as T;
+type Rows = readonly Record<string, unknown>[];
+const refusal = (line: string, env: Record<string, string> = {}): Promise<string> => openstack(line, env).then(() => 'no refusal', (error: Error) => error.message);
+
+describe('identity', () => {
+  it('token, catalog, domains', async () => {
+    expect(await json('token issue')).toMatchObject({ id: expect.any(String), project_id: expect.any(String) });
+    expect((await json<Rows>('catalog list')).map((entry) => entry['Type']).sort()).toEqual(['compute', 'identity', 'image', 'network', 'placement']);
+    expect(await json<Rows>('domain list')).toMatchObject([{ ID: 'default', Name: 'Default' }]);
+  });
+  it('projects, users and roles, and a member who logs in with them', async () => {
+    await openstack('project create --description d p1');
+    await openstack('user create --project p1 --password secret --email u@example.org u1');
+    await openstack('role add --project p1 --user u1 member');
+    expect(await json<Rows>('role assignment list --names --user u1')).toMatchObject([{ Role: 'member', User: 'u1@Default', Project: 'p1@Default' }]);
+    const member = { OS_USERNAME: 'u1', OS_PASSWORD: 'secret', OS_PROJECT_NAME: 'p1' };
+    expect(await json('token issue', member)).toMatchObject({ id: expect.any(String) });
+    expect(await json<Rows>('server list', member)).toEqual([]);
+    expect(await refusal('project list', member)).not.toContain('Traceback');
+    await openstack('project set --disable p1');
+    expect(await refusal('token issue', member)).toContain('HTTP 401');
+    await openstack('role remove --project p1 --user u1 member');
+    await openstack('user set --password other --name u2 u1');
+    await openstack('user delete u2');
+    await openstack('project delete p1');
+    expect((await json<Rows>('project list')).map((row) => row['Name'])).toEqual(['admin']);
+    await openstack('role create operator');
+    expect((await json<Rows>('role list')).map((row) => row['Name'])).toEqual(['admin', 'member', 'operator', 'reader']);
+    await openstack('role delete operator');
+  });
+});
+
+describe('flavors', () => {
+  it('are made, shown with their properties, and deleted', async () => {
+    await openstack('flavor create --ram 256 --vcpus 1 --disk 0 --property godwit:storage=shared tiny');
+    expect(await json('flavor show tiny')).toMatchObject({ ram: 256, properties: { 'godwit:storage': 'shared' } });
+    expect((await json<Rows>('flavor list --all')).map((row) => row['Name']).sort()).toEqual(['small', 'tiny']);
+    await openstack('flavor set --property a=b tiny');
+    await openstack('flavor unset --property a tiny');
+    await openstack('flavor delete tiny');
+  });
+});
+
+describe('servers', () => {
+  it('are made, shown, listed, powered and deleted', async () => {
+    const made = await json(`server create --image image --flavor small --network none --wait --property a=b web`);
+    expect(made).toMatchObject({ status: 'ACTIVE', name: 'web' });
+    const id = String(made['id']);
+    expect((await json<Rows>('server list --long'))[0]).toMatchObject({ ID: id, Name: 'web', Status: 'ACTIVE' });
+    expect(await json(`server show ${id}`, { OS_COMPUTE_API_VERSION: '2.1' })).toMatchObject({ name: 'web', flavor: 'small (f1)', 'OS-EXT-SRV-ATTR:host': expect.stringMatching(/^node/) });
+    await openstack(`server set --name web2 --property c=d ${id}`);
+    expect(await json('server show web2')).toMatchObject({ properties: { a: 'b', c: 'd' } });
+    for (const [command, status] of [['pause', 'PAUSED'], ['unpause', 'ACTIVE'], ['stop', 'SHUTOFF'], ['start', 'ACTIVE'], ['reboot --hard', 'ACTIVE']] as const) {
+      await openstack(`server ${command} ${id}`);
+      await until(async () => (await cloudState(id)).task_state === null);
+      expect([command, (await json(`server show ${id}`))['status']]).toEqual([command, status]);
+    }
+    await openstack(`server lock ${id}`);
+    await openstack(`server unlock ${id}`);
+    const history = await json<Rows>(`server event list ${id}`);
+    expect(history.map((row) => row['Action'])).toEqual(expect.arrayContaining(['create', 'pause', 'unpause', 'stop', 'start', 'reboot']));
+    expect(await json(`server event show ${id} ${String(history.at(-1)?.['Request ID'])}`)).toMatchObject({ action: 'create' });
+    await openstack(`server delete --wait ${id}`);
+    expect(await json<Rows>('server list')).toEqual([]);
+  });
+  it('are live-migrated, with a host and without, and the record tells how it went', async () => {
+    const id = String((await json('server create --image image --flavor small --network none --wait move'))['id']);
+    const hostOf = async (): Promise<unknown> => (await json(`server show ${id}`))['OS-EXT-SRV-ATTR:host'];
+    const from = await hostOf();
+    const to = from === 'node2' ? 'node3' : 'node2';
+    await openstack(`server migrate --live-migration --host ${to} --wait ${id}`);
+    expect(await hostOf()).toBe(to);
+    await openstack(`server migrate --live-migration --wait ${id}`, { OS_COMPUTE_API_VERSION: '2.1' });
+    const records = await json<Rows>(`server migration list --server ${id}`);
+    expect(records.map((row) => row['Status'])).toEqual(['completed', 'completed']);
+    expect(await refusal(`server migrate --live-migration --host mars ${id}`)).toContain('Compute host mars could not be found. (HTTP 400)');
+    expect(await refusal(`server migrate ${id}`)).toContain('(HTTP 501)');
+    await openstack(`server delete --wait ${id}`);
+  });
+  it('groups and key pairs', async () => {
+    await openstack('server group create --policy anti-affinity g');
+    expect(await json<Rows>('server group list')).toMatchObject([{ Name: 'g', Policy: 'anti-affinity' }]);
+    await openstack('server group delete g');
+    const key = join(directory, 'key.pub');
+    await writeFile(key, 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl test\n');
+    await openstack(`keypair create --public-key ${key} k`);
+    expect(await json<Rows>('keypair list')).toMatchObject([{ Name: 'k' }]);
+    await openstack('keypair delete k');
+    expect((await json<Rows>('limits show --absolute')).length).toBeGreaterThan(5);
+  });
+});
+
+async function cloudState(id: string): Promise<{ task_state: unknown }> {
+  const answer = await app.inject({ method: 'GET', url: `/compute/v2.1/servers/${id}`, headers: { 'x-auth-token': await adminToken() } });
+  return { task_state: answer.json<{ server: Record<string, unknown> }>().server['OS-EXT-STS:task_state'] };
+}
+
+let token: string | null = null;
+async function adminToken(): Promise<string> {
+  if (token !== null) return token;
+  const answer = await app.inject({
+    method: 'POST', url: '/identity/v3/auth/tokens',
+    payload: { auth: { identity: { methods: ['password'], password: { user: { name: 'admin', domain: { id: 'default' }, password: environment['OS_PASSWORD'] } } }, scope: { project: { name: 'admin', domain: { id: 'default' } } } } },
+  });
+  token = String(answer.headers['x-subject-token']);
+  return token;
+}
