@@ -1,3 +1,6 @@
+const mostTicks = 5;
+const tightMs = 0.02;
+
 /**
  * UTC in milliseconds with a fraction, on the same clock that QEMU stamps its events with. Date.now() has whole milliseconds only, and performance.timeOrigin drifts away from the
  * wall clock while NTP slews it: so the monotonic clock is laid over the wall clock anew from time to time.
@@ -12,16 +15,28 @@ export class WallClock {
     this.anchor();
   }
 
-  /** Finds the instant at which Date.now() ticks: busy for up to a millisecond, right to a few microseconds after. */
+  /**
+   * Finds the instant at which Date.now() ticks: busy for a millisecond or two. On a loaded machine this process may lose the processor at just that instant, so the
+   * tick is known only to within two readings; the tightest of a few is used, right to some ten microseconds.
+   */
   anchor(): void {
-    const first = Date.now();
-    let now = first;
-    let monotonic = performance.now();
-    while (now === first) {
-      now = Date.now();
-      monotonic = performance.now();
+    let best = Number.POSITIVE_INFINITY;
+    let tick = Date.now();
+    let before = performance.now();
+    for (let ticks = 0; ticks < mostTicks; ) {
+      const now = Date.now();
+      const after = performance.now();
+      if (now !== tick) {
+        ticks += 1;
+        if (after - before < best) {
+          best = after - before;
+          this.#baseMs = now - (before + after) / 2;
+        }
+        if (best < tightMs) return;
+        tick = now;
+      }
+      before = after;
     }
-    this.#baseMs = now - monotonic;
   }
 
   nowMs(): number {

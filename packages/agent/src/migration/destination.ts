@@ -40,6 +40,7 @@ export class IncomingMigration {
   #unlisten: () => void = () => undefined;
   #resumedAt: number | null = null;
   #tunnels: Promise<void> = Promise.resolve();
+  #cleared: Promise<void> = Promise.resolve();
   readonly #settled = Promise.withResolvers<void>();
 
   constructor(host: QemuHost, store: MigrationStore, move: Incoming, restored?: { readonly record: MigrationRecord; readonly ready: IncomingReady | null; readonly process: GuestProcess | null }) {
@@ -113,8 +114,13 @@ export class IncomingMigration {
   /** Gives the move up on this side, if custody finds that nothing was taken. `bootId` is that of the grant. */
   async forfeit(fence: MoveGrant['fence'], bootId: MoveGrant['bootId']): Promise<TakeAnswer> {
     await this.#feed({ kind: 'forfeit', fence, epoch: this.move.grant.epoch, bootId });
-    const { taken } = this.record.report;
-    return taken ?? 'unknown';
+    await this.#cleared;
+    return this.record.report.taken ?? 'unknown';
+  }
+
+  /** After news of a forfeit: resolves once nothing of the move is left on this host. */
+  get cleared(): Promise<void> {
+    return this.#cleared;
   }
 
   async setNetworkOpen(open: boolean): Promise<NetworkEncapsulation | null> {
@@ -158,7 +164,7 @@ export class IncomingMigration {
         record.note({ taken: 'has-not-and-forfeits' });
         record.become('forfeited');
         this.#settled.resolve();
-        void this.#discarded().catch(this.#logged);
+        this.#cleared = this.#discarded().catch(this.#logged);
         return;
       case 'unknown':
         record.note({ taken: 'unknown' });

@@ -28,6 +28,7 @@ export type Outgoing = { readonly grant: MoveGrant; readonly ready: IncomingRead
 
 /** Readings of the destination's clock; the best one counts. On a LAN each takes well under a millisecond. */
 const clockReadings = 8;
+const clockEveryMs = 1_000;
 const lookEveryMs = 40;
 /** A main loop that does not answer a query for this long hangs: the stream is cut out of band. */
 const hangMs = 2_000;
@@ -58,6 +59,7 @@ export class OutgoingMigration {
   #ending: { readonly cause: MigrationCause; readonly detail: string } | null = null;
   #startedAtMs = performance.now();
   #stoppedAt: number | null = null;
+  #clockReadAtMs = 0;
   #closed = false;
   #sending = false;
   #releaseTold = false;
@@ -245,6 +247,7 @@ export class OutgoingMigration {
 
   /** The best of all readings so far; later ones are nearer to the stop, and clocks drift. */
   async #readClock(): Promise<void> {
+    this.#clockReadAtMs = performance.now();
     const offset = await this.#link.clock(() => this.#host.clock.nowMs(), clockReadings);
     this.record.note({ clockOffsetMs: offset.offsetMs, clockErrorMs: offset.errorMs });
   }
@@ -342,7 +345,9 @@ export class OutgoingMigration {
     if (record.ended || this.#ending) return;
     const elapsedMs = now - this.#startedAtMs;
     if (this.#stoppedAt === null) {
-      if (this.#network.pending && stopIsNear(look.ram, elapsedMs)) await this.#openNetwork('the stop is near');
+      // Neither is waited for: a dead link must not keep us from seeing that it is dead. The clock also keeps the connection warm: an idle one would first be pinged, inside the blackout.
+      if (now - this.#clockReadAtMs > clockEveryMs) void this.#readClock().catch(() => undefined);
+      if (this.#network.pending && stopIsNear(look.ram, elapsedMs)) void this.#openNetwork('the stop is near').catch(this.#logged);
       if (watch.stalled(look.ram, now)) return this.cancel('StreamFailed', `the stream to ${this.move.ready.ramAddress}:${this.move.ready.ramPort} stood still for 5 s`);
       if (this.#policy.deadlineMs > 0 && elapsedMs > this.#policy.deadlineMs) return this.cancel('DeadlineExceeded', `copying took longer than ${this.#policy.deadlineMs} ms`);
     } else if (now - this.#stoppedAt > switchoverLimitMs && record.report.completedAtMs === null) {
@@ -369,10 +374,17 @@ export class OutgoingMigration {
     const { grant } = this.move;
     const { stoppedAtMs, completedAtMs } = record.report;
     record.mark('release sent');
-    this.#host.events.emit({
-      kind: 'release',
-      release: { serverId: grant.serverId, migrationId: grant.migrationId, source: this.#host.hostId, destination: grant.destination, epoch: grant.epoch, stoppedAtMs: stoppedAtMs ?? 0, completedAtMs: completedAtMs ?? 0 },
-    });
+    const release: ReleaseNotice = {
+      serverId: grant.serverId,
+      migrationId: grant.migrationId,
+      source: this.#host.hostId,
+      destination: grant.destination,
+      epoch: grant.epoch,
+      stoppedAtMs: stoppedAtMs ?? 0,
+      completedAtMs: completedAtMs ?? 0,
+    };
+    this.#host.events.emit({ kind: 'release', release });
+    void this.#host.controller.reportRelease(release);
     void (async () => {
       const look = await within(queryMigrate(this.#process.qmp, hangMs).catch(() => null), figuresMs, null);
       record.become('released', { guestState: 'released', ...(look && { qemuStatus: look.status, qemuDowntimeMs: look.downtimeMs, qemuTotalMs: look.totalMs, ...(look.ram && { ram: look.ram }) }) });

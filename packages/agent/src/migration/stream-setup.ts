@@ -41,9 +41,12 @@ export async function setUpOutgoing(qmp: QmpClient, options: { readonly migratio
   await qmp.execute('migrate-set-parameters', { 'tls-creds': id, 'tls-hostname': options.address, ...limits(options.policy, options.downtimeLimitMs) });
 }
 
+/** A stream whose link is dead may hold QEMU's main loop: nobody waits long for a limit. */
+const limitsAnswerMs = 2_000;
+
 /** Changes a stream that may be under way; QEMU looks at the limits every 100 ms. */
 export async function setLimits(qmp: QmpClient, policy: MigrationPolicy, downtimeLimitMs: number): Promise<void> {
-  await qmp.execute('migrate-set-parameters', limits(policy, downtimeLimitMs));
+  await qmp.execute('migrate-set-parameters', limits(policy, downtimeLimitMs), { timeoutMs: limitsAnswerMs });
 }
 
 const limits = (policy: MigrationPolicy, downtimeLimitMs: number) => ({ 'downtime-limit': downtimeLimitMs, 'max-bandwidth': policy.maxBandwidthBytes });

@@ -5,7 +5,11 @@ import { type CertificateRole, certificateRole } from '@godwit/contract/certific
 
 export type Credentials = { readonly caPem: string; readonly certificatePem?: string; readonly privateKeyPem?: string };
 
-/** A half-open link looks alive for minutes without these: an idle or busy connection whose ping stays unanswered this long is dead. */
+/**
+ * A half-open link looks alive for minutes without these: a connection with calls in flight whose ping stays unanswered this long is dead, and one that was idle is pinged before it is used
+ * again. Idle connections are not pinged meanwhile: connect-node 2.2 then pings from a timer that outlives a connection which broke with calls in flight, and that throws where
+ * nobody can catch it.
+ */
 export const keepAlive = { pingIntervalMs: 2_000, pingTimeoutMs: 3_000 } as const;
 
 export type TlsTransport = {
@@ -23,7 +27,7 @@ export type TlsTransport = {
 export function createTlsTransport(baseUrl: string, credentials: Credentials, expected: CertificateRole): TlsTransport {
   const sessions = new Http2SessionManager(
     baseUrl,
-    { ...keepAlive, pingIdleConnection: true, idleConnectionTimeoutMs: 3_600_000 },
+    { ...keepAlive, pingIdleConnection: false, idleConnectionTimeoutMs: 3_600_000 },
     {
       ca: credentials.caPem,
       ...(credentials.certificatePem !== undefined && { cert: credentials.certificatePem }),

@@ -17,8 +17,9 @@ export type TestGuest = {
   readonly address: string;
   readonly mac: string;
   readonly wire: MessageInitShape<typeof GuestSchema>;
-  /** The last epoch burned, and the host that holds the guest. */
+  /** The last epoch burned, and the one that the guest runs under. */
   epoch: number;
+  held: number;
   at: TestHost;
 };
 
@@ -28,7 +29,7 @@ export function testGuest(at: TestHost, options: { readonly number: number; read
   const address = `10.89.0.${10 + options.number}`;
   const mac = `52:54:00:89:00:${(10 + options.number).toString(16).padStart(2, '0')}`;
   return {
-    serverId, address, mac, epoch: 0, at,
+    serverId, address, mac, epoch: 0, held: 0, at,
     wire: {
       serverId, name: `guest-${options.number}`, hostname: `guest-${options.number}`, vcpus: 1, ramMib: BigInt(options.ramMib ?? 96),
       disks: options.diskless ? [] : [{ diskId: 'root', pool: 'shared', format: 'qcow2', sizeBytes: 67_108_864n, imageId: diskImage, imageFormat: 'qcow2' }],
@@ -40,9 +41,10 @@ export function testGuest(at: TestHost, options: { readonly number: number; read
 
 /** What the controller would have done: burns an epoch and starts the guest under it. */
 export async function startTestGuest(guest: TestGuest, endState: EndState = EndState.RUNNING): Promise<void> {
-  const grant = { serverId: guest.serverId, destinationHostId: guest.at.hostId, previousEpoch: BigInt(guest.epoch), epoch: BigInt(guest.epoch + 1), fence: 1n, endState };
+  const grant = { serverId: guest.serverId, destinationHostId: guest.at.hostId, previousEpoch: BigInt(guest.held), epoch: BigInt(guest.epoch + 1), fence: 1n, endState };
   guest.epoch += 1;
   await guest.at.client.startGuest({ grant, guest: guest.wire });
+  guest.held = guest.epoch;
 }
 
 export type MoveOptions = { readonly networkSwitch?: boolean; readonly endState?: EndState; readonly downtimeLimitMs?: number; readonly maxBandwidthBytes?: number; readonly deadlineMs?: number };
@@ -51,7 +53,7 @@ export type Move = { readonly migrationId: string; readonly grant: GrantInit; re
 export function newMove(guest: TestGuest, to: TestHost, options: MoveOptions = {}): Move {
   const migrationId = randomUUID();
   const grant = {
-    serverId: guest.serverId, migrationId, sourceHostId: guest.at.hostId, destinationHostId: to.hostId, previousEpoch: BigInt(guest.epoch), epoch: BigInt(guest.epoch + 1), fence: 1n, endState: options.endState ?? EndState.RUNNING,
+    serverId: guest.serverId, migrationId, sourceHostId: guest.at.hostId, destinationHostId: to.hostId, previousEpoch: BigInt(guest.held), epoch: BigInt(guest.epoch + 1), fence: 1n, endState: options.endState ?? EndState.RUNNING,
   };
   guest.epoch += 1;
   const policy = { networkSwitch: options.networkSwitch ?? true, downtimeLimitMs: BigInt(options.downtimeLimitMs ?? 30), maxBandwidthBytes: BigInt(options.maxBandwidthBytes ?? 0), deadlineMs: BigInt(options.deadlineMs ?? 0) };
@@ -64,7 +66,7 @@ export const prepare = (guest: TestGuest, move: Move): Promise<IncomingReady> =>
 export const start = (move: Move, ready: IncomingReady): Promise<MigrationReport> =>
   move.from.client.startOutgoing({ grant: move.grant, ready, policy: move.policy, destination: { hostId: move.to.hostId, address: move.to.address, rpcPort: 8781 } });
 
-export const custodyOf = (guest: TestGuest, epoch = guest.epoch) => ({ serverId: guest.serverId, epoch: BigInt(epoch), fence: 1n });
+export const custodyOf = (guest: TestGuest, epoch = guest.held) => ({ serverId: guest.serverId, epoch: BigInt(epoch), fence: 1n });
 
 const transient = new Set(['armed', 'copying', 'pre-switchover', 'preparing', 'listening', 'loaded', 'taking']);
 
@@ -92,6 +94,7 @@ export async function moveGuest(guest: TestGuest, to: TestHost, options: MoveOpt
   const t2 = performance.now();
   const [source, taken] = await Promise.all([untilEnded(move.from, move.migrationId), untilEnded(to, move.migrationId)]);
   if (source.state !== 'released' || taken.state !== 'running') throw new Error(`source ${source.state} (${source.detail}), destination ${taken.state} (${taken.detail})`);
+  guest.held = guest.epoch;
   const destination = await to.client.finishIncoming({ custody: custodyOf(guest), migrationId: move.migrationId });
   await move.from.client.dropOutgoing({ custody: custodyOf(guest), migrationId: move.migrationId, guest: guest.wire });
   const t3 = Date.now();

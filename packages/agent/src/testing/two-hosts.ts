@@ -134,7 +134,8 @@ export async function startTwoHosts(options: TwoHostsOptions): Promise<TwoHosts>
       }
       await controller.close();
       await clear([fabric, client, a, b]);
-      await rm(dir, { recursive: true, force: true });
+      // For whoever looks into a failure: the agents' logs and journals stay.
+      if (process.env['GODWIT_KEEP_TEST_DIR'] === undefined) await rm(dir, { recursive: true, force: true });
     },
   };
   try {

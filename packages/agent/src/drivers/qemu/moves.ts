@@ -80,7 +80,10 @@ export class Moves {
     const { serverId, epoch, fence, bootId } = grant;
     const move = grant.migrationId === null ? undefined : this.#moves.get(grant.migrationId);
     const told = await this.#host.custody.feed(serverId, { kind: 'forfeit', fence, epoch, bootId });
-    for (const message of told) if (move instanceof IncomingMigration) move.heard(message);
+    if (move instanceof IncomingMigration) {
+      for (const message of told) move.heard(message);
+      await move.cleared;
+    }
     const answer = answerOf(told);
     // Only copies that this host alone has: on a shared pool the disk is the source's too.
     if (answer === 'has-not-and-forfeits' && deleteDisks && wanted) await deleteGuestDisks(serverId, { ...wanted, disks: wanted.disks.filter((disk) => this.#host.pools.get(disk.pool)?.kind === 'local') }, this.#host.pools);

@@ -14,6 +14,7 @@ import { readConsole } from '../../qemu/console-log.ts';
 import { adoptGuests, findProcess } from '../../qemu/guest-process.ts';
 import { runDir } from '../../qemu/run-dir.ts';
 import { WallClock } from '../../wall-clock.ts';
+import { openControllerLink } from '../../rpc/controller-link.ts';
 import type { HostDriver } from '../host-driver.ts';
 import { HostEvents } from '../host-events.ts';
 import { destroyGuest, pauseGuest, rebootGuest, startGuest, stopGuest, unpauseGuest } from './guest-lifecycle.ts';
@@ -36,6 +37,7 @@ export async function openQemuDriver(config: LoadedConfig, probe: HostProbe, ide
   await ensureBridge(tools, config.bridge);
   const hostId = identity.current.hostId;
   const store = new MigrationStore(config.stateDir);
+  const controller = openControllerLink(config.controllerUrl, identity);
 
   // Custody, guests and moves know each other; the two callbacks close the circle.
   const custody = openCustody({
@@ -60,7 +62,7 @@ export async function openQemuDriver(config: LoadedConfig, probe: HostProbe, ide
     );
   });
   const host: QemuHost = {
-    config, hostId, bootId, identity, clock, events, tools, custody, guests, log,
+    config, hostId, bootId, identity, clock, events, tools, custody, controller, guests, log,
     capabilities: probe.choice.capabilities, defaults: probe.defaults, pools: probe.pools, ports: new PortRange(config.migrationPorts), exclusive: oneAtATime(),
   };
   const moves = new Moves(host, store);
@@ -99,6 +101,7 @@ export async function openQemuDriver(config: LoadedConfig, probe: HostProbe, ide
     close: async () => {
       guests.close();
       await moves.close();
+      controller.close();
       custody.close();
     },
   };

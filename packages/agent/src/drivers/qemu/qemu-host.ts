@@ -6,6 +6,7 @@ import type { NetworkTools } from '../../network/network-tools.ts';
 import type { QemuCapabilities } from '../../qemu/capabilities.ts';
 import type { Pool } from '../../storage/pool.ts';
 import type { WallClock } from '../../wall-clock.ts';
+import type { ControllerLink } from '../../rpc/controller-link.ts';
 import type { HostEvents } from '../host-events.ts';
 import type { CustodyPort } from './custody-port.ts';
 import type { GuestRegistry } from './guest-registry.ts';
@@ -32,6 +33,7 @@ export type QemuHost = {
   readonly clock: WallClock;
   readonly events: HostEvents;
   readonly custody: CustodyPort;
+  readonly controller: ControllerLink;
   readonly guests: GuestRegistry;
   readonly log: DriverLog;
   /** One long operation per server at a time. */

@@ -1,0 +1,157 @@
+import { EndState, TakeAnswer } from '@godwit/contract/gen/custody_pb';
+import { GuestState } from '@godwit/contract/gen/guest_pb';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { controlGuest, guestCounter, untilGuestAnswers } from '../testing/guest-control.ts';
+import { demoImages } from '../testing/demo-images.ts';
+import { custodyOf, moveGuest, newMove, prepare, start, startTestGuest, testGuest, untilEnded, type TestGuest } from '../testing/test-guest.ts';
+import { startTwoHosts, type TwoHosts } from '../testing/two-hosts.ts';
+
+let two: TwoHosts;
+beforeAll(async () => {
+  two = await startTwoHosts({ prefix: 'gwaglm', dir: '/tmp/gw-ag-live', network: '10.79.2', images: await demoImages(), clockSkewMs: [0, 500] });
+}, 120_000);
+afterAll(async () => {
+  await two?.close();
+}, 60_000);
+
+const running = async (number: number, commandLine = ''): Promise<TestGuest> => {
+  const guest = testGuest(two.hosts[0], { number, commandLine });
+  await startTestGuest(guest);
+  await untilGuestAnswers(two, guest);
+  return guest;
+};
+const destroy = async (guest: TestGuest): Promise<void> => {
+  for (const host of two.hosts) await host.client.destroyGuest({ custody: custodyOf(guest, guest.epoch + 50), deleteDisks: true, guest: guest.wire });
+};
+const portOf = (guest: TestGuest): string => String(guest.wire.nics?.[0]?.portId).slice(0, 8);
+const stateAt = async (guest: TestGuest, index: 0 | 1): Promise<GuestState | undefined> =>
+  (await two.hosts[index].client.listGuests({})).guests.find((one) => one.serverId === guest.serverId)?.state;
+const qemusOf = async (guest: TestGuest): Promise<number> =>
+  (await two.in(two.hosts[0].namespace, 'sh', '-c', `grep -l ${guest.serverId} /proc/[0-9]*/cmdline 2>/dev/null | xargs -r -n1 dirname | while read d; do grep -q qemu-system $d/comm && echo x; done | wc -l || true`)).trim() as unknown as number;
+
+describe('a guest that writes memory', () => {
+  test('moves back and forth five times, keeps its memory, disk and connections, and one QEMU is left', async () => {
+    const guest = await running(1, 'godwit.memory=10,16 godwit.disk=20');
+    const before = await controlGuest(two, guest, 'status');
+    let counter = await guestCounter(two, guest);
+    for (let turn = 0; turn < 5; turn += 1) {
+      const to = two.hosts[turn % 2 === 0 ? 1 : 0];
+      const moved = await moveGuest(guest, to);
+      // 500 ms of clock skew between the hosts: what is left of it must lie within the stated error.
+      expect(moved.blackoutMs).toBeGreaterThan(0);
+      expect(moved.blackoutMs).toBeLessThan(2_000);
+      expect(Math.abs(Math.abs(moved.source.clockOffsetMs) - 500)).toBeLessThan(moved.source.clockErrorMs + 2);
+      expect(moved.source.qemuTotalMs).toBeGreaterThan(0);
+      expect(moved.source.ram?.dirtySyncCount).toBeGreaterThan(1n);
+      expect(moved.destination.networkVerified).toBe(true);
+      expect(moved.destination.cause).toBe('');
+      const now = await guestCounter(two, guest);
+      expect(now).toBeGreaterThan(counter);
+      counter = now;
+    }
+    const after = await controlGuest(two, guest, 'status');
+    expect(after.nonce).toBe(before.nonce);
+    expect(after.memory.pagesCorrupt).toBe(0);
+    expect(await controlGuest(two, guest, 'verify')).toMatchObject({ ok: true, missing: 0, torn: 0 });
+    expect(Number(await qemusOf(guest))).toBe(1);
+    const console = Buffer.from((await guest.at.client.readConsole({ serverId: guest.serverId })).data).toString();
+    const ticks = [...console.matchAll(/tick (\d+) /g)].map((match) => Number(match[1]));
+    expect(ticks).toEqual(Array.from({ length: ticks.length }, (_, index) => index + 1));
+    await destroy(guest);
+  }, 120_000);
+});
+
+test('a paused guest stays paused, and runs on at the destination when it is told to', async () => {
+  const guest = await running(2);
+  await guest.at.client.pauseGuest({ custody: custodyOf(guest) });
+  const moved = await moveGuest(guest, two.hosts[1], { endState: EndState.PAUSED });
+  expect(moved.destination.guestState).toBe(GuestState.PAUSED);
+  expect(await stateAt(guest, 1)).toBe(GuestState.PAUSED);
+  await guest.at.client.unpauseGuest({ custody: custodyOf(guest) });
+  await untilGuestAnswers(two, guest);
+  await destroy(guest);
+}, 60_000);
+
+test('a cancel while copying leaves the guest running at the source, and the destination forfeits', async () => {
+  const guest = await running(3);
+  const move = newMove(guest, two.hosts[1], { maxBandwidthBytes: 2_000_000 });
+  await start(move, await prepare(guest, move));
+  const t0 = performance.now();
+  const cancelled = await move.from.client.cancelOutgoing({ grant: move.grant });
+  expect(performance.now() - t0).toBeLessThan(1_000);
+  expect(cancelled).toMatchObject({ state: 'cancelled', cause: 'CancelledByOperator', guestState: GuestState.RUNNING });
+  const forfeited = await move.to.client.forfeitIncoming({ grant: move.grant });
+  expect(forfeited.answer).toBe(TakeAnswer.HAS_NOT_AND_FORFEITS);
+  expect(await two.in(move.to.namespace, 'ip', '-o', 'link')).not.toMatch(new RegExp(`gt${portOf(guest)}|gx${move.migrationId.slice(0, 8)}`));
+  await controlGuest(two, guest, 'status');
+  // The next attempt, under a new epoch, works.
+  await moveGuest(guest, two.hosts[1]);
+  await destroy(guest);
+}, 60_000);
+
+test('a guest that powers itself off while it is copied ends the move by that name', async () => {
+  const guest = await running(4);
+  const move = newMove(guest, two.hosts[1], { maxBandwidthBytes: 2_000_000 });
+  await start(move, await prepare(guest, move));
+  await controlGuest(two, guest, 'poweroff');
+  expect(await untilEnded(move.from, move.migrationId)).toMatchObject({ state: 'guest-gone', cause: 'GuestPoweredOff', guestState: GuestState.SHUTOFF });
+  expect((await move.to.client.forfeitIncoming({ grant: move.grant })).answer).toBe(TakeAnswer.HAS_NOT_AND_FORFEITS);
+  expect(await stateAt(guest, 0)).toBe(GuestState.SHUTOFF);
+  await destroy(guest);
+}, 60_000);
+
+test('the destination\'s QEMU dies while copying: failed with cause, and the guest runs on', async () => {
+  const guest = await running(5);
+  const move = newMove(guest, two.hosts[1], { maxBandwidthBytes: 2_000_000 });
+  await start(move, await prepare(guest, move));
+  const incoming = (await move.to.client.listGuests({})).guests.find((one) => one.serverId === guest.serverId);
+  process.kill(incoming?.pid ?? 0, 'SIGKILL');
+  expect(await untilEnded(move.from, move.migrationId)).toMatchObject({ state: 'failed', cause: 'StreamFailed', guestState: GuestState.RUNNING });
+  expect(await untilEnded(move.to, move.migrationId)).toMatchObject({ state: 'died', cause: 'DestinationDied' });
+  expect((await move.to.client.forfeitIncoming({ grant: move.grant })).answer).toBe(TakeAnswer.HAS_NOT_AND_FORFEITS);
+  await controlGuest(two, guest, 'status');
+  await destroy(guest);
+}, 60_000);
+
+test('the source\'s QEMU dies while copying: lost, and the destination is discarded', async () => {
+  const guest = await running(6);
+  const move = newMove(guest, two.hosts[1], { maxBandwidthBytes: 2_000_000 });
+  await start(move, await prepare(guest, move));
+  process.kill((await move.from.client.listGuests({})).guests.find((one) => one.serverId === guest.serverId)?.pid ?? 0, 'SIGKILL');
+  expect(await untilEnded(move.from, move.migrationId)).toMatchObject({ state: 'lost', cause: 'SourceDied', guestState: GuestState.CRASHED });
+  expect((await move.to.client.forfeitIncoming({ grant: move.grant })).answer).toBe(TakeAnswer.HAS_NOT_AND_FORFEITS);
+  expect(await stateAt(guest, 0)).toBe(GuestState.CRASHED);
+  await destroy(guest);
+}, 60_000);
+
+test('a link that silently drops everything is noticed, cancelled, and the guest runs on', async () => {
+  const guest = await running(7);
+  const move = newMove(guest, two.hosts[1], { maxBandwidthBytes: 2_000_000 });
+  await start(move, await prepare(guest, move));
+  // Dropped at the bridge between them: neither end sees a link go down.
+  await two.in(two.fabricNamespace, 'tc', 'qdisc', 'add', 'dev', 'mg-1', 'root', 'tbf', 'rate', '8bit', 'burst', '1', 'limit', '1');
+  try {
+    expect(await untilEnded(move.from, move.migrationId, 20_000)).toMatchObject({ state: 'failed', cause: 'StreamFailed', guestState: GuestState.RUNNING });
+  } finally {
+    await two.in(two.fabricNamespace, 'tc', 'qdisc', 'del', 'dev', 'mg-1', 'root');
+  }
+  await controlGuest(two, guest, 'status');
+  expect((await move.to.client.forfeitIncoming({ grant: move.grant })).answer).toBe(TakeAnswer.HAS_NOT_AND_FORFEITS);
+  await destroy(guest);
+}, 90_000);
+
+test('requests that cannot be fulfilled are refused with a code, and change nothing', async () => {
+  const guest = await running(8);
+  const move = newMove(guest, two.hosts[1]);
+  const block = move.to.client.prepareIncoming({ grant: move.grant, guest: guest.wire, policy: { blockMigration: true }, source: { hostId: move.from.hostId, address: move.from.address, rpcPort: 8781 } });
+  await expect(block).rejects.toMatchObject({ metadata: expect.toSatisfy((headers: Headers) => headers.get('godwit-code') === 'BlockMigrationUnavailable') });
+  const ready = await prepare(guest, move);
+  await expect(move.to.client.unpauseGuest({ custody: custodyOf(guest, guest.epoch) })).rejects.toMatchObject({ metadata: expect.toSatisfy((headers: Headers) => headers.get('godwit-code') === 'custody-epoch-unknown') });
+  await start(move, ready);
+  await expect(move.from.client.pauseGuest({ custody: custodyOf(guest) })).rejects.toMatchObject({ metadata: expect.toSatisfy((headers: Headers) => /^custody-(migrating|released)$/.test(headers.get('godwit-code') ?? '')) });
+  await untilEnded(move.to, move.migrationId);
+  guest.held = guest.epoch;
+  await move.to.client.finishIncoming({ custody: custodyOf(guest), migrationId: move.migrationId });
+  await move.from.client.dropOutgoing({ custody: custodyOf(guest), migrationId: move.migrationId, guest: guest.wire });
+  await destroy(guest);
+}, 60_000);
