@@ -82,7 +82,8 @@ export class Supervisor {
         return ipBatch([`link set ${port} ${request.state}`], this.#plan.fabricNamespace);
       }
       case 'shutdown':
-        await Promise.all([...this.#processes.values()].map((one) => one.stop('gently')));
+        // At once: nothing here outlives the lab, and each of these must bear a kill at any moment anyway.
+        await Promise.all([...this.#processes.values()].map((one) => one.stop('at once')));
         return;
       default:
         throw new LabError('BAD_ARGUMENT', `the supervisor has no operation ${JSON.stringify((request as { op?: unknown }).op)}`);
