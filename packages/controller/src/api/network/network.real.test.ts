@@ -1,19 +1,22 @@
 import { randomUUID } from 'node:crypto';
+import { sql } from 'kysely';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { Db } from '../../store/database.ts';
+import type { Database, Db } from '../../store/database.ts';
 import { startTestServer, type TestServer } from '../../store/test-database.ts';
 import { startTestApi, type TestApi, type TestUser } from '../test-api.ts';
 import { registerNetwork } from './plugin.ts';
 
 let server: TestServer;
 let api: TestApi;
+let database: Database;
 let db: Db;
 beforeAll(async () => {
   server = await startTestServer();
 });
 afterAll(() => server.stop());
 beforeEach(async () => {
-  db = (await server.database()).db;
+  database = await server.database();
+  db = database.db;
   api = await startTestApi(db, {
     more: async (app, context) =>
       void (await app.register(async (scope) => registerNetwork(scope, context, { checkResponses: true }), { prefix: '/network' })),
@@ -143,10 +146,19 @@ describe('networks, subnets and ports', () => {
     expect((await post('networks', {}, await api.user('reader'))).code).toBe(403);
   });
 
-  it('two overlapping subnets at once: one is made', async () => {
+  it('of overlapping subnets at once one is made', async () => {
     const network = await post('networks', {});
-    const made = await Promise.all(Array.from({ length: 6 }, () => post('subnets', { network_id: network.id, cidr: '10.5.0.0/24' })));
-    expect(made.map((one) => one.code).toSorted()).toEqual([201, 400, 400, 400, 400, 400]);
+    // All of them stand before the same lock, and go on together.
+    const holder = await database.connect('holder');
+    await holder.query('begin');
+    await holder.query('select id from network where id = $1 for update', [network.id]);
+    const asked = Promise.all(Array.from({ length: 4 }, () => post('subnets', { network_id: network.id, cidr: '10.5.0.0/24' })));
+    const waiting = sql<{ n: number }>`select count(*)::integer as n from pg_locks where not granted`;
+    await expect.poll(async () => (await waiting.execute(db)).rows[0]?.n, { timeout: 10_000 }).toBeGreaterThanOrEqual(4);
+    await holder.query('commit');
+    await holder.end();
+    const made = await asked;
+    expect(made.map((one) => one.code).toSorted()).toEqual([201, 400, 400, 400]);
   });
 
   it('page without repeating or skipping', async () => {
