@@ -1,7 +1,9 @@
+import { execFile } from 'node:child_process';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { BoundSocket } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { promisify } from 'node:util';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { type LabPlan, labFiles, type ProcessSpec, writeLabPlan } from '../lab-plan.ts';
 import { ipBatch } from '../network/ip-batch.ts';
@@ -14,6 +16,7 @@ import { askSupervisor } from './control-client.ts';
 import type { SupervisorStatus } from './control-protocol.ts';
 import { launchSupervisor } from './launch.ts';
 
+const run = promisify(execFile);
 const topology = planTopology('gwlabt3', 1);
 const [node = failed()] = topology.nodes;
 function failed(): never {
@@ -155,6 +158,32 @@ test('power loss: all processes gone, orphans too, unsynced bytes lost, bridges 
   await askSupervisor(dir, { op: 'power-on', host: 'node1' });
   expect((await report('agent-node1'))?.state).toBe('running');
   await expect.poll(async () => (await namespaceProcesses(node.namespace)).length, { timeout: 5000 }).toBeGreaterThanOrEqual(2);
+});
+
+test('a host that hangs stops with all its processes, guests included, and goes on when thawed', async () => {
+  await launch();
+  await noteWritten('true time');
+  const states = async () => {
+    const pids = await namespaceProcesses(node.namespace);
+    return Promise.all(pids.map(async (pid) => /\) (\S) /.exec(await readFile(`/proc/${pid}/stat`, 'utf8'))?.[1]));
+  };
+  await askSupervisor(dir, { op: 'freeze-host', host: 'node1' });
+  await expect.poll(async () => new Set(await states()), { timeout: 5000 }).toEqual(new Set(['T']));
+  await askSupervisor(dir, { op: 'thaw-host', host: 'node1' });
+  await expect.poll(async () => (await states()).includes('T'), { timeout: 5000 }).toBe(false);
+});
+
+test('a cable is pulled and plugged at the fabric, the other one stays', async () => {
+  await launch();
+  const linkOf = async (port: string) => {
+    const { stdout } = await run('ip', ['-netns', topology.fabricNamespace, '-json', 'link', 'show', 'dev', port]);
+    return (JSON.parse(stdout) as readonly { readonly flags: readonly string[] }[])[0]?.flags.includes('UP');
+  };
+  await askSupervisor(dir, { op: 'cable', host: 'node1', cable: 'management', state: 'down' });
+  expect([await linkOf(node.managementPort), await linkOf(node.fabricPort)]).toEqual([false, true]);
+  await askSupervisor(dir, { op: 'cable', host: 'node1', cable: 'fabric', state: 'down' });
+  await askSupervisor(dir, { op: 'cable', host: 'node1', cable: 'management', state: 'up' });
+  expect([await linkOf(node.managementPort), await linkOf(node.fabricPort)]).toEqual([true, false]);
 });
 
 test('a skewed clock reaches the agent, and a true one comes back', async () => {
