@@ -18,6 +18,8 @@ export type GuestReport = {
   readonly serverId: ServerId;
   /** The highest this host knows for the server. */
   readonly epoch: Epoch;
+  /** The epoch that the copy here runs, or ran, under; absent: there is no copy. After an abort it is lower than `epoch`. */
+  readonly copyEpoch?: Epoch;
   readonly state: GuestState;
   readonly detail: string;
   /** Of a move in progress. */

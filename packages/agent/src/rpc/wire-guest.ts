@@ -101,4 +101,5 @@ export const guestReportToWire = (report: GuestReport): WireReport =>
     cpuModel: report.cpuModel,
     bootId: report.bootId,
     diskBytesUsed: BigInt(report.diskBytesUsed),
+    copyEpoch: BigInt(report.copyEpoch ?? 0),
   });

@@ -93,7 +93,7 @@ export class GuestRegistry {
     const { state, detail } = stateOf(custody.copy.kind, custody.copy.kind === 'held' && custody.copy.alive, entry?.fact ?? null);
     const spec = entry?.spec;
     return {
-      serverId, epoch: custody.knownEpoch, state, detail, migrationId: entry?.migrationId ?? null, pid: entry?.process?.ref.pid ?? null, machineType: spec?.machineType ?? '', cpuModel: spec?.cpuModel ?? '', bootId: this.#bootId, diskBytesUsed: 0,
+      serverId, epoch: custody.knownEpoch, ...(custody.copy.kind === 'none' ? {} : { copyEpoch: custody.copy.grant.epoch }), state, detail, migrationId: entry?.migrationId ?? null, pid: entry?.process?.ref.pid ?? null, machineType: spec?.machineType ?? '', cpuModel: spec?.cpuModel ?? '', bootId: this.#bootId, diskBytesUsed: 0,
     };
   }
 

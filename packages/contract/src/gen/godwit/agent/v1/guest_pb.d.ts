@@ -292,6 +292,13 @@ export declare type GuestReport = Message<"godwit.agent.v1.GuestReport"> & {
    * @generated from field: int64 disk_bytes_used = 10;
    */
   diskBytesUsed: bigint;
+
+  /**
+   * the epoch that the copy here runs, or ran, under; 0: there is none (then `epoch` may be higher than any copy's)
+   *
+   * @generated from field: int64 copy_epoch = 11;
+   */
+  copyEpoch: bigint;
 };
 
 /**
