@@ -6,6 +6,7 @@ import { placeDisks } from '@godwit/domain/scheduling/place-disks';
 import type { ServerDemand } from '@godwit/domain/scheduling/server-demand';
 import { snapshotOf } from '@godwit/domain/scheduling/snapshot';
 import { type StoredVerdicts, storedVerdicts } from '@godwit/domain/scheduling/stored-verdicts';
+import type { WarmSnapshot } from '../../scheduling/warm-snapshot.ts';
 import type { Db } from '../../store/database.ts';
 import { type DemandOptions, loadDemand } from './load-demand.ts';
 import { loadHosts, type Ratios } from './load-hosts.ts';
@@ -20,7 +21,12 @@ export type Placement =
     }
   | { readonly kind: 'no-valid-host'; readonly verdicts: StoredVerdicts; readonly details: string };
 
-export type PlaceOptions = DemandOptions & { readonly ratios: Ratios; readonly seed: number };
+export type PlaceOptions = DemandOptions & {
+  readonly ratios: Ratios;
+  readonly seed: number;
+  /** The controller's warm snapshot; without one every host is read from the database for each decision. */
+  readonly hosts?: WarmSnapshot;
+};
 
 const ATTEMPTS = 8;
 
@@ -42,7 +48,8 @@ export async function place(tx: Db, serverId: ServerId, options: PlaceOptions): 
   const excluded: { id: HostId; reason: string }[] = [...options.excludedHosts];
   for (let attempt = 0; ; attempt++) {
     const demand = await loadDemand(tx, serverId, { ...options, excludedHosts: excluded });
-    const decision = decide(snapshotOf(await loadHosts(tx, options.ratios)), demand, { seed: options.seed, limit: 5 });
+    const snapshot = options.hosts === undefined ? snapshotOf(await loadHosts(tx, options.ratios)) : await options.hosts.current(tx);
+    const decision = decide(snapshot, demand, { seed: options.seed, limit: 5 });
     const verdicts = storedVerdicts(decision);
     const best = decision.chosen[0];
     if (best === undefined) return { kind: 'no-valid-host', verdicts, details: noValidHostDetails(verdicts, options.requestedHost) };
