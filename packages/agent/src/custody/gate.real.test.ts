@@ -3,8 +3,8 @@ import type { Grant } from '@godwit/domain/custody/grant';
 import type { HostMessage, PeerMessage } from '@godwit/domain/custody/host-effect';
 import { as, asEpoch, asFence, type BootId, type HostId, type MigrationId, type ServerId } from '@godwit/domain/ids';
 import { describe, expect, test } from 'vitest';
-import { CustodyRefused } from './custody-refused.ts';
 import { channels, pause, TinyLab, type TinyQemu } from './conformance/tiny-qemu.ts';
+import { CustodyRefused } from './custody-refused.ts';
 import { type CustodyInput, type Gate, openGate } from './gate.ts';
 import { type CustodyJournal, openJournal } from './journal.ts';
 import { processAlive } from './kill-process.ts';
@@ -89,13 +89,22 @@ async function started(lab: TinyLab, host: Host, epoch = 1): Promise<TinyQemu> {
 }
 
 /** Up to the arm: both sides know the grant, nothing moves yet. */
-async function prepared(lab: TinyLab, source: Host, destination: Host, grant: Grant, qemu: TinyQemu, stopAt: 'active' | 'pre-switchover' | null = null): Promise<TinyQemu> {
+async function prepared(
+  lab: TinyLab,
+  source: Host,
+  destination: Host,
+  grant: Grant,
+  qemu: TinyQemu,
+  stopAt: 'active' | 'pre-switchover' | null = null,
+): Promise<TinyQemu> {
   await destination.feed({ kind: 'grant', fence, grant });
   const incoming = await lab.listening();
   destination.gate.attach(serverId, incoming.control);
   await destination.feed({ kind: 'bind', epoch: grant.epoch, process: incoming.control.process });
   const on = { events: true, 'return-path': true, 'pause-before-switchover': stopAt === 'pre-switchover' };
-  await qemu.qmp.execute('migrate-set-capabilities', { capabilities: Object.entries(on).map(([capability, state]) => ({ capability, state })) });
+  await qemu.qmp.execute('migrate-set-capabilities', {
+    capabilities: Object.entries(on).map(([capability, state]) => ({ capability, state })),
+  });
   await qemu.qmp.execute('migrate-set-parameters', { 'max-bandwidth': stopAt === 'active' ? 10_000 : 0 });
   source.ramAddress = incoming.address;
   source.peer = destination;
@@ -128,11 +137,11 @@ const until = async (what: string, holds: () => boolean): Promise<void> => {
 };
 
 const onTwoHosts = (name: string, run: (lab: TinyLab, a: Host, b: Host) => Promise<void>): void => {
-  test(name, { timeout: 30_000 }, async () => {
+  test(`custody: ${name}`, { timeout: 30_000 }, async () => {
     await using lab = new TinyLab();
     const [a, b] = [new Host(lab, 'a'), new Host(lab, 'b')];
     try {
-      await run(lab, a, b);
+      await expect(run(lab, a, b)).resolves.toBeUndefined();
     } finally {
       a.gate.close();
       b.gate.close();
@@ -183,7 +192,10 @@ describe('two hosts, real QEMU, no disks', () => {
     expect(await b.feed({ kind: 'forfeit', fence, epoch: grant.epoch, bootId: b.boot })).toEqual([{ kind: 'forfeited', epoch: 2 }]);
     expect(processAlive(incoming.control.process)).toBe(false);
     await refusedAs('custody-epoch-stale', b.feed({ kind: 'grant', fence, grant }));
-    await refusedAs('custody-epoch-stale', b.feed({ kind: 'release', release: { migrationId: as<MigrationId>('m2'), source: a.id, destination: b.id, epoch: grant.epoch } }));
+    await refusedAs(
+      'custody-epoch-stale',
+      b.feed({ kind: 'release', release: { migrationId: as<MigrationId>('m2'), source: a.id, destination: b.id, epoch: grant.epoch } }),
+    );
     await refusedAs('custody-epoch-stale', a.feed({ kind: 'arm', fence, grant }));
   });
 
@@ -230,7 +242,7 @@ describe('two hosts, real QEMU, no disks', () => {
     await incoming.shows({ runstate: 'running' });
   });
 
-  onTwoHosts('the destination\'s death after the release: forfeit, and the source runs on', async (lab, a, b) => {
+  onTwoHosts("the destination's death after the release: forfeit, and the source runs on", async (lab, a, b) => {
     const qemu = await started(lab, a);
     const grant = grantTo(b, a, 2);
     const incoming = await prepared(lab, a, b, grant, qemu);
@@ -240,7 +252,10 @@ describe('two hosts, real QEMU, no disks', () => {
     await until('released', () => a.gate.state(serverId).copy.kind === 'released');
     incoming.kill();
     await incoming.exited;
-    await refusedAs('custody-not-ready', b.feed({ kind: 'release', release: { migrationId: as<MigrationId>('m2'), source: a.id, destination: b.id, epoch: grant.epoch } }));
+    await refusedAs(
+      'custody-not-ready',
+      b.feed({ kind: 'release', release: { migrationId: as<MigrationId>('m2'), source: a.id, destination: b.id, epoch: grant.epoch } }),
+    );
     expect(await b.feed({ kind: 'forfeit', fence, epoch: grant.epoch, bootId: b.boot })).toEqual([{ kind: 'forfeited', epoch: 2 }]);
     await a.feed({ kind: 'resume', fence, epoch: asEpoch(1), forfeited: grant.epoch });
     await qemu.shows({ runstate: 'running' });
@@ -287,7 +302,10 @@ describe('two hosts, real QEMU, no disks', () => {
     const grant = grantTo(b, a, 2);
     const incoming = await prepared(lab, a, b, grant, qemu);
     let refusals = 1;
-    b.gate.attach(serverId, { ...incoming.control, cont: () => (refusals-- > 0 ? Promise.reject(new Error('silent')) : incoming.control.cont()) });
+    b.gate.attach(serverId, {
+      ...incoming.control,
+      cont: () => (refusals-- > 0 ? Promise.reject(new Error('silent')) : incoming.control.cont()),
+    });
     watched(a, qemu);
     await a.feed({ kind: 'migrate', fence, epoch: grant.epoch });
     await until('sent', () => a.gate.state(serverId).copy.kind === 'released');

@@ -2,10 +2,11 @@
  * The only code that lets the vCPUs of a real guest run, starts or cancels its stream, or ends its QEMU. It decides nothing: each event goes through
  * domain/custody, and the effects are carried out in order, one server's events strictly one after the other.
  */
+
+import { hostStep } from '@godwit/domain/custody/host';
 import type { HostCustody } from '@godwit/domain/custody/host-custody';
 import type { HostEffect, HostMessage, PeerMessage } from '@godwit/domain/custody/host-effect';
 import type { HostEvent } from '@godwit/domain/custody/host-event';
-import { hostStep } from '@godwit/domain/custody/host';
 import type { QemuProcess, QemuView } from '@godwit/domain/custody/qemu-view';
 import type { BootId, Epoch, HostId, ServerId } from '@godwit/domain/ids';
 import { faultPoint } from '../fault-point.ts';
@@ -121,7 +122,11 @@ class CustodyGate implements Gate {
         // Killing needs no answer of a QEMU that hangs, and what was taken stands in the journal.
         if (needsView(event.kind)) throw error;
       });
-    const told = await this.#turn(serverId, entry, needsView(event.kind) ? ({ ...event, view: await this.#look(serverId, entry) } as HostEvent) : (event as HostEvent));
+    const told = await this.#turn(
+      serverId,
+      entry,
+      needsView(event.kind) ? ({ ...event, view: await this.#look(serverId, entry) } as HostEvent) : (event as HostEvent),
+    );
     for (const message of told) if (message.kind === 'refused') throw new CustodyRefused(message.refusal);
     return told;
   }
@@ -171,7 +176,9 @@ class CustodyGate implements Gate {
       case 'kill':
         return this.#kill(serverId, entry, effect.process);
       case 'quit':
-        return this.#controlled(entry).quit().catch(() => this.#kill(serverId, entry, effect.process));
+        return this.#controlled(entry)
+          .quit()
+          .catch(() => this.#kill(serverId, entry, effect.process));
       case 'cont':
         return this.#controlled(entry).cont();
       case 'stop':
@@ -192,7 +199,7 @@ class CustodyGate implements Gate {
   /** The monitor of the process that the copy is bound to; never that of another. */
   #controlled({ control, state }: Entry): QemuControl {
     const bound = boundProcess(state);
-    if (control === null || (bound !== null && !same(control.process, bound))) throw new Error('the guest\'s QEMU has no monitor attached');
+    if (control === null || (bound !== null && !same(control.process, bound))) throw new Error("the guest's QEMU has no monitor attached");
     return control;
   }
 
@@ -201,7 +208,8 @@ class CustodyGate implements Gate {
     // A copy of an earlier boot has no process, whatever has its pid now.
     if (state.copy.kind !== 'none' && state.copy.grant.bootId !== this.#options.bootId) return null;
     if (control !== null && (bound === null || same(control.process, bound))) return control.look();
-    if (bound !== null && processAlive(bound)) throw new Error(`QEMU of server ${serverId} (pid ${bound.pid}) is alive, and its monitor does not answer`);
+    if (bound !== null && processAlive(bound))
+      throw new Error(`QEMU of server ${serverId} (pid ${bound.pid}) is alive, and its monitor does not answer`);
     // A stray one shows nothing, but it is there: it gets killed.
     const stray = bound === null && state.copy.kind !== 'held' ? this.#options.findStray?.(serverId) : undefined;
     return stray === undefined ? null : { runstate: 'other', migration: 'none' };

@@ -6,7 +6,13 @@ import type { HostId, ServerId } from '@godwit/domain/ids';
 export type JournalEntry =
   | { readonly seq: number; readonly kind: 'header'; readonly version: 1; readonly hostId: HostId }
   /** `synced`: its promise was to be fsynced before it was answered. */
-  | { readonly seq: number; readonly kind: 'record'; readonly serverId: ServerId; readonly synced: boolean; readonly record: JournalRecord };
+  | {
+      readonly seq: number;
+      readonly kind: 'record';
+      readonly serverId: ServerId;
+      readonly synced: boolean;
+      readonly record: JournalRecord;
+    };
 
 export function encodeEntry(entry: JournalEntry): string {
   const json = JSON.stringify(entry);

@@ -48,20 +48,40 @@ const records: fc.Arbitrary<JournalRecord> = fc.oneof(
   epochs.map((epoch): JournalRecord => ({ kind: 'taking', epoch: asEpoch(epoch), bootId, process })),
   epochs.map((epoch): JournalRecord => ({ kind: 'taken', epoch: asEpoch(epoch) })),
   epochs.map((epoch): JournalRecord => ({ ...grant(epoch), kind: 'armed' }) as JournalRecord),
-  fc.tuple(epochs, fc.constantFrom('aborted', 'ended', 'forfeited')).map(([epoch, because]) => ({ kind: 'disarmed', epoch: asEpoch(epoch), because }) as JournalRecord),
+  fc
+    .tuple(epochs, fc.constantFrom('aborted', 'ended', 'forfeited'))
+    .map(([epoch, because]) => ({ kind: 'disarmed', epoch: asEpoch(epoch), because }) as JournalRecord),
   epochs.map((epoch): JournalRecord => ({ kind: 'forfeited', epoch: asEpoch(epoch) })),
   epochs.map((epoch): JournalRecord => ({ kind: 'destroyed', epoch: asEpoch(epoch) })),
   epochs.map((epoch): JournalRecord => ({ kind: 'census', floor: asEpoch(epoch) })),
   epochs.map((fence): JournalRecord => ({ kind: 'fence', fence: asFence(fence) })),
 );
-const appends = fc.array(fc.record({ server: fc.constantFrom(...servers), record: records, durability: fc.constantFrom('plain' as const, 'fsync' as const) }), {
-  maxLength: 12,
-});
+const appends = fc.array(
+  fc.record({ server: fc.constantFrom(...servers), record: records, durability: fc.constantFrom('plain' as const, 'fsync' as const) }),
+  {
+    maxLength: 12,
+  },
+);
 
 /** Both as the journal keeps them: undefined and absent are one. */
-const plain = (states: ReadonlyMap<ServerId, HostCustody>) => JSON.parse(JSON.stringify([...states].sort(([a], [b]) => (a < b ? -1 : 1)))) as unknown;
+const plain = (states: ReadonlyMap<ServerId, HostCustody>) =>
+  JSON.parse(JSON.stringify([...states].sort(([a], [b]) => (a < b ? -1 : 1)))) as unknown;
 const expected = (written: readonly { server: ServerId; record: JournalRecord }[], boot: BootId = bootId) =>
-  plain(new Map(servers.filter((server) => written.some((one) => one.server === server)).map((server) => [server, recover(written.filter((one) => one.server === server).map(({ record }) => record), server, hostId, boot)])));
+  plain(
+    new Map(
+      servers
+        .filter((server) => written.some((one) => one.server === server))
+        .map((server) => [
+          server,
+          recover(
+            written.filter((one) => one.server === server).map(({ record }) => record),
+            server,
+            hostId,
+            boot,
+          ),
+        ]),
+    ),
+  );
 
 test('a torn end loses only what was being written; a power loss only what was not synced; compaction changes nothing', async () => {
   await fc.assert(
@@ -98,17 +118,17 @@ test('a torn end loses only what was being written; a power loss only what was n
   );
 });
 
-test("what is appended after a recovery follows what was there", async () => {
+test('what is appended after a recovery follows what was there', async () => {
   const first = open();
-  await first.append(as<ServerId>("s1"), grant(1), "fsync");
+  await first.append(as<ServerId>('s1'), grant(1), 'fsync');
   first.close();
   const second = open();
-  void second.append(as<ServerId>("s1"), { kind: "bound", epoch: asEpoch(1), process }, "plain");
-  void second.append(as<ServerId>("s1"), { kind: "taking", epoch: asEpoch(1), bootId, process }, "plain");
-  expect(second.state(as<ServerId>("s1")).copy).toMatchObject({ kind: "held", alive: true, settled: false });
+  void second.append(as<ServerId>('s1'), { kind: 'bound', epoch: asEpoch(1), process }, 'plain');
+  void second.append(as<ServerId>('s1'), { kind: 'taking', epoch: asEpoch(1), bootId, process }, 'plain');
+  expect(second.state(as<ServerId>('s1')).copy).toMatchObject({ kind: 'held', alive: true, settled: false });
   second.close();
-  const third = open(as<BootId>("boot-2"));
-  expect(third.recovered.get(as<ServerId>("s1"))?.copy).toMatchObject({ kind: "held", alive: false });
+  const third = open(as<BootId>('boot-2'));
+  expect(third.recovered.get(as<ServerId>('s1'))?.copy).toMatchObject({ kind: 'held', alive: false });
   third.close();
 });
 
@@ -140,7 +160,7 @@ test('damage among unsynced records is a torn end, even when a later one reached
   again.close();
 });
 
-test('another host\'s journal, and one without its first line, are refused', () => {
+test("another host's journal, and one without its first line, are refused", () => {
   open().close();
   expect(() => openJournal({ path, hostId: as<HostId>('another'), bootId })).toThrow(expect.objectContaining({ code: 'journal-foreign' }));
   writeFileSync(path, 'something else\n');

@@ -1,10 +1,21 @@
-import { closeSync, fdatasync, fsyncSync, ftruncateSync, openSync, readFileSync, renameSync, rmSync, writeFileSync, writeSync } from 'node:fs';
-import { mkdirSync } from 'node:fs';
+import {
+  closeSync,
+  fdatasync,
+  fsyncSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { dirname } from 'node:path';
 import { promisify } from 'node:util';
-import { compacted, recover } from '@godwit/domain/custody/recover';
 import type { HostCustody } from '@godwit/domain/custody/host-custody';
 import type { JournalRecord } from '@godwit/domain/custody/journal-record';
+import { compacted, recover } from '@godwit/domain/custody/recover';
 import type { BootId, HostId, ServerId } from '@godwit/domain/ids';
 import { JournalError } from './journal-error.ts';
 import { encodeEntry, type JournalEntry } from './journal-line.ts';
@@ -44,9 +55,20 @@ export function openJournal(options: JournalOptions): CustodyJournal {
   mkdirSync(dirname(options.path), { recursive: true, mode: 0o700 });
   const entries = existing(options);
   const states = new Map<ServerId, HostCustody>();
-  const perServer = Map.groupBy(entries.filter((entry) => entry.kind === 'record'), ({ serverId }) => serverId);
+  const perServer = Map.groupBy(
+    entries.filter((entry) => entry.kind === 'record'),
+    ({ serverId }) => serverId,
+  );
   for (const [serverId, records] of perServer)
-    states.set(serverId, recover(records.map(({ record }) => record), serverId, options.hostId, options.bootId));
+    states.set(
+      serverId,
+      recover(
+        records.map(({ record }) => record),
+        serverId,
+        options.hostId,
+        options.bootId,
+      ),
+    );
   return new Journal(options, states);
 }
 

@@ -57,7 +57,14 @@ export const viewFrom = (status: { readonly status: string }, migration: { reado
   migration: statusFrom(migration.status ?? 'none'),
 });
 
-const runstates: ReadonlySet<string> = new Set<QemuRunstate>(['prelaunch', 'inmigrate', 'paused', 'running', 'finish-migrate', 'postmigrate']);
+const runstates: ReadonlySet<string> = new Set<QemuRunstate>([
+  'prelaunch',
+  'inmigrate',
+  'paused',
+  'running',
+  'finish-migrate',
+  'postmigrate',
+]);
 const runstateFrom = (word: string): QemuRunstate => (runstates.has(word) ? (word as QemuRunstate) : 'other');
 
 const statuses: ReadonlySet<string> = new Set<QemuMigrationStatus>([

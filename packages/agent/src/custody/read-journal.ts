@@ -1,6 +1,6 @@
+import { JournalError } from './journal-error.ts';
 import type { JournalEntry } from './journal-line.ts';
 import { decodeEntry } from './journal-line.ts';
-import { JournalError } from './journal-error.ts';
 
 export type JournalContent = {
   readonly entries: readonly JournalEntry[];

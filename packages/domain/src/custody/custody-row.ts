@@ -70,4 +70,4 @@ export type RecoveryReport = {
 /** The ways out shown to the operator when the next step waits for a host that does not answer (rule 5). There are never others. */
 export type WayOut =
   | { readonly kind: 'wait'; readonly hostId: HostId }
-  | { readonly kind: 'fenced'; readonly hostId: HostId; readonly then: 'restart-from-disk' | 'continue' };
+  | { readonly kind: 'fenced'; readonly hostId: HostId; readonly outcome: 'restart-from-disk' | 'continue' };

@@ -150,7 +150,11 @@ function take(state: HostCustody, copy: GrantedCopy, process: QemuProcess, runna
   const { epoch, endState } = copy.grant;
   const taking: HostEffect = { kind: 'journal', record: { kind: 'taking', epoch, bootId: state.bootId, process }, durability: 'plain' };
   return {
-    state: { ...state, lastTaken: later(state.lastTaken, epoch), copy: { kind: 'held', grant: copy.grant, process, alive: true, settled: true, outgoing: null } },
+    state: {
+      ...state,
+      lastTaken: later(state.lastTaken, epoch),
+      copy: { kind: 'held', grant: copy.grant, process, alive: true, settled: true, outgoing: null },
+    },
     effects: [
       ...(rules.takingJournaled ? [taking] : []),
       ...(runnable && endState === 'running' ? [{ kind: 'cont' } as const] : []),

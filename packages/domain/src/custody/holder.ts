@@ -30,7 +30,8 @@ export function powerOffOrdered(state: HostCustody, epoch: Epoch, view: QemuView
   const ended = tell({ kind: 'ended', epoch });
   if (copy.kind === 'held' && copy.grant.epoch === epoch && !copy.alive) return { state, effects: [ended] };
   const code = vcpusRefused(state, epoch, view);
-  if (copy.kind !== 'held' || (code !== null && code !== 'custody-copy-absent')) return refuse(state, code ?? 'custody-epoch-unknown', epoch);
+  if (copy.kind !== 'held' || (code !== null && code !== 'custody-copy-absent'))
+    return refuse(state, code ?? 'custody-epoch-unknown', epoch);
   return { state: { ...state, copy: { ...copy, alive: false } }, effects: [{ kind: 'quit', process: copy.process }, ended] };
 }
 

@@ -50,7 +50,11 @@ export type HostMessage =
   | { readonly kind: 'destroyed'; readonly epoch: Epoch }
   /** A held or released copy's QEMU has died or ended. */
   | { readonly kind: 'ended'; readonly epoch: Epoch }
-  | { readonly kind: 'done'; readonly command: 'launch' | 'migrate' | 'continue' | 'pause' | 'unpause' | 'reset' | 'powerDown'; readonly epoch: Epoch }
+  | {
+      readonly kind: 'done';
+      readonly command: 'launch' | 'migrate' | 'continue' | 'pause' | 'unpause' | 'reset' | 'powerDown';
+      readonly epoch: Epoch;
+    }
   | HostReport
   | { readonly kind: 'refused'; readonly refusal: Refusal };
 

@@ -82,6 +82,7 @@ function gone(state: HostCustody, epoch: Epoch, copyToo: boolean): HostCustody {
 }
 
 /** A journal's records of one server as one record: `recover` makes the same of it, in this boot and in any later one. */
-export function compacted({ serverId: _, hostId: __, ...state }: HostCustody): JournalRecord {
-  return { kind: 'state', state };
+export function compacted(custody: HostCustody): JournalRecord {
+  const { bootId, knownEpoch, refusedThrough, forfeited, lastTaken, disarmedThrough, fence, copy } = custody;
+  return { kind: 'state', state: { bootId, knownEpoch, refusedThrough, forfeited, lastTaken, disarmedThrough, fence, copy } };
 }

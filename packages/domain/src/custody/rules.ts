@@ -29,8 +29,6 @@ export type Rules = {
   readonly releaseMatched: boolean;
   /** Release needs runstate postmigrate beside status completed. */
   readonly releaseNeedsPostmigrate: boolean;
-  /** A completion after the disarm is withheld, not released. */
-  readonly disarmWithholds: boolean;
   /** No `cont` after a cancel: QEMU resumes by itself. */
   readonly noContAfterCancel: boolean;
   /** `migrate` needs a known arm. */
@@ -59,8 +57,6 @@ export type Rules = {
   readonly recoveryWaits: boolean;
   /** QEMU's own resume ends the migration in our books too. */
   readonly selfResumeHeeded: boolean;
-  /** A guest is never started again by the agent alone. */
-  readonly noLocalStart: boolean;
 };
 
 export const RULES: Rules = {
@@ -77,7 +73,6 @@ export const RULES: Rules = {
   unpauseGuarded: true,
   releaseMatched: true,
   releaseNeedsPostmigrate: true,
-  disarmWithholds: true,
   noContAfterCancel: true,
   armBeforeMigrate: true,
   staleEpochRefused: true,
@@ -92,5 +87,4 @@ export const RULES: Rules = {
   startNeedsNowhere: true,
   recoveryWaits: true,
   selfResumeHeeded: true,
-  noLocalStart: true,
 };

@@ -13,7 +13,7 @@ const conforms = (behaviour: Behaviour, run: (lab: TinyLab) => Promise<void>): v
   tested.add(behaviour);
   test(`${behaviour}: ${BEHAVIOURS[behaviour]}`, { timeout: 30_000 }, async () => {
     await using lab = new TinyLab();
-    await run(lab);
+    await expect(run(lab)).resolves.toBeUndefined();
   });
 };
 /** Long enough for QEMU to do by itself what it must not do; nothing is waited for. */
@@ -146,7 +146,10 @@ conforms('paused-stays-paused', async (lab) => {
 
 conforms('shutdown-arrives-as-shutdown', async (lab) => {
   // The port of isa-debug-exit would end QEMU; -no-shutdown keeps it, and the monitor makes the guest believe that it was switched off.
-  const [source, destination] = [await lab.running(['-no-shutdown', '-action', 'reboot=shutdown']), await lab.listening(['-no-shutdown', '-action', 'reboot=shutdown'])];
+  const [source, destination] = [
+    await lab.running(['-no-shutdown', '-action', 'reboot=shutdown']),
+    await lab.listening(['-no-shutdown', '-action', 'reboot=shutdown']),
+  ];
   await source.qmp.execute('system_reset');
   await source.shows({ runstate: 'shutdown' });
   await migrate(source, destination);
@@ -193,9 +196,13 @@ conforms('paused-after-forfeit-stays-postmigrate', async (lab) => {
 
 conforms('zombie-is-dead', async (lab) => {
   // The shell turns into a sleep, which never waits for its child.
-  const parent = spawn('sh', ['-c', `qemu-system-x86_64 -M pc -nodefaults -display none -S -qmp unix:${lab.dir}/z,server=on,wait=off & echo $!; exec sleep 60`], {
-    stdio: ['ignore', 'pipe', 'ignore'],
-  });
+  const parent = spawn(
+    'sh',
+    ['-c', `qemu-system-x86_64 -M pc -nodefaults -display none -S -qmp unix:${lab.dir}/z,server=on,wait=off & echo $!; exec sleep 60`],
+    {
+      stdio: ['ignore', 'pipe', 'ignore'],
+    },
+  );
   try {
     const [line] = (await once(createInterface({ input: parent.stdout }), 'line')) as [string];
     const ref = refOf(Number(line));

@@ -39,8 +39,25 @@ export class TinyLab implements AsyncDisposable {
     this.#count += 1;
     const name = `q${this.#count}`;
     const socket = join(this.dir, `${name}.qmp`);
-    const args = ['-M', 'pc', '-cpu', 'qemu64', '-m', '16', '-accel', 'tcg,tb-size=4', '-nodefaults', '-display', 'none', '-S', '-qmp', `unix:${socket},server=on,wait=off`];
-    const child = spawn('qemu-system-x86_64', [...args, ...(options.incoming ? ['-incoming', 'defer'] : []), ...(options.extra ?? [])], { stdio: 'ignore' });
+    const args = [
+      '-M',
+      'pc',
+      '-cpu',
+      'qemu64',
+      '-m',
+      '16',
+      '-accel',
+      'tcg,tb-size=4',
+      '-nodefaults',
+      '-display',
+      'none',
+      '-S',
+      '-qmp',
+      `unix:${socket},server=on,wait=off`,
+    ];
+    const child = spawn('qemu-system-x86_64', [...args, ...(options.incoming ? ['-incoming', 'defer'] : []), ...(options.extra ?? [])], {
+      stdio: 'ignore',
+    });
     const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()));
     this.#children.push({ child, exited });
     const qmp = await connectQmp(socket, { deadlineMs });
@@ -116,5 +133,7 @@ async function setCapabilities(qmp: QmpClient, pauseBeforeSwitchover: boolean): 
   await qmp.execute('migrate-set-capabilities', { capabilities: Object.entries(on).map(([capability, state]) => ({ capability, state })) });
 }
 
-const fits = (seen: { runstate: string; migration: string }, wanted: { readonly runstate?: string; readonly migration?: string }): boolean =>
-  (wanted.runstate ?? seen.runstate) === seen.runstate && (wanted.migration ?? seen.migration) === seen.migration;
+const fits = (
+  seen: { runstate: string; migration: string },
+  wanted: { readonly runstate?: string; readonly migration?: string },
+): boolean => (wanted.runstate ?? seen.runstate) === seen.runstate && (wanted.migration ?? seen.migration) === seen.migration;

@@ -2,8 +2,8 @@
 import type { HostCustody } from '../host-custody.ts';
 import { RULES, type Rules } from '../rules.ts';
 import { Interner } from './interner.ts';
-import { pruned } from './prune.ts';
 import { ranIn, settled, violation, waitsForFenced } from './invariants.ts';
+import { pruned } from './prune.ts';
 import { type Quirks, successors } from './successors.ts';
 import { firstWorld, type Host, type Message, type World } from './world.ts';
 
@@ -20,6 +20,8 @@ export type Scenario = {
 export type Exploration = {
   readonly states: number;
   readonly transitions: number;
+  /** Longest shortest way from the first world. */
+  readonly depth: number;
   /** False when `maxStates` ended the search first. */
   readonly complete: boolean;
   readonly counterexample: Counterexample | null;
@@ -39,7 +41,17 @@ export type ExploreOptions = {
   readonly liveness?: boolean;
 };
 
-export function explore(scenario: Scenario, { rules, quirks = { startsAtBoot: false }, visit, maxStates = Number.MAX_SAFE_INTEGER, liveness = true, prune = rules === RULES }: ExploreOptions): Exploration {
+export function explore(
+  scenario: Scenario,
+  {
+    rules,
+    quirks = { startsAtBoot: false },
+    visit,
+    maxStates = Number.MAX_SAFE_INTEGER,
+    liveness = true,
+    prune = rules === RULES,
+  }: ExploreOptions,
+): Exploration {
   const messages = new Interner<Message>();
   const parts = { custody: new Interner<HostCustody>(), rest: new Interner<object>(), rows: new Interner<World['row']>() };
   const hostKeys = new WeakMap<Host, string>();
@@ -93,11 +105,19 @@ export function explore(scenario: Scenario, { rules, quirks = { startsAtBoot: fa
   let next: World[] = [];
   let nextIds: number[] = [];
   let transitions = 0;
+  let depth = 0;
   seen(firstWorld({ ...scenario, rules }), 0, () => '');
-  const result = (counterexample: Counterexample | null, complete: boolean): Exploration => ({ states: parents.length, transitions, complete, counterexample });
+  const result = (counterexample: Counterexample | null, complete: boolean): Exploration => ({
+    states: parents.length,
+    transitions,
+    depth,
+    complete,
+    counterexample,
+  });
 
   while (next.length > 0) {
     const frontier = next;
+    depth += 1;
     const frontierIds = nextIds;
     next = [];
     nextIds = [];
@@ -130,7 +150,10 @@ export function explore(scenario: Scenario, { rules, quirks = { startsAtBoot: fa
   }
   if (!liveness) return result(null, true);
   const stuck = firstStuck(parents.length, edgesFrom, edgesTo, good);
-  return result(stuck === null ? null : { claim: 'no way leads back to one running copy, nor to a restart from disk', steps: trace(stuck, null) }, true);
+  return result(
+    stuck === null ? null : { claim: 'no way leads back to one running copy, nor to a restart from disk', steps: trace(stuck, null) },
+    true,
+  );
 }
 
 /** The earliest world from which no good one can be reached, or null. */

@@ -43,7 +43,11 @@ export const MUTANTS: readonly Mutant[] = [
   { name: 'resume-after-unknown', rules: without('resumeOnlyAfterForfeit'), scenario: { ...oneMove, faults: 1 } },
   { name: 'epoch-reused', rules: without('epochBurned'), scenario: { ...twoMoves, faults: 0 } },
   { name: 'start-beside-a-live-copy', rules: without('startNeedsNowhere'), scenario: { ...two, moves: 0, starts: 1, faults: 0 } },
-  { name: 'database-time-travel-grants', rules: without('recoveryWaits'), scenario: { ...two, moves: 1, starts: 1, faults: 1, timeTravel: true } },
+  {
+    name: 'database-time-travel-grants',
+    rules: without('recoveryWaits'),
+    scenario: { ...two, moves: 1, starts: 1, faults: 1, timeTravel: true },
+  },
   { name: 'self-resume-ignored', rules: without('selfResumeHeeded'), scenario: { ...oneMove, faults: 0 } },
   {
     name: 'agent-starts-guests-after-boot',

@@ -2,14 +2,14 @@
 import { asFence } from '../../ids.ts';
 import { controllerStep } from '../controller.ts';
 import type { ControllerEffect, ControllerEvent } from '../controller-event.ts';
-import type { HostEvent } from '../host-event.ts';
 import { hostReport } from '../holder.ts';
+import type { HostEvent } from '../host-event.ts';
 import { replayed } from '../recover.ts';
 import type { Rules } from '../rules.ts';
 import type { Interner } from './interner.ts';
 import { completed, ended, launched, leaving, loaded, type Qemu, viewOf } from './qemu-model.ts';
 import { agentDead, currentView, hostAt, type Outcome, powerLost, sent, spent, turn, withHost } from './turn.ts';
-import { bootOf, type Host, HOSTS, indexOf, type Message, migrationOf, type World } from './world.ts';
+import { bootOf, HOSTS, type Host, indexOf, type Message, migrationOf, type World } from './world.ts';
 
 export type Successor = Outcome & {
   /** One line for the counterexample. */
@@ -59,7 +59,7 @@ export function successors(world: World, rules: Rules, messages: Interner<Messag
       host(() => `${HOSTS[message.host]} receives ${textOf(message)}`, message.host, world, received(at, message));
     }
   }
-  world.hosts.forEach((at, index) => hostSteps(world, at, index, quirks, rules, messages, host, controller, add));
+  world.hosts.forEach((at, index) => hostSteps(world, at, index, quirks, rules, host, controller, add));
   return next;
 }
 
@@ -77,29 +77,43 @@ function decisions(world: World, rules: Rules, controller: Controller): void {
       const bootId = bootOf(index, at.boot);
       if (at.cutOff) return;
       if (world.moves > 0 && row.holder.kind === 'host' && row.holder.hostId !== destination)
-        controller(() => `controller grants epoch ${row.epoch + 1} to ${destination} for a move`, { ...world, moves: world.moves - 1 }, {
-          kind: 'beginMove',
-          fence,
-          migrationId: migrationOf(row.epoch + 1),
-          destination,
-          bootId,
-          endState: 'running',
-          postCopy: false,
-        });
+        controller(
+          () => `controller grants epoch ${row.epoch + 1} to ${destination} for a move`,
+          { ...world, moves: world.moves - 1 },
+          {
+            kind: 'beginMove',
+            fence,
+            migrationId: migrationOf(row.epoch + 1),
+            destination,
+            bootId,
+            endState: 'running',
+            postCopy: false,
+          },
+        );
       if (world.starts > 0)
-        controller(() => `controller grants epoch ${row.epoch + 1} to ${destination} for a start from disk`, { ...world, starts: world.starts - 1 }, {
-          kind: 'beginStart',
-          fence,
-          destination,
-          bootId,
-          endState: 'running',
-        });
+        controller(
+          () => `controller grants epoch ${row.epoch + 1} to ${destination} for a start from disk`,
+          { ...world, starts: world.starts - 1 },
+          {
+            kind: 'beginStart',
+            fence,
+            destination,
+            bootId,
+            endState: 'running',
+          },
+        );
     });
-  if (row.operation?.kind === 'move' || row.operation?.kind === 'start') controller(() => 'controller aborts', world, { kind: 'abort', fence });
+  if (row.operation?.kind === 'move' || row.operation?.kind === 'start')
+    controller(() => 'controller aborts', world, { kind: 'abort', fence });
   if (world.faults > 0) {
     // With fenced rows every write of the frozen one fails, so that it need not be kept.
     const frozen = rules.rowFenced ? null : row;
-    controller(() => 'another controller takes over', { ...spent(world), frozen }, { kind: 'takeOver', fence: asFence(row.fence + 1) }, true);
+    controller(
+      () => 'another controller takes over',
+      { ...spent(world), frozen },
+      { kind: 'takeOver', fence: asFence(row.fence + 1) },
+      true,
+    );
   }
   if (world.faults > 0 && world.backup !== null)
     controller(
@@ -118,7 +132,10 @@ function frozenDecisions(world: World, frozen: World['row'], rules: Rules, messa
     const message = messages.valueOf(id);
     if (message.to !== 'controller') continue;
     const event: ControllerEvent = { kind: 'heard', fence: frozen.fence, from: host0(message.from), message: message.message };
-    add(() => `the frozen controller wakes and hears ${HOSTS[message.from]}: ${text(message.message)}`, decided(stale, event, rules, messages));
+    add(
+      () => `the frozen controller wakes and hears ${HOSTS[message.from]}: ${text(message.message)}`,
+      decided(stale, event, rules, messages),
+    );
   }
 }
 
@@ -128,7 +145,6 @@ function hostSteps(
   index: number,
   quirks: Quirks,
   rules: Rules,
-  messages: Interner<Message>,
   host: HostStep,
   controller: Controller,
   add: Add,
@@ -144,11 +160,20 @@ function hostSteps(
   } else {
     const { copy } = at.machine;
     host(() => `${name} looks at QEMU`, index, world, { kind: 'observed', view: currentView(at) });
-    controller(() => `${name} reports`, world, { kind: 'heard', fence: world.row.fence, from: host0(index), message: hostReport(at.machine, null) });
+    controller(() => `${name} reports`, world, {
+      kind: 'heard',
+      fence: world.row.fence,
+      from: host0(index),
+      message: hostReport(at.machine, null),
+    });
     if (copy.kind === 'granted' && copy.process === null && (!rules.takeBootProof || copy.grant.bootId === at.machine.bootId)) {
       const { epoch } = copy.grant;
       const prepared = withHost(world, index, { ...at, qemus: [...at.qemus, launched(epoch, copy.grant.source !== null)] });
-      host(() => `${name} starts QEMU for epoch ${epoch}`, index, prepared, { kind: 'bind', epoch, process: { pid: epoch, startTicks: 0 } });
+      host(() => `${name} starts QEMU for epoch ${epoch}`, index, prepared, {
+        kind: 'bind',
+        epoch,
+        process: { pid: epoch, startTicks: 0 },
+      });
     }
     if (copy.kind !== 'none') {
       const stray: HostEvent = { kind: 'unpause', fence: at.machine.fence, epoch: copy.grant.epoch, view: currentView(at) };
@@ -162,7 +187,8 @@ function hostSteps(
   if (world.faults === 0) return;
   for (const lost of powerLost(spent(world), index)) {
     add(() => `${name} loses power`, { world: lost, broken: null }, true);
-    if (!at.cutOff) controller(() => `${name} is fenced by power-off`, lost, { kind: 'fenced', fence: world.row.fence, hostId: host0(index) }, true);
+    if (!at.cutOff)
+      controller(() => `${name} is fenced by power-off`, lost, { kind: 'fenced', fence: world.row.fence, hostId: host0(index) }, true);
   }
   if (!at.cutOff)
     controller(
@@ -196,7 +222,9 @@ function qemuSteps(world: World, at: Host, index: number, qemu: Qemu, add: Add):
     if (qemu.out === 'device') add(() => `QEMU on ${name} completes`, ok(put(world, index, qemu.epoch, completed(qemu))));
   }
   if (qemu.run === 'inmigrate' && qemu.inc === 'active') {
-    const fed = world.hosts.some((one) => one.qemus.some((source) => leaving(source) && source.peer?.host === index && source.peer.epoch === qemu.epoch));
+    const fed = world.hosts.some((one) =>
+      one.qemus.some((source) => leaving(source) && source.peer?.host === index && source.peer.epoch === qemu.epoch),
+    );
     if (!fed) add(() => `incoming QEMU on ${name} exits`, ok(put(world, index, qemu.epoch, null)));
   }
   if (world.faults > 0) add(() => `QEMU on ${name} dies`, ok(put(spent(world), index, qemu.epoch, null)), true);
@@ -259,7 +287,12 @@ function textOf(message: Extract<Message, { to: 'host' }>): string {
 }
 
 function text(message: { readonly kind: string }): string {
-  const fields = message as { readonly epoch?: number; readonly source?: string; readonly grant?: { readonly epoch: number }; readonly alive?: boolean };
+  const fields = message as {
+    readonly epoch?: number;
+    readonly source?: string;
+    readonly grant?: { readonly epoch: number };
+    readonly alive?: boolean;
+  };
   const epoch = fields.grant?.epoch ?? fields.epoch;
   const extra = fields.source ?? (fields.alive === undefined ? '' : fields.alive ? 'alive' : 'dead');
   return [message.kind, epoch ?? '', extra].filter((part) => part !== '').join(' ');

@@ -1,17 +1,24 @@
 /** One turn of one host: an event, the transition, its effects carried out on the modelled QEMU, journal and network, wholly or up to a fault. */
+
+import { hostStep } from '../host.ts';
 import type { HostEffect } from '../host-effect.ts';
 import type { HostEvent } from '../host-event.ts';
-import { hostStep } from '../host.ts';
 import { replayed } from '../recover.ts';
 import type { Rules } from '../rules.ts';
 import type { Interner } from './interner.ts';
 import { cont, ended, leaving, type Qemu, viewOf } from './qemu-model.ts';
-import { bootOf, type Host, HOSTS, indexOf, type Message, type World } from './world.ts';
+import { bootOf, HOSTS, type Host, indexOf, type Message, type World } from './world.ts';
 
 export type Outcome = { readonly world: World; readonly broken: string | null };
 
 /** Every way in which this turn can go: to its end, or, as long as faults are left, cut short by the death of the agent or of the host. */
-export function turn(world: World, index: number, event: HostEvent, rules: Rules, messages: Interner<Message>): readonly (Outcome & { readonly fault: string })[] {
+export function turn(
+  world: World,
+  index: number,
+  event: HostEvent,
+  rules: Rules,
+  messages: Interner<Message>,
+): readonly (Outcome & { readonly fault: string })[] {
   const host = hostAt(world, index);
   if (host.machine === null) return [];
   const { state, effects } = hostStep(host.machine, event, rules);
@@ -22,7 +29,8 @@ export function turn(world: World, index: number, event: HostEvent, rules: Rules
   for (let done = 0; done < effects.length && current.broken === null; done += 1) {
     if (done > 0 && world.faults > 0 && effects.slice(done).some(({ kind }) => kind !== 'tell' && kind !== 'send')) {
       outcomes.push({ ...agentDead(spent(current.world), index), fault: `agent dies after step ${done}` });
-      for (const lost of powerLost(spent(current.world), index)) outcomes.push({ world: lost, broken: null, fault: `power loss after step ${done}` });
+      for (const lost of powerLost(spent(current.world), index))
+        outcomes.push({ world: lost, broken: null, fault: `power loss after step ${done}` });
     }
     const effect = effects[done];
     if (effect !== undefined) current = carriedOut(current.world, index, pid, effect, event, messages);
@@ -31,7 +39,11 @@ export function turn(world: World, index: number, event: HostEvent, rules: Rules
   const obeyed = 'fence' in event && !effects.some((effect) => effect.kind === 'tell' && effect.message.kind === 'refused');
   const promised = obeyed && event.fence > after.promised.fence ? { ...after.promised, fence: event.fence } : after.promised;
   const same = state === after.machine && promised === after.promised;
-  outcomes.push({ ...current, world: same ? current.world : withHost(current.world, index, { ...after, machine: state, promised }), fault: '' });
+  outcomes.push({
+    ...current,
+    world: same ? current.world : withHost(current.world, index, { ...after, machine: state, promised }),
+    fault: '',
+  });
   return outcomes;
 }
 
@@ -63,7 +75,9 @@ export function powerLost(world: World, index: number): readonly World[] {
     const { copy } = left;
     const dead = copy.kind === 'held' || copy.kind === 'released' ? { ...copy, alive: false } : copy;
     const durable = { ...left, bootId: bootOf(index, boot), copy: dead };
-    next.push(withHost(world, index, { ...host, boot, machine: null, qemus: [], durable, unsynced: [], promised: { ...host.promised, fence: 0 } }));
+    next.push(
+      withHost(world, index, { ...host, boot, machine: null, qemus: [], durable, unsynced: [], promised: { ...host.promised, fence: 0 } }),
+    );
   }
   return next;
 }
@@ -92,18 +106,24 @@ function carriedOut(world: World, index: number, pid: number, effect: HostEffect
   switch (effect.kind) {
     case 'journal': {
       const unsynced = [...host.unsynced, effect.record];
-      const next = effect.durability === 'plain' ? { ...host, unsynced } : { ...host, durable: unsynced.reduce(replayed, host.durable), unsynced: [] };
+      const next =
+        effect.durability === 'plain' ? { ...host, unsynced } : { ...host, durable: unsynced.reduce(replayed, host.durable), unsynced: [] };
       return { world: withHost(world, index, next), broken: null };
     }
     case 'cont': {
-      const source = host.qemus.find(({ epoch, out, run }) => epoch === pid && (out === 'active' || out === 'device' || run === 'postmigrate'));
+      const source = host.qemus.find(
+        ({ epoch, out, run }) => epoch === pid && (out === 'active' || out === 'device' || run === 'postmigrate'),
+      );
       if (source !== undefined && event.kind !== 'resume') return { world, broken: `cont on ${HOSTS[index]} while its guest is leaving` };
       return touched(cont);
     }
     case 'stop':
       return touched((qemu) => ({ ...qemu, run: qemu.run === 'running' ? 'paused' : qemu.run }));
     case 'quit':
-      return { world: withHost(world, index, { ...host, qemus: host.qemus.filter(({ epoch }) => epoch !== effect.process.pid) }), broken: null };
+      return {
+        world: withHost(world, index, { ...host, qemus: host.qemus.filter(({ epoch }) => epoch !== effect.process.pid) }),
+        broken: null,
+      };
     case 'powerDown':
     case 'reset':
       return { world, broken: null };
@@ -111,7 +131,8 @@ function carriedOut(world: World, index: number, pid: number, effect: HostEffect
       const outgoing = host.machine?.copy.kind === 'held' ? host.machine.copy.outgoing : null;
       if (outgoing?.grant.epoch !== effect.epoch) return { world, broken: `migrate under epoch ${effect.epoch} without an arm` };
       const peer = indexOf(outgoing.grant.destination);
-      if (hostAt(world, peer).durable.knownEpoch < effect.epoch) return { world, broken: `migrate under epoch ${effect.epoch} before its grant is durable at ${HOSTS[peer]}` };
+      if (hostAt(world, peer).durable.knownEpoch < effect.epoch)
+        return { world, broken: `migrate under epoch ${effect.epoch} before its grant is durable at ${HOSTS[peer]}` };
       if (!host.cutOff && hostAt(world, peer).promised.forfeited >= effect.epoch)
         return { world, broken: `migrate under epoch ${effect.epoch}, which ${HOSTS[peer]} has forfeited` };
       return touched((qemu) => ({ ...qemu, out: 'active', peer: { host: peer, epoch: effect.epoch } }));
@@ -130,7 +151,8 @@ function carriedOut(world: World, index: number, pid: number, effect: HostEffect
     }
     case 'send': {
       const stopped = host.qemus.some(({ epoch, run }) => epoch === pid && run === 'postmigrate');
-      if (effect.message.kind === 'release' && !stopped) return { world, broken: `${HOSTS[index]} releases a guest that is not stopped for good` };
+      if (effect.message.kind === 'release' && !stopped)
+        return { world, broken: `${HOSTS[index]} releases a guest that is not stopped for good` };
       const message: Message = { to: 'host', host: indexOf(effect.to), peer: effect.message };
       return { world: sent(world, message, messages), broken: null };
     }
@@ -158,4 +180,3 @@ function unfencedObedience(host: Host, event: HostEvent, effects: readonly HostE
   const refused = effects.every((effect) => effect.kind === 'tell' && effect.message.kind === 'refused');
   return refused ? null : `${event.kind} obeyed under fence ${event.fence} after fence ${host.promised.fence}`;
 }
-

@@ -3,11 +3,11 @@ import { as, asEpoch, asFence, type BootId, type HostId, type MigrationId, type 
 import type { ControllerCommand } from '../controller-event.ts';
 import type { CustodyRow } from '../custody-row.ts';
 import type { Grant } from '../grant.ts';
+import { hostStep } from '../host.ts';
 import type { HostCustody } from '../host-custody.ts';
 import type { HostMessage, PeerMessage } from '../host-effect.ts';
 import type { Release } from '../host-event.ts';
 import type { JournalRecord } from '../journal-record.ts';
-import { hostStep } from '../host.ts';
 import { recover } from '../recover.ts';
 import type { Rules } from '../rules.ts';
 import { type Qemu, viewOf } from './qemu-model.ts';

@@ -1,0 +1,50 @@
+import { describe, expect, test } from 'vitest';
+import { RULES } from '../rules.ts';
+import { type Counterexample, explore, type Scenario } from './explore.ts';
+import { DEEP_SCENARIOS, SCENARIOS } from './scenarios.ts';
+import type { World } from './world.ts';
+
+const deep = process.env['GODWIT_EXPLORE'] === 'deep';
+/** What fits into 8 GB; a search that ends here has seen every world up to some depth, and says so. */
+const maxStates = Number(process.env['GODWIT_EXPLORE_STATES'] ?? 5_000_000);
+
+const explored = (scenario: Scenario): Counterexample | null => {
+  const started = performance.now();
+  const { states, transitions, complete, depth, counterexample } = explore(scenario, { rules: RULES, maxStates });
+  const seconds = ((performance.now() - started) / 1000).toFixed(1);
+  console.log(
+    `${scenario.name}: ${states} states, ${transitions} transitions, depth ${depth}${complete ? '' : ' (not to the end)'}, ${seconds} s`,
+  );
+  return counterexample;
+};
+
+describe('no world breaks a claim, and from each the server can settle again', () => {
+  test.each(SCENARIOS)('$name', { timeout: 120_000 }, (scenario) => {
+    expect(explored(scenario)).toBeNull();
+  });
+});
+
+describe.runIf(deep)('deeper', () => {
+  test.each(DEEP_SCENARIOS)('$name', { timeout: 6 * 3_600_000 }, (scenario) => {
+    expect(explored(scenario)).toBeNull();
+  });
+});
+
+test('forgetting dead messages loses no world', () => {
+  const seen = (prune: boolean): ReadonlySet<string> => {
+    const worlds = new Set<string>();
+    const visit = ({ row, hosts, faults, moves, starts }: World): void =>
+      void worlds.add(
+        JSON.stringify([row, hosts.map(({ machine, qemus, boot, cutOff }) => [machine, qemus, boot, cutOff]), faults, moves, starts]),
+      );
+    for (const faults of [0, 1])
+      explore(
+        { name: '', hosts: 2, moves: 2 - faults, starts: 0, faults, timeTravel: false, stopped: false },
+        { rules: RULES, prune, visit, liveness: false },
+      );
+    return worlds;
+  };
+  const [pruned, whole] = [seen(true), seen(false)];
+  expect([...whole].filter((world) => !pruned.has(world))).toEqual([]);
+  expect(pruned.size).toBe(whole.size);
+});

@@ -1,0 +1,189 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { as, asEpoch, asFence, type BootId, type HostId, type MigrationId, type ServerId } from '../ids.ts';
+import type { Grant } from './grant.ts';
+import { hostStep } from './host.ts';
+import type { HostCustody } from './host-custody.ts';
+import type { HostEvent } from './host-event.ts';
+import type { JournalRecord } from './journal-record.ts';
+import { migrationInProgress, type QemuView } from './qemu-view.ts';
+import { compacted, recover, unknownServer } from './recover.ts';
+
+const serverId = as<ServerId>('s');
+const [here, there] = ['here', 'there'].map((name) => as<HostId>(name)) as [HostId, HostId];
+const boots = ['boot-1', 'boot-2'].map((name) => as<BootId>(name));
+const boot = boots[0] as BootId;
+const process = { pid: 1, startTicks: 1 };
+
+const epochs = fc.integer({ min: 1, max: 5 }).map(asEpoch);
+const fences = fc.integer({ min: 1, max: 3 }).map(asFence);
+const views: fc.Arbitrary<QemuView | null> = fc.option(
+  fc.record({
+    runstate: fc.constantFrom('prelaunch', 'inmigrate', 'paused', 'running', 'finish-migrate', 'postmigrate', 'other'),
+    migration: fc.constantFrom('none', 'active', 'pre-switchover', 'device', 'postcopy-active', 'cancelled', 'failed', 'completed'),
+  } as const),
+);
+const grants: fc.Arbitrary<Grant> = fc
+  .record({
+    epoch: epochs,
+    previous: epochs,
+    kind: fc.constantFrom('start', 'in', 'out'),
+    bootId: fc.constantFrom(...boots),
+    endState: fc.constantFrom('running', 'paused'),
+  } as const)
+  .map(({ epoch, previous, kind, bootId, endState }) => ({
+    serverId,
+    migrationId: kind === 'start' ? null : as<MigrationId>(`m${epoch}`),
+    source: kind === 'start' ? null : kind === 'in' ? there : here,
+    destination: kind === 'out' ? there : here,
+    epoch,
+    previousEpoch: previous,
+    fence: asFence(1),
+    endState,
+    bootId,
+    postCopy: false,
+  }));
+
+const events: fc.Arbitrary<HostEvent> = fc.oneof(
+  fc.record({ kind: fc.constant('grant' as const), fence: fences, grant: grants }),
+  fc.record({ kind: fc.constant('arm' as const), fence: fences, grant: grants, view: views }),
+  ...(['launch', 'migrate', 'continue', 'disarm', 'pause', 'unpause', 'reset', 'powerOff'] as const).map((kind) =>
+    fc.record({ kind: fc.constant(kind), fence: fences, epoch: epochs, view: views }),
+  ),
+  fc.record({ kind: fc.constant('forfeit' as const), fence: fences, epoch: epochs, bootId: fc.constantFrom(...boots) }),
+  fc.record({ kind: fc.constant('resume' as const), fence: fences, epoch: epochs, forfeited: epochs, view: views }),
+  fc.record({ kind: fc.constant('destroy' as const), fence: fences, epoch: epochs }),
+  fc.record({ kind: fc.constant('census' as const), fence: fences, floor: epochs }),
+  fc.record({ kind: fc.constant('bind' as const), epoch: epochs, process: fc.constant(process) }),
+  epochs.chain((epoch) =>
+    views.map((view) => ({
+      kind: 'release' as const,
+      release: { migrationId: as<MigrationId>(`m${epoch}`), source: there, destination: here, epoch },
+      view,
+    })),
+  ),
+  ...(['observed', 'switchoverTimeout', 'adopt'] as const).map((kind) => fc.record({ kind: fc.constant(kind), view: views })),
+);
+
+/** A sequence of events that gets somewhere: a plain start first, in most of them. */
+const histories = fc.tuple(fc.boolean(), fc.array(events, { maxLength: 25 })).map(([starts, rest]): readonly HostEvent[] => {
+  const grant: Grant = {
+    serverId,
+    migrationId: null,
+    source: null,
+    destination: here,
+    epoch: asEpoch(1),
+    previousEpoch: asEpoch(0),
+    fence: asFence(1),
+    endState: 'running',
+    bootId: boot,
+    postCopy: false,
+  };
+  const begin: readonly HostEvent[] = [
+    { kind: 'grant', fence: asFence(1), grant },
+    { kind: 'bind', epoch: asEpoch(1), process },
+    { kind: 'launch', fence: asFence(1), epoch: asEpoch(1), view: { runstate: 'prelaunch', migration: 'none' } },
+  ];
+  return [...(starts ? begin : []), ...rest];
+});
+
+const walk = (
+  history: readonly HostEvent[],
+  visit: (before: HostCustody, event: HostEvent, step: ReturnType<typeof hostStep>, journal: readonly JournalRecord[]) => void,
+): void => {
+  let state = unknownServer(serverId, here, boot);
+  const journal: JournalRecord[] = [];
+  for (const event of history) {
+    const step = hostStep(state, event);
+    for (const effect of step.effects) if (effect.kind === 'journal') journal.push(effect.record);
+    visit(state, event, step, journal);
+    state = step.state;
+  }
+};
+
+test('what was promised never goes back', () => {
+  fc.assert(
+    fc.property(histories, (history) =>
+      walk(history, (before, _, { state }) => {
+        expect(state.knownEpoch).toBeGreaterThanOrEqual(before.knownEpoch);
+        expect(state.refusedThrough).toBeGreaterThanOrEqual(before.refusedThrough);
+        expect(state.disarmedThrough).toBeGreaterThanOrEqual(before.disarmedThrough);
+        expect(state.lastTaken).toBeGreaterThanOrEqual(before.lastTaken);
+        expect(state.fence).toBeGreaterThanOrEqual(before.fence);
+        if (state.copy.kind !== 'none') expect(state.copy.grant.epoch).not.toBe(state.forfeited);
+      }),
+    ),
+    { numRuns: 2000 },
+  );
+});
+
+test('a refusal changes nothing but the fence, and orders nothing', () => {
+  fc.assert(
+    fc.property(histories, (history) =>
+      walk(history, (before, event, { state, effects }) => {
+        const refused = effects.some((effect) => effect.kind === 'tell' && effect.message.kind === 'refused');
+        if (!refused) return;
+        // A valid release that finds QEMU gone is remembered all the same.
+        if (event.kind !== 'release') expect({ ...state, fence: before.fence }).toEqual(before);
+        for (const effect of effects)
+          expect(effect.kind === 'tell' || (effect.kind === 'journal' && effect.record.kind === 'fence')).toBe(true);
+      }),
+    ),
+    { numRuns: 2000 },
+  );
+});
+
+test('cont: never in inmigrate, never while QEMU migrates, on a destination only after taking stands in the journal', () => {
+  fc.assert(
+    fc.property(histories, (history) =>
+      walk(history, (before, event, { effects }) => {
+        const at = effects.findIndex(({ kind }) => kind === 'cont');
+        if (at === -1) return;
+        const view = 'view' in event ? event.view : null;
+        expect(view).not.toBeNull();
+        expect(view?.runstate).not.toBe('inmigrate');
+        if (before.copy.kind === 'held' && event.kind !== 'adopt') expect(migrationInProgress(view?.migration ?? 'none')).toBe(false);
+        if (before.copy.kind === 'released') expect(event.kind).toBe('resume');
+        if (before.copy.kind !== 'granted') return;
+        expect(effects.findIndex((effect) => effect.kind === 'journal' && effect.record.kind === 'taking')).toBeGreaterThanOrEqual(0);
+        expect(effects.findIndex((effect) => effect.kind === 'journal' && effect.record.kind === 'taking')).toBeLessThan(at);
+        expect(before.copy.grant.bootId).toBe(boot);
+      }),
+    ),
+    { numRuns: 4000 },
+  );
+});
+
+test('the journal tells everything that must survive; compaction keeps it; a reboot leaves no copy alive', () => {
+  fc.assert(
+    fc.property(histories, (history) =>
+      walk(history, (_, __, { state }, journal) => {
+        const recovered = recover(journal, serverId, here, boot);
+        for (const field of ['knownEpoch', 'refusedThrough', 'forfeited', 'lastTaken', 'disarmedThrough', 'fence'] as const)
+          expect({ field, value: recovered[field] }).toEqual({ field, value: state[field] });
+        // A pre-copy release leaves no record: QEMU itself shows it.
+        expect(recovered.copy.kind).toBe(state.copy.kind === 'released' ? 'held' : state.copy.kind);
+        if (recovered.copy.kind !== 'none' && state.copy.kind !== 'none') expect(recovered.copy.grant).toEqual(state.copy.grant);
+        expect(recover([compacted(recovered)], serverId, here, boot)).toEqual(recovered);
+        const rebooted = recover([compacted(recovered)], serverId, here, as<BootId>('boot-9'));
+        expect(rebooted).toEqual(recover(journal, serverId, here, as<BootId>('boot-9')));
+        if (rebooted.copy.kind === 'held' || rebooted.copy.kind === 'released') expect(rebooted.copy.alive).toBe(false);
+      }),
+    ),
+    { numRuns: 1000 },
+  );
+});
+
+test('a release seals: until a forfeit of that very epoch is known, nothing resumes the source', () => {
+  fc.assert(
+    fc.property(histories, (history) =>
+      walk(history, (before, event, { state, effects }) => {
+        if (before.copy.kind !== 'released' || !before.copy.alive) return;
+        if (state.copy.kind === 'held')
+          expect(event).toMatchObject({ kind: 'resume', forfeited: before.copy.to.epoch, epoch: before.copy.grant.epoch });
+        else expect(effects.some(({ kind }) => kind === 'cont' || kind === 'migrate' || kind === 'reset')).toBe(false);
+      }),
+    ),
+    { numRuns: 4000 },
+  );
+});
