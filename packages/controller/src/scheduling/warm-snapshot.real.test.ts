@@ -8,7 +8,8 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Database, Db } from '../store/database.ts';
 import { startTestServer, type TestServer } from '../store/test-database.ts';
 import { loadHosts } from '../workflows/scheduling/load-hosts.ts';
-import { createWarmSnapshot, pruneHostChanges, type WarmSnapshot } from './warm-snapshot.ts';
+import { pruneHostChanges } from './prune-host-changes.ts';
+import { createWarmSnapshot, type WarmSnapshot } from './warm-snapshot.ts';
 
 const ratios = { cpuAllocationRatio: 4, ramAllocationRatio: 1, diskAllocationRatio: 1 };
 let server: TestServer;

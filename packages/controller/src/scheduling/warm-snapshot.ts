@@ -5,6 +5,7 @@ import { type Snapshot, snapshotOf } from '@godwit/domain/scheduling/snapshot';
 import { sql } from 'kysely';
 import type { Db } from '../store/database.ts';
 import { loadHosts, type Ratios } from '../workflows/scheduling/load-hosts.ts';
+import { hostChangesKeptMs } from './prune-host-changes.ts';
 
 export type WarmSnapshot = {
   /**
@@ -14,8 +15,6 @@ export type WarmSnapshot = {
   readonly current: (db: Db) => Promise<Snapshot>;
 };
 
-/** Changes older than this are pruned; a snapshot that was not asked for so long begins anew. */
-const keptMs = 10 * 60_000;
 /** Above this share of changed hosts one full load is cheaper than many single ones. */
 const fullLoadShare = 0.5;
 /** Ids per load: bounds the query's parameters. */
@@ -45,7 +44,7 @@ export function createWarmSnapshot(ratios: Ratios, now: () => number = Date.now)
   };
 
   const refresh = async (db: Db): Promise<Snapshot> => {
-    if (cursor !== null && now() - lookedAtMs > keptMs / 2) cursor = null;
+    if (cursor !== null && now() - lookedAtMs > hostChangesKeptMs / 2) cursor = null;
     // Horizon and changes come from one statement, so from one view: what is not in it is not below the horizon.
     const {
       rows: [look],
@@ -100,9 +99,4 @@ export function createWarmSnapshot(ratios: Ratios, now: () => number = Date.now)
       return mine;
     },
   };
-}
-
-/** Forgets changes that every living snapshot has seen or will not ask for. */
-export async function pruneHostChanges(db: Db): Promise<void> {
-  await sql`delete from host_change where at < now() - ${keptMs} * interval '1 millisecond'`.execute(db);
 }

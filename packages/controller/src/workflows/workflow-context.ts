@@ -2,6 +2,7 @@ import type { Logger } from 'pino';
 import type { Agents } from '../agents/agents.ts';
 import type { ResolvedConfig } from '../config/load-config.ts';
 import type { Metrics } from '../metrics.ts';
+import type { WarmSnapshot } from '../scheduling/warm-snapshot.ts';
 import type { Db } from '../store/database.ts';
 import type { Workflows } from './port.ts';
 
@@ -12,6 +13,8 @@ export type WorkflowContext = {
   readonly config: Pick<ResolvedConfig, 'limits' | 'cpuAllocationRatio' | 'ramAllocationRatio' | 'diskAllocationRatio'>;
   readonly metrics: Metrics;
   readonly log: Logger;
+  /** What decisions are made on; without one every decision reads every host. */
+  readonly hosts?: WarmSnapshot;
   readonly workflows: Workflows;
   /** Fault points: called by name between steps; a test makes it throw. Production's does nothing. */
   readonly faultPoint: (name: string) => Promise<void> | void;

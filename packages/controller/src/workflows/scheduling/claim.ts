@@ -25,7 +25,7 @@ export type PlaceOptions = DemandOptions & {
   readonly ratios: Ratios;
   readonly seed: number;
   /** The controller's warm snapshot; without one every host is read from the database for each decision. */
-  readonly hosts?: WarmSnapshot;
+  readonly hosts?: WarmSnapshot | undefined;
 };
 
 const ATTEMPTS = 8;

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { as, type HostId, type ServerId } from '@godwit/domain/ids';
-import { powerState } from '@godwit/domain/server';
 import { noValidHostMessage } from '@godwit/domain/scheduling/no-valid-host';
+import { powerState } from '@godwit/domain/server';
 import { takeCharge } from '../custody/custody-store.ts';
 import type { WorkflowRun } from '../port.ts';
 import { beginEvent, finishEvent } from '../record/actions.ts';
@@ -104,6 +104,7 @@ async function scheduled(context: WorkflowContext, run: WorkflowRun, serverId: S
       copiesLocalDisks: true,
       excludedHosts: input.excluded ?? [],
       ratios: context.config,
+      hosts: context.hosts,
       seed: run.fence,
     });
     if (placement.kind === 'no-valid-host') {
