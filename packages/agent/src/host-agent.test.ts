@@ -84,7 +84,7 @@ async function start(
     log: { ...quiet, warn },
     joinToken: () => Promise.resolve(token),
     facts: () => Promise.resolve(simulatedFacts(host)),
-    openDriver: (identity) => openSimulatedHost({ host, stateDir: directory, identity, bootId: as<BootId>('boot-1'), log: quiet }),
+    openDriver: (identity) => openSimulatedHost({ host, stateDir: directory, identity, bootId: as<BootId>('boot-1'), controllerUrl }),
   };
   const agent = await startHostAgent(setup, signal);
   open.push(agent);

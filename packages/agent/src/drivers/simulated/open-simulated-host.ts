@@ -1,79 +1,450 @@
+import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
 import type { AgentConfig } from '@godwit/contract/config/agent-config';
+import type { Grant } from '@godwit/domain/custody/grant';
+import type { HostMessage, PeerMessage } from '@godwit/domain/custody/host-effect';
 import { GodwitError } from '@godwit/domain/errors';
 import type { HostFacts } from '@godwit/domain/host';
-import type { BootId } from '@godwit/domain/ids';
+import type { BootId, HostId, MigrationId, ServerId } from '@godwit/domain/ids';
+import type { MigrationCause } from '@godwit/domain/migration';
+import { openGate, type CustodyInput, type Gate } from '../../custody/gate.ts';
+import { openJournal } from '../../custody/journal.ts';
 import type { CurrentIdentity } from '../../host-agent.ts';
-import type { HostDriver } from '../host-driver.ts';
+import { delay } from '../../migration/deadline.ts';
+import { MigrationRecord } from '../../migration/migration-record.ts';
+import { openPeerLink } from '../../migration/peer-link.ts';
+import { openControllerLink } from '../../rpc/controller-link.ts';
+import { WallClock } from '../../wall-clock.ts';
+import type { GuestReport, GuestState } from '../guest-report.ts';
+import type { Authority, HostDriver, IncomingReady, MigrationPolicy, PeerAddress, ReleaseAnswer, ReleaseNotice } from '../host-driver.ts';
 import { HostEvents } from '../host-events.ts';
+import type { MigrationReport, TakeAnswer } from '../migration-report.ts';
+import type { WantedGuest } from '../wanted-guest.ts';
+import { type SimulatedGuest, SimulatedGuests } from './simulated-guests.ts';
+import { SimulatedQemu } from './simulated-qemu.ts';
+import { simulatedTimings, type SimulatedTimings } from './simulated-timings.ts';
 
 export type SimulatedHost = NonNullable<AgentConfig['simulatedHosts']>[number];
 
+export type SimulatedHostOptions = { readonly host: SimulatedHost; readonly stateDir: string; readonly identity: CurrentIdentity; readonly bootId: BootId; readonly controllerUrl: string; readonly timings?: SimulatedTimings };
+
 const startedAtMs = Date.now();
+const machineType = 'pc-q35-10.0';
 
 /** What a simulated host says of itself. */
 export const simulatedFacts = (host: SimulatedHost): HostFacts => ({
   hypervisorType: host.hypervisorType,
-  qemuVersion: '10.0.2',
+  qemuVersion: host.hypervisorType === 'ironic' ? '' : '10.0.2',
   accelerator: host.hypervisorType === 'ironic' ? 'none' : 'simulated',
   acceleratorReason: 'simulated host',
   cpuModel: 'simulated',
   cpuFeatures: [],
-  machineTypes: host.hypervisorType === 'ironic' ? [] : ['pc-q35-10.0'],
+  machineTypes: host.hypervisorType === 'ironic' ? [] : [machineType],
   cores: host.cores,
   ramMib: host.ramMib,
   kernel: 'simulated',
   bootedAtMs: startedAtMs,
   load: [0, 0, 0],
-  pools: [
-    {
-      name: 'local',
-      poolId: `simulated-${host.name}`,
-      kind: 'local',
-      totalBytes: host.diskGib * 1_073_741_824,
-      freeBytes: host.diskGib * 1_073_741_824,
-    },
-  ],
-  bridges: [],
+  // All simulated hosts see one shared pool, and each has a local one.
+  pools: ['shared', 'local'].map((kind) => ({ name: kind, poolId: kind === 'shared' ? 'simulated-shared' : `simulated-${host.name}`, kind: kind as 'shared' | 'local', totalBytes: host.diskGib * 1_073_741_824, freeBytes: host.diskGib * 1_073_741_824 })),
+  bridges: ['simulated'],
   selfTest: [],
   agentVersion: '0.1.0',
 });
 
-export async function openSimulatedHost(options: {
-  readonly host: SimulatedHost;
-  readonly stateDir: string;
-  readonly identity: CurrentIdentity;
+/** Simulated hosts that this process plays: a release between two of them takes no network. */
+const played = new Map<HostId, HostDriver>();
+
+type SimulatedMove = { readonly record: MigrationRecord; readonly grant: Grant; readonly ready: IncomingReady | null; readonly peer: PeerAddress; cause: MigrationCause | null };
+
+/**
+ * A host without QEMU: the same port, the same custody (journal and gate included), and guests that are state machines with settable timings. A host of type `ironic` starts and stops
+ * guests, and refuses every move.
+ */
+export async function openSimulatedHost(options: SimulatedHostOptions): Promise<HostDriver> {
+  const host = new SimulatedDriver(options);
+  await host.open();
+  played.set(host.hostId, host);
+  return host;
+}
+
+class SimulatedDriver implements HostDriver {
+  readonly hostId: HostId;
   readonly bootId: BootId;
-  readonly log: unknown;
-}): Promise<HostDriver> {
-  const nowMs = (): number => performance.timeOrigin + performance.now();
-  const not = (): Promise<never> => Promise.reject(new GodwitError('NotImplemented', 'not here yet'));
-  return {
-    hostId: options.identity.current.hostId,
-    bootId: options.bootId,
-    events: new HostEvents(nowMs),
-    nowMs,
-    facts: () => Promise.resolve(simulatedFacts(options.host)),
-    guests: () => Promise.resolve([]),
-    migrations: () => [],
-    startGuest: not,
-    stopGuest: not,
-    pauseGuest: not,
-    unpauseGuest: not,
-    rebootGuest: not,
-    destroyGuest: not,
-    supersede: not,
-    readConsole: not,
-    prepareIncoming: not,
-    startOutgoing: not,
-    setMigrationPolicy: not,
-    cancelOutgoing: not,
-    resumeOutgoing: not,
-    forfeitIncoming: not,
-    relayRelease: not,
-    finishIncoming: not,
-    dropOutgoing: not,
-    release: not,
-    setNetworkOpen: not,
-    close: () => Promise.resolve(),
-  };
+  readonly events: HostEvents;
+  readonly #options: SimulatedHostOptions;
+  readonly #timings: SimulatedTimings;
+  readonly #clock = new WallClock();
+  readonly #guests: SimulatedGuests;
+  readonly #gate: Gate;
+  readonly #journal: ReturnType<typeof openJournal>;
+  readonly #controller: ReturnType<typeof openControllerLink>;
+  readonly #moves = new Map<MigrationId, SimulatedMove>();
+  #closed = false;
+
+  constructor(options: SimulatedHostOptions) {
+    this.#options = options;
+    this.#timings = options.timings ?? simulatedTimings();
+    this.hostId = options.identity.current.hostId;
+    this.bootId = options.bootId;
+    this.events = new HostEvents(() => this.nowMs());
+    this.#guests = new SimulatedGuests(options.stateDir, options.bootId);
+    this.#journal = openJournal({ path: join(options.stateDir, 'custody', 'journal'), hostId: this.hostId, bootId: options.bootId });
+    this.#controller = openControllerLink(options.controllerUrl, options.identity);
+    this.#gate = openGate({
+      bootId: options.bootId,
+      journal: this.#journal,
+      migrateArguments: (serverId, epoch) => ({ to: this.#streamOf(serverId, epoch) }),
+      send: (serverId, to, message) => void this.#send(serverId, to, message),
+      news: (serverId, message) => this.#heard(serverId, message),
+    });
+  }
+
+  async open(): Promise<void> {
+    await this.#guests.load(this.#timings, (serverId, guest) => this.#watch(serverId, guest));
+    for (const serverId of this.#gate.servers()) for (const message of await this.#gate.feed(serverId, { kind: 'adopt' })) this.#heard(serverId, message);
+  }
+
+  nowMs(): number {
+    return this.#clock.nowMs();
+  }
+
+  facts(): Promise<HostFacts> {
+    return Promise.resolve(simulatedFacts(this.#options.host));
+  }
+
+  guests(): Promise<readonly GuestReport[]> {
+    const held = this.#gate.servers().filter((serverId) => this.#gate.state(serverId).copy.kind !== 'none');
+    return Promise.resolve([...new Set([...held, ...this.#guests.servers()])].map((serverId) => this.#report(serverId)));
+  }
+
+  migrations(): readonly MigrationReport[] {
+    return [...this.#moves.values()].map(({ record }) => record.report);
+  }
+
+  // ── guests ──
+
+  async startGuest(grant: Grant, wanted: WantedGuest): Promise<GuestReport> {
+    const { serverId } = wanted;
+    const granted = await this.#feed(serverId, { kind: 'grant', fence: grant.fence, grant });
+    if (granted.some((message) => message.kind === 'took')) return this.#report(serverId);
+    try {
+      await delay(this.#timings.diskCreateMs + this.#timings.qemuStartMs);
+      if (Math.random() < this.#timings.failureRate) throw new GodwitError('GuestStartFailed', 'the simulated guest did not start');
+      await this.#spawn(grant, wanted, 'prelaunch', null);
+      await this.#feed(serverId, { kind: 'launch', fence: grant.fence, epoch: grant.epoch });
+    } catch (error) {
+      await this.#feed(serverId, { kind: 'forfeit', fence: grant.fence, epoch: grant.epoch, bootId: grant.bootId }).catch(() => []);
+      throw error;
+    }
+    return this.#told(serverId);
+  }
+
+  async stopGuest({ serverId, fence, epoch }: Authority, timeoutMs: number): Promise<GuestReport> {
+    const guest = this.#guests.get(serverId);
+    if (guest?.qemu.runstate === 'running' && timeoutMs > 0) {
+      await this.#feed(serverId, { kind: 'powerDown', fence, epoch });
+      for (const until = performance.now() + timeoutMs; guest.qemu.runstate === 'running' && performance.now() < until; ) await delay(10);
+    }
+    await this.#feed(serverId, { kind: 'powerOff', fence, epoch });
+    this.#guests.save();
+    return this.#told(serverId);
+  }
+
+  async pauseGuest({ serverId, fence, epoch }: Authority): Promise<GuestReport> {
+    await this.#feed(serverId, { kind: 'pause', fence, epoch });
+    return this.#told(serverId);
+  }
+
+  async unpauseGuest({ serverId, fence, epoch }: Authority): Promise<GuestReport> {
+    await this.#feed(serverId, { kind: 'unpause', fence, epoch });
+    return this.#told(serverId);
+  }
+
+  async rebootGuest({ serverId, fence, epoch }: Authority): Promise<GuestReport> {
+    await this.#feed(serverId, { kind: 'reset', fence, epoch });
+    await this.#feed(serverId, { kind: 'unpause', fence, epoch });
+    return this.#told(serverId);
+  }
+
+  async destroyGuest({ serverId, fence, epoch }: Authority, deleteDisks: boolean): Promise<boolean> {
+    const existed = this.#guests.get(serverId) !== undefined || this.#gate.state(serverId).copy.kind !== 'none';
+    await this.#feed(serverId, { kind: 'destroy', fence, epoch });
+    if (deleteDisks) this.#guests.remove(serverId);
+    this.#told(serverId);
+    return existed;
+  }
+
+  async supersede(authority: Authority): Promise<GuestReport> {
+    await this.destroyGuest(authority, false);
+    return this.#report(authority.serverId);
+  }
+
+  readConsole(serverId: ServerId): Promise<Buffer> {
+    return Promise.resolve(Buffer.from(this.#guests.get(serverId) ? 'a simulated guest has no console\n' : ''));
+  }
+
+  // ── moves ──
+
+  async prepareIncoming(grant: Grant, wanted: WantedGuest, policy: MigrationPolicy, source: PeerAddress): Promise<IncomingReady> {
+    this.#refuseBareMetal();
+    const migrationId = moveId(grant);
+    const known = this.#moves.get(migrationId);
+    if (known?.ready && !known.record.ended) return known.ready;
+    if (policy.blockMigration) throw new GodwitError('BlockMigrationUnavailable', 'copying disks during a live migration is not available yet');
+    const startedAt = performance.now();
+    const ready: IncomingReady = { migrationId, ramAddress: `sim-${randomBytes(6).toString('hex')}`, ramPort: 1, nbdPort: 0, machineType: wanted.machineType || machineType, cpuModel: wanted.cpuModel || 'simulated', preparedMs: 0 };
+    const record = new MigrationRecord({ ...grant, migrationId }, 'destination', 'preparing', this.events, () => this.nowMs());
+    this.#moves.set(migrationId, { record, grant, ready, peer: source, cause: null });
+    try {
+      await this.#feed(grant.serverId, { kind: 'grant', fence: grant.fence, grant });
+      await delay(this.#timings.qemuStartMs);
+      await this.#spawn(grant, wanted, 'inmigrate', ready.ramAddress);
+      record.become('listening');
+      return { ...ready, preparedMs: performance.now() - startedAt };
+    } catch (error) {
+      await this.#feed(grant.serverId, { kind: 'forfeit', fence: grant.fence, epoch: grant.epoch, bootId: grant.bootId }).catch(() => []);
+      throw error;
+    }
+  }
+
+  async startOutgoing(grant: Grant, ready: IncomingReady, policy: MigrationPolicy, destination: PeerAddress): Promise<MigrationReport> {
+    this.#refuseBareMetal();
+    const migrationId = moveId(grant);
+    const known = this.#moves.get(migrationId);
+    if (known) return known.record.report;
+    if (policy.blockMigration) throw new GodwitError('BlockMigrationUnavailable', 'copying disks during a live migration is not available yet');
+    const record = new MigrationRecord({ ...grant, migrationId }, 'source', 'armed', this.events, () => this.nowMs());
+    this.#moves.set(migrationId, { record, grant, ready, peer: destination, cause: null });
+    try {
+      await this.#feed(grant.serverId, { kind: 'arm', fence: grant.fence, grant });
+      await this.#feed(grant.serverId, { kind: 'migrate', fence: grant.fence, epoch: grant.epoch });
+      if (!record.ended) record.become('copying', { clockOffsetMs: 0, clockErrorMs: 0 });
+      return record.report;
+    } catch (error) {
+      await this.#feed(grant.serverId, { kind: 'disarm', fence: grant.fence, epoch: grant.epoch }).catch(() => []);
+      record.fail('failed', 'PrepareFailed', (error as Error).message);
+      throw error;
+    }
+  }
+
+  setMigrationPolicy(_authority: Authority, migrationId: MigrationId): Promise<MigrationReport> {
+    return Promise.resolve(this.#move(migrationId).record.report);
+  }
+
+  async cancelOutgoing(grant: Grant): Promise<MigrationReport> {
+    const migrationId = moveId(grant);
+    const move = this.#moves.get(migrationId) ?? { record: new MigrationRecord({ ...grant, migrationId }, 'source', 'armed', this.events, () => this.nowMs()), grant, ready: null, peer: { hostId: grant.destination, address: '', rpcPort: 0 }, cause: null };
+    this.#moves.set(migrationId, move);
+    if (move.record.ended) return move.record.report;
+    move.cause = 'CancelledByOperator';
+    await this.#feed(grant.serverId, { kind: 'disarm', fence: grant.fence, epoch: grant.epoch });
+    for (let turn = 0; turn < 100 && !move.record.ended; turn += 1) await delay(5);
+    return move.record.report;
+  }
+
+  async resumeOutgoing(grant: Grant): Promise<MigrationReport> {
+    await this.#feed(grant.serverId, { kind: 'resume', fence: grant.fence, epoch: grant.previousEpoch, forfeited: grant.epoch });
+    this.#told(grant.serverId);
+    return this.#move(moveId(grant)).record.report;
+  }
+
+  async forfeitIncoming(grant: Grant): Promise<{ readonly answer: TakeAnswer; readonly detail: string }> {
+    const told = await this.#feed(grant.serverId, { kind: 'forfeit', fence: grant.fence, epoch: grant.epoch, bootId: grant.bootId });
+    return { answer: answerOf(told), detail: '' };
+  }
+
+  async relayRelease(release: ReleaseNotice): Promise<MigrationReport> {
+    await this.release(release);
+    return this.#move(release.migrationId).record.report;
+  }
+
+  async finishIncoming(_authority: Authority, migrationId: MigrationId): Promise<MigrationReport> {
+    const { record } = this.#move(migrationId);
+    if (record.report.state !== 'running') throw new GodwitError('InvalidMigrationState', `the guest has not been taken here: the move is ${record.report.state}`);
+    record.note({ networkVerified: true });
+    return Promise.resolve(record.report);
+  }
+
+  async dropOutgoing(authority: Authority, _migrationId: MigrationId): Promise<boolean> {
+    return this.destroyGuest(authority, false);
+  }
+
+  async release(notice: ReleaseNotice): Promise<ReleaseAnswer> {
+    const { serverId, migrationId, source, destination, epoch } = notice;
+    let told = await this.#feed(serverId, { kind: 'release', release: { migrationId, source, destination, epoch } });
+    // A release may be quicker than the look that shows QEMU loaded.
+    for (let turn = 0; turn < 200 && answerOf(told) === 'unknown'; turn += 1) {
+      await delay(5);
+      told = await this.#feed(serverId, { kind: 'observed' });
+      const taken = this.#moves.get(migrationId)?.record.report.taken;
+      if (taken) return { answer: taken, detail: '', resumedAtMs: this.#moves.get(migrationId)?.record.report.resumedAtMs ?? null };
+    }
+    return { answer: answerOf(told), detail: '', resumedAtMs: this.#moves.get(migrationId)?.record.report.resumedAtMs ?? null };
+  }
+
+  setNetworkOpen(): Promise<null> {
+    return Promise.resolve(null);
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    played.delete(this.hostId);
+    this.#controller.close();
+    this.#gate.close();
+    this.#journal.close();
+    await this.#guests.flushed();
+  }
+
+  // ── inside ──
+
+  #refuseBareMetal(): void {
+    if (this.#options.host.hypervisorType === 'ironic') throw new GodwitError('BareMetalCannotMigrate', 'bare metal instances cannot be migrated');
+  }
+
+  async #spawn(grant: Grant, wanted: WantedGuest, runstate: 'prelaunch' | 'inmigrate', listens: string | null): Promise<void> {
+    const guest = { wanted, qemu: new SimulatedQemu(wanted.ramMib, this.#timings, runstate, listens) };
+    this.#guests.set(wanted.serverId, guest);
+    this.#watch(wanted.serverId, guest);
+    await this.#feed(wanted.serverId, { kind: 'bind', epoch: grant.epoch, process: guest.qemu.process });
+  }
+
+  #watch(serverId: ServerId, guest: SimulatedGuest): void {
+    const { qemu } = guest;
+    this.#gate.attach(serverId, qemu);
+    const current = (): SimulatedMove | undefined => [...this.#moves.values()].find((move) => move.grant.serverId === serverId && !move.record.ended);
+    qemu.onMigrationStatus((status) => {
+      const move = current();
+      move?.record.note({ qemuStatus: status });
+      if (move?.record.report.role === 'source' && status === 'completed') move.record.note({ completedAtMs: this.nowMs(), qemuDowntimeMs: this.#timings.blackoutMs });
+      if (move?.record.report.role === 'destination' && status === 'completed') move.record.become('loaded');
+      if (status === 'completed' || status === 'failed' || status === 'cancelled') void this.#feed(serverId, { kind: 'observed' }).catch(() => []);
+    });
+    qemu.on((event) => {
+      const move = current();
+      if (event === 'STOP') move?.record.note({ stoppedAtMs: this.nowMs() });
+      if (event === 'RESUME') move?.record.note({ resumedAtMs: this.nowMs() });
+      if (event === 'ended') void this.#feed(serverId, { kind: 'observed' }).catch(() => []);
+      this.#guests.save();
+      if (!this.#closed) this.#told(serverId);
+    });
+  }
+
+  async #feed(serverId: ServerId, event: CustodyInput): Promise<readonly HostMessage[]> {
+    const told = await this.#gate.feed(serverId, event);
+    for (const message of told) this.#heard(serverId, message);
+    return told;
+  }
+
+  #heard(serverId: ServerId, message: HostMessage): void {
+    const move = [...this.#moves.values()].find((one) => one.grant.serverId === serverId && !one.record.ended);
+    switch (message.kind) {
+      case 'took':
+        if (move?.record.report.role === 'destination' && message.epoch === move.grant.epoch) {
+          move.record.note({ taken: message.alive ? 'took-alive' : 'took-dead', ...(move.grant.endState === 'paused' && { resumedAtMs: this.nowMs() }) });
+          move.record.become('running', { guestState: move.grant.endState });
+        }
+        return;
+      case 'forfeited':
+        // The gate kills by pid, which a simulated process has none of.
+        this.#guests.remove(serverId);
+        if (move && message.epoch === move.grant.epoch) {
+          move.record.note({ taken: 'has-not-and-forfeits' });
+          move.record.become('forfeited');
+        }
+        return;
+      case 'destroyed':
+        this.#guests.remove(serverId);
+        return;
+      case 'released':
+        if (move) {
+          const { grant } = move;
+          move.record.become('released', { guestState: 'released' });
+          const notice = this.#notice(move, message.release.epoch);
+          this.events.emit({ kind: 'release', release: notice });
+          if (!this.#closed && grant.migrationId !== null) void this.#controller.reportRelease(notice);
+        }
+        return;
+      case 'disarmed':
+        if (move && message.epoch === move.grant.epoch && message.source === 'runs') move.record.fail(move.cause === null ? 'failed' : 'cancelled', move.cause ?? 'StreamFailed', move.cause === null ? 'the simulated stream failed' : 'cancelled', { guestState: move.grant.endState });
+        else if (move && message.epoch === move.grant.epoch && message.source === 'lost') move.record.fail('lost', 'SourceDied', 'the source has no live copy', { guestState: 'crashed' });
+        return;
+      default:
+        return;
+    }
+  }
+
+  async #send(serverId: ServerId, to: HostId, message: PeerMessage): Promise<void> {
+    if (message.kind !== 'release') return;
+    const move = this.#moves.get(message.release.migrationId);
+    if (!move) return;
+    const notice = this.#notice(move, message.release.epoch);
+    const neighbour = played.get(to);
+    for (let turn = 0; !this.#closed && turn < 20 && this.#gate.state(serverId).copy.kind !== 'none'; turn += 1) {
+      const link = neighbour ? null : openPeerLink(move.peer, this.#options.identity.current);
+      try {
+        const { answer } = await (neighbour ? neighbour.release(notice) : (link?.release(notice, 3_000) ?? Promise.reject(new Error('no link'))));
+        move.record.note({ taken: answer });
+        if (answer !== 'unknown') return;
+      } catch {
+        // Not heard, or not known there: the controller relays it too.
+      } finally {
+        link?.close();
+      }
+      await delay(200);
+    }
+  }
+
+  #notice(move: SimulatedMove, epoch: ReleaseNotice['epoch']): ReleaseNotice {
+    const { serverId, destination } = move.grant;
+    return { serverId, migrationId: moveId(move.grant), source: this.hostId, destination, epoch, stoppedAtMs: move.record.report.stoppedAtMs ?? 0, completedAtMs: move.record.report.completedAtMs ?? 0 };
+  }
+
+  #streamOf(serverId: ServerId, epoch: number): string {
+    for (const move of this.#moves.values()) if (move.grant.serverId === serverId && move.grant.epoch === epoch && move.ready) return move.ready.ramAddress;
+    throw new Error(`no move of server ${serverId} under epoch ${epoch} has been prepared`);
+  }
+
+  #move(migrationId: MigrationId): SimulatedMove {
+    const move = this.#moves.get(migrationId);
+    if (!move) throw new GodwitError('MigrationNotFound', `this host has no part in migration ${migrationId}`);
+    return move;
+  }
+
+  #told(serverId: ServerId): GuestReport {
+    const guest = this.#report(serverId);
+    this.events.emit({ kind: 'guest', guest });
+    return guest;
+  }
+
+  #report(serverId: ServerId): GuestReport {
+    const { copy, knownEpoch } = this.#gate.state(serverId);
+    const guest = this.#guests.get(serverId);
+    const move = [...this.#moves.values()].find((one) => one.grant.serverId === serverId && !one.record.ended);
+    return {
+      serverId, epoch: knownEpoch, state: stateOf(copy.kind, guest?.qemu), detail: '', migrationId: move ? moveId(move.grant) : null, pid: guest?.qemu.dead === false ? guest.qemu.process.pid : null,
+      machineType: guest ? guest.wanted.machineType || machineType : '', cpuModel: guest ? guest.wanted.cpuModel || 'simulated' : '', bootId: this.bootId, diskBytesUsed: 0,
+    };
+  }
+}
+
+function stateOf(copy: 'none' | 'granted' | 'held' | 'released', qemu: SimulatedQemu | undefined): GuestState {
+  if (copy === 'released') return 'released';
+  if (copy === 'granted') return 'incoming';
+  if (copy === 'none' || !qemu || qemu.dead || qemu.runstate === 'other') return 'shutoff';
+  return qemu.runstate === 'running' ? 'running' : 'paused';
+}
+
+function moveId(grant: Grant): MigrationId {
+  if (grant.migrationId === null) throw new GodwitError('BadRequest', 'the grant is for a start, not for a move');
+  return grant.migrationId;
+}
+
+function answerOf(told: readonly HostMessage[]): TakeAnswer {
+  for (const message of told) {
+    if (message.kind === 'forfeited') return 'has-not-and-forfeits';
+    if (message.kind === 'took') return message.alive ? 'took-alive' : 'took-dead';
+  }
+  return 'unknown';
 }

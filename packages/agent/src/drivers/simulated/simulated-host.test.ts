@@ -1,0 +1,122 @@
+import { randomUUID } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Grant } from '@godwit/domain/custody/grant';
+import { as, asEpoch, asFence, type BootId, type HostId, type MigrationId, type ProjectId, type ServerId } from '@godwit/domain/ids';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { createTestCa } from '../../identity/test-ca.ts';
+import type { HostDriver, MigrationPolicy, PeerAddress } from '../host-driver.ts';
+import type { WantedGuest } from '../wanted-guest.ts';
+import { openSimulatedHost, type SimulatedHostOptions } from './open-simulated-host.ts';
+import type { SimulatedTimings } from './simulated-timings.ts';
+
+const fast: SimulatedTimings = { qemuStartMs: 1, diskCreateMs: 0, bandwidthBytesPerSecond: 0, dirtyBytesPerSecond: 0, blackoutMs: 1, failureRate: 0 };
+const slow: SimulatedTimings = { ...fast, bandwidthBytesPerSecond: 1_000_000, dirtyBytesPerSecond: 0 };
+const policy: MigrationPolicy = { downtimeLimitMs: 30, maxBandwidthBytes: 0, blockMigration: false, localDiskIds: [], networkSwitch: true, postCopyAllowed: false, deadlineMs: 0 };
+const fence = asFence(1);
+
+let directory: string;
+let drivers: HostDriver[];
+beforeEach(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'gw-sim-'));
+  drivers = [];
+});
+afterEach(async () => {
+  for (const driver of drivers) await driver.close();
+  await rm(directory, { recursive: true, force: true });
+});
+
+const ca = await createTestCa();
+async function optionsFor(name: string, hypervisorType: 'QEMU' | 'ironic', timings: SimulatedTimings): Promise<SimulatedHostOptions> {
+  const identity = { current: await ca.host(randomUUID(), ['127.0.0.1']) };
+  return { host: { name, hypervisorType, cores: 8, ramMib: 65_536, diskGib: 100 }, stateDir: join(directory, name), identity, bootId: as<BootId>('boot-1'), controllerUrl: 'https://127.0.0.1:1', timings };
+}
+async function open(options: SimulatedHostOptions): Promise<HostDriver> {
+  const driver = await openSimulatedHost(options);
+  drivers.push(driver);
+  return driver;
+}
+const guest = (): WantedGuest => ({ serverId: as<ServerId>(randomUUID()), projectId: as<ProjectId>('p'), name: 'g', hostname: 'g', vcpus: 1, ramMib: 512, machineType: '', cpuModel: '', disks: [], nics: [], directBoot: null });
+const startGrant = (wanted: WantedGuest, at: HostDriver, epoch = 1): Grant => ({
+  serverId: wanted.serverId, migrationId: null, source: null, destination: at.hostId, epoch: asEpoch(epoch), previousEpoch: asEpoch(epoch - 1), fence, endState: 'running', bootId: at.bootId, postCopy: false,
+});
+const moveGrant = (wanted: WantedGuest, from: HostDriver, to: HostDriver, epoch = 2): Grant => ({ ...startGrant(wanted, to, epoch), migrationId: as<MigrationId>(randomUUID()), source: from.hostId });
+const peer = (driver: HostDriver): PeerAddress => ({ hostId: driver.hostId, address: '127.0.0.1', rpcPort: 1 });
+const stateOn = async (driver: HostDriver, wanted: WantedGuest): Promise<string | undefined> => (await driver.guests()).find((one) => one.serverId === wanted.serverId)?.state;
+
+async function until(holds: () => boolean): Promise<void> {
+  for (const limit = performance.now() + 5_000; !holds(); ) {
+    if (performance.now() > limit) throw new Error('it did not happen within 5 s');
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+test('a guest starts, pauses, stops, and is still there for the next agent', async () => {
+  const options = await optionsFor('s1', 'QEMU', fast);
+  const first = await open(options);
+  const wanted = guest();
+  expect((await first.startGuest(startGrant(wanted, first), wanted)).state).toBe('running');
+  expect((await first.startGuest(startGrant(wanted, first), wanted)).state).toBe('running');
+  await first.close();
+  drivers = [];
+  const second = await open(options);
+  expect(await stateOn(second, wanted)).toBe('running');
+  const authority = { serverId: wanted.serverId, epoch: asEpoch(1), fence };
+  expect((await second.pauseGuest(authority)).state).toBe('paused');
+  expect((await second.unpauseGuest(authority)).state).toBe('running');
+  expect((await second.stopGuest(authority, 1_000)).state).toBe('shutoff');
+});
+
+test('after a reboot of the host nothing runs', async () => {
+  const options = await optionsFor('s1', 'QEMU', fast);
+  const first = await open(options);
+  const wanted = guest();
+  await first.startGuest(startGrant(wanted, first), wanted);
+  await first.close();
+  drivers = [];
+  expect(await stateOn(await open({ ...options, bootId: as<BootId>('boot-2') }), wanted)).toBe('shutoff');
+});
+
+test('a guest moves, and is at one host only', async () => {
+  const [a, b] = [await open(await optionsFor('a', 'QEMU', fast)), await open(await optionsFor('b', 'QEMU', fast))];
+  const wanted = guest();
+  await a.startGuest(startGrant(wanted, a), wanted);
+  const grant = moveGrant(wanted, a, b);
+  const ready = await b.prepareIncoming(grant, wanted, policy, peer(a));
+  await a.startOutgoing(grant, ready, policy, peer(b));
+  await until(() => b.migrations()[0]?.state === 'running');
+  expect(a.migrations()[0]?.state).toBe('released');
+  expect([await stateOn(a, wanted), await stateOn(b, wanted)]).toEqual(['released', 'running']);
+  await b.finishIncoming({ serverId: wanted.serverId, epoch: grant.epoch, fence }, ready.migrationId);
+  await a.dropOutgoing({ serverId: wanted.serverId, epoch: grant.epoch, fence }, ready.migrationId, false, wanted);
+  expect([await stateOn(a, wanted), await stateOn(b, wanted)]).toEqual([undefined, 'running']);
+});
+
+test('a cancelled move leaves the guest where it was, and the destination forfeits', async () => {
+  const [a, b] = [await open(await optionsFor('a', 'QEMU', slow)), await open(await optionsFor('b', 'QEMU', slow))];
+  const wanted = guest();
+  await a.startGuest(startGrant(wanted, a), wanted);
+  const grant = moveGrant(wanted, a, b);
+  await a.startOutgoing(grant, await b.prepareIncoming(grant, wanted, policy, peer(a)), policy, peer(b));
+  expect(await a.cancelOutgoing(grant)).toMatchObject({ state: 'cancelled', cause: 'CancelledByOperator' });
+  expect((await b.forfeitIncoming(grant, false, null)).answer).toBe('has-not-and-forfeits');
+  expect([await stateOn(a, wanted), await stateOn(b, wanted)]).toEqual(['running', undefined]);
+});
+
+test('custody is the real one: a lower fence and an old epoch are refused', async () => {
+  const a = await open(await optionsFor('a', 'QEMU', fast));
+  const wanted = guest();
+  await a.startGuest({ ...startGrant(wanted, a, 5), fence: asFence(9) }, wanted);
+  await expect(a.pauseGuest({ serverId: wanted.serverId, epoch: asEpoch(5), fence: asFence(8) })).rejects.toMatchObject({ refusal: { code: 'custody-fence-low' } });
+  await expect(a.pauseGuest({ serverId: wanted.serverId, epoch: asEpoch(4), fence: asFence(9) })).rejects.toMatchObject({ refusal: { code: 'custody-epoch-unknown' } });
+});
+
+test('bare metal starts and stops, and refuses every move', async () => {
+  const [metal, a] = [await open(await optionsFor('metal1', 'ironic', fast)), await open(await optionsFor('a', 'QEMU', fast))];
+  const wanted = guest();
+  expect((await metal.startGuest(startGrant(wanted, metal), wanted)).state).toBe('running');
+  await expect(metal.startOutgoing(moveGrant(wanted, metal, a), { migrationId: as<MigrationId>('m'), ramAddress: 'x', ramPort: 1, nbdPort: 0, machineType: '', cpuModel: '', preparedMs: 0 }, policy, peer(a))).rejects.toMatchObject({ code: 'BareMetalCannotMigrate' });
+  await expect(metal.prepareIncoming(moveGrant(wanted, a, metal), wanted, policy, { ...peer(a), hostId: as<HostId>(a.hostId) })).rejects.toMatchObject({ code: 'BareMetalCannotMigrate' });
+  expect(await stateOn(metal, wanted)).toBe('running');
+});
