@@ -2,45 +2,117 @@ import fc from 'fast-check';
 
 /** Bodies near a JSON schema: values that fit it (ids among `ids`), and such in which something was replaced, added or left out. For tests that no body makes a 500. */
 export function bodiesNear(schema: object, ids: readonly string[] = []): fc.Arbitrary<unknown> {
-  const fitting = valueOf(schema as Schema, [...ids, ...ids, ...ids, ...texts]);
-  return fc.oneof({ weight: 3, arbitrary: fitting }, { weight: 4, arbitrary: fc.tuple(fitting, fc.nat(), junk, fc.constantFrom('replace', 'add', 'drop')).map(([value, at, odd, how]) => broken(value, at, odd, how)) },
-    { weight: 1, arbitrary: junk });
+  const fitting = fittingValue(schema as Schema, [...ids, ...ids, ...ids, ...texts]);
+  return fc.oneof(
+    { weight: 3, arbitrary: fitting },
+    {
+      weight: 4,
+      arbitrary: fc
+        .tuple(fitting, fc.nat(), junk, fc.constantFrom('replace', 'add', 'drop'))
+        .map(([value, at, odd, how]) => broken(value, at, odd, how)),
+    },
+    { weight: 1, arbitrary: junk },
+  );
 }
 
 type Schema = {
-  readonly type?: string; readonly anyOf?: readonly Schema[]; readonly enum?: readonly unknown[]; readonly const?: unknown; readonly properties?: Readonly<Record<string, Schema>>;
-  readonly patternProperties?: Readonly<Record<string, Schema>>; readonly required?: readonly string[]; readonly items?: Schema; readonly pattern?: string; readonly minLength?: number; readonly maxLength?: number;
-  readonly minimum?: number; readonly maximum?: number; readonly minItems?: number; readonly maxItems?: number;
+  readonly type?: string;
+  readonly anyOf?: readonly Schema[];
+  readonly enum?: readonly unknown[];
+  readonly const?: unknown;
+  readonly properties?: Readonly<Record<string, Schema>>;
+  readonly patternProperties?: Readonly<Record<string, Schema>>;
+  readonly required?: readonly string[];
+  readonly items?: Schema;
+  readonly pattern?: string;
+  readonly minLength?: number;
+  readonly maxLength?: number;
+  readonly minimum?: number;
+  readonly maximum?: number;
+  readonly minItems?: number;
+  readonly maxItems?: number;
 };
 
 const texts = [
-  'a', 'vm-1', 'node1', 'x y', '7', '0', 'True', 'auto', '192.0.2.9', '2001:db8::5', '', '-1', '00000000-0000-4000-8000-000000000000', 'f1', '/etc/passwd', "'; drop table server; --", '__proto__', 'ä漢😀',
-  'c3NoLXJzYQ==', 'a:b', 'a'.repeat(255), 'a'.repeat(256), '\u0000', '\ud800', 'http://x/y/z', 'nova:node1', '%s%n', '2030-01-01T00:00:00Z', 'ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAAQAB x',
+  'a',
+  'vm-1',
+  'node1',
+  'x y',
+  '7',
+  '0',
+  'True',
+  'auto',
+  '192.0.2.9',
+  '2001:db8::5',
+  '',
+  '-1',
+  '00000000-0000-4000-8000-000000000000',
+  'f1',
+  '/etc/passwd',
+  "'; drop table server; --",
+  '__proto__',
+  'ä漢😀',
+  'c3NoLXJzYQ==',
+  'a:b',
+  'a'.repeat(255),
+  'a'.repeat(256),
+  '\u0000',
+  '\ud800',
+  'http://x/y/z',
+  'nova:node1',
+  '%s%n',
+  '2030-01-01T00:00:00Z',
+  'ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAAQAB x',
 ];
 const junk: fc.Arbitrary<unknown> = fc.oneof(
-  fc.constantFrom(...texts), fc.constantFrom(null, true, false, 0, -1, 1.5, 1e308, 2 ** 31, 2 ** 53, -(2 ** 63)), fc.constantFrom([], {}, [[]], [null], { a: {} }, [1, 'a', null]), fc.jsonValue({ maxDepth: 3 }),
+  fc.constantFrom(...texts),
+  fc.constantFrom(null, true, false, 0, -1, 1.5, 1e308, 2 ** 31, 2 ** 53, -(2 ** 63)),
+  fc.constantFrom([], {}, [[]], [null], { a: {} }, [1, 'a', null]),
+  fc.jsonValue({ maxDepth: 3 }),
 );
 
-function valueOf(schema: Schema, words: readonly string[]): fc.Arbitrary<unknown> {
+function fittingValue(schema: Schema, words: readonly string[]): fc.Arbitrary<unknown> {
   if (schema.const !== undefined) return fc.constant(schema.const);
   if (schema.enum !== undefined) return fc.constantFrom(...schema.enum);
-  if (schema.anyOf !== undefined) return fc.oneof(...schema.anyOf.map((one) => valueOf(one, words)));
+  if (schema.anyOf !== undefined) return fc.oneof(...schema.anyOf.map((one) => fittingValue(one, words)));
   switch (schema.type) {
     case 'object': {
-      const named = fc.record(Object.fromEntries(Object.entries(schema.properties ?? {}).map(([key, value]) => [key, valueOf(value, words)])), { requiredKeys: [...(schema.required ?? [])] as never[] });
+      const named = fc.record(
+        Object.fromEntries(Object.entries(schema.properties ?? {}).map(([key, value]) => [key, fittingValue(value, words)])),
+        { requiredKeys: [...(schema.required ?? [])] as never[] },
+      );
       const [pattern] = Object.values(schema.patternProperties ?? {});
-      return pattern === undefined ? named : fc.dictionary(fc.constantFrom('a', 'k-1', '__proto__', 'x:y', 'hw:cpu'), valueOf(pattern, words), { maxKeys: 3, noNullPrototype: true });
+      return pattern === undefined
+        ? named
+        : fc.dictionary(fc.constantFrom('a', 'k-1', '__proto__', 'x:y', 'hw:cpu'), fittingValue(pattern, words), {
+            maxKeys: 3,
+            noNullPrototype: true,
+          });
     }
-    case 'array': return fc.array(valueOf(schema.items ?? {}, words), { minLength: schema.minItems ?? 0, maxLength: Math.max(schema.minItems ?? 0, Math.min(schema.maxItems ?? 3, 3)) });
+    case 'array':
+      return fc.array(fittingValue(schema.items ?? {}, words), {
+        minLength: schema.minItems ?? 0,
+        maxLength: Math.max(schema.minItems ?? 0, Math.min(schema.maxItems ?? 3, 3)),
+      });
     case 'string': {
-      const fits = words.filter((text) => (schema.pattern === undefined || new RegExp(schema.pattern).test(text)) && text.length >= (schema.minLength ?? 0) && text.length <= (schema.maxLength ?? 1e9));
+      const fits = words.filter(
+        (text) =>
+          (schema.pattern === undefined || new RegExp(schema.pattern).test(text)) &&
+          text.length >= (schema.minLength ?? 0) &&
+          text.length <= (schema.maxLength ?? 1e9),
+      );
       return fits.length === 0 ? fc.constant('x') : fc.constantFrom(...fits);
     }
-    case 'integer': return fc.integer({ min: Math.max(schema.minimum ?? -5, -5), max: Math.min(schema.maximum ?? 50, 50) });
-    case 'number': return fc.double({ min: 0.1, max: 100, noNaN: true });
-    case 'boolean': return fc.boolean();
-    case 'null': return fc.constant(null);
-    default: return junk;
+    case 'integer':
+      return fc.integer({ min: Math.max(schema.minimum ?? -5, -5), max: Math.min(schema.maximum ?? 50, 50) });
+    case 'number':
+      return fc.double({ min: 0.1, max: 100, noNaN: true });
+    case 'boolean':
+      return fc.boolean();
+    case 'null':
+      return fc.constant(null);
+    default:
+      return junk;
   }
 }
 

@@ -38,7 +38,10 @@ while line := sys.stdin.readline():
 `;
 
 export function startOpenstackClient(home: string): OpenstackClient {
-  const child: ChildProcessWithoutNullStreams = spawn('/usr/bin/python3', ['-c', loop], { env: { PATH: process.env['PATH'] ?? '', HOME: home, LC_ALL: 'C.UTF-8' }, stdio: 'pipe' });
+  const child: ChildProcessWithoutNullStreams = spawn('/usr/bin/python3', ['-c', loop], {
+    env: { PATH: process.env['PATH'] ?? '', HOME: home, LC_ALL: 'C.UTF-8' },
+    stdio: 'pipe',
+  });
   const complaints: string[] = [];
   child.stderr.on('data', (chunk: Buffer) => complaints.push(chunk.toString()));
   const waiting: { readonly resolve: (line: string) => void; readonly reject: (error: Error) => void }[] = [];

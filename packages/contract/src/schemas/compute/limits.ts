@@ -5,23 +5,51 @@ import { Closed, Links, perMinor } from '../closed.ts';
 const integers = (names: readonly string[]) => Object.fromEntries(names.map((name) => [name, Type.Integer({ minimum: -1 })]));
 
 export const absoluteLimits = (minor: number): readonly string[] => [
-  'maxServerMeta', 'maxTotalInstances', 'maxTotalCores', 'maxTotalRAMSize', 'maxTotalKeypairs', 'maxServerGroups', 'maxServerGroupMembers', 'totalInstancesUsed', 'totalCoresUsed', 'totalRAMUsed',
+  'maxServerMeta',
+  'maxTotalInstances',
+  'maxTotalCores',
+  'maxTotalRAMSize',
+  'maxTotalKeypairs',
+  'maxServerGroups',
+  'maxServerGroupMembers',
+  'totalInstancesUsed',
+  'totalCoresUsed',
+  'totalRAMUsed',
   'totalServerGroupsUsed',
-  ...(minor < 36 ? ['maxSecurityGroups', 'maxSecurityGroupRules', 'maxTotalFloatingIps', 'totalFloatingIpsUsed', 'totalSecurityGroupsUsed'] : []),
+  ...(minor < 36
+    ? ['maxSecurityGroups', 'maxSecurityGroupRules', 'maxTotalFloatingIps', 'totalFloatingIpsUsed', 'totalSecurityGroupsUsed']
+    : []),
   ...(minor < 39 ? ['maxImageMeta'] : []),
   ...(minor < 57 ? ['maxPersonality', 'maxPersonalitySize'] : []),
 ];
-export const LimitsAnswer = perMinor((minor) => Closed({ limits: Closed({ rate: Type.Array(Type.Object({})), absolute: Closed(integers(absoluteLimits(minor))) }) }));
+export const LimitsAnswer = perMinor((minor) =>
+  Closed({ limits: Closed({ rate: Type.Array(Type.Object({})), absolute: Closed(integers(absoluteLimits(minor))) }) }),
+);
 
 export const quotaNames = (minor: number): readonly string[] => [
-  'instances', 'cores', 'ram', 'metadata_items', 'key_pairs', 'server_groups', 'server_group_members',
+  'instances',
+  'cores',
+  'ram',
+  'metadata_items',
+  'key_pairs',
+  'server_groups',
+  'server_group_members',
   ...(minor < 36 ? ['fixed_ips', 'floating_ips', 'security_groups', 'security_group_rules'] : []),
   ...(minor < 57 ? ['injected_files', 'injected_file_content_bytes', 'injected_file_path_bytes'] : []),
 ];
 export const QuotaSetAnswer = perMinor((minor) => Closed({ quota_set: Closed({ id: Type.String(), ...integers(quotaNames(minor)) }) }));
 const Detail = Closed({ limit: Type.Integer(), in_use: Type.Integer({ minimum: 0 }), reserved: Type.Integer({ minimum: 0 }) });
-export const QuotaSetDetailAnswer = perMinor((minor) => Closed({ quota_set: Closed({ id: Type.String(), ...Object.fromEntries(quotaNames(minor).map((name) => [name, Detail])) }) }));
+export const QuotaSetDetailAnswer = perMinor((minor) =>
+  Closed({ quota_set: Closed({ id: Type.String(), ...Object.fromEntries(quotaNames(minor).map((name) => [name, Detail])) }) }),
+);
 
-const Extension = Closed({ alias: Type.String(), name: Type.String(), namespace: Type.String(), description: Type.String(), updated: Type.String(), links: Links });
+const Extension = Closed({
+  alias: Type.String(),
+  name: Type.String(),
+  namespace: Type.String(),
+  description: Type.String(),
+  updated: Type.String(),
+  links: Links,
+});
 export const ExtensionsAnswer = Closed({ extensions: Type.Array(Extension) });
 export const ExtensionAnswer = Closed({ extension: Extension });

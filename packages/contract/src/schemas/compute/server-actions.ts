@@ -12,31 +12,76 @@ export const ResetStateArguments = Closed({ state: OneOf('active', 'error') });
 export type ResetStateArguments = { readonly state: 'active' | 'error' };
 
 /** 2.73 gives the lock a reason. */
-export const LockArguments = perMinor((minor) => (minor >= 73 ? Type.Union([Type.Null(), Closed({ locked_reason: Type.Optional(Type.String({ minLength: 1, maxLength: 255 })) })]) : Type.Unknown()));
+export const LockArguments = perMinor((minor) =>
+  minor >= 73
+    ? Type.Union([Type.Null(), Closed({ locked_reason: Type.Optional(Type.String({ minLength: 1, maxLength: 255 })) })])
+    : Type.Unknown(),
+);
 export type LockArguments = { readonly locked_reason?: string } | null;
 
 export const ConsoleOutputArguments = Type.Union([
-  Type.Null(), Closed({ length: Type.Optional(Type.Union([Type.Integer({ minimum: -1, maximum: 1_000_000 }), Type.String({ pattern: '^-?[0-9]{1,6}$' }), Type.Null()])) }),
+  Type.Null(),
+  Closed({
+    length: Type.Optional(
+      Type.Union([Type.Integer({ minimum: -1, maximum: 1_000_000 }), Type.String({ pattern: '^-?[0-9]{1,6}$' }), Type.Null()]),
+    ),
+  }),
 ]);
 export type ConsoleOutputArguments = { readonly length?: number | string | null } | null;
 
-const BoolLike = Type.Union([Type.Boolean(), OneOf('True', 'TRUE', 'true', '1', 'ON', 'On', 'on', 'YES', 'Yes', 'yes', 'False', 'FALSE', 'false', '0', 'OFF', 'Off', 'off', 'NO', 'No', 'no')]);
+const BoolLike = Type.Union([
+  Type.Boolean(),
+  OneOf(
+    'True',
+    'TRUE',
+    'true',
+    '1',
+    'ON',
+    'On',
+    'on',
+    'YES',
+    'Yes',
+    'yes',
+    'False',
+    'FALSE',
+    'false',
+    '0',
+    'OFF',
+    'Off',
+    'off',
+    'NO',
+    'No',
+    'no',
+  ),
+]);
 const BoolOrAuto = Type.Union([BoolLike, Type.Literal('auto')]);
 
 /** 2.25 takes `disk_over_commit` away and lets `block_migration` be `auto`; 2.30 brings `force`, 2.68 takes it away. */
-export const LiveMigrateArguments = perMinor((minor) => Closed({
-  host: Nullable(HostName),
-  block_migration: minor >= 25 ? BoolOrAuto : BoolLike,
-  ...(minor < 25 ? { disk_over_commit: BoolLike } : {}),
-  ...(minor >= 30 && minor < 68 ? { force: Type.Optional(BoolLike) } : {}),
-}));
-export type LiveMigrateArguments = { readonly host: string | null; readonly block_migration: boolean | string; readonly disk_over_commit?: boolean | string; readonly force?: boolean | string };
+export const LiveMigrateArguments = perMinor((minor) =>
+  Closed({
+    host: Nullable(HostName),
+    block_migration: minor >= 25 ? BoolOrAuto : BoolLike,
+    ...(minor < 25 ? { disk_over_commit: BoolLike } : {}),
+    ...(minor >= 30 && minor < 68 ? { force: Type.Optional(BoolLike) } : {}),
+  }),
+);
+export type LiveMigrateArguments = {
+  readonly host: string | null;
+  readonly block_migration: boolean | string;
+  readonly disk_over_commit?: boolean | string;
+  readonly force?: boolean | string;
+};
 
 /** 2.56 lets an admin name the host. */
-export const MigrateArguments = perMinor((minor) => (minor >= 56 ? Type.Union([Type.Null(), Closed({ host: Type.Optional(Nullable(HostName)) })]) : Type.Unknown()));
+export const MigrateArguments = perMinor((minor) =>
+  minor >= 56 ? Type.Union([Type.Null(), Closed({ host: Type.Optional(Nullable(HostName)) })]) : Type.Unknown(),
+);
 export type MigrateArguments = { readonly host?: string | null } | null;
 
-export const ResizeArguments = Closed({ flavorRef: Type.Union([Type.String({ minLength: 1, maxLength: 255 }), Type.Integer({ minimum: 0 })]), 'OS-DCF:diskConfig': Type.Optional(OneOf('AUTO', 'MANUAL')) });
+export const ResizeArguments = Closed({
+  flavorRef: Type.Union([Type.String({ minLength: 1, maxLength: 255 }), Type.Integer({ minimum: 0 })]),
+  'OS-DCF:diskConfig': Type.Optional(OneOf('AUTO', 'MANUAL')),
+});
 export type ResizeArguments = { readonly flavorRef: string | number };
 
 export const ConsoleOutputAnswer = Closed({ output: Type.String() });

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { taskStates, vmStates, type TaskState, type VmState } from '@godwit/domain/server';
+import { type TaskState, taskStates, type VmState, vmStates } from '@godwit/domain/server';
 import { checkAction, type ServerAction } from '@godwit/domain/server-states';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -16,42 +16,81 @@ beforeAll(async () => {
   cloud = await startTestCloud((await server.database()).db);
   member = await cloud.user('member');
 });
-afterAll(async () => { await server.stop(); });
+afterAll(async () => {
+  await server.stop();
+});
 
 const base = '/compute/v2.1';
-const act = (id: string, body: object, as: TestUser = cloud.admin, microversion = '2.1') => cloud.call('POST', `${base}/servers/${id}/action`, { as, microversion, body });
+const act = (id: string, body: object, as: TestUser = cloud.admin, microversion = '2.1') =>
+  cloud.call('POST', `${base}/servers/${id}/action`, { as, microversion, body });
 const stateOf = (id: string) => cloud.db.selectFrom('server').selectAll().where('id', '=', id).executeTakeFirstOrThrow();
 
 describe('the table of states', () => {
   const bodies: readonly (readonly [ServerAction, object])[] = [
-    ['start', { 'os-start': null }], ['stop', { 'os-stop': {} }], ['pause', { pause: null }], ['unpause', { unpause: 'x' }], ['reboot', { reboot: { type: 'SOFT' } }], ['reboot-hard', { reboot: { type: 'hard' } }],
-    ['lock', { lock: null }], ['unlock', { unlock: null }], ['live-migrate', { 'os-migrateLive': { host: null, block_migration: false, disk_over_commit: false } }], ['migrate', { migrate: null }],
-    ['resize', { resize: { flavorRef: 'f1' } }], ['confirm-resize', { confirmResize: {} }], ['revert-resize', { revertResize: null }], ['evacuate', { evacuate: {} }],
+    ['start', { 'os-start': null }],
+    ['stop', { 'os-stop': {} }],
+    ['pause', { pause: null }],
+    ['unpause', { unpause: 'x' }],
+    ['reboot', { reboot: { type: 'SOFT' } }],
+    ['reboot-hard', { reboot: { type: 'hard' } }],
+    ['lock', { lock: null }],
+    ['unlock', { unlock: null }],
+    ['live-migrate', { 'os-migrateLive': { host: null, block_migration: false, disk_over_commit: false } }],
+    ['migrate', { migrate: null }],
+    ['resize', { resize: { flavorRef: 'f1' } }],
+    ['confirm-resize', { confirmResize: {} }],
+    ['revert-resize', { revertResize: null }],
+    ['evacuate', { evacuate: {} }],
   ];
   it('is what the API obeys, for any state, caller and action; a refusal changes nothing', async () => {
     const reader = await cloud.user('reader', member.projectId);
     const stranger = await cloud.user('member');
     const id = await cloud.server(member);
-    await fc.assert(fc.asyncProperty(
-      fc.constantFrom(...bodies), fc.constantFrom(...vmStates.filter((state) => state !== 'deleted')), fc.constantFrom(null, ...taskStates), fc.boolean(), fc.boolean(), fc.constantFrom(cloud.admin, member, reader, stranger),
-      async ([action, body], vmState: VmState, taskState: TaskState, locked, metal, as) => {
-        await cloud.db.updateTable('server').set({ vm_state: vmState, task_state: taskState, locked, locked_by: locked ? 'owner' : null, host_id: metal ? cloud.hosts.metal1 : cloud.hosts.node1 }).where('id', '=', id).execute();
-        await cloud.db.deleteFrom('migration').execute();
-        const before = await stateOf(id);
-        const isAdmin = as === cloud.admin;
-        const roles = isAdmin ? ['admin', 'member', 'reader'] : as === reader ? ['reader'] : ['member', 'reader'];
-        const verdict = checkAction(action, { id, projectId: member.projectId, vmState, taskState, locked, hypervisorType: metal ? 'ironic' : 'QEMU' }, { projectId: as.projectId, roles, isAdmin });
-        const answer = await act(id, body, as);
-        if (!verdict.ok) {
-          expect(answer.statusCode).toBe(httpStatus(verdict.code));
-          expect(Object.values(answer.json<Record<string, { message: string }>>())[0]?.message).toBe(verdict.message);
-        } else {
-          // Legal: accepted, or (below 2.34) refused by what live migration looks at next, or not offered yet.
-          expect([202, 400, 501]).toContain(answer.statusCode);
-          if (action !== 'live-migrate') expect(answer.statusCode).toBe(['migrate', 'resize', 'confirm-resize', 'revert-resize', 'evacuate'].includes(action) ? 501 : 202);
-        }
-        if (answer.statusCode !== 202) expect(await stateOf(id)).toEqual(before);
-      }), { numRuns: 400 });
+    await fc.assert(
+      fc.asyncProperty(
+        fc.constantFrom(...bodies),
+        fc.constantFrom(...vmStates.filter((state) => state !== 'deleted')),
+        fc.constantFrom(null, ...taskStates),
+        fc.boolean(),
+        fc.boolean(),
+        fc.constantFrom(cloud.admin, member, reader, stranger),
+        async ([action, body], vmState: VmState, taskState: TaskState, locked, metal, as) => {
+          await cloud.db
+            .updateTable('server')
+            .set({
+              vm_state: vmState,
+              task_state: taskState,
+              locked,
+              locked_by: locked ? 'owner' : null,
+              host_id: metal ? cloud.hosts.metal1 : cloud.hosts.node1,
+            })
+            .where('id', '=', id)
+            .execute();
+          await cloud.db.deleteFrom('migration').execute();
+          const before = await stateOf(id);
+          const isAdmin = as === cloud.admin;
+          const roles = isAdmin ? ['admin', 'member', 'reader'] : as === reader ? ['reader'] : ['member', 'reader'];
+          const verdict = checkAction(
+            action,
+            { id, projectId: member.projectId, vmState, taskState, locked, hypervisorType: metal ? 'ironic' : 'QEMU' },
+            { projectId: as.projectId, roles, isAdmin },
+          );
+          const answer = await act(id, body, as);
+          if (!verdict.ok) {
+            expect(answer.statusCode).toBe(httpStatus(verdict.code));
+            expect(Object.values(answer.json<Record<string, { message: string }>>())[0]?.message).toBe(verdict.message);
+          } else {
+            // What the table lets through may still be refused for what it names or needs (hosts, records of a move, what is not offered), but not for its state.
+            expect([202, 204, 400, 409, 501]).toContain(answer.statusCode);
+            if (!['live-migrate', 'migrate', 'resize', 'confirm-resize', 'revert-resize', 'evacuate'].includes(action))
+              expect(answer.statusCode).toBe(202);
+            if (answer.statusCode === 409) expect(answer.body).not.toMatch(/while it is in|is locked|bare metal/);
+          }
+          if (answer.statusCode >= 300) expect(await stateOf(id)).toEqual(before);
+        },
+      ),
+      { numRuns: 400 },
+    );
     expect(cloud.unexpected).toEqual([]);
   });
 });
@@ -60,10 +99,16 @@ describe('os-migrateLive', () => {
   const full = { host: null, block_migration: false, disk_over_commit: false };
   const fresh = () => cloud.server(member);
   const refused: readonly (readonly [string, string, object])[] = [
-    ['disk_over_commit missing', '2.24', { host: null, block_migration: false }], ['disk_over_commit from 2.25 on', '2.25', full], ['auto before 2.25', '2.24', { ...full, block_migration: 'auto' }],
-    ['force before 2.30', '2.29', { host: 'node2', block_migration: 'auto', force: true }], ['force from 2.68 on', '2.68', { host: 'node2', block_migration: 'auto', force: true }],
-    ['an unknown key', '2.93', { host: null, block_migration: 'auto', color: 1 }], ['no host', '2.1', { block_migration: false, disk_over_commit: false }], ['a host that is no name', '2.1', { ...full, host: 'a b' }],
-    ['an object for a host', '2.1', { ...full, host: {} }], ['null', '2.1', null as unknown as object],
+    ['disk_over_commit missing', '2.24', { host: null, block_migration: false }],
+    ['disk_over_commit from 2.25 on', '2.25', full],
+    ['auto before 2.25', '2.24', { ...full, block_migration: 'auto' }],
+    ['force before 2.30', '2.29', { host: 'node2', block_migration: 'auto', force: true }],
+    ['force from 2.68 on', '2.68', { host: 'node2', block_migration: 'auto', force: true }],
+    ['an unknown key', '2.93', { host: null, block_migration: 'auto', color: 1 }],
+    ['no host', '2.1', { block_migration: false, disk_over_commit: false }],
+    ['a host that is no name', '2.1', { ...full, host: 'a b' }],
+    ['an object for a host', '2.1', { ...full, host: {} }],
+    ['null', '2.1', null as unknown as object],
   ];
   it.each(refused)('400 for %s at %s', async (_name, microversion, args) => {
     const id = await fresh();
@@ -72,23 +117,33 @@ describe('os-migrateLive', () => {
     expect((await stateOf(id)).task_state).toBeNull();
   });
   it('sets task_state before it answers, so that a client that looks at once sees MIGRATING', async () => {
-    for (const [microversion, args] of [['2.1', { ...full, disk_over_commit: 'False' }], ['2.25', { host: null, block_migration: 'auto' }], ['2.30', { host: 'node2', block_migration: 'false', force: false }], ['2.93', { host: null, block_migration: 'auto' }]] as const) {
+    for (const [microversion, args] of [
+      ['2.1', { ...full, disk_over_commit: 'False' }],
+      ['2.25', { host: null, block_migration: 'auto' }],
+      ['2.30', { host: 'node2', block_migration: 'false', force: false }],
+      ['2.93', { host: null, block_migration: 'auto' }],
+    ] as const) {
       const id = await fresh();
       const answer = await act(id, { 'os-migrateLive': args }, cloud.admin, microversion);
       expect([microversion, answer.statusCode, answer.body]).toEqual([microversion, 202, '']);
       expect((await cloud.call('GET', `${base}/servers/${id}`)).json().server.status).toBe('MIGRATING');
       const history = (await cloud.call('GET', `${base}/servers/${id}/os-instance-actions`)).json().instanceActions;
       expect(history[0]).toMatchObject({ action: 'live-migration', request_id: answer.headers['x-openstack-request-id'] });
-      expect((await act(id, { 'os-migrateLive': { host: null, block_migration: 'auto' } }, cloud.admin, '2.93')).json().conflictingRequest.message)
-        .toBe(`Cannot 'os-migrateLive' instance ${id} while it is in task_state migrating`);
+      expect(
+        (await act(id, { 'os-migrateLive': { host: null, block_migration: 'auto' } }, cloud.admin, '2.93')).json().conflictingRequest
+          .message,
+      ).toBe(`Cannot 'os-migrateLive' instance ${id} while it is in task_state migrating`);
     }
   });
   it('400 with the words of the API for hosts that cannot be', async () => {
     const id = await fresh();
-    const message = async (microversion: string, args: object) => (await act(id, { 'os-migrateLive': args }, cloud.admin, microversion)).json().badRequest.message;
+    const message = async (microversion: string, args: object) =>
+      (await act(id, { 'os-migrateLive': args }, cloud.admin, microversion)).json().badRequest.message;
     expect(await message('2.93', { host: 'mars', block_migration: 'auto' })).toBe('Compute host mars could not be found.');
     expect(await message('2.93', { host: 'metal1', block_migration: 'auto' })).toContain('bare metal');
-    expect(await message('2.29', { host: 'node1', block_migration: 'auto' })).toBe(`Unable to migrate instance (${id}) to current host (node1).`);
+    expect(await message('2.29', { host: 'node1', block_migration: 'auto' })).toBe(
+      `Unable to migrate instance (${id}) to current host (node1).`,
+    );
     expect(await message('2.30', { host: null, block_migration: 'auto', force: true })).toBe("Can't force to a non-provided destination");
     expect((await stateOf(id)).task_state).toBeNull();
   });
@@ -104,19 +159,23 @@ describe('other actions', () => {
     expect((await act(id, { reboot: { type: 'GENTLE' } })).statusCode).toBe(400);
     expect((await act(id, { reboot: null })).statusCode).toBe(400);
   });
-  it('migrate takes a host from 2.56 on only, and says that it is not there yet', async () => {
-    const id = await cloud.server(member);
-    expect((await act(id, { migrate: { host: 'node2' } }, cloud.admin, '2.55')).statusCode).toBe(501);
-    expect((await act(id, { migrate: { host: 'node2', x: 1 } }, cloud.admin, '2.56')).statusCode).toBe(400);
-    expect((await act(id, { migrate: 'x' }, cloud.admin, '2.56')).statusCode).toBe(400);
-    expect((await act(id, { migrate: {} }, cloud.admin, '2.56')).json()).toEqual({ notImplemented: { code: 501, message: 'Cold migration is not available in this version.' } });
-    await cloud.db.updateTable('server').set({ host_id: cloud.hosts.metal1 }).where('id', '=', id).execute();
-    expect((await act(id, { migrate: null })).json()).toEqual({ conflictingRequest: { code: 409, message: 'bare metal instances cannot be migrated' } });
+  it('migrate takes a host from 2.56 on, anything before, and never bare metal', async () => {
+    const migrate = async (args: unknown, microversion: string, change: object = {}) =>
+      act(await cloud.server(member, change), { migrate: args }, cloud.admin, microversion);
+    for (const args of [null, {}, 'x', 7, { host: 'mars' }]) expect((await migrate(args, '2.55')).statusCode).not.toBe(400);
+    for (const args of ['x', 7, { host: 'node2', x: 1 }, { host: '' }, { host: 'a b' }, []])
+      expect((await migrate(args, '2.56')).statusCode).toBe(400);
+    expect((await migrate(null, '2.1', { host_id: cloud.hosts.metal1 })).json()).toEqual({
+      conflictingRequest: { code: 409, message: 'bare metal instances cannot be migrated' },
+    });
   });
   it('a lock keeps the owner out and the reason is shown; an admin’s lock is the admin’s to open', async () => {
     const id = await cloud.server(member);
     expect((await act(id, { lock: { locked_reason: 'audit' } }, member, '2.73')).statusCode).toBe(202);
-    expect((await cloud.call('GET', `${base}/servers/${id}`, { as: member, microversion: '2.73' })).json().server).toMatchObject({ locked: true, locked_reason: 'audit' });
+    expect((await cloud.call('GET', `${base}/servers/${id}`, { as: member, microversion: '2.73' })).json().server).toMatchObject({
+      locked: true,
+      locked_reason: 'audit',
+    });
     expect((await act(id, { 'os-stop': null }, member)).json().conflictingRequest.message).toBe(`Instance ${id} is locked`);
     expect((await act(id, { unlock: null }, member)).statusCode).toBe(202);
     expect((await act(id, { lock: null }, cloud.admin)).statusCode).toBe(202);
@@ -157,7 +216,8 @@ describe('migrations', () => {
     const first = await cloud.migration(id, { status: 'completed', phase: 'completed', finished_at: new Date(), updated_at: new Date() });
     const second = await cloud.migration(id, { status: 'error', phase: 'error', finished_at: new Date(), destination_host_id: null });
     const third = await cloud.migration(id);
-    const list = async (microversion: string, query = '') => (await cloud.call('GET', `${base}/os-migrations?instance_uuid=${id}${query}`, { microversion })).json().migrations;
+    const list = async (microversion: string, query = '') =>
+      (await cloud.call('GET', `${base}/os-migrations?instance_uuid=${id}${query}`, { microversion })).json().migrations;
     expect((await list('2.1')).map((one: { id: number }) => one.id)).toEqual([first.apiId, second.apiId, third.apiId]);
     expect((await list('2.59')).map((one: { uuid: string }) => one.uuid)).toEqual([third.id, second.id, first.id]);
     expect((await list('2.59', `&limit=1&marker=${third.id}`)).map((one: { uuid: string }) => one.uuid)).toEqual([second.id]);
@@ -166,7 +226,8 @@ describe('migrations', () => {
     expect((await list('2.23', '&host=node1&migration_type=live-migration')).length).toBe(3);
     expect((await list('2.23', '&migration_type=migration')).length).toBe(0);
     expect((await list('2.1'))[1]).toMatchObject({ source_compute: 'node1', dest_compute: null, dest_host: null, updated_at: null });
-    const status = async (microversion: string, query: string, as = cloud.admin) => (await cloud.call('GET', `${base}/os-migrations?${query}`, { microversion, as })).statusCode;
+    const status = async (microversion: string, query: string, as = cloud.admin) =>
+      (await cloud.call('GET', `${base}/os-migrations?${query}`, { microversion, as })).statusCode;
     expect(await status('2.58', 'colour=red')).toBe(200);
     expect(await status('2.59', 'colour=red')).toBe(400);
     expect(await status('2.65', 'changes-before=2030-01-01T00:00:00Z')).toBe(400);
@@ -180,32 +241,46 @@ describe('migrations', () => {
     const id = await cloud.server(member, { task_state: 'migrating' });
     const { apiId } = await cloud.migration(id);
     const url = `${base}/servers/${id}/migrations`;
-    expect((await cloud.call('GET', url, { microversion: '2.23' })).json().migrations).toMatchObject([{ id: apiId, server_uuid: id, memory_total_bytes: 1000, memory_remaining_bytes: 600, disk_total_bytes: null }]);
+    expect((await cloud.call('GET', url, { microversion: '2.23' })).json().migrations).toMatchObject([
+      { id: apiId, server_uuid: id, memory_total_bytes: 1000, memory_remaining_bytes: 600, disk_total_bytes: null },
+    ]);
     expect((await cloud.call('GET', `${url}/${apiId}`, { microversion: '2.93' })).json().migration.status).toBe('running');
-    const texts = async (): Promise<string> => (await cloud.call('GET', `${url}/${apiId}`, { microversion: '2.93' })).json().itemNotFound.message;
+    const texts = async (): Promise<string> =>
+      (await cloud.call('GET', `${url}/${apiId}`, { microversion: '2.93' })).json().itemNotFound.message;
     await cloud.db.updateTable('migration').set({ status: 'completed' }).where('api_id', '=', apiId).execute();
     expect(await texts()).toContain('not in progress');
     await cloud.db.updateTable('migration').set({ type: 'resize' }).where('api_id', '=', apiId).execute();
     expect(await texts()).toContain('not live-migration');
-    expect((await cloud.call('GET', `${url}/999999`, { microversion: '2.93' })).json().itemNotFound.message).toBe(`Migration 999999 not found for instance ${id}`);
+    expect((await cloud.call('GET', `${url}/999999`, { microversion: '2.93' })).json().itemNotFound.message).toBe(
+      `Migration 999999 not found for instance ${id}`,
+    );
     expect((await cloud.call('GET', url, { microversion: '2.23', as: member })).statusCode).toBe(403);
   });
   it('abort refuses with the code of each reason', async () => {
     const id = await cloud.server(member, { task_state: 'migrating' });
     const { id: uuid, apiId } = await cloud.migration(id, { status: 'queued' });
-    const abort = (microversion: string, which: number | string = apiId, as = cloud.admin) => cloud.call('DELETE', `${base}/servers/${id}/migrations/${which}`, { microversion, as });
+    const abort = (microversion: string, which: number | string = apiId, as = cloud.admin) =>
+      cloud.call('DELETE', `${base}/servers/${id}/migrations/${which}`, { microversion, as });
     expect((await abort('2.24', apiId, member)).statusCode).toBe(403);
     expect((await abort('2.93', 999_999)).statusCode).toBe(404);
-    expect((await abort('2.64')).json().badRequest.message).toContain(`Migration ${apiId} state of instance ${id} is queued. Cannot abort live migration while`);
+    expect((await abort('2.64')).json().badRequest.message).toContain(
+      `Migration ${apiId} state of instance ${id} is queued. Cannot abort live migration while`,
+    );
     expect((await abort('2.65')).statusCode).toBe(202);
-    expect((await cloud.db.selectFrom('migration').select('abort_requested_at').where('id', '=', uuid).executeTakeFirstOrThrow()).abort_requested_at).not.toBeNull();
+    expect(
+      (await cloud.db.selectFrom('migration').select('abort_requested_at').where('id', '=', uuid).executeTakeFirstOrThrow())
+        .abort_requested_at,
+    ).not.toBeNull();
     await cloud.db.updateTable('server').set({ task_state: null }).where('id', '=', id).execute();
-    expect((await abort('2.65')).json().conflictingRequest.message).toBe(`Cannot 'abort live migration' instance ${id} while it is in task_state None`);
+    expect((await abort('2.65')).json().conflictingRequest.message).toBe(
+      `Cannot 'abort live migration' instance ${id} while it is in task_state None`,
+    );
   });
   it('force_complete: 400 for an unknown or idle migration, 409 for a server that is not moving', async () => {
     const id = await cloud.server(member);
     const { apiId } = await cloud.migration(id, { status: 'preparing' });
-    const force = (which: number | string) => cloud.call('POST', `${base}/servers/${id}/migrations/${which}/action`, { microversion: '2.22', body: { force_complete: null } });
+    const force = (which: number | string) =>
+      cloud.call('POST', `${base}/servers/${id}/migrations/${which}/action`, { microversion: '2.22', body: { force_complete: null } });
     expect((await force(apiId)).statusCode).toBe(409);
     await cloud.db.updateTable('server').set({ task_state: 'migrating' }).where('id', '=', id).execute();
     expect([(await force('x')).statusCode, (await force(999_999)).statusCode, (await force(apiId)).statusCode]).toEqual([400, 400, 400]);
@@ -218,13 +293,27 @@ describe('history', () => {
   it('outlives the server from 2.21 on and tells members less', async () => {
     const id = await cloud.server(member);
     const action = await cloud.db.selectFrom('instance_action').selectAll().where('server_id', '=', id).executeTakeFirstOrThrow();
-    await cloud.db.insertInto('instance_action_event').values({ action_id: action.id, event: 'e', host_id: cloud.hosts.node1, finish_time: new Date(), result: 'Error', traceback: null, details: 'node2: needs 2048 MB' }).execute();
+    await cloud.db
+      .insertInto('instance_action_event')
+      .values({
+        action_id: action.id,
+        event: 'e',
+        host_id: cloud.hosts.node1,
+        finish_time: new Date(),
+        result: 'Error',
+        traceback: null,
+        details: 'node2: needs 2048 MB',
+      })
+      .execute();
     const url = `${base}/servers/${id}/os-instance-actions`;
-    const event = async (as: TestUser, microversion: string) => (await cloud.call('GET', `${url}/${action.request_id}`, { as, microversion })).json().instanceAction.events?.[0];
+    const event = async (as: TestUser, microversion: string) =>
+      (await cloud.call('GET', `${url}/${action.request_id}`, { as, microversion })).json().instanceAction.events?.[0];
     expect(await event(member, '2.50')).toBeUndefined();
     expect(Object.keys(await event(member, '2.93')).sort()).toEqual(['event', 'finish_time', 'hostId', 'result', 'start_time']);
     expect(await event(cloud.admin, '2.84')).toMatchObject({ host: 'node1', details: 'node2: needs 2048 MB' });
-    expect((await cloud.call('GET', `${url}/req-none`)).json().itemNotFound.message).toBe(`Action for request_id req-none on instance ${id} not found`);
+    expect((await cloud.call('GET', `${url}/req-none`)).json().itemNotFound.message).toBe(
+      `Action for request_id req-none on instance ${id} not found`,
+    );
     await cloud.db.updateTable('server').set({ deleted_at: new Date(), vm_state: 'deleted' }).where('id', '=', id).execute();
     expect((await cloud.call('GET', url, { as: member, microversion: '2.20' })).statusCode).toBe(404);
     expect((await cloud.call('GET', url, { as: member, microversion: '2.21' })).statusCode).toBe(200);

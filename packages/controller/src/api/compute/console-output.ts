@@ -20,10 +20,17 @@ export async function consoleOutput(request: ComputeRequest<never>, args: Consol
     ({ data } = await client.readConsole({ serverId: row.id, maxBytes: BigInt(maxBytes), maxLines: length ?? 0 }, { timeoutMs: 10_000 }));
   } catch (cause) {
     if (cause instanceof ConnectError && cause.code === Code.NotFound) return { status: 200, body: { output: '' } };
-    if (cause instanceof ConnectError) throw new GodwitError('AgentUnreachable', 'The host of this server does not answer at this time.', {}, { cause });
+    if (cause instanceof ConnectError)
+      throw new GodwitError('AgentUnreachable', 'The host of this server does not answer at this time.', {}, { cause });
     throw cause;
   }
   const text = Buffer.from(data).toString('utf8');
-  const lines = length === null ? text : text.split('\n').slice(-(text.endsWith('\n') ? length + 1 : length)).join('\n');
+  const lines =
+    length === null
+      ? text
+      : text
+          .split('\n')
+          .slice(-(text.endsWith('\n') ? length + 1 : length))
+          .join('\n');
   return { status: 200, body: { output: lines } };
 }

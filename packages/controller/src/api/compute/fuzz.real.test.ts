@@ -21,11 +21,25 @@ beforeAll(async () => {
   const { id: roleId } = await cloud.db.selectFrom('identity_role').select('id').where('name', '=', 'reader').executeTakeFirstOrThrow();
   ids.push(cloud.imageId, cloud.networkId, 'f1', 'node2');
   known = {
-    server: id, migration: String(apiId), flavor: 'f1', key: 'a', tag: 't', aggregate: '1', service: '1', host: 'node1', hypervisor: '1', user: member.userId, project: member.projectId, domain: 'default', role: roleId,
+    server: id,
+    migration: String(apiId),
+    flavor: 'f1',
+    key: 'a',
+    tag: 't',
+    aggregate: '1',
+    service: '1',
+    host: 'node1',
+    hypervisor: '1',
+    user: member.userId,
+    project: member.projectId,
+    domain: 'default',
+    role: roleId,
     scope: member.projectId,
   };
 });
-afterAll(async () => { await server.stop(); });
+afterAll(async () => {
+  await server.stop();
+});
 
 const minors = [1, 2, 15, 19, 25, 30, 37, 42, 52, 56, 63, 64, 67, 73, 74, 90, 92, 93];
 const pathOf = (path: string): string => path.replace(/:(\w+)/g, (_all, name: string) => encodeURIComponent(known[name] ?? '1'));
@@ -33,50 +47,151 @@ const pathOf = (path: string): string => path.replace(/:(\w+)/g, (_all, name: st
 async function expectNo500(method: 'POST' | 'PUT' | 'PATCH', url: string, body: unknown, minor: number): Promise<void> {
   const before = cloud.unexpected.length;
   const answer = await cloud.app.inject({
-    method, url, headers: { 'x-auth-token': cloud.admin.token, 'content-type': 'application/json', 'openstack-api-version': `compute 2.${minor}` }, payload: JSON.stringify(body) ?? '',
+    method,
+    url,
+    headers: { 'x-auth-token': cloud.admin.token, 'content-type': 'application/json', 'openstack-api-version': `compute 2.${minor}` },
+    payload: JSON.stringify(body) ?? '',
   });
   if (answer.statusCode >= 500 && answer.statusCode !== 501) {
-    throw new Error(`${method} ${url} at 2.${minor} with ${JSON.stringify(body)}: ${answer.statusCode} ${String((cloud.unexpected.at(-1) as { err?: unknown } | undefined)?.err)}`);
+    throw new Error(
+      `${method} ${url} at 2.${minor} with ${JSON.stringify(body)}: ${answer.statusCode} ${String((cloud.unexpected.at(-1) as { err?: unknown } | undefined)?.err)}`,
+    );
   }
   expect(cloud.unexpected.length).toBe(before);
   if (answer.statusCode >= 400) {
     const [[name, error] = ['', {}], ...rest] = Object.entries(answer.json<Record<string, object>>());
-    expect([name.length > 0, rest.length, Reflect.get(error as object, 'code'), typeof Reflect.get(error as object, 'message')]).toEqual([true, 0, answer.statusCode, 'string']);
+    expect([name.length > 0, rest.length, Reflect.get(error as object, 'code'), typeof Reflect.get(error as object, 'message')]).toEqual([
+      true,
+      0,
+      answer.statusCode,
+      'string',
+    ]);
   }
 }
 
 describe('no body makes a 500', () => {
-  const withBody = computeRoutes.filter((route) => route.variants.some((variant) => variant.body !== undefined) && !route.path.endsWith('/action'));
+  const withBody = computeRoutes.filter(
+    (route) => route.variants.some((variant) => variant.body !== undefined) && !route.path.endsWith('/action'),
+  );
   it.each(withBody.map((route) => [`${route.method} ${route.path}`, route] as const))('%s', async (_name, route) => {
-    await fc.assert(fc.asyncProperty(fc.constantFrom(...minors).chain((minor) => {
-      const schema = variantAt(route, minor)?.body?.(minor);
-      return fc.tuple(fc.constant(minor), schema === undefined ? fc.jsonValue() : bodiesNear(schema, ids));
-    }), async ([minor, body]) => expectNo500(route.method as 'POST', `/compute/v2.1${pathOf(route.path)}`, body, minor)), { numRuns: 50 });
+    await fc.assert(
+      fc.asyncProperty(
+        fc.constantFrom(...minors).chain((minor) => {
+          const schema = variantAt(route, minor)?.body?.(minor);
+          return fc.tuple(fc.constant(minor), schema === undefined ? fc.jsonValue() : bodiesNear(schema, ids));
+        }),
+        async ([minor, body]) => expectNo500(route.method as 'POST', `/compute/v2.1${pathOf(route.path)}`, body, minor),
+      ),
+      { numRuns: 50 },
+    );
   });
   it.each(actionNames)('action %s', async (name) => {
-    await fc.assert(fc.asyncProperty(fc.constantFrom(...minors).chain((minor) => fc.tuple(fc.constant(minor), bodiesNear(actionBodyOf(name, minor) ?? {}, ids))),
-      async ([minor, body]) => expectNo500('POST', `/compute/v2.1/servers/${known['server']}/action`, body, minor)), { numRuns: 40 });
+    await fc.assert(
+      fc.asyncProperty(
+        fc.constantFrom(...minors).chain((minor) => fc.tuple(fc.constant(minor), bodiesNear(actionBodyOf(name, minor) ?? {}, ids))),
+        async ([minor, body]) => expectNo500('POST', `/compute/v2.1/servers/${known['server']}/action`, body, minor),
+      ),
+      { numRuns: 40 },
+    );
   });
   // Passwords cost 60 ms each: fewer runs there.
   const ofIdentity = identityRoutes.filter((route) => route.body !== undefined);
   it.each(ofIdentity.map((route) => [`${route.method} ${route.path}`, route] as const))('identity %s', async (_name, route) => {
-    await fc.assert(fc.asyncProperty(bodiesNear(route.body ?? {}, ids), async (body) => {
-      await cloud.db.deleteFrom('login_attempt').execute();
-      await cloud.db.updateTable('identity_user').set({ enabled: true, tokens_valid_after: new Date(0) }).where('name', '=', 'admin').execute();
-      await expectNo500(route.method as 'POST', `/identity${pathOf(route.path)}`, body, 1);
-    }), { numRuns: 40 });
+    await fc.assert(
+      fc.asyncProperty(bodiesNear(route.body ?? {}, ids), async (body) => {
+        await cloud.db.deleteFrom('login_attempt').execute();
+        await cloud.db
+          .updateTable('identity_user')
+          .set({ enabled: true, tokens_valid_after: new Date(0) })
+          .where('name', '=', 'admin')
+          .execute();
+        await expectNo500(route.method as 'POST', `/identity${pathOf(route.path)}`, body, 1);
+      }),
+      { numRuns: 40 },
+    );
   });
 });
 
 describe('no query makes a 500', () => {
-  const keys = ['limit', 'marker', 'sort_key', 'sort_dir', 'name', 'status', 'changes-since', 'changes-before', 'all_tenants', 'deleted', 'host', 'flavor', 'image', 'ip', 'ip6', 'tags', 'not-tags', 'uuid', 'minRam',
-    'is_public', 'instance_uuid', 'user_id', 'project_id', 'power_state', 'created_at', 'locked', 'offset', 'hidden', 'zone', 'binary', 'with_servers', 'hypervisor_hostname_pattern', 'tenant_id', 'availability_zone', 'config_drive'];
-  const values = ['', '0', '-1', '99999999999999999999', 'x', 'True', '(', '[', '*', '\\', '00000000-0000-4000-8000-000000000000', '2020-01-01T00:00:00Z', '2020-13-99', '\u0000', 'ä', "'", 'a,b', 'desc', 'created_at', 'ERROR'];
+  const keys = [
+    'limit',
+    'marker',
+    'sort_key',
+    'sort_dir',
+    'name',
+    'status',
+    'changes-since',
+    'changes-before',
+    'all_tenants',
+    'deleted',
+    'host',
+    'flavor',
+    'image',
+    'ip',
+    'ip6',
+    'tags',
+    'not-tags',
+    'uuid',
+    'minRam',
+    'is_public',
+    'instance_uuid',
+    'user_id',
+    'project_id',
+    'power_state',
+    'created_at',
+    'locked',
+    'offset',
+    'hidden',
+    'zone',
+    'binary',
+    'with_servers',
+    'hypervisor_hostname_pattern',
+    'tenant_id',
+    'availability_zone',
+    'config_drive',
+  ];
+  const values = [
+    '',
+    '0',
+    '-1',
+    '99999999999999999999',
+    'x',
+    'True',
+    '(',
+    '[',
+    '*',
+    '\\',
+    '00000000-0000-4000-8000-000000000000',
+    '2020-01-01T00:00:00Z',
+    '2020-13-99',
+    '\u0000',
+    'ä',
+    "'",
+    'a,b',
+    'desc',
+    'created_at',
+    'ERROR',
+  ];
   it('of any list', async () => {
     const lists = computeRoutes.filter((route) => route.method === 'GET');
-    await fc.assert(fc.asyncProperty(fc.constantFrom(...lists), fc.constantFrom(...minors), fc.array(fc.tuple(fc.constantFrom(...keys), fc.constantFrom(...values)), { maxLength: 4 }), async (route, minor, pairs) => {
-      const answer = await cloud.call('GET', `/compute/v2.1${pathOf(route.path)}?${new URLSearchParams(pairs.map(([key, value]): [string, string] => [key, value])).toString()}`, { microversion: `2.${minor}` });
-      if (answer.statusCode >= 500) throw new Error(`${route.path} at 2.${minor} with ${JSON.stringify(pairs)}: ${String((cloud.unexpected.at(-1) as { err?: unknown } | undefined)?.err)}`);
-    }), { numRuns: 800 });
+    await fc.assert(
+      fc.asyncProperty(
+        fc.constantFrom(...lists),
+        fc.constantFrom(...minors),
+        fc.array(fc.tuple(fc.constantFrom(...keys), fc.constantFrom(...values)), { maxLength: 4 }),
+        async (route, minor, pairs) => {
+          const answer = await cloud.call(
+            'GET',
+            `/compute/v2.1${pathOf(route.path)}?${new URLSearchParams(pairs.map(([key, value]): [string, string] => [key, value])).toString()}`,
+            { microversion: `2.${minor}` },
+          );
+          if (answer.statusCode >= 500)
+            throw new Error(
+              `${route.path} at 2.${minor} with ${JSON.stringify(pairs)}: ${String((cloud.unexpected.at(-1) as { err?: unknown } | undefined)?.err)}`,
+            );
+        },
+      ),
+      { numRuns: 800 },
+    );
   });
 });

@@ -13,21 +13,31 @@ import { type ComputeRequest, type ComputeRoute, param, route } from './route.ts
 
 type Row = Selectable<KeypairTable>;
 
-const base = (row: Pick<Row, 'name' | 'public_key' | 'fingerprint' | 'type'>, minor: number) =>
-  ({ name: row.name, public_key: row.public_key, fingerprint: row.fingerprint, ...(minor >= 2 ? { type: row.type } : {}) });
+const base = (row: Pick<Row, 'name' | 'public_key' | 'fingerprint' | 'type'>, minor: number) => ({
+  name: row.name,
+  public_key: row.public_key,
+  fingerprint: row.fingerprint,
+  ...(minor >= 2 ? { type: row.type } : {}),
+});
 
 /** Whose key pairs are meant: the caller's own, or (2.10) those of a user an admin names. */
 function ownerOf(request: ComputeRequest<never>, named: string | null | undefined, rule: PolicyRule): string {
   assertAllowed(request.caller, rule);
   if (named === null || named === undefined || request.minor < 10) return request.caller.userId;
-  if (named !== request.caller.userId && !request.caller.isAdmin) throw new GodwitError('Forbidden', policyMessage(`os_compute_api:${rule}`));
+  if (named !== request.caller.userId && !request.caller.isAdmin)
+    throw new GodwitError('Forbidden', policyMessage(`os_compute_api:${rule}`));
   return named;
 }
 
 async function keypairOf(request: ComputeRequest<never>, rule: PolicyRule): Promise<Row> {
   const owner = ownerOf(request, one(request.query, 'user_id'), rule);
   const name = param(request, 'keypair');
-  const row = await request.context.db.selectFrom('keypair').selectAll().where('user_id', '=', owner).where('name', '=', name).executeTakeFirst();
+  const row = await request.context.db
+    .selectFrom('keypair')
+    .selectAll()
+    .where('user_id', '=', owner)
+    .where('name', '=', name)
+    .executeTakeFirst();
   if (row === undefined) throw new GodwitError('NotFound', `Keypair ${name.slice(0, 255)} not found for user ${owner}`);
   return row;
 }
@@ -39,9 +49,17 @@ async function create(request: ComputeRequest<CreateKeypair>) {
   if (type === 'x509') throw new GodwitError('BadRequest', 'Key pairs of type x509 are not offered by this cloud.');
   const made = public_key === undefined ? await generate(name) : { publicKey: public_key.trim(), privateKey: null };
   const fingerprint = fingerprintOf(made.publicKey);
-  const row = await context.db.insertInto('keypair').values({ user_id: owner, name, public_key: made.publicKey, fingerprint }).onConflict((c) => c.doNothing()).returningAll().executeTakeFirst();
+  const row = await context.db
+    .insertInto('keypair')
+    .values({ user_id: owner, name, public_key: made.publicKey, fingerprint })
+    .onConflict((c) => c.doNothing())
+    .returningAll()
+    .executeTakeFirst();
   if (row === undefined) throw new GodwitError('Conflict', `Key pair '${name}' already exists.`);
-  return { status: minor >= 2 ? 201 : 200, body: { keypair: { ...base(row, minor), user_id: owner, ...(made.privateKey === null ? {} : { private_key: made.privateKey }) } } };
+  return {
+    status: minor >= 2 ? 201 : 200,
+    body: { keypair: { ...base(row, minor), user_id: owner, ...(made.privateKey === null ? {} : { private_key: made.privateKey }) } },
+  };
 }
 
 /** MD5 of the key's own bytes, as this API has always shown it. Throws `BadRequest` for what is no ssh public key. */
@@ -49,9 +67,15 @@ function fingerprintOf(publicKey: string): string {
   const [kind = '', data = ''] = publicKey.split(/\s+/);
   const bytes = Buffer.from(data, 'base64');
   // The bytes begin with the kind again, as a counted text.
-  const holdsItsKind = bytes.length > 4 + kind.length && bytes.readUInt32BE(0) === kind.length && bytes.subarray(4, 4 + kind.length).toString('latin1') === kind;
+  const holdsItsKind =
+    bytes.length > 4 + kind.length &&
+    bytes.readUInt32BE(0) === kind.length &&
+    bytes.subarray(4, 4 + kind.length).toString('latin1') === kind;
   if (kind === '' || !holdsItsKind) throw new GodwitError('BadRequest', 'Keypair data is invalid: failed to generate fingerprint');
-  return createHash('md5').update(bytes).digest('hex').replace(/(..)(?!$)/g, '$1:');
+  return createHash('md5')
+    .update(bytes)
+    .digest('hex')
+    .replace(/(..)(?!$)/g, '$1:');
 }
 
 async function generate(comment: string): Promise<{ publicKey: string; privateKey: string }> {
@@ -68,7 +92,10 @@ async function generate(comment: string): Promise<{ publicKey: string; privateKe
     return counted((bytes[0] ?? 0) >= 0x80 ? Buffer.concat([Buffer.from([0]), bytes]) : bytes);
   };
   const blob = Buffer.concat([counted(Buffer.from('ssh-rsa')), number(jwk.e), number(jwk.n)]);
-  return { publicKey: `ssh-rsa ${blob.toString('base64')} ${comment.replaceAll(' ', '-')}`, privateKey: pair.privateKey.export({ type: 'pkcs1', format: 'pem' }).toString() };
+  return {
+    publicKey: `ssh-rsa ${blob.toString('base64')} ${comment.replaceAll(' ', '-')}`,
+    privateKey: pair.privateKey.export({ type: 'pkcs1', format: 'pem' }).toString(),
+  };
 }
 
 async function list(request: ComputeRequest<never>) {
@@ -79,7 +106,13 @@ async function list(request: ComputeRequest<never>) {
   const at = marker === null ? -1 : all.findIndex((row) => row.name === marker);
   if (marker !== null && at < 0) throw new GodwitError('BadRequest', `Marker ${marker.slice(0, 120)} could not be found.`);
   const rows = all.slice(at + 1, at + 1 + limit);
-  return { status: 200, body: { keypairs: rows.map((row) => ({ keypair: base(row, minor) })), ...(minor >= 35 ? nextLinks(request, 'keypairs', rows, limit, rows.at(-1)?.name) : {}) } };
+  return {
+    status: 200,
+    body: {
+      keypairs: rows.map((row) => ({ keypair: base(row, minor) })),
+      ...(minor >= 35 ? nextLinks(request, 'keypairs', rows, limit, rows.at(-1)?.name) : {}),
+    },
+  };
 }
 
 export const keypairRoutes: readonly ComputeRoute[] = [
@@ -89,7 +122,20 @@ export const keypairRoutes: readonly ComputeRoute[] = [
     response: KeypairAnswer,
     handle: async (request) => {
       const row = await keypairOf(request, 'os-keypairs:show');
-      return { status: 200, body: { keypair: { ...base(row, request.minor), user_id: row.user_id, id: row.api_id, deleted: false, created_at: microTime(row.created_at), updated_at: null, deleted_at: null } } };
+      return {
+        status: 200,
+        body: {
+          keypair: {
+            ...base(row, request.minor),
+            user_id: row.user_id,
+            id: row.api_id,
+            deleted: false,
+            created_at: microTime(row.created_at),
+            updated_at: null,
+            deleted_at: null,
+          },
+        },
+      };
     },
   }),
   route('DELETE', '/os-keypairs/:keypair', {

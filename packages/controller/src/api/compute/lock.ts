@@ -13,7 +13,12 @@ export async function lock(request: ComputeRequest<never>, args: LockArguments):
   // Below 2.73 the argument is anything and says nothing.
   const reason = request.minor >= 73 ? (args?.locked_reason ?? null) : null;
   // A lock of the owner is not made the admin's: whoever locked first decides who may unlock.
-  const lockedBy = row.locked && row.locked_by !== null ? row.locked_by : request.caller.projectId === row.project_id && !request.caller.isAdmin ? 'owner' : 'admin';
+  const lockedBy =
+    row.locked && row.locked_by !== null
+      ? row.locked_by
+      : request.caller.projectId === row.project_id && !request.caller.isAdmin
+        ? 'owner'
+        : 'admin';
   await write(request, row.id, 'lock', { locked: true, locked_reason: reason, locked_by: lockedBy });
   return { status: 202 };
 }
@@ -29,9 +34,18 @@ export async function unlock(request: ComputeRequest<never>): Promise<Answer> {
 
 type LockColumns = { readonly locked: boolean; readonly locked_reason: string | null; readonly locked_by: 'owner' | 'admin' | null };
 
-async function write({ context, caller }: ComputeRequest<never>, id: string, action: 'lock' | 'unlock', values: LockColumns): Promise<void> {
+async function write(
+  { context, caller }: ComputeRequest<never>,
+  id: string,
+  action: 'lock' | 'unlock',
+  values: LockColumns,
+): Promise<void> {
   await context.db.transaction().execute(async (tx) => {
-    await tx.updateTable('server').set({ ...values, updated_at: new Date() }).where('id', '=', id).execute();
+    await tx
+      .updateTable('server')
+      .set({ ...values, updated_at: new Date() })
+      .where('id', '=', id)
+      .execute();
     await recordAction(tx, id, action, caller);
     await tellServer(tx, id);
   });

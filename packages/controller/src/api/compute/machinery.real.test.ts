@@ -15,7 +15,9 @@ beforeAll(async () => {
   cloud = await startTestCloud((await server.database()).db);
   member = await cloud.user('member');
 });
-afterAll(async () => { await server.stop(); });
+afterAll(async () => {
+  await server.stop();
+});
 
 const base = '/compute/v2.1';
 
@@ -28,7 +30,13 @@ describe('discovery', () => {
   });
   it.each(['/compute/v2.1', '/compute/v2.1/'])('%s is the version document without a token', async (url) => {
     const answer = await cloud.call('GET', url, { as: null, headers: { host: '192.0.2.7:8774' } });
-    expect(answer.json().version).toMatchObject({ id: 'v2.1', status: 'CURRENT', version: '2.93', min_version: '2.1', links: [{ rel: 'self', href: 'http://192.0.2.7:8774/compute/v2.1/' }, {}] });
+    expect(answer.json().version).toMatchObject({
+      id: 'v2.1',
+      status: 'CURRENT',
+      version: '2.93',
+      min_version: '2.1',
+      links: [{ rel: 'self', href: 'http://192.0.2.7:8774/compute/v2.1/' }, {}],
+    });
   });
 });
 
@@ -47,7 +55,11 @@ describe('every answer', () => {
     expect(answer.headers['x-compute-request-id']).toBe(answer.headers['x-openstack-request-id']);
   });
   it('echoes the resolved version in both headers and varies by them', async () => {
-    for (const [asked, resolved] of [['2.53', '2.53'], ['latest', '2.93'], ['2.1', '2.1']] as const) {
+    for (const [asked, resolved] of [
+      ['2.53', '2.53'],
+      ['latest', '2.93'],
+      ['2.1', '2.1'],
+    ] as const) {
       const answer = await cloud.call('GET', `${base}/servers`, { microversion: asked });
       expect(answer.headers['openstack-api-version']).toBe(`compute ${resolved}`);
       expect(answer.headers['x-openstack-nova-api-version']).toBe(resolved);
@@ -67,7 +79,9 @@ describe('the order of refusals', () => {
   it('406 echoes the version asked for, before the route is looked at', async () => {
     const answer = await cloud.call('GET', `${base}/nothing`, { microversion: '2.94' });
     expect(answer.statusCode).toBe(406);
-    expect(answer.json()).toEqual({ computeFault: { code: 406, message: 'Version 2.94 is not supported by the API. Minimum is 2.1 and maximum is 2.93.' } });
+    expect(answer.json()).toEqual({
+      computeFault: { code: 406, message: 'Version 2.94 is not supported by the API. Minimum is 2.1 and maximum is 2.93.' },
+    });
     expect(answer.headers['openstack-api-version']).toBe('compute 2.94');
   });
   it('400 for a version that is none', async () => {
@@ -76,26 +90,47 @@ describe('the order of refusals', () => {
     expect(answer.json().badRequest.message).toContain('invalid format');
   });
   it('404 for an unknown path, 405 for an unknown method', async () => {
-    expect((await cloud.call('GET', `${base}/nothing`)).json()).toEqual({ itemNotFound: { code: 404, message: 'The resource could not be found.' } });
+    expect((await cloud.call('GET', `${base}/nothing`)).json()).toEqual({
+      itemNotFound: { code: 404, message: 'The resource could not be found.' },
+    });
     const wrong = await cloud.call('PUT', `${base}/servers`);
     expect([wrong.statusCode, Object.keys(wrong.json())[0], wrong.headers['allow']]).toEqual([405, 'badMethod', 'GET, POST']);
   });
   it('404 for a route outside its versions', async () => {
     const id = await cloud.server(member);
     for (const [method, path, below, from] of [
-      ['GET', `/servers/${id}/migrations`, '2.22', '2.23'], ['DELETE', `/servers/${id}/migrations/1`, '2.23', '2.24'], ['POST', `/servers/${id}/migrations/1/action`, '2.21', '2.22'],
-      ['GET', `/servers/${id}/tags`, '2.25', '2.26'], ['PUT', '/flavors/f1', '2.54', '2.55'],
+      ['GET', `/servers/${id}/migrations`, '2.22', '2.23'],
+      ['DELETE', `/servers/${id}/migrations/1`, '2.23', '2.24'],
+      ['POST', `/servers/${id}/migrations/1/action`, '2.21', '2.22'],
+      ['GET', `/servers/${id}/tags`, '2.25', '2.26'],
+      ['PUT', '/flavors/f1', '2.54', '2.55'],
     ] as const) {
-      const absent = await cloud.call(method, base + path, { microversion: below, ...(method === 'GET' || method === 'DELETE' ? {} : { body: {} }) });
+      const absent = await cloud.call(method, base + path, {
+        microversion: below,
+        ...(method === 'GET' || method === 'DELETE' ? {} : { body: {} }),
+      });
       expect([path, absent.json()]).toEqual([path, { itemNotFound: { code: 404, message: 'The resource could not be found.' } }]);
-      const there = await cloud.call(method, base + path, { microversion: from, ...(method === 'GET' || method === 'DELETE' ? {} : { body: {} }) });
+      const there = await cloud.call(method, base + path, {
+        microversion: from,
+        ...(method === 'GET' || method === 'DELETE' ? {} : { body: {} }),
+      });
       expect(JSON.stringify(there.json())).not.toContain('The resource could not be found');
     }
   });
   it('415 before the body’s content, 400 for what is no JSON', async () => {
-    const text = await cloud.app.inject({ method: 'POST', url: `${base}/servers`, headers: { 'x-auth-token': cloud.admin.token, 'content-type': 'text/plain' }, payload: '{' });
+    const text = await cloud.app.inject({
+      method: 'POST',
+      url: `${base}/servers`,
+      headers: { 'x-auth-token': cloud.admin.token, 'content-type': 'text/plain' },
+      payload: '{',
+    });
     expect([text.statusCode, Object.keys(text.json())[0]]).toEqual([415, 'badMediaType']);
-    const broken = await cloud.app.inject({ method: 'POST', url: `${base}/servers`, headers: { 'x-auth-token': cloud.admin.token, 'content-type': 'application/json' }, payload: '{' });
+    const broken = await cloud.app.inject({
+      method: 'POST',
+      url: `${base}/servers`,
+      headers: { 'x-auth-token': cloud.admin.token, 'content-type': 'application/json' },
+      payload: '{',
+    });
     expect(broken.json()).toEqual({ badRequest: { code: 400, message: 'Malformed request body' } });
   });
   it('a body that is wrong is 400 even of a server that is not there; a stranger’s server is 404, not 403', async () => {
@@ -103,10 +138,18 @@ describe('the order of refusals', () => {
     expect(wrong.statusCode).toBe(400);
     const other = await cloud.server(cloud.admin);
     const body = { 'os-migrateLive': { host: null, block_migration: false, disk_over_commit: false } };
-    expect((await cloud.call('POST', `${base}/servers/${other}/action`, { as: member, body })).json()).toEqual({ itemNotFound: { code: 404, message: `Instance ${other} could not be found.` } });
+    expect((await cloud.call('POST', `${base}/servers/${other}/action`, { as: member, body })).json()).toEqual({
+      itemNotFound: { code: 404, message: `Instance ${other} could not be found.` },
+    });
     const own = await cloud.server(member);
-    expect((await cloud.call('POST', `${base}/servers/${own}/action`, { as: member, body })).json())
-      .toEqual({ forbidden: { code: 403, message: "Policy doesn't allow os_compute_api:os-migrate-server:migrate_live to be performed." } });
+    expect((await cloud.call('POST', `${base}/servers/${own}/action`, { as: member, body })).json()).toEqual({
+      forbidden: { code: 403, message: "Policy doesn't allow os_compute_api:os-migrate-server:migrate_live to be performed." },
+    });
+  });
+  it('403 for a token without a project', async () => {
+    const auth = { identity: { methods: ['token'], token: { id: cloud.admin.token } }, scope: 'unscoped' };
+    const token = String((await cloud.call('POST', '/identity/v3/auth/tokens', { as: null, body: { auth } })).headers['x-subject-token']);
+    expect((await cloud.call('GET', `${base}/servers`, { as: { ...cloud.admin, token } })).statusCode).toBe(403);
   });
   it('an empty Accept header is no reason to refuse', async () => {
     expect((await cloud.call('GET', `${base}/servers`, { headers: { accept: '' } })).statusCode).toBe(200);
@@ -117,7 +160,10 @@ describe('ways to write the path', () => {
   it('with the project in it, and 400 for another project', async () => {
     expect((await cloud.call('GET', `${base}/${cloud.admin.projectId}/servers/detail`)).statusCode).toBe(200);
     const answer = await cloud.call('GET', `${base}/${member.projectId}/servers/detail`);
-    expect([answer.statusCode, answer.json().badRequest.message]).toEqual([400, "Malformed request URL: URL's project_id doesn't match the token's project"]);
+    expect([answer.statusCode, answer.json().badRequest.message]).toEqual([
+      400,
+      "Malformed request URL: URL's project_id doesn't match the token's project",
+    ]);
   });
   it('with a slash at the end', async () => expect((await cloud.call('GET', `${base}/servers/detail/`)).statusCode).toBe(200));
   it('under v2, without microversions', async () => {
@@ -131,22 +177,61 @@ describe('ways to write the path', () => {
 describe('closed schemas', () => {
   it('hold for every readable route at every microversion, for an admin and a member', async () => {
     const reader = await cloud.user('reader', member.projectId);
-    const id = await cloud.server(member, { metadata: JSON.stringify({ a: 'b' }), tags: ['t'], description: 'd', locked_reason: 'r', vm_state: 'error', fault: JSON.stringify({ code: 500, message: 'm', details: 'x', created: new Date().toISOString() }) });
+    const id = await cloud.server(member, {
+      metadata: JSON.stringify({ a: 'b' }),
+      tags: ['t'],
+      description: 'd',
+      locked_reason: 'r',
+      vm_state: 'error',
+      fault: JSON.stringify({ code: 500, message: 'm', details: 'x', created: new Date().toISOString() }),
+    });
     await cloud.server(member, { vm_state: 'active', task_state: 'migrating', progress: 40 });
     const { apiId } = await cloud.migration(id);
     for (const as of [cloud.admin, reader]) await cloud.call('POST', `${base}/os-keypairs`, { as, body: { keypair: { name: 'k' } } });
-    const groupId = (await cloud.call('POST', `${base}/os-server-groups`, { as: member, body: { server_group: { name: 'g', policies: ['affinity'] } } })).json().server_group.id;
+    const groupId = (
+      await cloud.call('POST', `${base}/os-server-groups`, { as: member, body: { server_group: { name: 'g', policies: ['affinity'] } } })
+    ).json().server_group.id;
     await cloud.db.insertInto('server_group_member').values({ group_id: groupId, server_id: id }).execute();
     const action = await cloud.db.selectFrom('instance_action').selectAll().where('server_id', '=', id).executeTakeFirstOrThrow();
-    await cloud.db.insertInto('instance_action_event').values({ action_id: action.id, event: 'compute_live_migration', host_id: cloud.hosts.node1, finish_time: new Date(), result: 'Success', traceback: null, details: null }).execute();
+    await cloud.db
+      .insertInto('instance_action_event')
+      .values({
+        action_id: action.id,
+        event: 'compute_live_migration',
+        host_id: cloud.hosts.node1,
+        finish_time: new Date(),
+        result: 'Success',
+        traceback: null,
+        details: null,
+      })
+      .execute();
     const known: Readonly<Record<string, string>> = {
-      server: id, migration: String(apiId), flavor: 'f1', keypair: 'k', group: groupId, request: action.request_id, project: cloud.admin.projectId, alias: 'os-migrations', network: 'net', key: 'a', tag: 't',
-      hypervisor: '1', aggregate: '1', service: '1', host: 'node1',
+      server: id,
+      migration: String(apiId),
+      flavor: 'f1',
+      keypair: 'k',
+      group: groupId,
+      request: action.request_id,
+      project: cloud.admin.projectId,
+      alias: 'os-migrations',
+      network: 'net',
+      key: 'a',
+      tag: 't',
+      hypervisor: '1',
+      aggregate: '1',
+      service: '1',
+      host: 'node1',
     };
     const readable = computeRoutes.filter((route) => route.method === 'GET');
     // Nothing changes between them; all 93 with GODWIT_ALL_MICROVERSIONS=1.
-    const changing = [1, 2, 3, 9, 13, 16, 19, 21, 23, 26, 33, 35, 36, 39, 43, 47, 51, 53, 55, 57, 58, 59, 61, 62, 63, 64, 66, 69, 70, 71, 73, 75, 80, 84, 88, 90, 92, 93];
-    const minors = process.env['GODWIT_ALL_MICROVERSIONS'] === '1' ? Array.from({ length: computeMicroversions.maxMinor }, (_, index) => index + 1) : changing;
+    const changing = [
+      1, 2, 3, 9, 13, 16, 19, 21, 23, 26, 33, 35, 36, 39, 43, 47, 51, 53, 55, 57, 58, 59, 61, 62, 63, 64, 66, 69, 70, 71, 73, 75, 80, 84,
+      88, 90, 92, 93,
+    ];
+    const minors =
+      process.env['GODWIT_ALL_MICROVERSIONS'] === '1'
+        ? Array.from({ length: computeMicroversions.maxMinor }, (_, index) => index + 1)
+        : changing;
     let answers = 0;
     for (const minor of minors) {
       for (const route of readable) {
@@ -154,11 +239,13 @@ describe('closed schemas', () => {
         const path = route.path.replace(/:(\w+)/g, (_all, name: string) => known[name] ?? '1');
         for (const as of [cloud.admin, reader]) {
           const answer = await cloud.call('GET', base + path, { as, microversion: `2.${minor}` });
-          if (answer.statusCode === 500) throw new Error(`${path} at 2.${minor}: ${String(Reflect.get((cloud.unexpected.at(-1) as { err: Error }).err, 'message'))}`);
+          if (answer.statusCode === 500)
+            throw new Error(`${path} at 2.${minor}: ${String(Reflect.get((cloud.unexpected.at(-1) as { err: Error }).err, 'message'))}`);
           const expected = variant === null ? [404] : as === cloud.admin ? [200, 204] : [200, 204, 403];
           // Where the ids above are none of theirs, only the shape of what is answered counts.
           const elsewhere = /\/os-flavor-access$|\/os-extra_specs\/|^\/os-(aggregates|hypervisors|services|hosts)/.test(path);
-          if (!elsewhere && !expected.includes(answer.statusCode)) throw new Error(`${path} at 2.${minor} for ${as.name}: ${answer.statusCode} ${answer.body}`);
+          if (!elsewhere && !expected.includes(answer.statusCode))
+            throw new Error(`${path} at 2.${minor} for ${as.name}: ${answer.statusCode} ${answer.body}`);
           answers++;
         }
       }

@@ -2,8 +2,8 @@ import { always } from '@godwit/contract/schemas/closed';
 import { MetadataBody, MetadataItemBody, Tag, TagsBody } from '@godwit/contract/schemas/compute/server-requests';
 import { MetadataAnswer, MetadataItemAnswer, TagsAnswer } from '@godwit/contract/schemas/compute/server-views';
 import { GodwitError } from '@godwit/domain/errors';
-import { assertBody } from '../json-body.ts';
 import { tellServer } from '../../workflows/record/server-event.ts';
+import { assertBody } from '../json-body.ts';
 import { type ComputeRequest, type ComputeRoute, param, route } from './route.ts';
 import { serverFor } from './server-rows.ts';
 
@@ -19,7 +19,11 @@ async function change(request: ComputeRequest<never>, make: (before: Metadata) =
     const { metadata } = await tx.selectFrom('server').select('metadata').where('id', '=', row.id).forUpdate().executeTakeFirstOrThrow();
     const after = make(metadata);
     if (Object.keys(after).length > maxItems) throw new GodwitError('OverQuota', `Maximum number of metadata items exceeds ${maxItems}`);
-    await tx.updateTable('server').set({ metadata: JSON.stringify(after), updated_at: new Date() }).where('id', '=', row.id).execute();
+    await tx
+      .updateTable('server')
+      .set({ metadata: JSON.stringify(after), updated_at: new Date() })
+      .where('id', '=', row.id)
+      .execute();
     await tellServer(tx, row.id);
     return after;
   });
@@ -33,24 +37,40 @@ function itemOf(request: ComputeRequest<never>, metadata: Metadata): string {
 }
 
 export const metadataRoutes: readonly ComputeRoute[] = [
-  route('GET', '/servers/:server/metadata', { response: always(MetadataAnswer), handle: async (request) => ({ status: 200, body: { metadata: (await serverFor(request, 'show')).metadata } }) }),
+  route('GET', '/servers/:server/metadata', {
+    response: always(MetadataAnswer),
+    handle: async (request) => ({ status: 200, body: { metadata: (await serverFor(request, 'show')).metadata } }),
+  }),
   route('POST', '/servers/:server/metadata', {
-    body: always(MetadataBody), response: always(MetadataAnswer),
-    handle: async (request: ComputeRequest<MetadataBody>) => ({ status: 200, body: { metadata: await change(request as ComputeRequest<never>, (before) => ({ ...before, ...request.body.metadata })) } }),
+    body: always(MetadataBody),
+    response: always(MetadataAnswer),
+    handle: async (request: ComputeRequest<MetadataBody>) => ({
+      status: 200,
+      body: { metadata: await change(request as ComputeRequest<never>, (before) => ({ ...before, ...request.body.metadata })) },
+    }),
   }),
   route('PUT', '/servers/:server/metadata', {
-    body: always(MetadataBody), response: always(MetadataAnswer),
-    handle: async (request: ComputeRequest<MetadataBody>) => ({ status: 200, body: { metadata: await change(request as ComputeRequest<never>, () => request.body.metadata) } }),
+    body: always(MetadataBody),
+    response: always(MetadataAnswer),
+    handle: async (request: ComputeRequest<MetadataBody>) => ({
+      status: 200,
+      body: { metadata: await change(request as ComputeRequest<never>, () => request.body.metadata) },
+    }),
   }),
   route('GET', '/servers/:server/metadata/:key', {
     response: always(MetadataItemAnswer),
-    handle: async (request) => ({ status: 200, body: { meta: { [param(request, 'key')]: itemOf(request, (await serverFor(request, 'show')).metadata) } } }),
+    handle: async (request) => ({
+      status: 200,
+      body: { meta: { [param(request, 'key')]: itemOf(request, (await serverFor(request, 'show')).metadata) } },
+    }),
   }),
   route('PUT', '/servers/:server/metadata/:key', {
-    body: always(MetadataItemBody), response: always(MetadataItemAnswer),
+    body: always(MetadataItemBody),
+    response: always(MetadataItemAnswer),
     handle: async (request: ComputeRequest<MetadataItemBody>) => {
       const { meta } = request.body;
-      if (!Object.hasOwn(meta, param(request as ComputeRequest<never>, 'key'))) throw new GodwitError('BadRequest', 'Request body and URI mismatch');
+      if (!Object.hasOwn(meta, param(request as ComputeRequest<never>, 'key')))
+        throw new GodwitError('BadRequest', 'Request body and URI mismatch');
       await change(request as ComputeRequest<never>, (before) => ({ ...before, ...meta }));
       return { status: 200, body: { meta } };
     },
@@ -68,7 +88,10 @@ export const metadataRoutes: readonly ComputeRoute[] = [
 ];
 
 /** As `change`, for tags. */
-async function changeTags(request: ComputeRequest<never>, make: (before: readonly string[]) => readonly string[]): Promise<readonly string[]> {
+async function changeTags(
+  request: ComputeRequest<never>,
+  make: (before: readonly string[]) => readonly string[],
+): Promise<readonly string[]> {
   const row = await serverFor(request, 'tags');
   return request.context.db.transaction().execute(async (tx) => {
     const { tags } = await tx.selectFrom('server').select('tags').where('id', '=', row.id).forUpdate().executeTakeFirstOrThrow();
@@ -83,20 +106,31 @@ async function changeTags(request: ComputeRequest<never>, make: (before: readonl
 const missingTag = (tag: string): GodwitError => new GodwitError('NotFound', `Server has no tag '${tag}'`);
 
 export const tagRoutes: readonly ComputeRoute[] = [
-  route('GET', '/servers/:server/tags', { min: 26, response: always(TagsAnswer), handle: async (request) => ({ status: 200, body: { tags: (await serverFor(request, 'show')).tags } }) }),
+  route('GET', '/servers/:server/tags', {
+    min: 26,
+    response: always(TagsAnswer),
+    handle: async (request) => ({ status: 200, body: { tags: (await serverFor(request, 'show')).tags } }),
+  }),
   route('PUT', '/servers/:server/tags', {
-    min: 26, body: always(TagsBody), response: always(TagsAnswer),
-    handle: async (request: ComputeRequest<TagsBody>) => ({ status: 200, body: { tags: await changeTags(request as ComputeRequest<never>, () => request.body.tags) } }),
+    min: 26,
+    body: always(TagsBody),
+    response: always(TagsAnswer),
+    handle: async (request: ComputeRequest<TagsBody>) => ({
+      status: 200,
+      body: { tags: await changeTags(request as ComputeRequest<never>, () => request.body.tags) },
+    }),
   }),
   route('DELETE', '/servers/:server/tags', {
-    min: 26, response: () => null,
+    min: 26,
+    response: () => null,
     handle: async (request) => {
       await changeTags(request, () => []);
       return { status: 204 };
     },
   }),
   route('GET', '/servers/:server/tags/:tag', {
-    min: 26, response: () => null,
+    min: 26,
+    response: () => null,
     handle: async (request) => {
       const tag = param(request, 'tag');
       if (!(await serverFor(request, 'show')).tags.includes(tag)) throw missingTag(tag);
@@ -104,7 +138,8 @@ export const tagRoutes: readonly ComputeRoute[] = [
     },
   }),
   route('PUT', '/servers/:server/tags/:tag', {
-    min: 26, response: () => null,
+    min: 26,
+    response: () => null,
     handle: async (request) => {
       const tag = param(request, 'tag');
       assertBody(Tag, tag);
@@ -117,7 +152,8 @@ export const tagRoutes: readonly ComputeRoute[] = [
     },
   }),
   route('DELETE', '/servers/:server/tags/:tag', {
-    min: 26, response: () => null,
+    min: 26,
+    response: () => null,
     handle: async (request) => {
       const tag = param(request, 'tag');
       await changeTags(request, (before) => {

@@ -11,17 +11,36 @@ import { bookmark } from './server-view.ts';
 
 /** Query keys by the minor that brought them; others are ignored below 2.59 and refused from it on. */
 function knownKeys(minor: number): ReadonlySet<string> {
-  return new Set(['hidden', 'host', 'instance_uuid', 'source_compute', 'status', 'migration_type', ...(minor >= 59 ? ['limit', 'marker', 'changes-since'] : []), ...(minor >= 66 ? ['changes-before'] : []),
-    ...(minor >= 80 ? ['user_id', 'project_id'] : [])]);
+  return new Set([
+    'hidden',
+    'host',
+    'instance_uuid',
+    'source_compute',
+    'status',
+    'migration_type',
+    ...(minor >= 59 ? ['limit', 'marker', 'changes-since'] : []),
+    ...(minor >= 66 ? ['changes-before'] : []),
+    ...(minor >= 80 ? ['user_id', 'project_id'] : []),
+  ]);
 }
 
 function view(request: ComputeRequest<never>, row: MigrationRow): object {
   const { minor } = request;
   const path = `servers/${row.server_id}/migrations/${row.api_id}`;
   return {
-    ...commonView(row, minor), instance_uuid: row.server_id, old_instance_type_id: flavorNumber(row.old_flavor_id), new_instance_type_id: flavorNumber(row.new_flavor_id),
+    ...commonView(row, minor),
+    instance_uuid: row.server_id,
+    old_instance_type_id: flavorNumber(row.old_flavor_id),
+    new_instance_type_id: flavorNumber(row.new_flavor_id),
     ...(minor >= 23 ? { migration_type: row.type } : {}),
-    ...(minor >= 23 && isLiveInProgress(row) ? { links: [{ rel: 'self', href: `${request.base}/${path}` }, { rel: 'bookmark', href: bookmark(request, path) }] } : {}),
+    ...(minor >= 23 && isLiveInProgress(row)
+      ? {
+          links: [
+            { rel: 'self', href: `${request.base}/${path}` },
+            { rel: 'bookmark', href: bookmark(request, path) },
+          ],
+        }
+      : {}),
   };
 }
 
@@ -32,7 +51,8 @@ async function list(request: ComputeRequest<never>) {
   const { limit, marker } = minor >= 59 ? page(query) : { limit: null, marker: null };
   const since = minor >= 59 ? time(query, 'changes-since') : null;
   const before = minor >= 66 ? time(query, 'changes-before') : null;
-  if (since !== null && before !== null && since > before) throw new GodwitError('BadRequest', 'The value of changes-since must be less than or equal to changes-before.');
+  if (since !== null && before !== null && since > before)
+    throw new GodwitError('BadRequest', 'The value of changes-since must be less than or equal to changes-before.');
   let rows = migrationRows(context.db);
   const server = one(query, 'instance_uuid');
   if (server !== null) rows = isUuid(server) ? rows.where('migration.server_id', '=', server) : rows.where(sql<boolean>`false`);
@@ -53,14 +73,22 @@ async function list(request: ComputeRequest<never>) {
   if (user !== null) rows = rows.where('migration.user_id', '=', user);
   if (project !== null) rows = rows.where('migration.project_id', '=', project);
   if (marker !== null) {
-    const at = isUuid(marker) ? await context.db.selectFrom('migration').select(['api_id']).where('id', '=', marker).executeTakeFirst() : undefined;
+    const at = isUuid(marker)
+      ? await context.db.selectFrom('migration').select(['api_id']).where('id', '=', marker).executeTakeFirst()
+      : undefined;
     if (at === undefined) throw new GodwitError('BadRequest', `Marker ${marker.slice(0, 120)} could not be found.`);
     // Ids are given in the order of creation.
     rows = rows.where('migration.api_id', '<', at.api_id);
   }
   rows = rows.orderBy('migration.api_id', minor >= 59 ? 'desc' : 'asc');
   const found = limit === 0 ? [] : await (limit === null ? rows : rows.limit(limit)).execute();
-  return { status: 200, body: { migrations: found.map((row) => view(request, row)), ...(limit === null ? {} : nextLinks(request, 'migrations', found, limit, found.at(-1)?.id)) } };
+  return {
+    status: 200,
+    body: {
+      migrations: found.map((row) => view(request, row)),
+      ...(limit === null ? {} : nextLinks(request, 'migrations', found, limit, found.at(-1)?.id)),
+    },
+  };
 }
 
 export const migrationRoutes: readonly ComputeRoute[] = [route('GET', '/os-migrations', { response: MigrationsAnswer, handle: list })];

@@ -6,8 +6,8 @@ import { computeMicroversions, microversionHeaders, negotiate } from '../microve
 import type { ServicePlugin } from '../plugins.ts';
 import { parseQuery } from '../query.ts';
 import { type ApiContext, callerOf, linkBase, requireToken } from '../request-context.ts';
-import { routeTable } from '../route-table.ts';
-import { type Answer, type ComputeRequest, type ComputeRoute, variantAt } from './route.ts';
+import { type RouteMatch, type RouteTable, routeTable } from '../route-table.ts';
+import { type Answer, type ComputeRequest, type ComputeRoute, type Variant, variantAt } from './route.ts';
 import { computeRoutes } from './routes.ts';
 import { versionDocument, versionList } from './versions.ts';
 
@@ -40,7 +40,6 @@ export function registerCompute(app: FastifyInstance, context: ApiContext, optio
     const [pathText = '', queryText = ''] = splitUrl(request.url);
     const inside = /^\/compute\/(v2\.1|v2)(\/.*)?$/.exec(pathText);
     if (inside === null) throw new GodwitError('NotFound', 'The resource could not be found.');
-    const withMicroversions = inside[1] === 'v2.1';
     const origin = linkBase(context.config.publicUrl, request.headers);
     const rest = inside[2] ?? '/';
     // keystoneauth asks for the version document before it has a token.
@@ -48,29 +47,13 @@ export function registerCompute(app: FastifyInstance, context: ApiContext, optio
       return send(reply, versionDocument(origin, inside[1] === 'v2' ? 'v2.0' : 'v2.1'));
     }
     const token = await requireToken(context.db, request);
+    const minor = inside[1] === 'v2' ? 1 : negotiated(request, reply);
+    if (token.project === null) throw new GodwitError('Forbidden', 'The compute API needs a token that is scoped to a project.');
     const caller = callerOf(token, request.id);
-    let minor = 1;
-    if (withMicroversions) {
-      const negotiated = negotiate(computeMicroversions, request.headers);
-      if (!negotiated.ok) {
-        // A 406 echoes what was asked for; a 400 has nothing to echo but the default.
-        void reply.headers(microversionHeaders(computeMicroversions, negotiated.asked ?? '2.1'));
-        throw new GodwitError(negotiated.status === 406 ? 'UnsupportedMicroversion' : 'BadRequest', negotiated.message);
-      }
-      minor = negotiated.minor;
-      void reply.headers(microversionHeaders(computeMicroversions, `2.${minor}`));
-    }
     const { path, projectId } = withoutProject(rest);
     if (projectId !== null && projectId !== caller.projectId)
       throw new GodwitError('BadRequest', "Malformed request URL: URL's project_id doesn't match the token's project");
-    const match = table.find(request.method, path);
-    if (match.kind === 'no-path') throw new GodwitError('NotFound', 'The resource could not be found.');
-    if (match.kind === 'no-method') {
-      void reply.header('allow', match.allowed.join(', '));
-      throw new GodwitError('MethodNotAllowed', `The method ${request.method} is not allowed for this resource.`);
-    }
-    const variant = variantAt(match.route, minor);
-    if (variant === null) throw new GodwitError('NotFound', 'The resource could not be found.');
+    const { match, variant } = routeAt(table, request.method, path, minor, reply);
     const query = parseQuery(queryText);
     let body: unknown;
     if (variant.body !== undefined) {
@@ -94,6 +77,29 @@ export function registerCompute(app: FastifyInstance, context: ApiContext, optio
     return send(reply, answer);
   };
   app.route({ method: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'], url: '/*', exposeHeadRoute: false, handler: serve });
+}
+
+/** Settles the microversion and puts it into the answer's headers; throws 400 or 406. */
+function negotiated(request: FastifyRequest, reply: FastifyReply): number {
+  const answer = negotiate(computeMicroversions, request.headers);
+  // A 406 echoes what was asked for; a 400 has nothing to echo but the default.
+  void reply.headers(microversionHeaders(computeMicroversions, answer.ok ? `2.${answer.minor}` : (answer.asked ?? '2.1')));
+  if (!answer.ok) throw new GodwitError(answer.status === 406 ? 'UnsupportedMicroversion' : 'BadRequest', answer.message);
+  return answer.minor;
+}
+
+type Found = { readonly match: Extract<RouteMatch<ComputeRoute>, { kind: 'found' }>; readonly variant: Variant };
+
+/** Throws 404 for a path that is unknown or absent at this minor, 405 for a known one without the method. */
+function routeAt(table: RouteTable<ComputeRoute>, method: string, path: string, minor: number, reply: FastifyReply): Found {
+  const match = table.find(method, path);
+  if (match.kind === 'no-method') {
+    void reply.header('allow', match.allowed.join(', '));
+    throw new GodwitError('MethodNotAllowed', `The method ${method} is not allowed for this resource.`);
+  }
+  const variant = match.kind === 'found' ? variantAt(match.route, minor) : null;
+  if (match.kind === 'no-path' || variant === null) throw new GodwitError('NotFound', 'The resource could not be found.');
+  return { match, variant };
 }
 
 function refuse(error: unknown, request: FastifyRequest, reply: FastifyReply, context: ApiContext): FastifyReply {

@@ -13,11 +13,23 @@ export async function resetState(request: ComputeRequest<never>, args: ResetStat
   const row = await serverFor(request, 'reset-state');
   await request.context.db.transaction().execute(async (tx) => {
     await tx.selectFrom('server').select('id').where('id', '=', row.id).forUpdate().execute();
-    const moving = await tx.selectFrom('migration').select(['api_id', 'status']).where('server_id', '=', row.id).where('finished_at', 'is', null).executeTakeFirst();
+    const moving = await tx
+      .selectFrom('migration')
+      .select(['api_id', 'status'])
+      .where('server_id', '=', row.id)
+      .where('finished_at', 'is', null)
+      .executeTakeFirst();
     if (moving !== undefined) {
-      throw new GodwitError('Conflict', `Instance ${row.id} has migration ${moving.api_id} in progress (${moving.status}): its state cannot be reset until that has ended.`);
+      throw new GodwitError(
+        'Conflict',
+        `Instance ${row.id} has migration ${moving.api_id} in progress (${moving.status}): its state cannot be reset until that has ended.`,
+      );
     }
-    await tx.updateTable('server').set({ vm_state: args.state, task_state: null, updated_at: new Date() }).where('id', '=', row.id).execute();
+    await tx
+      .updateTable('server')
+      .set({ vm_state: args.state, task_state: null, updated_at: new Date() })
+      .where('id', '=', row.id)
+      .execute();
     await recordAction(tx, row.id, 'os-resetState', request.caller);
     await tellServer(tx, row.id);
   });

@@ -1,4 +1,6 @@
 import { actionRoutes } from './actions.ts';
+import { flavorAccessRoutes } from './flavor-access.ts';
+import { flavorExtraSpecRoutes } from './flavor-extra-specs.ts';
 import { flavorRoutes } from './flavors.ts';
 import { hostRoutes } from './hosts/host-routes.ts';
 import { instanceActionRoutes } from './instance-actions.ts';
@@ -21,6 +23,8 @@ export const computeRoutes: readonly ComputeRoute[] = [
   ...instanceActionRoutes,
   ...migrationRoutes,
   ...flavorRoutes,
+  ...flavorAccessRoutes,
+  ...flavorExtraSpecRoutes,
   ...keypairRoutes,
   ...serverGroupRoutes,
   ...limitRoutes,

@@ -28,11 +28,19 @@ export async function createServers(request: ComputeRequest<CreateServer>): Prom
     name: server.name,
     // Below 2.19 there is no description to give; the reference then takes the name.
     description: request.minor >= 19 ? (server.description ?? null) : server.name,
-    imageId, flavorId, minCount, maxCount,
+    imageId,
+    flavorId,
+    minCount,
+    maxCount,
     networks: networksOf(request),
-    availabilityZone: zone, host,
-    metadata: server.metadata ?? {}, tags: [...new Set(server.tags ?? [])], keyName: server.key_name ?? null, userData: server.user_data ?? null,
-    configDrive: false, diskConfig: server['OS-DCF:diskConfig'] ?? 'MANUAL',
+    availabilityZone: zone,
+    host,
+    metadata: server.metadata ?? {},
+    tags: [...new Set(server.tags ?? [])],
+    keyName: server.key_name ?? null,
+    userData: server.user_data ?? null,
+    configDrive: false,
+    diskConfig: server['OS-DCF:diskConfig'] ?? 'MANUAL',
     hints: hintsOf(request.body),
   };
   const made = await request.context.operations.create(request.caller, wanted);
@@ -46,7 +54,11 @@ export async function createServers(request: ComputeRequest<CreateServer>): Prom
     headers: { location: `${request.base}/servers/${first}` },
     body: {
       server: {
-        id: first, links, 'OS-DCF:diskConfig': wanted.diskConfig, security_groups: [{ name: 'default' }], adminPass: server.adminPass ?? made.adminPass,
+        id: first,
+        links,
+        'OS-DCF:diskConfig': wanted.diskConfig,
+        security_groups: [{ name: 'default' }],
+        adminPass: server.adminPass ?? made.adminPass,
       },
     },
   };
@@ -59,11 +71,13 @@ function refuseWhatIsNotOffered(server: CreateServer['server']): void {
   if ((server.trusted_image_certificates ?? []).length > 0) throw bad('Image certificate validation is not offered by this cloud.');
   if ((server.block_device_mapping ?? []).length > 0) throw bad('Block Device Mapping is Invalid: volumes are not offered by this cloud.');
   for (const device of server.block_device_mapping_v2 ?? []) {
-    const isTheImage = device.source_type === 'image' && (device.destination_type ?? 'local') === 'local' && Number(device.boot_index ?? 0) === 0;
+    const isTheImage =
+      device.source_type === 'image' && (device.destination_type ?? 'local') === 'local' && Number(device.boot_index ?? 0) === 0;
     if (!isTheImage) throw bad('Block Device Mapping is Invalid: only the local disk of the image is offered by this cloud.');
   }
   for (const group of server.security_groups ?? []) {
-    if (group.name !== undefined && group.name !== 'default') throw bad(`Security group ${group.name} not found for the project: this cloud has the group default only.`);
+    if (group.name !== undefined && group.name !== 'default')
+      throw bad(`Security group ${group.name} not found for the project: this cloud has the group default only.`);
   }
 }
 
@@ -87,15 +101,19 @@ async function placement(request: ComputeRequest<CreateServer>): Promise<{ zone:
     if (inZone.length > 0) throw bad('Requested host, hypervisor_hostname and availability_zone with a host cannot be combined.');
   }
   const names = [...new Set([...inZone, ...asked])];
-  if (names.length > 1) throw new GodwitError('NoValidHost', 'No valid host was found. A host and another hypervisor host name cannot both be met.');
+  if (names.length > 1)
+    throw new GodwitError('NoValidHost', 'No valid host was found. A host and another hypervisor host name cannot both be met.');
   const zone = zoneText === '' ? null : zoneText;
   if (zone !== null && !(await zoneExists(request, zone))) throw bad('The requested availability zone is not available');
   return { zone, host: names[0] ?? null };
 }
 
 async function zoneExists(request: ComputeRequest<CreateServer>, zone: string): Promise<boolean> {
-  const { rows } = await sql<{ found: boolean }>`select ${zone === 'nova'} or exists (select from aggregate a where a.deleted_at is null and a.metadata ->> 'availability_zone' = ${zone}) as found`
-    .execute(request.context.db);
+  const { rows } = await sql<{
+    found: boolean;
+  }>`select ${zone === 'nova'} or exists (select from aggregate a where a.deleted_at is null and a.metadata ->> 'availability_zone' = ${zone}) as found`.execute(
+    request.context.db,
+  );
   return rows[0]?.found === true;
 }
 
@@ -107,8 +125,15 @@ async function imageOf(request: ComputeRequest<CreateServer>): Promise<string | 
   if (named === '') return null;
   const id = lastSegment(named);
   if (!isUuid(id)) throw bad('Invalid imageRef provided.');
-  const image = await context.db.selectFrom('image').select(['id', 'owner', 'visibility']).where('id', '=', id).where('deleted_at', 'is', null).executeTakeFirst();
-  const visible = image !== undefined && (caller.isAdmin || image.visibility === 'public' || image.visibility === 'community' || image.owner === caller.projectId);
+  const image = await context.db
+    .selectFrom('image')
+    .select(['id', 'owner', 'visibility'])
+    .where('id', '=', id)
+    .where('deleted_at', 'is', null)
+    .executeTakeFirst();
+  const visible =
+    image !== undefined &&
+    (caller.isAdmin || image.visibility === 'public' || image.visibility === 'community' || image.owner === caller.projectId);
   if (!visible) throw bad(`Image ${id} could not be found.`);
   return image.id;
 }
@@ -116,7 +141,12 @@ async function imageOf(request: ComputeRequest<CreateServer>): Promise<string | 
 async function assertKeypair(request: ComputeRequest<CreateServer>): Promise<void> {
   const name = request.body.server.key_name;
   if (name === undefined || name === null) return;
-  const row = await request.context.db.selectFrom('keypair').select('name').where('user_id', '=', request.caller.userId).where('name', '=', name).executeTakeFirst();
+  const row = await request.context.db
+    .selectFrom('keypair')
+    .select('name')
+    .where('user_id', '=', request.caller.userId)
+    .where('name', '=', name)
+    .executeTakeFirst();
   if (row === undefined) throw bad('Invalid key_name provided.');
 }
 
@@ -128,7 +158,8 @@ function networksOf(request: ComputeRequest<CreateServer>): CreateServers['netwo
   if (networks.length === 0) return request.minor >= 37 ? 'none' : 'auto';
   return networks.map(({ port, uuid, fixed_ip }) => {
     if (port !== undefined && port !== null) {
-      if (fixed_ip !== undefined) throw bad(`Specified Fixed IP '${fixed_ip}' cannot be used with port '${port}': the two cannot be specified together.`);
+      if (fixed_ip !== undefined)
+        throw bad(`Specified Fixed IP '${fixed_ip}' cannot be used with port '${port}': the two cannot be specified together.`);
       return { portId: port };
     }
     if (uuid === undefined) throw bad('Bad networks format: network uuid is not in proper format (None)');
@@ -142,10 +173,15 @@ function hintsOf(body: CreateServer): CreateServers['hints'] {
   const hints: SchedulerHints = body['os:scheduler_hints'] ?? body['OS-SCH-HNT:scheduler_hints'] ?? {};
   const unknown = Object.keys(hints).find((name) => !hintNames.has(name));
   if (unknown !== undefined) throw bad(`The scheduler hint ${unknown.slice(0, 60)} is not offered by this cloud.`);
-  const many = (value: string | readonly string[] | undefined): readonly string[] => (value === undefined ? [] : typeof value === 'string' ? [value] : value);
+  const many = (value: string | readonly string[] | undefined): readonly string[] =>
+    value === undefined ? [] : typeof value === 'string' ? [value] : value;
   const same = many(hints.same_host);
   const different = many(hints.different_host);
-  return { ...(hints.group === undefined ? {} : { group: hints.group }), ...(same.length > 0 ? { same_host: same } : {}), ...(different.length > 0 ? { different_host: different } : {}) };
+  return {
+    ...(hints.group === undefined ? {} : { group: hints.group }),
+    ...(same.length > 0 ? { same_host: same } : {}),
+    ...(different.length > 0 ? { different_host: different } : {}),
+  };
 }
 
 /** Checked before anything is made. */

@@ -12,14 +12,26 @@ import { isUuid } from './server-rows.ts';
 type Row = Selectable<ServerGroupTable> & { readonly members: readonly string[] };
 
 /** Groups with those of their members that are still there. */
-const groups = (db: Db) => db.selectFrom('server_group').selectAll('server_group').where('server_group.deleted_at', 'is', null)
-  .select(sql<readonly string[]>`coalesce((select jsonb_agg(s.id order by s.created_at, s.id) from server_group_member m join server s on s.id = m.server_id
-    where m.group_id = server_group.id and s.deleted_at is null), '[]')`.as('members'));
+const groups = (db: Db) =>
+  db
+    .selectFrom('server_group')
+    .selectAll('server_group')
+    .where('server_group.deleted_at', 'is', null)
+    .select(
+      sql<
+        readonly string[]
+      >`coalesce((select jsonb_agg(s.id order by s.created_at, s.id) from server_group_member m join server s on s.id = m.server_id
+    where m.group_id = server_group.id and s.deleted_at is null), '[]')`.as('members'),
+    );
 
 function view(row: Row, minor: number): object {
   return {
-    id: row.id, name: row.name, members: row.members,
-    ...(minor >= 64 ? { policy: row.policy, rules: row.max_server_per_host === null ? {} : { max_server_per_host: row.max_server_per_host } } : { policies: [row.policy], metadata: {} }),
+    id: row.id,
+    name: row.name,
+    members: row.members,
+    ...(minor >= 64
+      ? { policy: row.policy, rules: row.max_server_per_host === null ? {} : { max_server_per_host: row.max_server_per_host } }
+      : { policies: [row.policy], metadata: {} }),
     ...(minor >= 13 ? { project_id: row.project_id, user_id: row.user_id } : {}),
   };
 }
@@ -27,7 +39,8 @@ function view(row: Row, minor: number): object {
 async function groupOf(request: ComputeRequest<never>): Promise<Row> {
   const id = param(request, 'group');
   const row = isUuid(id) ? await groups(request.context.db).where('id', '=', id).executeTakeFirst() : undefined;
-  if (row === undefined || (!request.caller.isAdmin && row.project_id !== request.caller.projectId)) throw new GodwitError('NotFound', `Instance group ${id.slice(0, 120)} could not be found.`);
+  if (row === undefined || (!request.caller.isAdmin && row.project_id !== request.caller.projectId))
+    throw new GodwitError('NotFound', `Instance group ${id.slice(0, 120)} could not be found.`);
   return row;
 }
 
@@ -38,9 +51,21 @@ async function create(request: ComputeRequest<CreateServerGroup>) {
   const chosen = policy ?? policies?.[0];
   if (chosen === undefined) throw new Error('the schema let a group without a policy through');
   const most = rules?.max_server_per_host === undefined ? null : Number(rules.max_server_per_host);
-  if (most !== null && chosen !== 'anti-affinity') throw new GodwitError('BadRequest', `Only anti-affinity policy supports rules, not ${chosen}.`);
-  const row = await context.db.insertInto('server_group')
-    .values({ id: randomUUID(), name, policy: chosen, max_server_per_host: most, project_id: caller.projectId, user_id: caller.userId, deleted_at: null }).returningAll().executeTakeFirstOrThrow();
+  if (most !== null && chosen !== 'anti-affinity')
+    throw new GodwitError('BadRequest', `Only anti-affinity policy supports rules, not ${chosen}.`);
+  const row = await context.db
+    .insertInto('server_group')
+    .values({
+      id: randomUUID(),
+      name,
+      policy: chosen,
+      max_server_per_host: most,
+      project_id: caller.projectId,
+      user_id: caller.userId,
+      deleted_at: null,
+    })
+    .returningAll()
+    .executeTakeFirstOrThrow();
   return { status: 200, body: { server_group: view({ ...row, members: [] }, minor) } };
 }
 
@@ -50,7 +75,11 @@ async function list(request: ComputeRequest<never>) {
   // Of who may not see all projects the wish is ignored, as in the reference.
   const all = query.has('all_projects') && allows(caller, 'os-server-groups:index:all_projects');
   const offset = query.get('offset')?.at(-1) ?? '0';
-  if (!/^\d{1,9}$/.test(offset)) throw new GodwitError('BadRequest', `Invalid input for query parameters offset. Value: ${offset.slice(0, 60)}. is not a non-negative integer`);
+  if (!/^\d{1,9}$/.test(offset))
+    throw new GodwitError(
+      'BadRequest',
+      `Invalid input for query parameters offset. Value: ${offset.slice(0, 60)}. is not a non-negative integer`,
+    );
   const { limit } = page(query);
   let rows = groups(context.db).orderBy('created_at').orderBy('id').limit(limit).offset(Number(offset));
   if (!all) rows = rows.where('project_id', '=', caller.projectId);

@@ -22,33 +22,58 @@ export type ServerRow = Selectable<ServerTable> & {
 
 /** Servers with their host, zone, ports and groups: one query, however many servers. Conditions go on `server` and `host`. */
 export function serverRows(db: Db): SelectQueryBuilder<Tables & { host: Tables['host'] }, 'server' | 'host', ServerRow> {
-  return db.selectFrom('server').leftJoin('host', 'host.id', 'server.host_id').selectAll('server')
-    .select(['host.name as host_name', 'host.hypervisor_type as hypervisor_type', 'host.enabled as host_enabled', 'host.forced_down as host_forced_down', 'host.reachable as host_reachable'])
+  return db
+    .selectFrom('server')
+    .leftJoin('host', 'host.id', 'server.host_id')
+    .selectAll('server')
+    .select([
+      'host.name as host_name',
+      'host.hypervisor_type as hypervisor_type',
+      'host.enabled as host_enabled',
+      'host.forced_down as host_forced_down',
+      'host.reachable as host_reachable',
+    ])
     .select(zoneOfHost.as('zone'))
-    .select(sql`coalesce((select jsonb_agg(jsonb_build_object('network', n.name, 'mac', p.mac::text, 'fixedIps', p.fixed_ips) order by p.device_index, p.id)
-      from port p join network n on n.id = p.network_id where p.server_id = server.id), '[]')`.as('ports'))
-    .select(sql`coalesce((select jsonb_agg(m.group_id) from server_group_member m join server_group g on g.id = m.group_id where m.server_id = server.id and g.deleted_at is null), '[]')`.as('group_ids')) as never;
+    .select(
+      sql`coalesce((select jsonb_agg(jsonb_build_object('network', n.name, 'mac', p.mac::text, 'fixedIps', p.fixed_ips) order by p.device_index, p.id)
+      from port p join network n on n.id = p.network_id where p.server_id = server.id), '[]')`.as('ports'),
+    )
+    .select(
+      sql`coalesce((select jsonb_agg(m.group_id) from server_group_member m join server_group g on g.id = m.group_id where m.server_id = server.id and g.deleted_at is null), '[]')`.as(
+        'group_ids',
+      ),
+    ) as never;
 }
 
 /** The zone of a server's host: of the aggregate that names one, as the compute API has it; a host in none is in `nova`. */
-export const zoneOfHost = sql<string | null>`case when server.host_id is null then server.requested_zone else coalesce((select a.metadata ->> 'availability_zone' from aggregate a
+export const zoneOfHost = sql<
+  string | null
+>`case when server.host_id is null then server.requested_zone else coalesce((select a.metadata ->> 'availability_zone' from aggregate a
   join aggregate_host ah on ah.aggregate_id = a.id where ah.host_id = server.host_id and a.deleted_at is null and a.metadata ->> 'availability_zone' is not null order by a.id limit 1), 'nova') end`;
 
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 export const isUuid = (text: string): boolean => uuid.test(text);
 
-export const serverNotFound = (id: string): GodwitError => new GodwitError('ServerNotFound', `Instance ${id.slice(0, 255)} could not be found.`);
+export const serverNotFound = (id: string): GodwitError =>
+  new GodwitError('ServerNotFound', `Instance ${id.slice(0, 255)} could not be found.`);
 
 /** The server of the path, as far as the caller may know of it. Throws `ServerNotFound`. */
 export async function serverOfPath(request: ComputeRequest<never>): Promise<ServerRow> {
   const id = param(request, 'server');
-  const row = isUuid(id) ? await serverRows(request.context.db).where('server.id', '=', id).where('server.deleted_at', 'is', null).executeTakeFirst() : undefined;
+  const row = isUuid(id)
+    ? await serverRows(request.context.db).where('server.id', '=', id).where('server.deleted_at', 'is', null).executeTakeFirst()
+    : undefined;
   if (row === undefined || (!request.caller.isAdmin && row.project_id !== request.caller.projectId)) throw serverNotFound(id);
   return row;
 }
 
 export const factsOf = (row: ServerRow): ServerFacts => ({
-  id: row.id, projectId: row.project_id, vmState: row.vm_state, taskState: row.task_state, locked: row.locked, hypervisorType: row.hypervisor_type,
+  id: row.id,
+  projectId: row.project_id,
+  vmState: row.vm_state,
+  taskState: row.task_state,
+  locked: row.locked,
+  hypervisorType: row.hypervisor_type,
 });
 
 /** Throws the refusal of the table of states. */

@@ -12,10 +12,23 @@ export function serverView(request: ComputeRequest<never>, row: ServerRow, kind:
   const { minor, caller } = request;
   const status = serverStatus(row.vm_state, row.task_state);
   const common = {
-    id: row.id, name: row.name, status, tenant_id: row.project_id, user_id: row.user_id, metadata: row.metadata, hostId: hostIdOf(row.project_id, row.host_name),
-    image: row.image_id === null ? '' : { id: row.image_id, links: [{ rel: 'bookmark', href: bookmark(request, `images/${row.image_id}`) }] },
-    flavor: flavorOf(request, row), created: secondTime(row.created_at), updated: secondTime(row.updated_at), addresses: addressesOf(row),
-    accessIPv4: row.access_ip_v4 ?? '', accessIPv6: row.access_ip_v6 ?? '', links: serverLinks(request, row.id), 'OS-DCF:diskConfig': row.disk_config,
+    id: row.id,
+    name: row.name,
+    status,
+    tenant_id: row.project_id,
+    user_id: row.user_id,
+    metadata: row.metadata,
+    hostId: hostIdOf(row.project_id, row.host_name),
+    image:
+      row.image_id === null ? '' : { id: row.image_id, links: [{ rel: 'bookmark', href: bookmark(request, `images/${row.image_id}`) }] },
+    flavor: flavorOf(request, row),
+    created: secondTime(row.created_at),
+    updated: secondTime(row.updated_at),
+    addresses: addressesOf(row),
+    accessIPv4: row.access_ip_v4 ?? '',
+    accessIPv6: row.access_ip_v6 ?? '',
+    links: serverLinks(request, row.id),
+    'OS-DCF:diskConfig': row.disk_config,
     ...(statusesWithProgress.includes(status) ? { progress: row.progress } : {}),
     ...(statusesWithFault.includes(status) && row.fault !== null ? { fault: faultOf(row.fault, caller.isAdmin) } : {}),
     ...(minor >= 9 ? { locked: row.locked } : {}),
@@ -31,17 +44,35 @@ export function serverView(request: ComputeRequest<never>, row: ServerRow, kind:
 
 function more({ minor, caller }: ComputeRequest<never>, row: ServerRow): object {
   return {
-    'OS-EXT-AZ:availability_zone': row.zone ?? '', config_drive: row.config_drive ? 'True' : '', key_name: row.key_name,
-    'OS-SRV-USG:launched_at': row.launched_at === null ? null : microTime(row.launched_at), 'OS-SRV-USG:terminated_at': row.terminated_at === null ? null : microTime(row.terminated_at),
-    security_groups: [{ name: 'default' }], 'OS-EXT-STS:task_state': row.task_state, 'OS-EXT-STS:vm_state': row.vm_state, 'OS-EXT-STS:power_state': row.power_state,
+    'OS-EXT-AZ:availability_zone': row.zone ?? '',
+    config_drive: row.config_drive ? 'True' : '',
+    key_name: row.key_name,
+    'OS-SRV-USG:launched_at': row.launched_at === null ? null : microTime(row.launched_at),
+    'OS-SRV-USG:terminated_at': row.terminated_at === null ? null : microTime(row.terminated_at),
+    security_groups: [{ name: 'default' }],
+    'OS-EXT-STS:task_state': row.task_state,
+    'OS-EXT-STS:vm_state': row.vm_state,
+    'OS-EXT-STS:power_state': row.power_state,
     'os-extended-volumes:volumes_attached': [],
     // Only an admin learns where a server lives.
-    ...(caller.isAdmin ? { 'OS-EXT-SRV-ATTR:host': row.host_name, 'OS-EXT-SRV-ATTR:hypervisor_hostname': row.host_name, 'OS-EXT-SRV-ATTR:instance_name': instanceName(row.id) } : {}),
-    ...(caller.isAdmin && minor >= 3 ? {
-      'OS-EXT-SRV-ATTR:hostname': row.hostname, 'OS-EXT-SRV-ATTR:kernel_id': row.direct_boot?.kernelImageId ?? '', 'OS-EXT-SRV-ATTR:launch_index': row.launch_index,
-      'OS-EXT-SRV-ATTR:ramdisk_id': row.direct_boot?.ramdiskImageId ?? '', 'OS-EXT-SRV-ATTR:reservation_id': row.reservation_id, 'OS-EXT-SRV-ATTR:root_device_name': '/dev/vda',
-      'OS-EXT-SRV-ATTR:user_data': row.user_data,
-    } : {}),
+    ...(caller.isAdmin
+      ? {
+          'OS-EXT-SRV-ATTR:host': row.host_name,
+          'OS-EXT-SRV-ATTR:hypervisor_hostname': row.host_name,
+          'OS-EXT-SRV-ATTR:instance_name': instanceName(row.id),
+        }
+      : {}),
+    ...(caller.isAdmin && minor >= 3
+      ? {
+          'OS-EXT-SRV-ATTR:hostname': row.hostname,
+          'OS-EXT-SRV-ATTR:kernel_id': row.direct_boot?.kernelImageId ?? '',
+          'OS-EXT-SRV-ATTR:launch_index': row.launch_index,
+          'OS-EXT-SRV-ATTR:ramdisk_id': row.direct_boot?.ramdiskImageId ?? '',
+          'OS-EXT-SRV-ATTR:reservation_id': row.reservation_id,
+          'OS-EXT-SRV-ATTR:root_device_name': '/dev/vda',
+          'OS-EXT-SRV-ATTR:user_data': row.user_data,
+        }
+      : {}),
     ...(caller.isAdmin && minor >= 16 ? { host_status: hostStatus(row) } : {}),
   };
 }
@@ -55,16 +86,28 @@ export const serverLinks = (request: ComputeRequest<never>, id: string) => [
 export const bookmark = (request: ComputeRequest<never>, path: string): string => `${request.base.replace(/\/v2(\.1)?$/, '')}/${path}`;
 
 /** Tells whoever may not know the host that it changed, and nothing else; differs per project. */
-export const hostIdOf = (projectId: string, hostName: string | null): string => (hostName === null ? '' : createHash('sha224').update(projectId + hostName).digest('hex'));
+export const hostIdOf = (projectId: string, hostName: string | null): string =>
+  hostName === null
+    ? ''
+    : createHash('sha224')
+        .update(projectId + hostName)
+        .digest('hex');
 
 /** The guest's name on its host. */
 export const instanceName = (serverId: string): string => `instance-${serverId.slice(0, 8)}`;
 
 function flavorOf(request: ComputeRequest<never>, row: ServerRow): object {
-  if (request.minor < 47) return { id: row.flavor_id, links: [{ rel: 'bookmark', href: bookmark(request, `flavors/${encodeURIComponent(row.flavor_id)}`) }] };
+  if (request.minor < 47)
+    return { id: row.flavor_id, links: [{ rel: 'bookmark', href: bookmark(request, `flavors/${encodeURIComponent(row.flavor_id)}`) }] };
   const { flavor } = row;
   return {
-    vcpus: flavor.vcpus, ram: flavor.ram_mib, disk: flavor.disk_gib, ephemeral: flavor.ephemeral_gib, swap: flavor.swap_mib, original_name: flavor.name, extra_specs: flavor.extra_specs,
+    vcpus: flavor.vcpus,
+    ram: flavor.ram_mib,
+    disk: flavor.disk_gib,
+    ephemeral: flavor.ephemeral_gib,
+    swap: flavor.swap_mib,
+    original_name: flavor.name,
+    extra_specs: flavor.extra_specs,
   };
 }
 
@@ -75,7 +118,12 @@ export function addressesOf(row: Pick<ServerRow, 'ports'>): Record<string, objec
     const known = networks.get(port.network) ?? [];
     networks.set(port.network, known);
     for (const ip of port.fixedIps) {
-      known.push({ version: ip.address.includes(':') ? 6 : 4, addr: ip.address, 'OS-EXT-IPS:type': 'fixed', 'OS-EXT-IPS-MAC:mac_addr': port.mac });
+      known.push({
+        version: ip.address.includes(':') ? 6 : 4,
+        addr: ip.address,
+        'OS-EXT-IPS:type': 'fixed',
+        'OS-EXT-IPS-MAC:mac_addr': port.mac,
+      });
     }
   }
   return Object.fromEntries(networks);
@@ -83,7 +131,12 @@ export function addressesOf(row: Pick<ServerRow, 'ports'>): Record<string, objec
 
 function faultOf(fault: NonNullable<ServerRow['fault']>, isAdmin: boolean): object {
   const shown = fault.details !== undefined && fault.details !== '' && (isAdmin || fault.code !== 500);
-  return { code: fault.code, created: secondTime(new Date(fault.created)), message: fault.message, ...(shown ? { details: fault.details } : {}) };
+  return {
+    code: fault.code,
+    created: secondTime(new Date(fault.created)),
+    message: fault.message,
+    ...(shown ? { details: fault.details } : {}),
+  };
 }
 
 /** `DOWN`: an operator said so; `UNKNOWN`: it does not answer. */

@@ -12,12 +12,19 @@ beforeAll(async () => {
   cloud = await startTestCloud((await server.database()).db);
   member = await cloud.user('member');
 });
-afterAll(async () => { await server.stop(); });
+afterAll(async () => {
+  await server.stop();
+});
 
 const base = '/compute/v2.1';
 const create = (body: object, microversion = '2.1', extra: object = {}, as = member) =>
-  cloud.call('POST', `${base}/servers`, { as, microversion, body: { server: { name: 'vm', imageRef: cloud.imageId, flavorRef: cloud.flavorId, ...body }, ...extra } });
-const show = async (id: string, microversion = '2.93', as = member) => (await cloud.call('GET', `${base}/servers/${id}`, { as, microversion })).json().server;
+  cloud.call('POST', `${base}/servers`, {
+    as,
+    microversion,
+    body: { server: { name: 'vm', imageRef: cloud.imageId, flavorRef: cloud.flavorId, ...body }, ...extra },
+  });
+const show = async (id: string, microversion = '2.93', as = member) =>
+  (await cloud.call('GET', `${base}/servers/${id}`, { as, microversion })).json().server;
 const idsOf = (answer: { json: () => { servers: { id: string }[] } }): string[] => answer.json().servers.map((one) => one.id);
 
 describe('create', () => {
@@ -27,7 +34,14 @@ describe('create', () => {
     const { id, adminPass } = answer.json().server;
     expect(answer.headers['location']).toBe(`http://localhost:80/compute/v2.1/servers/${id}`);
     expect(adminPass).not.toBe('');
-    expect(await show(id)).toMatchObject({ name: 'vm', status: 'BUILD', 'OS-EXT-STS:task_state': 'scheduling', metadata: { a: 'b' }, addresses: { net: [{ version: 4, 'OS-EXT-IPS:type': 'fixed' }] }, hostId: '' });
+    expect(await show(id)).toMatchObject({
+      name: 'vm',
+      status: 'BUILD',
+      'OS-EXT-STS:task_state': 'scheduling',
+      metadata: { a: 'b' },
+      addresses: { net: [{ version: 4, 'OS-EXT-IPS:type': 'fixed' }] },
+      hostId: '',
+    });
   });
   it('has a description of its own from 2.19 on, the name before', async () => {
     expect((await show((await create({})).json().server.id)).description).toBe('vm');
@@ -37,7 +51,9 @@ describe('create', () => {
     const answer = await create({ name: 'many', min_count: 2, max_count: '3', return_reservation_id: true });
     const { reservation_id, ...rest } = answer.json();
     expect(rest).toEqual({});
-    const list = await cloud.call('GET', `${base}/servers?reservation_id=${reservation_id}&sort_key=display_name&sort_dir=asc`, { as: member });
+    const list = await cloud.call('GET', `${base}/servers?reservation_id=${reservation_id}&sort_key=display_name&sort_dir=asc`, {
+      as: member,
+    });
     expect(list.json().servers.map((one: { name: string }) => one.name)).toEqual(['many-1', 'many-2', 'many-3']);
   });
   const wrong: readonly (readonly [string, object, string, object, string | RegExp])[] = [
@@ -56,31 +72,67 @@ describe('create', () => {
     ['host before 2.74', { host: 'node1', networks: 'none' }, '2.73', {}, /host/],
     ['a key pair that is not there', { key_name: 'none' }, '2.1', {}, 'Invalid key_name provided.'],
     ['a group that is not there', {}, '2.1', { 'os:scheduler_hints': { group: randomUUID() } }, /^Instance group .* could not be found\.$/],
-    ['a hint that is not offered', {}, '2.1', { 'os:scheduler_hints': { query: '[]' } }, 'The scheduler hint query is not offered by this cloud.'],
-    ['a volume', { block_device_mapping_v2: [{ source_type: 'volume', destination_type: 'volume', uuid: randomUUID(), boot_index: 0 }] }, '2.1', {}, /volumes|local disk/],
+    [
+      'a hint that is not offered',
+      {},
+      '2.1',
+      { 'os:scheduler_hints': { query: '[]' } },
+      'The scheduler hint query is not offered by this cloud.',
+    ],
+    [
+      'a volume',
+      { block_device_mapping_v2: [{ source_type: 'volume', destination_type: 'volume', uuid: randomUUID(), boot_index: 0 }] },
+      '2.1',
+      {},
+      /volumes|local disk/,
+    ],
     ['a config drive', { config_drive: true }, '2.1', {}, 'A config drive is not offered by this cloud.'],
   ];
   it.each(wrong)('400 for %s, and nothing is made', async (_name, body, microversion, extra, message) => {
     const before = idsOf(await cloud.call('GET', `${base}/servers`, { as: member })).length;
     const answer = await create(body, microversion, extra);
-    expect([answer.statusCode, answer.json().badRequest?.message]).toEqual([400, typeof message === 'string' ? message : expect.stringMatching(message)]);
+    expect([answer.statusCode, answer.json().badRequest?.message]).toEqual([
+      400,
+      typeof message === 'string' ? message : expect.stringMatching(message),
+    ]);
     expect(idsOf(await cloud.call('GET', `${base}/servers`, { as: member })).length).toBe(before);
   });
   it('lets only an admin name a host, and refuses one that is not there', async () => {
     const own = await create({ availability_zone: 'nova:node1' });
-    expect([own.statusCode, own.json().forbidden.message]).toEqual([403, "Policy doesn't allow os_compute_api:servers:create:forced_host to be performed."]);
-    expect((await create({ host: 'node1', networks: 'none' }, '2.74')).json().forbidden.message).toBe("Policy doesn't allow compute:servers:create:requested_destination to be performed.");
-    expect((await create({ host: 'mars', networks: 'none' }, '2.74', {}, cloud.admin)).json().badRequest.message).toBe('Compute host mars could not be found.');
+    expect([own.statusCode, own.json().forbidden.message]).toEqual([
+      403,
+      "Policy doesn't allow os_compute_api:servers:create:forced_host to be performed.",
+    ]);
+    expect((await create({ host: 'node1', networks: 'none' }, '2.74')).json().forbidden.message).toBe(
+      "Policy doesn't allow compute:servers:create:requested_destination to be performed.",
+    );
+    expect((await create({ host: 'mars', networks: 'none' }, '2.74', {}, cloud.admin)).json().badRequest.message).toBe(
+      'Compute host mars could not be found.',
+    );
     expect((await create({ hypervisor_hostname: 'node2', networks: 'none' }, '2.74', {}, cloud.admin)).statusCode).toBe(202);
   });
   it('shows nobody a private image of another project', async () => {
     const imageId = randomUUID();
-    await cloud.db.insertInto('image').values({ id: imageId, name: 'private', status: 'active', disk_format: 'raw', container_format: 'bare', size_bytes: 1, visibility: 'private', owner: cloud.admin.projectId }).execute();
+    await cloud.db
+      .insertInto('image')
+      .values({
+        id: imageId,
+        name: 'private',
+        status: 'active',
+        disk_format: 'raw',
+        container_format: 'bare',
+        size_bytes: 1,
+        visibility: 'private',
+        owner: cloud.admin.projectId,
+      })
+      .execute();
     expect((await create({ imageRef: imageId })).statusCode).toBe(400);
   });
   it('403 for a reader', async () => {
     const reader = await cloud.user('reader', member.projectId);
-    expect((await create({}, '2.1', {}, reader)).json().forbidden.message).toBe("Policy doesn't allow os_compute_api:servers:create to be performed.");
+    expect((await create({}, '2.1', {}, reader)).json().forbidden.message).toBe(
+      "Policy doesn't allow os_compute_api:servers:create to be performed.",
+    );
   });
 });
 
@@ -91,15 +143,25 @@ describe('list', () => {
     expect(idsOf(await cloud.call('GET', `${base}/servers`, { as: own }))).toEqual([id]);
     expect(idsOf(await cloud.call('GET', `${base}/servers/detail`))).not.toContain(id);
     expect(idsOf(await cloud.call('GET', `${base}/servers/detail?all_tenants=True`))).toContain(id);
-    expect((await cloud.call('GET', `${base}/servers/detail?all_tenants=1`, { as: own })).json().forbidden.message).toBe("Policy doesn't allow os_compute_api:servers:detail:get_all_tenants to be performed.");
+    expect((await cloud.call('GET', `${base}/servers/detail?all_tenants=1`, { as: own })).json().forbidden.message).toBe(
+      "Policy doesn't allow os_compute_api:servers:detail:get_all_tenants to be performed.",
+    );
   });
   it('filters', async () => {
     const own = await cloud.user('member');
     const active = await cloud.server(own, { name: 'web-1', tags: ['a', 'b'] });
-    const stopped = await cloud.server(own, { name: 'db-1', vm_state: 'stopped', power_state: 4, tags: ['b'], host_id: cloud.hosts.node2, locked: true });
+    const stopped = await cloud.server(own, {
+      name: 'db-1',
+      vm_state: 'stopped',
+      power_state: 4,
+      tags: ['b'],
+      host_id: cloud.hosts.node2,
+      locked: true,
+    });
     const moving = await cloud.server(own, { name: 'web-2', task_state: 'migrating' });
     const address = (await show(active, '2.1', own)).addresses.net[0].addr;
-    const list = async (query: string, as = own, microversion = '2.73') => idsOf(await cloud.call('GET', `${base}/servers/detail?${query}`, { as, microversion })).sort();
+    const list = async (query: string, as = own, microversion = '2.73') =>
+      idsOf(await cloud.call('GET', `${base}/servers/detail?${query}`, { as, microversion })).sort();
     const sorted = (...ids: string[]): string[] => ids.sort();
     expect(await list('name=web')).toEqual(sorted(active, moving));
     expect(await list('name=^db-.$')).toEqual([stopped]);
@@ -134,7 +196,18 @@ describe('list', () => {
     expect(idsOf(await cloud.call('GET', `${base}/servers`, { as: own }))).toEqual([...made].reverse());
     expect((await cloud.call('GET', `${base}/servers?limit=0`, { as: own })).json()).toEqual({ servers: [] });
   });
-  it.each(['limit=-1', 'limit=x', `marker=${randomUUID()}`, 'marker=x', 'sort_key=password', 'sort_dir=sideways', 'name=(', 'changes-since=yesterday', 'all_tenants=maybe', 'name=%00'])('400 for ?%s', async (query) => {
+  it.each([
+    'limit=-1',
+    'limit=x',
+    `marker=${randomUUID()}`,
+    'marker=x',
+    'sort_key=password',
+    'sort_dir=sideways',
+    'name=(',
+    'changes-since=yesterday',
+    'all_tenants=maybe',
+    'name=%00',
+  ])('400 for ?%s', async (query) => {
     expect((await cloud.call('GET', `${base}/servers/detail?${query}`)).statusCode).toBe(400);
   });
   it('ignores unknown keys below 2.75 and refuses them from it on', async () => {
@@ -148,7 +221,12 @@ describe('show', () => {
     const id = await cloud.server(member);
     const before = await show(id);
     expect(JSON.stringify(before)).not.toContain('node1');
-    expect(await show(id, '2.93', cloud.admin)).toMatchObject({ 'OS-EXT-SRV-ATTR:host': 'node1', 'OS-EXT-SRV-ATTR:hypervisor_hostname': 'node1', host_status: 'UP', 'OS-EXT-AZ:availability_zone': 'nova' });
+    expect(await show(id, '2.93', cloud.admin)).toMatchObject({
+      'OS-EXT-SRV-ATTR:host': 'node1',
+      'OS-EXT-SRV-ATTR:hypervisor_hostname': 'node1',
+      host_status: 'UP',
+      'OS-EXT-AZ:availability_zone': 'nova',
+    });
     await cloud.db.updateTable('server').set({ host_id: cloud.hosts.node2 }).where('id', '=', id).execute();
     const after = await show(id);
     expect(after.hostId).not.toBe(before.hostId);
@@ -165,18 +243,34 @@ describe('show', () => {
   it('404 for another project’s, a deleted one and what is no id', async () => {
     const other = await cloud.server(cloud.admin);
     const gone = await cloud.server(member, { deleted_at: new Date(), vm_state: 'deleted' });
-    for (const id of [other, gone, 'vm', '%20']) expect((await cloud.call('GET', `${base}/servers/${id}`, { as: member })).statusCode).toBe(404);
+    for (const id of [other, gone, 'vm', '%20'])
+      expect((await cloud.call('GET', `${base}/servers/${id}`, { as: member })).statusCode).toBe(404);
   });
 });
 
 describe('update', () => {
   it('changes what it names', async () => {
     const id = await cloud.server(member);
-    const put = (body: object, microversion = '2.93') => cloud.call('PUT', `${base}/servers/${id}`, { as: member, microversion, body: { server: body } });
-    expect((await put({ name: 'new', description: 'd', accessIPv4: '192.0.2.1', accessIPv6: '2001:db8::1', hostname: 'new-host' })).json().server)
-      .toMatchObject({ name: 'new', description: 'd', accessIPv4: '192.0.2.1', accessIPv6: '2001:db8::1', 'OS-EXT-SRV-ATTR:hostname': 'new-host' });
+    const put = (body: object, microversion = '2.93') =>
+      cloud.call('PUT', `${base}/servers/${id}`, { as: member, microversion, body: { server: body } });
+    expect(
+      (await put({ name: 'new', description: 'd', accessIPv4: '192.0.2.1', accessIPv6: '2001:db8::1', hostname: 'new-host' })).json()
+        .server,
+    ).toMatchObject({
+      name: 'new',
+      description: 'd',
+      accessIPv4: '192.0.2.1',
+      accessIPv6: '2001:db8::1',
+      'OS-EXT-SRV-ATTR:hostname': 'new-host',
+    });
     expect((await put({ accessIPv4: '' })).json().server).toMatchObject({ name: 'new', accessIPv4: '' });
-    for (const [body, microversion] of [[{ name: '' }, '2.1'], [{ description: 'x' }, '2.18'], [{ accessIPv4: '999.1.1.1' }, '2.1'], [{ accessIPv6: 'x' }, '2.1'], [{ accessIPv6: ':::::' }, '2.1']] as const) {
+    for (const [body, microversion] of [
+      [{ name: '' }, '2.1'],
+      [{ description: 'x' }, '2.18'],
+      [{ accessIPv4: '999.1.1.1' }, '2.1'],
+      [{ accessIPv6: 'x' }, '2.1'],
+      [{ accessIPv6: ':::::' }, '2.1'],
+    ] as const) {
       expect([body, (await put(body, microversion)).statusCode]).toEqual([body, 400]);
     }
   });
@@ -187,7 +281,9 @@ describe('metadata and tags', () => {
     const id = await cloud.server(member);
     const url = `${base}/servers/${id}/metadata`;
     const as = member;
-    expect((await cloud.call('POST', url, { as, body: { metadata: { a: '1', b: '2' } } })).json()).toEqual({ metadata: { a: '1', b: '2' } });
+    expect((await cloud.call('POST', url, { as, body: { metadata: { a: '1', b: '2' } } })).json()).toEqual({
+      metadata: { a: '1', b: '2' },
+    });
     expect((await cloud.call('PUT', `${url}/c`, { as, body: { meta: { c: '3' } } })).json()).toEqual({ meta: { c: '3' } });
     expect((await cloud.call('PUT', `${url}/c`, { as, body: { meta: { d: '3' } } })).statusCode).toBe(400);
     expect((await cloud.call('DELETE', `${url}/a`, { as })).statusCode).toBe(204);
@@ -197,7 +293,10 @@ describe('metadata and tags', () => {
     expect((await cloud.call('POST', url, { as, body: { metadata: { x: 1 } } })).statusCode).toBe(400);
     const many = Object.fromEntries(Array.from({ length: 100 }, (_, index) => [`k${index}`, 'v']));
     expect((await cloud.call('POST', url, { as, body: { metadata: many } })).statusCode).toBe(200);
-    expect((await cloud.call('POST', url, { as, body: { metadata: Object.fromEntries(Object.keys(many).map((key) => [`${key}x`, 'v'])) } })).statusCode).toBe(403);
+    expect(
+      (await cloud.call('POST', url, { as, body: { metadata: Object.fromEntries(Object.keys(many).map((key) => [`${key}x`, 'v'])) } }))
+        .statusCode,
+    ).toBe(403);
     const tags = `${base}/servers/${id}/tags`;
     const microversion = '2.26';
     expect((await cloud.call('PUT', `${tags}/one`, { as, microversion })).statusCode).toBe(201);

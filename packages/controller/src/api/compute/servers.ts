@@ -1,7 +1,16 @@
 import { always } from '@godwit/contract/schemas/closed';
 import { CreateServer, UpdateServer } from '@godwit/contract/schemas/compute/server-requests';
 import {
-  AddressesAnswer, InterfacesAnswer, NetworkAddressesAnswer, ServerAnswer, ServerCreateAnswer, ServerDetailAnswer, ServerListAnswer, ServerSecurityGroupsAnswer, ServerUpdateAnswer, VolumeAttachmentsAnswer,
+  AddressesAnswer,
+  InterfacesAnswer,
+  NetworkAddressesAnswer,
+  ServerAnswer,
+  ServerCreateAnswer,
+  ServerDetailAnswer,
+  ServerListAnswer,
+  ServerSecurityGroupsAnswer,
+  ServerUpdateAnswer,
+  VolumeAttachmentsAnswer,
 } from '@godwit/contract/schemas/compute/server-views';
 import { GodwitError } from '@godwit/domain/errors';
 import { as, type ServerId } from '@godwit/domain/ids';
@@ -9,7 +18,7 @@ import { assertAllowed } from '../../auth/policy.ts';
 import { tellServer } from '../../workflows/record/server-event.ts';
 import { accessIp } from './access-ip.ts';
 import { nextLinks } from './paging.ts';
-import { type ComputeRequest, param, route } from './route.ts';
+import { type ComputeRequest, type ComputeRoute, param, route } from './route.ts';
 import { createServers } from './server-create.ts';
 import { listServers } from './server-list.ts';
 import { serverFor, serverRows } from './server-rows.ts';
@@ -20,15 +29,19 @@ async function update(request: ComputeRequest<UpdateServer>) {
   const { name, description, accessIPv4, accessIPv6, hostname, 'OS-DCF:diskConfig': diskConfig } = request.body.server;
   const { db } = request.context;
   await db.transaction().execute(async (tx) => {
-    await tx.updateTable('server').set({
-      updated_at: new Date(),
-      ...(name === undefined ? {} : { name }),
-      ...(description === undefined ? {} : { description }),
-      ...(accessIPv4 === undefined ? {} : { access_ip_v4: accessIp('accessIPv4', accessIPv4) }),
-      ...(accessIPv6 === undefined ? {} : { access_ip_v6: accessIp('accessIPv6', accessIPv6) }),
-      ...(hostname === undefined ? {} : { hostname }),
-      ...(diskConfig === undefined ? {} : { disk_config: diskConfig }),
-    }).where('id', '=', row.id).execute();
+    await tx
+      .updateTable('server')
+      .set({
+        updated_at: new Date(),
+        ...(name === undefined ? {} : { name }),
+        ...(description === undefined ? {} : { description }),
+        ...(accessIPv4 === undefined ? {} : { access_ip_v4: accessIp('accessIPv4', accessIPv4) }),
+        ...(accessIPv6 === undefined ? {} : { access_ip_v6: accessIp('accessIPv6', accessIPv6) }),
+        ...(hostname === undefined ? {} : { hostname }),
+        ...(diskConfig === undefined ? {} : { disk_config: diskConfig }),
+      })
+      .where('id', '=', row.id)
+      .execute();
     await tellServer(tx, row.id);
   });
   const changed = await serverRows(db).where('server.id', '=', row.id).executeTakeFirstOrThrow();
@@ -37,25 +50,45 @@ async function update(request: ComputeRequest<UpdateServer>) {
 
 /** What `/ips` shows of an address. */
 const plainAddresses = (addresses: Record<string, object[]>): Record<string, object[]> =>
-  Object.fromEntries(Object.entries(addresses).map(([network, items]) => [network, items.map((item) => ({ version: Reflect.get(item, 'version'), addr: Reflect.get(item, 'addr') }))]));
+  Object.fromEntries(
+    Object.entries(addresses).map(([network, items]) => [
+      network,
+      items.map((item) => ({ version: Reflect.get(item, 'version'), addr: Reflect.get(item, 'addr') })),
+    ]),
+  );
 
-export const serverRoutes = [
+export const serverRoutes: readonly ComputeRoute[] = [
   route('GET', '/servers', {
     response: ServerListAnswer,
     handle: async (request) => {
       const { rows, limit } = await listServers(request, 'servers:index');
-      return { status: 200, body: { servers: rows.map((row) => ({ id: row.id, name: row.name, links: serverLinks(request, row.id) })), ...nextLinks(request, 'servers', rows, limit, rows.at(-1)?.id) } };
+      return {
+        status: 200,
+        body: {
+          servers: rows.map((row) => ({ id: row.id, name: row.name, links: serverLinks(request, row.id) })),
+          ...nextLinks(request, 'servers', rows, limit, rows.at(-1)?.id),
+        },
+      };
     },
   }),
   route('GET', '/servers/detail', {
     response: ServerDetailAnswer,
     handle: async (request) => {
       const { rows, limit } = await listServers(request, 'servers:detail');
-      return { status: 200, body: { servers: rows.map((row) => serverView(request, row, 'detail')), ...nextLinks(request, 'servers', rows, limit, rows.at(-1)?.id) } };
+      return {
+        status: 200,
+        body: {
+          servers: rows.map((row) => serverView(request, row, 'detail')),
+          ...nextLinks(request, 'servers', rows, limit, rows.at(-1)?.id),
+        },
+      };
     },
   }),
   route('POST', '/servers', { body: CreateServer, response: always(ServerCreateAnswer), handle: createServers }),
-  route('GET', '/servers/:server', { response: ServerAnswer, handle: async (request) => ({ status: 200, body: { server: serverView(request, await serverFor(request, 'show'), 'show') } }) }),
+  route('GET', '/servers/:server', {
+    response: ServerAnswer,
+    handle: async (request) => ({ status: 200, body: { server: serverView(request, await serverFor(request, 'show'), 'show') } }),
+  }),
   route('PUT', '/servers/:server', { body: UpdateServer, response: ServerUpdateAnswer, handle: update }),
   route('DELETE', '/servers/:server', {
     response: () => null,
@@ -65,7 +98,10 @@ export const serverRoutes = [
       return { status: 204 };
     },
   }),
-  route('GET', '/servers/:server/ips', { response: always(AddressesAnswer), handle: async (request) => ({ status: 200, body: { addresses: plainAddresses(addressesOf(await serverFor(request, 'show'))) } }) }),
+  route('GET', '/servers/:server/ips', {
+    response: always(AddressesAnswer),
+    handle: async (request) => ({ status: 200, body: { addresses: plainAddresses(addressesOf(await serverFor(request, 'show'))) } }),
+  }),
   route('GET', '/servers/:server/ips/:network', {
     response: always(NetworkAddressesAnswer),
     handle: async (request) => {
@@ -94,9 +130,18 @@ export const serverRoutes = [
     handle: async (request) => {
       assertAllowed(request.caller, 'os-attach-interfaces:list');
       const row = await serverFor(request, 'show');
-      const ports = await request.context.db.selectFrom('port').select(['id', 'network_id', 'mac', 'status', 'fixed_ips']).where('server_id', '=', row.id).orderBy('device_index').execute();
+      const ports = await request.context.db
+        .selectFrom('port')
+        .select(['id', 'network_id', 'mac', 'status', 'fixed_ips'])
+        .where('server_id', '=', row.id)
+        .orderBy('device_index')
+        .execute();
       const interfaceAttachments = ports.map((port) => ({
-        port_id: port.id, net_id: port.network_id, mac_addr: port.mac, port_state: port.status, fixed_ips: port.fixed_ips.map((ip) => ({ subnet_id: ip.subnetId, ip_address: ip.address })),
+        port_id: port.id,
+        net_id: port.network_id,
+        mac_addr: port.mac,
+        port_state: port.status,
+        fixed_ips: port.fixed_ips.map((ip) => ({ subnet_id: ip.subnetId, ip_address: ip.address })),
         ...(request.minor >= 70 ? { tag: null } : {}),
       }));
       return { status: 200, body: { interfaceAttachments } };
