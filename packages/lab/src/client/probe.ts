@@ -11,6 +11,7 @@ export interface GuestStatus {
   readonly nonce: string;
   readonly uptimeMs: number;
   readonly clockUs: number;
+  readonly clocksource: string;
   readonly heartbeat: { readonly hz: number; readonly counter: number; readonly target: string };
   readonly memory: {
     readonly rateMBs: number;
