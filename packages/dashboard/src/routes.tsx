@@ -46,27 +46,79 @@ const admin = createRoute({
 });
 const project = createRoute({ getParentRoute: () => signedIn, path: '/project', component: Outlet });
 
+/** Typed into a URL, `?name=1` is a number. */
+const wordOf = (value: unknown): readonly string[] =>
+  typeof value === 'number' || typeof value === 'boolean' ? [String(value)] : typeof value === 'string' && value !== '' ? [value] : [];
+
+/** What a page keeps in its URL: words only, and no key that it does not know. */
+const texts =
+  <Key extends string>(...keys: readonly Key[]) =>
+  (search: Record<string, unknown>): { readonly [Name in Key]?: string } =>
+    Object.fromEntries(keys.flatMap((key) => wordOf(search[key]).map((word) => [key, word]))) as {
+      readonly [Name in Key]?: string;
+    };
+
+const instances = async () => import('./pages/instances.tsx');
+const instance = async () => import('./pages/instance.tsx');
+const migrations = async () => import('./pages/migrations.tsx');
+const migration = async () => import('./pages/migration.tsx');
+const hosts = async () => import('./pages/hosts.tsx');
+const serverGroups = async () => import('./pages/server-groups.tsx');
+const aggregates = async () => import('./pages/aggregates.tsx');
+const flavors = async () => import('./pages/flavors.tsx');
+const images = async () => import('./pages/images.tsx');
+const networks = async () => import('./pages/networks.tsx');
+const keyPairs = async () => import('./pages/key-pairs.tsx');
+
+const under = <Parent extends typeof admin | typeof project>(parent: Parent) => ({ getParentRoute: () => parent });
+const instanceFilters = texts('name', 'host', 'status', 'project', 'group');
+
 const adminPages = [
   createRoute({
-    getParentRoute: () => admin,
+    ...under(admin),
     path: 'instances',
-    component: lazyRouteComponent(async () => import('./pages/admin-instances.tsx'), 'AdminInstances'),
+    validateSearch: instanceFilters,
+    component: lazyRouteComponent(instances, 'AdminInstances'),
   }),
-];
+  createRoute({
+    ...under(admin),
+    path: 'instances/$id',
+    validateSearch: texts('tab'),
+    component: lazyRouteComponent(instance, 'AdminInstance'),
+  }),
+  createRoute({
+    ...under(admin),
+    path: 'migrations',
+    validateSearch: texts('host', 'status'),
+    component: lazyRouteComponent(migrations, 'Migrations'),
+  }),
+  createRoute({ ...under(admin), path: 'migrations/$id', component: lazyRouteComponent(migration, 'MigrationPage') }),
+  createRoute({ ...under(admin), path: 'hosts', component: lazyRouteComponent(hosts, 'Hosts') }),
+  createRoute({ ...under(admin), path: 'server-groups', component: lazyRouteComponent(serverGroups, 'AdminServerGroups') }),
+  createRoute({ ...under(admin), path: 'aggregates', component: lazyRouteComponent(aggregates, 'Aggregates') }),
+  createRoute({ ...under(admin), path: 'flavors', component: lazyRouteComponent(flavors, 'Flavors') }),
+  createRoute({ ...under(admin), path: 'images', component: lazyRouteComponent(images, 'Images') }),
+  createRoute({ ...under(admin), path: 'networks', component: lazyRouteComponent(networks, 'Networks') }),
+] as const;
 const projectPages = [
   createRoute({
-    getParentRoute: () => project,
+    ...under(project),
     path: 'instances',
-    component: lazyRouteComponent(async () => import('./pages/project-instances.tsx'), 'ProjectInstances'),
+    validateSearch: instanceFilters,
+    component: lazyRouteComponent(instances, 'ProjectInstances'),
   }),
-];
+  createRoute({
+    ...under(project),
+    path: 'instances/$id',
+    validateSearch: texts('tab'),
+    component: lazyRouteComponent(instance, 'ProjectInstance'),
+  }),
+  createRoute({ ...under(project), path: 'images', component: lazyRouteComponent(images, 'Images') }),
+  createRoute({ ...under(project), path: 'server-groups', component: lazyRouteComponent(serverGroups, 'ProjectServerGroups') }),
+  createRoute({ ...under(project), path: 'networks', component: lazyRouteComponent(networks, 'Networks') }),
+  createRoute({ ...under(project), path: 'key-pairs', component: lazyRouteComponent(keyPairs, 'KeyPairs') }),
+] as const;
 
 const tree = root.addChildren([signIn, signedIn.addChildren([home, admin.addChildren(adminPages), project.addChildren(projectPages)])]);
 
 export const createAppRouter = (queries: QueryClient) => createRouter({ routeTree: tree, context: { queries }, defaultPreload: 'intent' });
-
-declare module '@tanstack/react-router' {
-  interface Register {
-    router: ReturnType<typeof createAppRouter>;
-  }
-}

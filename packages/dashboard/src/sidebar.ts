@@ -1,8 +1,34 @@
 export type View = 'admin' | 'project';
-type Group = { readonly title: string; readonly pages: readonly { readonly title: string; readonly path: string }[] };
+export type SidebarPage = { readonly title: string; readonly path: string };
+type Group = { readonly title: string; readonly pages: readonly SidebarPage[] };
 
-/** What the two sidebars list, in order. */
+/** What the two sidebars list, in order. A page is listed when it works. */
 export const sidebar: Readonly<Record<View, readonly Group[]>> = {
-  admin: [{ title: 'Compute', pages: [{ title: 'Instances', path: '/admin/instances' }] }],
-  project: [{ title: 'Compute', pages: [{ title: 'Instances', path: '/project/instances' }] }],
+  admin: [
+    {
+      title: 'Compute',
+      pages: [
+        { title: 'Instances', path: '/admin/instances' },
+        { title: 'Migrations', path: '/admin/migrations' },
+        { title: 'Compute Hosts', path: '/admin/hosts' },
+        { title: 'Server Groups', path: '/admin/server-groups' },
+        { title: 'Availability Zones / Aggregates', path: '/admin/aggregates' },
+        { title: 'Flavors', path: '/admin/flavors' },
+        { title: 'Images', path: '/admin/images' },
+      ],
+    },
+    { title: 'Network', pages: [{ title: 'Networks', path: '/admin/networks' }] },
+  ],
+  project: [
+    {
+      title: 'Compute',
+      pages: [
+        { title: 'Instances', path: '/project/instances' },
+        { title: 'Images', path: '/project/images' },
+        { title: 'Server Groups', path: '/project/server-groups' },
+        { title: 'Key Pairs', path: '/project/key-pairs' },
+      ],
+    },
+    { title: 'Network', pages: [{ title: 'Networks', path: '/project/networks' }] },
+  ],
 };

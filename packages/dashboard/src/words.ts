@@ -15,13 +15,15 @@ export const words = {
     'console-output': 'Console',
     delete: 'Delete',
   },
-  bulkLiveMigrate: 'Bulk Live Migrate',
   more: 'More',
+  launchInstance: 'Launch Instance',
   dialog: { confirm: 'Confirm', cancel: 'Cancel' },
   fields: { instance: 'Instance', currentHost: 'Current Host', destinationHost: 'Destination Host', blockMigrate: 'Block Migrate' },
   automatic: 'Automatic',
   administratorRequired: 'Administrator access required: this needs the `admin` role. Contact your administrator.',
   views: { administrator: 'Administrator', project: 'Project' },
+  tabs: { overview: 'Overview', migrations: 'Migrations', actions: 'Action log', console: 'Console log' },
+  abort: 'Abort',
 } as const;
 
 /** Instance status words by the API's status. A status that is not listed is shown as the API spells it. */

@@ -16,16 +16,29 @@ export class ApiRefusal extends Error {
 
 export type Api = {
   readonly session: Session;
-  readonly get: <Answer>(path: string) => Promise<Answer>;
-  readonly send: <Answer>(method: 'POST' | 'PUT' | 'PATCH' | 'DELETE', path: string, body?: unknown) => Promise<Answer>;
+  readonly get: <Answer>(path: string, options?: { readonly microversion?: string }) => Promise<Answer>;
+  readonly send: <Answer>(
+    method: 'POST' | 'PUT' | 'PATCH' | 'DELETE',
+    path: string,
+    body?: unknown,
+    options?: { readonly contentType?: string },
+  ) => Promise<Answer>;
 };
 
 /** `path` begins with the service, e.g. `/compute/v2.1/servers/detail`. A 401 ends the session: the next page is the sign-in. */
 export function apiFor(session: Session): Api {
-  const call = async <Answer>(method: string, path: string, body?: unknown): Promise<Answer> => {
+  const call = async <Answer>(
+    method: string,
+    path: string,
+    body: unknown,
+    {
+      microversion = computeMicroversion,
+      contentType = 'application/json',
+    }: { readonly microversion?: string; readonly contentType?: string },
+  ): Promise<Answer> => {
     const headers: Record<string, string> = { 'x-auth-token': session.token, accept: 'application/json' };
-    if (path.startsWith('/compute/')) headers['openstack-api-version'] = `compute ${computeMicroversion}`;
-    if (body !== undefined) headers['content-type'] = 'application/json';
+    if (path.startsWith('/compute/')) headers['openstack-api-version'] = `compute ${microversion}`;
+    if (body !== undefined) headers['content-type'] = contentType;
     const response = await fetch(path, { method, headers, ...(body === undefined ? {} : { body: JSON.stringify(body) }) });
     const text = await response.text();
     if (response.status === 401) {
@@ -36,11 +49,15 @@ export function apiFor(session: Session): Api {
       throw new ApiRefusal(response.status, sentenceOf(text, response.status), response.headers.get('x-openstack-request-id'));
     return (text === '' ? null : JSON.parse(text)) as Answer;
   };
-  return { session, get: async (path) => call('GET', path), send: async (method, path, body) => call(method, path, body) };
+  return {
+    session,
+    get: async (path, options = {}) => call('GET', path, undefined, options),
+    send: async (method, path, body, options = {}) => call(method, path, body, options),
+  };
 }
 
 /** Every OpenStack service wraps its sentence differently: {name: {message}}, {error: {message}}, {NeutronError: {message}}, {errors: [{detail}]}. */
-function sentenceOf(text: string, status: number): string {
+export function sentenceOf(text: string, status: number): string {
   try {
     const body = JSON.parse(text) as Readonly<Record<string, unknown>>;
     for (const value of Object.values(body)) {

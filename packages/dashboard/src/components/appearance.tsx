@@ -8,29 +8,51 @@ const ModeContext = createContext<{ readonly mode: Mode; readonly setMode: (mode
 /** Dark or light as the person chose, else as the system prefers. */
 export const useMode = () => useContext(ModeContext);
 
+function preferred(): Mode {
+  const chosen = localStorage.getItem(storageKey);
+  if (chosen === 'dark' || chosen === 'light') return chosen;
+  return window.matchMedia('(prefers-color-scheme: light)').matches ? 'light' : 'dark';
+}
+
 /** One theme for every page: compact, with colours that keep WCAG AA contrast in both modes. */
 export function Appearance({ children }: { readonly children: ReactNode }) {
-  const [mode, setMode] = useState<Mode>(() => {
-    const chosen = localStorage.getItem(storageKey);
-    if (chosen === 'dark' || chosen === 'light') return chosen;
-    return window.matchMedia('(prefers-color-scheme: light)').matches ? 'light' : 'dark';
-  });
+  const [mode, setMode] = useState<Mode>(preferred);
   useEffect(() => {
-    localStorage.setItem(storageKey, mode);
     document.documentElement.style.colorScheme = mode;
+    document.documentElement.dataset['mode'] = mode;
   }, [mode]);
-  const value = useMemo(() => ({ mode, setMode }), [mode]);
+  const value = useMemo(
+    () => ({
+      mode,
+      setMode: (next: Mode) => {
+        localStorage.setItem(storageKey, next);
+        setMode(next);
+      },
+    }),
+    [mode],
+  );
   const dark = mode === 'dark';
   return (
     <ModeContext value={value}>
       <ConfigProvider
         theme={{
           algorithm: [dark ? theme.darkAlgorithm : theme.defaultAlgorithm, theme.compactAlgorithm],
-          token: { colorPrimary: dark ? '#2dd4bf' : '#0f766e', colorLink: dark ? '#5eead4' : '#0f766e', borderRadius: 4, fontSize: 13 },
-          components: {
-            Button: { primaryColor: dark ? '#042f2e' : '#ffffff' },
-            Layout: dark ? {} : { headerBg: '#ffffff', siderBg: '#ffffff' },
+          token: {
+            colorPrimary: dark ? '#2dd4bf' : '#0f766e',
+            colorLink: dark ? '#2dd4bf' : '#0f766e',
+            colorBgContainer: dark ? '#161b22' : '#ffffff',
+            colorBgElevated: dark ? '#1c222b' : '#ffffff',
+            colorText: dark ? '#e6eaf0' : '#1b2430',
+            colorTextSecondary: dark ? '#a3aebb' : '#55606e',
+            colorTextDescription: dark ? '#a3aebb' : '#55606e',
+            colorTextPlaceholder: dark ? '#97a3b2' : '#626d7b',
+            colorTextDisabled: dark ? '#93a0ae' : '#646f7d',
+            colorError: dark ? '#fb7185' : '#b91c1c',
+            borderRadius: 4,
+            fontSize: 13,
+            motion: !window.matchMedia('(prefers-reduced-motion: reduce)').matches,
           },
+          components: { Button: { primaryColor: dark ? '#042f2e' : '#ffffff' } },
         }}
       >
         <App>{children}</App>

@@ -1,25 +1,51 @@
-import { Link, Outlet, useLocation } from '@tanstack/react-router';
-import { Badge, Button, Dropdown, Layout, Menu, Segmented } from 'antd';
+import { Link, Outlet, useLocation, useNavigate } from '@tanstack/react-router';
+import { Button, Dropdown, Segmented } from 'antd';
+import { lazy, Suspense, useEffect, useRef, useState } from 'react';
 import { isAdmin, storeSession } from '../api/session.ts';
 import { useMode } from '../components/appearance.tsx';
-import { useLive } from '../components/live.tsx';
+import { LiveProvider, useLive } from '../components/live.tsx';
+import { Outcomes } from '../components/outcomes.tsx';
 import { useSession } from '../components/signed-in.tsx';
 import { sidebar, type View } from '../sidebar.ts';
 import { words } from '../words.ts';
 
+const CommandPalette = lazy(async () => ({ default: (await import('../components/command-palette.tsx')).CommandPalette }));
+const OpenrcDialog = lazy(async () => ({ default: (await import('../dialogs/openrc.tsx')).OpenrcDialog }));
+
 /** Header, the sidebar of the chosen view, and the page. The Administrator view exists only with role admin. */
 export function Shell() {
+  return (
+    <LiveProvider>
+      <Frame />
+      <Outcomes />
+    </LiveProvider>
+  );
+}
+
+function Frame() {
   const session = useSession();
   const location = useLocation();
-  const { mode, setMode } = useMode();
-  const live = useLive();
+  const navigate = useNavigate();
   const view: View = location.pathname.startsWith('/admin') ? 'admin' : 'project';
-  const groups = sidebar[view];
-  const current = groups.flatMap((group) => group.pages).find((page) => location.pathname.startsWith(page.path))?.path;
+  const main = useRef<HTMLElement>(null);
+  const [palette, setPalette] = useState(false);
+  useEffect(() => {
+    const open = (event: KeyboardEvent): void => {
+      if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === 'k') {
+        event.preventDefault();
+        setPalette(true);
+      }
+    };
+    window.addEventListener('keydown', open);
+    return () => window.removeEventListener('keydown', open);
+  }, []);
   return (
-    <Layout style={{ minHeight: '100vh' }}>
-      <Layout.Header style={{ display: 'flex', alignItems: 'center', gap: 16, paddingInline: 16, height: 48, lineHeight: '48px' }}>
-        <Link to="/" style={{ fontWeight: 600, fontSize: 16 }}>
+    <div className="frame">
+      <header>
+        <button type="button" className="skip-link" onClick={() => main.current?.focus()}>
+          Skip to the page
+        </button>
+        <Link to="/" style={{ fontWeight: 600, fontSize: 16, textDecoration: 'none' }}>
           Godwit
         </Link>
         {isAdmin(session) && (
@@ -30,57 +56,90 @@ export function Shell() {
               { value: 'admin', label: words.views.administrator },
               { value: 'project', label: words.views.project },
             ]}
-            onChange={(next) => window.location.assign(`/${next}/instances`)}
+            onChange={(next) => void navigate({ to: next === 'admin' ? '/admin/instances' : '/project/instances' })}
           />
         )}
-        <span style={{ flex: 1 }} />
-        <Badge status={live ? 'success' : 'warning'} text={live ? 'Live' : 'Reconnecting'} />
-        <Dropdown
-          trigger={['click']}
-          menu={{
-            items: [
-              { key: 'who', label: `${session.user.name} in ${session.project.name}`, disabled: true },
-              {
-                key: 'mode',
-                label: mode === 'dark' ? 'Light appearance' : 'Dark appearance',
-                onClick: () => setMode(mode === 'dark' ? 'light' : 'dark'),
-              },
-              {
-                key: 'out',
-                label: 'Sign out',
-                onClick: () => {
-                  storeSession(null);
-                  window.location.assign('/sign-in');
-                },
-              },
-            ],
-          }}
-        >
-          <Button type="text">{session.user.name}</Button>
-        </Dropdown>
-      </Layout.Header>
-      <Layout>
-        <Layout.Sider width={208} breakpoint="lg" collapsedWidth={0} theme={mode}>
-          <nav aria-label={view === 'admin' ? words.views.administrator : words.views.project}>
-            <Menu
-              mode="inline"
-              theme={mode}
-              selectedKeys={current === undefined ? [] : [current]}
-              items={groups.map((group) => ({
-                key: group.title,
-                type: 'group' as const,
-                label: group.title,
-                children: group.pages.map((page) => ({ key: page.path, label: <Link to={page.path}>{page.title}</Link> })),
-              }))}
-            />
-          </nav>
-        </Layout.Sider>
-        <Layout.Content style={{ padding: 16 }}>
-          <main>
-            <Outlet />
-          </main>
-        </Layout.Content>
-      </Layout>
-    </Layout>
+        <span className="grow" />
+        <Button size="small" onClick={() => setPalette(true)}>
+          Go to… <kbd>Ctrl K</kbd>
+        </Button>
+        <LiveMark />
+        <UserMenu />
+      </header>
+      <nav aria-label={view === 'admin' ? words.views.administrator : words.views.project}>
+        {sidebar[view].map((group) => (
+          <section key={group.title} aria-label={group.title}>
+            <h2>{group.title}</h2>
+            <ul>
+              {group.pages.map((page) => (
+                <li key={page.path}>
+                  <Link to={page.path} aria-current={location.pathname.startsWith(page.path) ? 'page' : undefined}>
+                    {page.title}
+                  </Link>
+                </li>
+              ))}
+            </ul>
+          </section>
+        ))}
+      </nav>
+      <main ref={main} id="main" tabIndex={-1}>
+        <Outlet />
+      </main>
+      {palette && (
+        <Suspense>
+          <CommandPalette onClose={() => setPalette(false)} />
+        </Suspense>
+      )}
+    </div>
+  );
+}
+
+function LiveMark() {
+  const live = useLive();
+  return (
+    <span
+      className={`status ${live ? 'good' : 'warn'}`}
+      title={live ? 'Changes arrive as they happen' : 'The event stream is cut; pages look again every few seconds'}
+    >
+      {live ? 'Live' : 'Reconnecting'}
+    </span>
+  );
+}
+
+function UserMenu() {
+  const session = useSession();
+  const { mode, setMode } = useMode();
+  const [openrc, setOpenrc] = useState(false);
+  const leave = (): void => {
+    storeSession(null);
+    window.location.assign('/sign-in');
+  };
+  return (
+    <>
+      <Dropdown
+        trigger={['click']}
+        menu={{
+          items: [
+            { key: 'who', label: `${session.user.name} in project ${session.project.name}`, disabled: true },
+            {
+              key: 'mode',
+              label: mode === 'dark' ? 'Light appearance' : 'Dark appearance',
+              onClick: () => setMode(mode === 'dark' ? 'light' : 'dark'),
+            },
+            { key: 'openrc', label: 'Download openrc.sh', onClick: () => setOpenrc(true) },
+            { key: 'out', label: 'Sign out', onClick: leave },
+          ],
+        }}
+      >
+        <Button type="text" aria-haspopup="menu">
+          {session.user.name} · {session.project.name}
+        </Button>
+      </Dropdown>
+      {openrc && (
+        <Suspense>
+          <OpenrcDialog onClose={() => setOpenrc(false)} />
+        </Suspense>
+      )}
+    </>
   );
 }

@@ -1,0 +1,83 @@
+import type {
+  MigrationMeasures,
+  MigrationOutcome,
+  MigrationPhase,
+  MigrationStatus,
+  MigrationType,
+  TimelineEntry,
+} from '@godwit/domain/migration';
+import { terminalMigrationStatuses } from '@godwit/domain/migration';
+import type { StoredVerdicts } from '@godwit/domain/scheduling/stored-verdicts';
+import { queryOptions } from '@tanstack/react-query';
+import type { Api } from './request.ts';
+
+export type HostRef = { readonly id: string; readonly name: string | null };
+export type Counters = {
+  readonly totalBytes: number | null;
+  readonly processedBytes: number | null;
+  readonly remainingBytes: number | null;
+};
+
+/** One move as Godwit's own API lists it. */
+export type Migration = {
+  readonly id: string;
+  readonly apiId: number;
+  readonly serverId: string;
+  readonly serverName: string;
+  readonly type: MigrationType;
+  readonly status: MigrationStatus;
+  readonly phase: MigrationPhase;
+  readonly queuePosition: number | null;
+  readonly source: HostRef | null;
+  readonly destination: HostRef | null;
+  readonly memory: Counters;
+  readonly disk: Counters;
+  readonly measures: MigrationMeasures;
+  readonly phaseDurationsMs: Readonly<Record<string, number>>;
+  readonly outcome: MigrationOutcome | null;
+  readonly abortRequestedAt: string | null;
+  readonly createdAt: string;
+  readonly updatedAt: string | null;
+  readonly finishedAt: string | null;
+};
+
+/** The whole record. */
+export type MigrationRecord = Migration & {
+  readonly userId: string;
+  readonly projectId: string;
+  readonly requestId: string;
+  readonly requestedHost: string | null;
+  readonly blockMigration: 'auto' | 'true' | 'false';
+  readonly timeline: readonly TimelineEntry[];
+  readonly verdicts: StoredVerdicts | null;
+};
+
+export type MigrationFilters = { readonly server?: string; readonly host?: string; readonly status?: string };
+
+/** The newest 1,000 moves, newest first. For admins. */
+export const migrationList = (api: Api, filters: MigrationFilters) =>
+  queryOptions({
+    queryKey: ['migration', 'list', filters],
+    queryFn: async () =>
+      (await api.get<{ readonly migrations: readonly Migration[] }>(`/godwit/v1/migrations?${new URLSearchParams({ ...filters })}`))
+        .migrations,
+  });
+
+export const migrationShow = (api: Api, id: string) =>
+  queryOptions({
+    queryKey: ['migration', 'show', id],
+    queryFn: async () => (await api.get<{ readonly migration: MigrationRecord }>(`/godwit/v1/migrations/${id}`)).migration,
+  });
+
+/** The server's newest migration, which is the one just accepted. */
+export async function newestMigrationOf(api: Api, serverId: string): Promise<Migration | null> {
+  const { migrations } = await api.get<{ readonly migrations: readonly Migration[] }>(`/godwit/v1/migrations?server=${serverId}&limit=1`);
+  return migrations[0] ?? null;
+}
+
+export async function abortMigration(api: Api, id: string): Promise<void> {
+  await api.send('POST', `/godwit/v1/migrations/${id}/abort`);
+}
+
+const terminal: ReadonlySet<string> = new Set(terminalMigrationStatuses);
+export const isOver = (status: string): boolean => terminal.has(status);

@@ -1,0 +1,188 @@
+import type { ServerFacts } from '@godwit/domain/server-states';
+import { infiniteQueryOptions, queryOptions } from '@tanstack/react-query';
+import type { View } from '../sidebar.ts';
+import type { Api } from './request.ts';
+import { isAdmin } from './session.ts';
+
+/** A server as the compute API shows it from 2.75 on; what only an admin sees may be absent. */
+export type Server = {
+  readonly id: string;
+  readonly name: string;
+  readonly status: string;
+  readonly progress?: number;
+  readonly tenant_id: string;
+  readonly user_id: string;
+  readonly created: string;
+  readonly updated: string;
+  readonly locked: boolean;
+  readonly description: string | null;
+  readonly key_name: string | null;
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly image: '' | { readonly id: string };
+  readonly flavor: {
+    readonly original_name: string;
+    readonly vcpus: number;
+    readonly ram: number;
+    readonly disk: number;
+    readonly extra_specs?: Readonly<Record<string, string>>;
+  };
+  readonly addresses: Readonly<
+    Record<string, readonly { readonly addr: string; readonly version: 4 | 6; readonly 'OS-EXT-IPS-MAC:mac_addr': string }[]>
+  >;
+  readonly fault?: { readonly code: number; readonly message: string; readonly details?: string; readonly created: string };
+  readonly server_groups?: readonly string[];
+  readonly 'OS-EXT-AZ:availability_zone': string;
+  readonly 'OS-EXT-STS:vm_state': ServerFacts['vmState'];
+  readonly 'OS-EXT-STS:task_state': ServerFacts['taskState'];
+  readonly 'OS-EXT-STS:power_state': number;
+  readonly 'OS-EXT-SRV-ATTR:host'?: string | null;
+  readonly 'OS-EXT-SRV-ATTR:instance_name'?: string;
+};
+
+/** What the Instances pages filter by; `group` is applied to what arrives, the others by the API. */
+export type ServerFilters = {
+  readonly name?: string;
+  readonly host?: string;
+  readonly status?: string;
+  readonly project?: string;
+  readonly group?: string;
+};
+
+export type ServerPage = {
+  readonly servers: readonly Server[];
+  readonly servers_links?: readonly { readonly rel: string; readonly href: string }[];
+};
+
+const pageSize = 500;
+
+/** Servers page by page, newest first: the next page is fetched when the table is scrolled near its end. */
+export const serverList = (api: Api, view: View, filters: ServerFilters) =>
+  infiniteQueryOptions({
+    queryKey: ['server', 'list', view, filters],
+    initialPageParam: null as string | null,
+    queryFn: async ({ pageParam }) => {
+      const query = new URLSearchParams({ limit: String(pageSize) });
+      if (view === 'admin') query.set('all_tenants', '1');
+      // The API takes a regular expression; people type plain text.
+      if (filters.name !== undefined) query.set('name', filters.name.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'));
+      if (filters.host !== undefined && view === 'admin') query.set('host', filters.host);
+      if (filters.status !== undefined) query.set('status', filters.status);
+      if (filters.project !== undefined && view === 'admin') query.set('project_id', filters.project);
+      if (pageParam !== null) query.set('marker', pageParam);
+      return api.get<ServerPage>(`/compute/v2.1/servers/detail?${query}`);
+    },
+    getNextPageParam: (page) =>
+      page.servers_links?.some((link) => link.rel === 'next') === true ? (page.servers.at(-1)?.id ?? null) : null,
+  });
+
+export const serverShow = (api: Api, id: string) =>
+  queryOptions({
+    queryKey: ['server', 'show', id],
+    queryFn: async () => (await api.get<{ readonly server: Server }>(`/compute/v2.1/servers/${id}`)).server,
+  });
+
+export type InstanceAction = {
+  readonly action: string;
+  readonly request_id: string;
+  readonly user_id: string | null;
+  readonly start_time: string;
+  readonly updated_at: string;
+  readonly message: string | null;
+};
+
+export type InstanceActionEvent = {
+  readonly event: string;
+  readonly start_time: string;
+  readonly finish_time: string | null;
+  readonly result: string | null;
+  readonly host?: string | null;
+  readonly details?: string | null;
+};
+
+export const serverActionLog = (api: Api, id: string) =>
+  queryOptions({
+    queryKey: ['server', 'actions', id],
+    queryFn: async () =>
+      (await api.get<{ readonly instanceActions: readonly InstanceAction[] }>(`/compute/v2.1/servers/${id}/os-instance-actions`))
+        .instanceActions,
+  });
+
+export const serverActionEvents = (api: Api, id: string, requestId: string) =>
+  queryOptions({
+    queryKey: ['server', 'actions', id, requestId],
+    queryFn: async () =>
+      (
+        await api.get<{ readonly instanceAction: { readonly events?: readonly InstanceActionEvent[] } }>(
+          `/compute/v2.1/servers/${id}/os-instance-actions/${requestId}`,
+        )
+      ).instanceAction.events ?? [],
+  });
+
+/** The last lines of the guest's serial console. */
+export const consoleLog = (api: Api, id: string, lines: number) =>
+  queryOptions({
+    queryKey: ['console', id, lines],
+    queryFn: async () =>
+      (
+        await api.send<{ readonly output: string }>('POST', `/compute/v2.1/servers/${id}/action`, {
+          'os-getConsoleOutput': { length: lines },
+        })
+      ).output,
+    staleTime: 0,
+  });
+
+/** Bodies of the actions that need no dialog of their own. */
+const actionBodies = {
+  'confirm-resize': { confirmResize: null },
+  'revert-resize': { revertResize: null },
+  start: { 'os-start': null },
+  stop: { 'os-stop': null },
+  pause: { pause: null },
+  unpause: { unpause: null },
+  reboot: { reboot: { type: 'HARD' } },
+} as const;
+export type PlainAction = keyof typeof actionBodies | 'delete';
+
+/** Resolves when the API has accepted the action; what becomes of it is told by the server's own state. */
+export async function act(api: Api, id: string, action: PlainAction): Promise<void> {
+  if (action === 'delete') await api.send('DELETE', `/compute/v2.1/servers/${id}`);
+  else await api.send('POST', `/compute/v2.1/servers/${id}/action`, actionBodies[action]);
+}
+
+/** Accepted: queued, not done. `host` null: the scheduler picks. */
+export async function liveMigrate(
+  api: Api,
+  id: string,
+  request: { readonly host: string | null; readonly blockMigration: boolean | 'auto' },
+): Promise<void> {
+  await api.send('POST', `/compute/v2.1/servers/${id}/action`, {
+    'os-migrateLive': { host: request.host, block_migration: request.blockMigration },
+  });
+}
+
+export async function coldMigrate(api: Api, id: string, host: string | null): Promise<void> {
+  await api.send('POST', `/compute/v2.1/servers/${id}/action`, { migrate: host === null ? null : { host } });
+}
+
+export type LaunchRequest = {
+  readonly name: string;
+  readonly imageRef: string;
+  readonly flavorRef: string;
+  readonly networks: 'auto' | 'none' | readonly { readonly uuid: string }[];
+  readonly min_count: number;
+  readonly max_count: number;
+  readonly key_name?: string;
+  readonly availability_zone?: string;
+};
+
+export async function launch(api: Api, server: LaunchRequest, group: string | null): Promise<string> {
+  const body = { server, ...(group === null ? {} : { 'os:scheduler_hints': { group } }) };
+  return (await api.send<{ readonly server: { readonly id: string } }>('POST', '/compute/v2.1/servers', body)).server.id;
+}
+
+/** Who asks, as domain's table of actions wants it. */
+export const callerFacts = ({ session }: Api) => ({ projectId: session.project.id, roles: session.roles, isAdmin: isAdmin(session) });
+
+export const hostOf = (server: Server): string | null => server['OS-EXT-SRV-ATTR:host'] ?? null;
+export const addressesOf = (server: Server): readonly string[] =>
+  Object.values(server.addresses).flatMap((list) => list.map(({ addr }) => addr));

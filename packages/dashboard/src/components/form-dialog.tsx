@@ -1,0 +1,48 @@
+import { Form, Modal } from 'antd';
+import type { ReactNode } from 'react';
+import { words } from '../words.ts';
+import { Problem } from './problem.tsx';
+import { useChange } from './use-change.ts';
+
+/** A dialog that is one form. Stays open with the API's sentence when it is refused. */
+export function FormDialog<Values extends object>(props: {
+  readonly title: string;
+  readonly ok: string;
+  /** First part of the query keys that the change makes stale. */
+  readonly refreshes: string;
+  readonly initial?: Partial<Values>;
+  readonly onSubmit: (values: Values) => Promise<unknown>;
+  readonly said: (values: Values) => string;
+  readonly onClose: () => void;
+  readonly children: ReactNode;
+}) {
+  const { title, ok, refreshes, initial, onSubmit, said, onClose, children } = props;
+  const [form] = Form.useForm<Values>();
+  const { busy, refused, run } = useChange(refreshes);
+  const submit = async (values: Values): Promise<void> => {
+    if (await run(said(values), () => onSubmit(values), { quiet: true })) onClose();
+  };
+  return (
+    <Modal
+      open
+      title={title}
+      okText={ok}
+      cancelText={words.dialog.cancel}
+      okButtonProps={{ loading: busy }}
+      onOk={() => form.submit()}
+      onCancel={onClose}
+      destroyOnHidden
+    >
+      {refused !== null && <Problem error={refused} what="This was refused; nothing has changed." />}
+      <Form<Values>
+        form={form}
+        layout="vertical"
+        requiredMark="optional"
+        initialValues={initial ?? {}}
+        onFinish={(values) => void submit(values)}
+      >
+        {children}
+      </Form>
+    </Modal>
+  );
+}

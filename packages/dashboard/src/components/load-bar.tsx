@@ -1,0 +1,38 @@
+import type { ResourceLoad } from '@godwit/domain/scheduling/load';
+
+type Props = {
+  readonly label: string;
+  readonly before: ResourceLoad;
+  /** With the server on it. */
+  readonly after?: ResourceLoad;
+  readonly format: (amount: number) => string;
+};
+
+const percent = (amount: number, capacity: number): number =>
+  capacity <= 0 ? (amount > 0 ? 100 : 0) : Math.min(100, (amount / capacity) * 100);
+
+/** Used of capacity as a bar and in words; with `after`, what the server would add. */
+export function LoadBar({ label, before, after, format }: Props) {
+  const added = after !== undefined && after.used > before.used ? after : null;
+  const over = (added ?? before).used > before.capacity;
+  return (
+    <div>
+      <div style={{ fontSize: 12, whiteSpace: 'nowrap' }}>
+        <span className="visually-hidden">{label}: </span>
+        {format(before.used)}
+        {added !== null && (
+          <>
+            <span aria-hidden="true"> → </span>
+            <span className="visually-hidden">then </span>
+            {format(added.used)}
+          </>
+        )}{' '}
+        of {format(before.capacity)}
+      </div>
+      <div className="bar" aria-hidden="true">
+        {added !== null && <span className={over ? 'over' : 'added'} style={{ width: `${percent(added.used, before.capacity)}%` }} />}
+        <span className={over && added === null ? 'over' : ''} style={{ width: `${percent(before.used, before.capacity)}%` }} />
+      </div>
+    </div>
+  );
+}

@@ -1,0 +1,116 @@
+import type { HypervisorType } from '@godwit/domain/host';
+import { useQueryClient } from '@tanstack/react-query';
+import { useNavigate } from '@tanstack/react-router';
+import { App, Button, Dropdown } from 'antd';
+import { lazy, type ReactNode, Suspense, useState } from 'react';
+import { act, callerFacts, type PlainAction, type Server } from '../api/servers.ts';
+import { type MenuAction, menuEntries, serverFacts } from '../model/menu-entries.ts';
+import type { View } from '../sidebar.ts';
+import { words } from '../words.ts';
+import { announce } from './announcer.tsx';
+import { useApi } from './signed-in.tsx';
+
+const LiveMigrateDialog = lazy(async () => ({ default: (await import('../dialogs/live-migrate.tsx')).LiveMigrateDialog }));
+const MigrateDialog = lazy(async () => ({ default: (await import('../dialogs/migrate.tsx')).MigrateDialog }));
+
+/** What an action that cannot be taken back asks first; it names the instance. */
+const questions: Partial<Record<MenuAction, (name: string) => { readonly title: string; readonly body: string }>> = {
+  delete: (name) => ({ title: `Delete ${name}?`, body: `The instance ${name} and its disks are deleted. This cannot be undone.` }),
+  reboot: (name) => ({ title: `Reboot ${name}?`, body: `The guest of ${name} is reset; what it has not written to its disk is lost.` }),
+  stop: (name) => ({ title: `Stop ${name}?`, body: `${name} is asked to shut down and is powered off if it does not.` }),
+};
+
+/** The actions of one instance: the row's menu and the dialogs that it opens. */
+export function ServerActions({
+  server,
+  view,
+  hypervisorType,
+  label = words.more,
+}: {
+  readonly server: Server;
+  readonly view: View;
+  readonly hypervisorType: HypervisorType | null;
+  readonly label?: string;
+}) {
+  const api = useApi();
+  const queries = useQueryClient();
+  const navigate = useNavigate();
+  const { message, modal } = App.useApp();
+  const [dialog, setDialog] = useState<'live-migrate' | 'migrate' | null>(null);
+  const entries = menuEntries(view, serverFacts(server, hypervisorType), callerFacts(api));
+
+  const run = async (action: PlainAction): Promise<void> => {
+    try {
+      await act(api, server.id, action);
+      const said = `${words.actions[action]} of ${server.name} accepted`;
+      announce(said);
+      void message.info(said);
+    } catch (error) {
+      void message.error(`${words.actions[action]} of ${server.name}: ${error instanceof Error ? error.message : String(error)}`, 8);
+    }
+    void queries.invalidateQueries({ queryKey: ['server'] });
+  };
+  const choose = (action: MenuAction): void => {
+    if (action === 'live-migrate' || action === 'migrate') {
+      setDialog(action);
+      return;
+    }
+    if (action === 'console-output') {
+      void navigate({ to: `/${view}/instances/${server.id}`, search: { tab: 'console' } });
+      return;
+    }
+    const question = questions[action]?.(server.name);
+    if (question === undefined) {
+      void run(action);
+      return;
+    }
+    modal.confirm({
+      title: question.title,
+      content: question.body,
+      okText: words.actions[action],
+      okButtonProps: { danger: action === 'delete' },
+      cancelText: words.dialog.cancel,
+      onOk: () => run(action),
+    });
+  };
+  return (
+    <>
+      <Dropdown
+        trigger={['click']}
+        menu={{
+          items: entries.map(({ action, label: title, reason }) => ({
+            key: action,
+            disabled: reason !== null,
+            danger: action === 'delete' && reason === null,
+            label: <Entry title={title} reason={reason} />,
+          })),
+          onClick: ({ key }) => choose(key as MenuAction),
+        }}
+      >
+        <Button size="small" aria-haspopup="menu" aria-label={`${label}: ${server.name}`}>
+          {label}
+        </Button>
+      </Dropdown>
+      {dialog === 'live-migrate' && (
+        <Suspense>
+          <LiveMigrateDialog server={server} onClose={() => setDialog(null)} />
+        </Suspense>
+      )}
+      {dialog === 'migrate' && (
+        <Suspense>
+          <MigrateDialog server={server} onClose={() => setDialog(null)} />
+        </Suspense>
+      )}
+    </>
+  );
+}
+
+const Entry = ({ title, reason }: { readonly title: string; readonly reason: string | null }): ReactNode =>
+  reason === null ? (
+    title
+  ) : (
+    <span>
+      {title}
+      <span style={{ display: 'block', fontSize: 11, maxWidth: 260, whiteSpace: 'normal' }}>{reason}</span>
+    </span>
+  );

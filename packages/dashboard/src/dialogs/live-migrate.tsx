@@ -1,0 +1,111 @@
+import { useQuery, useQueryClient } from '@tanstack/react-query';
+import { Alert, App, Checkbox, Modal } from 'antd';
+import { useState } from 'react';
+import { destinations, serverDisks } from '../api/destinations.ts';
+import { newestMigrationOf } from '../api/migrations.ts';
+import { hostOf, liveMigrate, type Server } from '../api/servers.ts';
+import { announce } from '../components/announcer.tsx';
+import { HostTable } from '../components/host-table.tsx';
+import { expectOutcome } from '../components/outcomes.tsx';
+import { Problem } from '../components/problem.tsx';
+import { useApi } from '../components/signed-in.tsx';
+import { blockMigrateOf, blockMigrationValue } from '../model/block-migrate.ts';
+import { words } from '../words.ts';
+
+/** Live Migrate. Confirm queues the move and says so, with a link to the run; whether it succeeds is told when it is known. */
+export function LiveMigrateDialog({ server, onClose }: { readonly server: Server; readonly onClose: () => void }) {
+  const api = useApi();
+  const queries = useQueryClient();
+  const { notification } = App.useApp();
+  const [host, setHost] = useState<string | null>(null);
+  const [block, setBlock] = useState<boolean | null>(null);
+  const [busy, setBusy] = useState(false);
+  const [refused, setRefused] = useState<unknown>(null);
+  const disks = useQuery(serverDisks(api, server.id));
+  const preset = blockMigrateOf(disks.data ?? null);
+  const checked = block ?? preset.checked;
+  const blockMigration = blockMigrationValue(preset, checked);
+  const table = useQuery(destinations(api, server.id, 'live', blockMigration));
+  const impossible = table.data !== undefined && table.data.chosen === null;
+  const refusal = table.data?.refusal ?? null;
+
+  const confirm = async (): Promise<void> => {
+    setBusy(true);
+    setRefused(null);
+    try {
+      await liveMigrate(api, server.id, { host, blockMigration });
+    } catch (error) {
+      setRefused(error);
+      setBusy(false);
+      return;
+    }
+    const run = await newestMigrationOf(api, server.id).catch(() => null);
+    if (run !== null) expectOutcome(run.id, server.name);
+    const title = `Live migration of ${server.name} queued`;
+    announce(title);
+    notification.info({ title, description: run === null ? null : <a href={`/admin/migrations/${run.id}`}>View the run</a>, duration: 6 });
+    void queries.invalidateQueries({ queryKey: ['server'] });
+    void queries.invalidateQueries({ queryKey: ['migration'] });
+    onClose();
+  };
+
+  return (
+    <Modal
+      open
+      title={words.actions['live-migrate']}
+      okText={words.dialog.confirm}
+      cancelText={words.dialog.cancel}
+      okButtonProps={{ disabled: impossible || refusal !== null || table.isPending, loading: busy }}
+      onOk={() => void confirm()}
+      onCancel={onClose}
+      width={860}
+      destroyOnHidden
+    >
+      {refused !== null && <Problem error={refused} what="The live migration was refused; nothing has changed." />}
+      <dl className="facts">
+        <dt>{words.fields.instance}</dt>
+        <dd>{server.name}</dd>
+        <dt>{words.fields.currentHost}</dt>
+        <dd>{hostOf(server) ?? '–'}</dd>
+        <dt>
+          <label htmlFor="block-migrate">{words.fields.blockMigrate}</label>
+        </dt>
+        <dd>
+          <Checkbox
+            id="block-migrate"
+            checked={checked}
+            disabled={preset.disabled}
+            onChange={(event) => setBlock(event.target.checked)}
+            aria-describedby="block-migrate-why"
+          />{' '}
+          <span id="block-migrate-why" className="muted">
+            {preset.sentence}
+          </span>
+        </dd>
+      </dl>
+      <h2>{words.fields.destinationHost}</h2>
+      <p className="muted" style={{ margin: '0 0 8px' }}>
+        With {words.automatic} the scheduler picks by available resources when the move starts. Choose a host when the instance must go to a
+        particular one.
+      </p>
+      {refusal !== null && <Alert type="warning" showIcon title={refusal.message} style={{ marginBottom: 8 }} />}
+      {impossible && table.data.summary !== null && (
+        <Alert
+          type="warning"
+          showIcon
+          title="No host can take this instance"
+          description={table.data.summary}
+          style={{ marginBottom: 8 }}
+        />
+      )}
+      {table.isError && (
+        <Problem error={table.error} what="The hosts could not be checked; the scheduler will check them when the move starts." />
+      )}
+      <HostTable table={table.data ?? null} value={host} onChange={setHost} error={table.isError} />
+      <p className="muted" style={{ marginBottom: 0 }}>
+        Needs the role admin, disks on shared storage or Block Migrate, and a destination with a compatible CPU. The guest keeps running
+        while its memory is copied; it stands still only for the switch at the end.
+      </p>
+    </Modal>
+  );
+}

@@ -1,0 +1,79 @@
+import { useQuery, useQueryClient } from '@tanstack/react-query';
+import { Alert, App, Modal } from 'antd';
+import { useState } from 'react';
+import { destinations } from '../api/destinations.ts';
+import { coldMigrate, hostOf, type Server } from '../api/servers.ts';
+import { announce } from '../components/announcer.tsx';
+import { HostTable } from '../components/host-table.tsx';
+import { Problem } from '../components/problem.tsx';
+import { useApi } from '../components/signed-in.tsx';
+import { words } from '../words.ts';
+
+/** Migrate: the guest is shut down, moved and started again; then its owner confirms or reverts. */
+export function MigrateDialog({ server, onClose }: { readonly server: Server; readonly onClose: () => void }) {
+  const api = useApi();
+  const queries = useQueryClient();
+  const { message } = App.useApp();
+  const [host, setHost] = useState<string | null>(null);
+  const [busy, setBusy] = useState(false);
+  const [refused, setRefused] = useState<unknown>(null);
+  const table = useQuery(destinations(api, server.id, 'cold', 'auto'));
+  const impossible = table.data !== undefined && table.data.chosen === null;
+  const refusal = table.data?.refusal ?? null;
+
+  const confirm = async (): Promise<void> => {
+    setBusy(true);
+    setRefused(null);
+    try {
+      await coldMigrate(api, server.id, host);
+      const said = `Migration of ${server.name} queued`;
+      announce(said);
+      void message.info(said);
+      void queries.invalidateQueries({ queryKey: ['server'] });
+      onClose();
+    } catch (error) {
+      setRefused(error);
+      setBusy(false);
+    }
+  };
+  return (
+    <Modal
+      open
+      title={words.actions.migrate}
+      okText={words.dialog.confirm}
+      cancelText={words.dialog.cancel}
+      okButtonProps={{ disabled: impossible || refusal !== null || table.isPending, loading: busy }}
+      onOk={() => void confirm()}
+      onCancel={onClose}
+      width={860}
+      destroyOnHidden
+    >
+      {refused !== null && <Problem error={refused} what="The migration was refused; nothing has changed." />}
+      <dl className="facts">
+        <dt>{words.fields.instance}</dt>
+        <dd>{server.name}</dd>
+        <dt>{words.fields.currentHost}</dt>
+        <dd>{hostOf(server) ?? '–'}</dd>
+      </dl>
+      <h2>{words.fields.destinationHost}</h2>
+      {refusal !== null && <Alert type="warning" showIcon title={refusal.message} style={{ marginBottom: 8 }} />}
+      {impossible && table.data.summary !== null && (
+        <Alert
+          type="warning"
+          showIcon
+          title="No host can take this instance"
+          description={table.data.summary}
+          style={{ marginBottom: 8 }}
+        />
+      )}
+      {table.isError && (
+        <Problem error={table.error} what="The hosts could not be checked; the scheduler will check them when the move starts." />
+      )}
+      <HostTable table={table.data ?? null} value={host} onChange={setHost} error={table.isError} />
+      <p className="muted" style={{ marginBottom: 0 }}>
+        The guest is shut down, moved and started on the other host. The instance then stands in Verify Resize until the move is confirmed
+        or reverted.
+      </p>
+    </Modal>
+  );
+}

@@ -1,0 +1,45 @@
+import { taskStates, vmStates } from '@godwit/domain/server';
+import { checkAction, type ServerFacts } from '@godwit/domain/server-states';
+import { describe, expect, it } from 'vitest';
+import { menuActions, menuEntries } from './menu-entries.ts';
+
+const admin = { projectId: 'p1', roles: ['admin'], isAdmin: true };
+const member = { projectId: 'p1', roles: ['member'], isAdmin: false };
+const server = (more: Partial<ServerFacts> = {}): ServerFacts => ({
+  id: 's1',
+  projectId: 'p1',
+  vmState: 'active',
+  taskState: null,
+  locked: false,
+  hypervisorType: 'QEMU',
+  ...more,
+});
+const reasons = (facts: ServerFacts) => new Map(menuEntries('admin', facts, admin).map((entry) => [entry.label, entry.reason]));
+
+describe('the More menu', () => {
+  it('disables exactly what the API would refuse, in every state', () => {
+    for (const vmState of vmStates)
+      for (const taskState of [null, ...taskStates])
+        for (const hypervisorType of ['QEMU', 'ironic'] as const)
+          for (const caller of [admin, member]) {
+            const facts = server({ vmState, taskState, hypervisorType });
+            for (const entry of menuEntries('admin', facts, caller))
+              expect(entry.reason === null, `${entry.action} in ${vmState}/${taskState}`).toBe(checkAction(entry.action, facts, caller).ok);
+          }
+  });
+
+  it('says what is needed and what is', () => {
+    const stopped = reasons(server({ vmState: 'stopped' }));
+    expect(stopped.get('Live Migrate')).toBe('Needs status Active or Paused; this instance is Shutoff.');
+    expect(stopped.get('Migrate')).toBeNull();
+    expect(reasons(server({ taskState: 'migrating' })).get('Live Migrate')).toBe('Another task is in progress (migrating).');
+    expect(reasons(server({ hypervisorType: 'ironic' })).get('Migrate')).toBe('Bare metal instances cannot be migrated.');
+    expect(reasons(server()).get('Confirm Resize or Migrate')).toBe('Needs status Verify Resize; this instance is Active.');
+  });
+
+  it('offers no choice of host in the project view', () => {
+    expect(menuActions.project).not.toContain('live-migrate');
+    expect(menuActions.project).not.toContain('migrate');
+    expect(menuActions.project).toContain('confirm-resize');
+  });
+});

@@ -1,0 +1,93 @@
+import type { HypervisorType } from '@godwit/domain/host';
+import {
+  type ActionRule,
+  actionRules,
+  type CallerFacts,
+  checkAction,
+  type ServerAction,
+  type ServerFacts,
+  serverStatus,
+} from '@godwit/domain/server-states';
+import type { View } from '../sidebar.ts';
+import { statusWord, words } from '../words.ts';
+
+export type MenuAction = keyof typeof words.actions & ServerAction;
+
+/** What a row's More menu offers, in order. The project view never offers a choice of host. */
+export const menuActions: Readonly<Record<View, readonly MenuAction[]>> = {
+  admin: [
+    'live-migrate',
+    'migrate',
+    'confirm-resize',
+    'revert-resize',
+    'start',
+    'stop',
+    'pause',
+    'unpause',
+    'reboot',
+    'console-output',
+    'delete',
+  ],
+  project: ['confirm-resize', 'revert-resize', 'start', 'stop', 'pause', 'unpause', 'reboot', 'console-output', 'delete'],
+};
+
+export type MenuEntry = { readonly action: MenuAction; readonly label: string; readonly reason: string | null };
+
+/** Every entry of the menu; one that is impossible now has a reason, from the same table that makes the API refuse it. */
+export function menuEntries(view: View, server: ServerFacts, caller: CallerFacts): readonly MenuEntry[] {
+  return menuActions[view].map((action) => ({ action, label: words.actions[action], reason: whyNot(action, server, caller) }));
+}
+
+/** One short sentence, or null when it is allowed. */
+export function whyNot(action: ServerAction, server: ServerFacts, caller: CallerFacts): string | null {
+  const verdict = checkAction(action, server, caller);
+  if (verdict.ok) return null;
+  const rule = actionRules[action];
+  switch (verdict.code) {
+    case 'InvalidState':
+      return inWords(rule, server);
+    case 'BareMetalCannotMigrate':
+      return 'Bare metal instances cannot be migrated.';
+    case 'ServerLocked':
+      return 'The instance is locked.';
+    case 'Forbidden':
+      return rule.who === 'admin' ? 'This needs the role admin.' : 'This needs the role member in the project.';
+    case 'ServerNotFound':
+      return verdict.message;
+  }
+}
+
+/** Which status it needs and which it has; or, when only the task is in the way, what it waits for. */
+function inWords(rule: ActionRule, server: ServerFacts): string {
+  const states = rule.vmStates;
+  if (states !== 'any' && !states.includes(server.vmState)) {
+    const needed = [...new Set(states.map((state) => statusWord(serverStatus(state, null))))];
+    return `Needs status ${list(needed)}; this instance is ${statusWord(serverStatus(server.vmState, server.taskState))}.`;
+  }
+  if (server.taskState === null) return 'Nothing of this kind is in progress.';
+  return `Another task is in progress (${server.taskState.replaceAll('_', ' ')}).`;
+}
+
+const list = (items: readonly string[]): string =>
+  items.length < 2 ? items.join('') : `${items.slice(0, -1).join(', ')} or ${items.at(-1) ?? ''}`;
+
+/** The facts of `checkAction` from a server as the compute API shows it. */
+export function serverFacts(
+  server: {
+    readonly id: string;
+    readonly tenant_id: string;
+    readonly 'OS-EXT-STS:vm_state': ServerFacts['vmState'];
+    readonly 'OS-EXT-STS:task_state': ServerFacts['taskState'];
+    readonly locked: boolean;
+  },
+  hypervisorType: HypervisorType | null,
+): ServerFacts {
+  return {
+    id: server.id,
+    projectId: server.tenant_id,
+    vmState: server['OS-EXT-STS:vm_state'],
+    taskState: server['OS-EXT-STS:task_state'],
+    locked: server.locked,
+    hypervisorType,
+  };
+}
