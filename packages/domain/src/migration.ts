@@ -72,6 +72,8 @@ export const migrationCauses = [
   'DestinationDown',
   'SourceDown',
   'PrepareFailed',
+  /** The guest could not be started at the destination of a cold move, or on the way back. */
+  'StartFailed',
   'DestinationDied',
   'SourceDied',
   'StreamFailed',

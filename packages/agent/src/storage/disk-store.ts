@@ -27,8 +27,9 @@ export const diskPath = (pool: Pick<Pool, 'path'>, serverId: string, diskId: str
   confinedPath(join(pool.path, 'disks'), serverId, `${diskId}.${format}`);
 
 /**
- * Creates a disk and returns it as a guest's spec names it. Repeating the call finds the disk and returns the same; its content is never touched again.
- * Throws GodwitError BadRequest when the image is larger than the disk, Conflict when there is a disk of another size or format, NoSpace, ImageUnsafe;
+ * Creates a disk and returns it as a guest's spec names it. Repeating the call finds the disk and returns the same, grown when it is smaller (the server was
+ * resized); its content is never touched again. Only for a guest that does not run.
+ * Throws GodwitError BadRequest when the image is larger than the disk, Conflict when there is a larger disk or one of another format, NoSpace, ImageUnsafe;
  * nothing half-made stays.
  */
 export async function createDisk(pool: Pool, request: DiskRequest, signal?: AbortSignal): Promise<DiskSpec> {
@@ -43,7 +44,8 @@ export async function createDisk(pool: Pool, request: DiskRequest, signal?: Abor
   const disk = diskSpec(pool, request);
   const present = await diskFacts(path, format);
   if (present) {
-    if (present.virtualSizeBytes !== sizeBytes)
+    if (present.virtualSizeBytes < sizeBytes) await growDisk(pool, disk, sizeBytes);
+    else if (present.virtualSizeBytes > sizeBytes)
       throw new GodwitError(
         'Conflict',
         `disk ${diskId} of server ${serverId} exists with ${present.virtualSizeBytes} bytes instead of ${sizeBytes}`,

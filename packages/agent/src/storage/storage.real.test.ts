@@ -212,7 +212,10 @@ describe('disks', () => {
     const before = readFileSync(disk.path);
     expect(await createDisk(pool, request)).toEqual(disk);
     expect(readFileSync(disk.path).equals(before)).toBe(true);
-    await expect(createDisk(pool, { ...request, sizeBytes: 16 * mib })).rejects.toMatchObject({ code: 'Conflict' });
+    // A resized server's disk grows when it is asked for again, and is never made smaller.
+    await createDisk(pool, { ...request, sizeBytes: 12 * mib });
+    expect(await diskFacts(disk.path, 'qcow2')).toMatchObject({ virtualSizeBytes: 12 * mib });
+    await expect(createDisk(pool, request)).rejects.toMatchObject({ code: 'Conflict' });
     await growDisk(pool, disk, 16 * mib);
     expect(await diskFacts(disk.path, 'qcow2')).toMatchObject({ virtualSizeBytes: 16 * mib });
     await expect(growDisk(pool, disk, 8 * mib)).rejects.toMatchObject({ code: 'BadRequest' });

@@ -22,5 +22,7 @@ export type ControllerConfig = {
   readonly ramAllocationRatio?: number;
   readonly diskAllocationRatio?: number;
   readonly limits?: { readonly outgoingPerHost?: number; readonly incomingPerHost?: number; readonly total?: number };
+  /** Seconds after which a finished cold migration or resize is confirmed by itself; default 0: never. */
+  readonly resizeConfirmWindowSeconds?: number;
   readonly logLevel?: 'debug' | 'info' | 'warn' | 'error';
 };

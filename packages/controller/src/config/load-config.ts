@@ -20,6 +20,8 @@ export type ResolvedConfig = {
   readonly ramAllocationRatio: number;
   readonly diskAllocationRatio: number;
   readonly limits: { readonly outgoingPerHost: number; readonly incomingPerHost: number; readonly total: number };
+  /** 0: finished cold moves wait for their confirmation for ever. */
+  readonly resizeConfirmWindowSeconds: number;
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
 };
 
@@ -67,6 +69,7 @@ const known = new Set<keyof ControllerConfig>([
   'ramAllocationRatio',
   'diskAllocationRatio',
   'limits',
+  'resizeConfirmWindowSeconds',
   'logLevel',
 ]);
 const logLevels = ['debug', 'info', 'warn', 'error'] as const;
@@ -90,6 +93,9 @@ export function resolveConfig(value: unknown, env: Readonly<Record<string, strin
     throw new ConfigError('"agentListen.names" must list the addresses or DNS names by which agents reach this controller');
   }
   const limits = object(input.limits ?? {}, '"limits"');
+  const window = input.resizeConfirmWindowSeconds ?? 0;
+  if (typeof window !== 'number' || !Number.isInteger(window) || window < 0)
+    throw new ConfigError('"resizeConfirmWindowSeconds" must be a whole number of seconds, 0 for never');
   const level = input.logLevel ?? 'info';
   if (!logLevels.includes(level as (typeof logLevels)[number])) throw new ConfigError(`"logLevel" must be one of ${logLevels.join(', ')}`);
   return {
@@ -114,6 +120,7 @@ export function resolveConfig(value: unknown, env: Readonly<Record<string, strin
       incomingPerHost: count(limits.incomingPerHost ?? 1, 'limits.incomingPerHost'),
       total: count(limits.total ?? 1_000, 'limits.total'),
     },
+    resizeConfirmWindowSeconds: window,
     logLevel: level as ResolvedConfig['logLevel'],
   };
 }

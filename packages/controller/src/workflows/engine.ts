@@ -6,12 +6,20 @@ import type { ReportedRelease } from '../agents/cluster-service.ts';
 import { type HostWatcher, startHostWatcher } from '../agents/host-watcher.ts';
 import type { ResolvedConfig } from '../config/load-config.ts';
 import type { Metrics } from '../metrics.ts';
+import { startPruningHostChanges } from '../scheduling/prune-host-changes.ts';
+import { createWarmSnapshot } from '../scheduling/warm-snapshot.ts';
 import type { Database } from '../store/database.ts';
 import { acceptAbort } from './accept/abort-migration.ts';
 import { acceptCreate } from './accept/create-servers.ts';
 import { acceptDelete } from './accept/delete-server.ts';
+import { acceptConfirmResize } from './accept/confirm-resize.ts';
 import { acceptLiveMigrate } from './accept/live-migrate.ts';
+import { acceptMigrate } from './accept/migrate.ts';
 import { acceptPower } from './accept/power-action.ts';
+import { acceptResize } from './accept/resize.ts';
+import { acceptRevertResize } from './accept/revert-resize.ts';
+import { startAutoConfirm } from './cold-migrate/auto-confirm.ts';
+import { coldMigrate } from './cold-migrate/cold-migrate.ts';
 import { readCustody, stepCustody } from './custody/custody-store.ts';
 import { createWorkflows } from './executor.ts';
 import { factListener } from './facts/note-facts.ts';
@@ -25,7 +33,8 @@ import { settleServer } from './server/settle-server.ts';
 import type { WorkflowContext } from './workflow-context.ts';
 
 export type EngineParts = {
-  readonly config: Pick<ResolvedConfig, 'executorName' | 'limits' | 'cpuAllocationRatio' | 'ramAllocationRatio' | 'diskAllocationRatio'>;
+  readonly config: Pick<ResolvedConfig, 'executorName' | 'limits' | 'cpuAllocationRatio' | 'ramAllocationRatio' | 'diskAllocationRatio'> &
+    Partial<Pick<ResolvedConfig, 'resizeConfirmWindowSeconds'>>;
   readonly database: Database;
   readonly agents: Agents;
   readonly metrics: Metrics;
@@ -53,6 +62,7 @@ const handlers: Readonly<Record<WorkflowKind, (context: WorkflowContext, run: Pa
   'delete-server': deleteServer,
   'power-server': powerServer,
   'live-migrate': liveMigrate,
+  'cold-migrate': coldMigrate,
   'settle-server': settleServer,
 };
 
@@ -76,6 +86,7 @@ export async function startWorkflowEngine(parts: EngineParts): Promise<Engine> {
     config,
     metrics: parts.metrics,
     log,
+    hosts: createWarmSnapshot(config),
     workflows,
     faultPoint: parts.faultPoint ?? (() => {}),
   };
@@ -88,6 +99,8 @@ export async function startWorkflowEngine(parts: EngineParts): Promise<Engine> {
     executorId: workflows.executorId,
     listener: factListener(context),
   });
+  const stopPruning = startPruningHostChanges(db, log);
+  const autoConfirm = startAutoConfirm(context, (config.resizeConfirmWindowSeconds ?? 0) * 1_000);
   return {
     operations: {
       create: (caller, request) => acceptCreate(db, workflows, caller, request),
@@ -98,12 +111,18 @@ export async function startWorkflowEngine(parts: EngineParts): Promise<Engine> {
       unpause: (caller, server) => acceptPower(db, workflows, caller, server, 'unpause'),
       reboot: (caller, server, type) => acceptPower(db, workflows, caller, server, type === 'HARD' ? 'reboot-hard' : 'reboot-soft'),
       liveMigrate: (caller, server, request) => acceptLiveMigrate(db, workflows, config, caller, server, request),
+      migrate: (caller, server, request) => acceptMigrate(db, workflows, caller, server, request),
+      resize: (caller, server, request) => acceptResize(db, workflows, caller, server, request),
+      confirmResize: (caller, server) => acceptConfirmResize(db, workflows, caller, server),
+      revertResize: (caller, server) => acceptRevertResize(db, workflows, caller, server),
       abortMigration: (caller, migration) => acceptAbort(db, workflows, caller, migration),
     },
     hostChanged: (host) => watcher.changed(host),
     releaseReported: (from, release) => noteRelease(context, from, release),
     idle: () => workflows.idle(),
     stop: async () => {
+      stopPruning();
+      await autoConfirm.stop();
       await watcher.stop();
       await workflows.stop();
     },

@@ -38,6 +38,13 @@ export type LiveMigrateRequest = {
   readonly checksBeforeAnswer: boolean;
 };
 
+export type MigrateRequest = {
+  /** null: the scheduler picks. */
+  readonly host: string | null;
+};
+
+export type ResizeRequest = { readonly flavorId: string };
+
 /**
  * What the compute API can ask of the workflows. Each resolves when the change is *accepted*: task_state set by
  * compare-and-set, action recorded, workflow enqueued — one transaction. Each throws GodwitError (nothing changed):
@@ -55,6 +62,10 @@ export type ServerOperations = {
   unpause(caller: Caller, server: ServerId): Promise<void>;
   reboot(caller: Caller, server: ServerId, type: 'SOFT' | 'HARD'): Promise<void>;
   liveMigrate(caller: Caller, server: ServerId, request: LiveMigrateRequest): Promise<MigrationId>;
+  migrate(caller: Caller, server: ServerId, request: MigrateRequest): Promise<MigrationId>;
+  resize(caller: Caller, server: ServerId, request: ResizeRequest): Promise<MigrationId>;
+  confirmResize(caller: Caller, server: ServerId): Promise<void>;
+  revertResize(caller: Caller, server: ServerId): Promise<void>;
   /** Cancels a live migration before the release; the route has checked the contract's states. */
   abortMigration(caller: Caller, migration: MigrationId): Promise<void>;
 };

@@ -18,6 +18,8 @@ import type { GuestSpec } from '@godwit/domain/guest-spec';
 
 /** How long a soft reboot waits for the guest to shut itself down. */
 const softRebootMs = 60_000;
+/** Between two presses of the power button. */
+const powerButtonEveryMs = 5_000;
 
 /**
  * Starts a guest under a plain grant: disks, taps, QEMU stopped, and custody lets it run. Repeating the call with the same grant finds it taken. When it throws before the take, the grant is
@@ -49,8 +51,7 @@ export async function stopGuest(host: QemuHost, authority: Authority, timeoutMs:
   const { serverId } = authority;
   const process = host.guests.process(serverId);
   if (process && host.guests.fact(serverId)?.kind === 'running' && timeoutMs > 0) {
-    await host.custody.feed(serverId, { kind: 'powerDown', fence: authority.fence, epoch: authority.epoch });
-    await untilFact(host, serverId, ['powered-off', 'died'], timeoutMs);
+    await askToPowerOff(host, authority, timeoutMs);
   }
   await host.custody.feed(serverId, { kind: 'powerOff', fence: authority.fence, epoch: authority.epoch });
   if (process) await removeTraces(host, serverId, process.spec, false);
@@ -76,8 +77,7 @@ export async function unpauseGuest(host: QemuHost, authority: Authority): Promis
 export async function rebootGuest(host: QemuHost, authority: Authority, hard: boolean): Promise<GuestReport> {
   const { serverId, fence, epoch } = authority;
   if (!hard && host.guests.fact(serverId)?.kind === 'running') {
-    await host.custody.feed(serverId, { kind: 'powerDown', fence, epoch });
-    await untilFact(host, serverId, ['powered-off', 'died'], softRebootMs);
+    await askToPowerOff(host, authority, softRebootMs);
   }
   await host.custody.feed(serverId, { kind: 'reset', fence, epoch });
   await host.custody.feed(serverId, { kind: 'unpause', fence, epoch });
@@ -100,6 +100,21 @@ export async function destroyGuest(host: QemuHost, authority: Authority, deleteD
   host.guests.forget(serverId);
   host.guests.tell(serverId);
   return existed;
+}
+
+/** Presses the power button until the guest has gone, or the time is over. Again and again: one that is still booting does not hear the first press. */
+async function askToPowerOff(host: QemuHost, { serverId, fence, epoch }: Authority, timeoutMs: number): Promise<void> {
+  for (const until = performance.now() + timeoutMs; performance.now() < until; ) {
+    if (host.guests.fact(serverId)?.kind !== 'running') return;
+    try {
+      await host.custody.feed(serverId, { kind: 'powerDown', fence, epoch });
+    } catch (error) {
+      // It may have ended just now: what follows finds that out.
+      if (host.guests.fact(serverId)?.kind === 'running') throw error;
+      return;
+    }
+    await untilFact(host, serverId, ['powered-off', 'died'], Math.min(powerButtonEveryMs, until - performance.now()));
+  }
 }
 
 /** Taps of a guest whose process is dead; its record too, unless it is still to be reported. */

@@ -1,7 +1,18 @@
 import { always, perMinor } from '@godwit/contract/schemas/closed';
 import {
-  ActionAnswer, type ActionArguments, ActionBody, Anything, ConsoleOutputArguments, EvacuateArguments, LiveMigrateArguments, LockArguments, MigrateArguments, namedAction, RebootArguments,
-  ResetStateArguments, ResizeArguments,
+  ActionAnswer,
+  type ActionArguments,
+  ActionBody,
+  Anything,
+  ConsoleOutputArguments,
+  EvacuateArguments,
+  LiveMigrateArguments,
+  LockArguments,
+  MigrateArguments,
+  namedAction,
+  RebootArguments,
+  ResetStateArguments,
+  ResizeArguments,
 } from '@godwit/contract/schemas/compute/server-actions';
 import { GodwitError } from '@godwit/domain/errors';
 import { as, type ServerId } from '@godwit/domain/ids';
@@ -9,6 +20,7 @@ import type { ServerAction } from '@godwit/domain/server-states';
 import type { Caller } from '../../workflows/operations.ts';
 import { assertBody } from '../json-body.ts';
 import { truth } from './boolean.ts';
+import { confirmResize, migrate, resize, revertResize } from './cold-actions.ts';
 import { consoleOutput } from './console-output.ts';
 import { lock, unlock } from './lock.ts';
 import { resetState } from './reset-state.ts';
@@ -28,7 +40,10 @@ const anything = (): ActionArguments => Anything;
 const accepted: Answer = { status: 202 };
 
 /** One that the table of states allows and the workflows carry out. */
-const through = (action: ServerAction, run: (request: ComputeRequest<never>, caller: Caller, server: ServerId) => Promise<unknown>): Action<unknown> => ({
+const through = (
+  action: ServerAction,
+  run: (request: ComputeRequest<never>, caller: Caller, server: ServerId) => Promise<unknown>,
+): Action<unknown> => ({
   args: anything,
   handle: async (request) => {
     const server = await serverFor(request, action);
@@ -38,7 +53,11 @@ const through = (action: ServerAction, run: (request: ComputeRequest<never>, cal
 });
 
 /** One that the API knows and this version does not do: refused in its turn, after everything that would be wrong anyway, and nothing is changed. */
-const notOffered = <A = unknown>(action: ServerAction | null, what: string, args: (minor: number) => ActionArguments = anything): Action<A> => ({
+const notOffered = <A = unknown>(
+  action: ServerAction | null,
+  what: string,
+  args: (minor: number) => ActionArguments = anything,
+): Action<A> => ({
   args,
   handle: async (request) => {
     await serverFor(request, action ?? 'show');
@@ -66,10 +85,10 @@ const serverActions: Readonly<Record<string, Action>> = {
   'os-resetState': { args: () => ResetStateArguments, handle: resetState },
   'os-getConsoleOutput': { args: () => ConsoleOutputArguments, handle: consoleOutput },
   'os-migrateLive': { args: LiveMigrateArguments, handle: liveMigrate },
-  migrate: notOffered<MigrateArguments>('migrate', 'Cold migration', MigrateArguments),
-  resize: notOffered('resize', 'Resize', () => ResizeArguments),
-  confirmResize: notOffered('confirm-resize', 'Resize'),
-  revertResize: notOffered('revert-resize', 'Resize'),
+  migrate: { args: MigrateArguments, handle: migrate },
+  resize: { args: () => ResizeArguments, handle: resize },
+  confirmResize: { args: anything, handle: confirmResize },
+  revertResize: { args: anything, handle: revertResize },
   evacuate: notOffered('evacuate', 'Evacuate', () => EvacuateArguments),
   suspend: notOffered('suspend', 'Suspend'),
   resume: notOffered('resume', 'Resume'),
@@ -102,8 +121,9 @@ async function liveMigrate(request: ComputeRequest<never>, args: LiveMigrateArgu
 }
 
 /** `{"<name>": arguments}` and nothing else beside it. */
-const actionBody = Object.fromEntries(Object.entries(serverActions).map(([name, action]) =>
-  [name, perMinor((minor) => namedAction(name, action.args(minor)))]));
+const actionBody = Object.fromEntries(
+  Object.entries(serverActions).map(([name, action]) => [name, perMinor((minor) => namedAction(name, action.args(minor)))]),
+);
 
 async function act(request: ComputeRequest<Record<string, unknown>>): Promise<Answer> {
   const { body, minor } = request;
@@ -123,4 +143,6 @@ export const actionNames: readonly string[] = Object.keys(serverActions);
 /** Schema of the whole body of an action at a minor, for tests that make bodies from it. */
 export const actionBodyOf = (name: string, minor: number): ActionArguments | null => actionBody[name]?.(minor) ?? null;
 
-export const actionRoutes: readonly ComputeRoute[] = [route('POST', '/servers/:server/action', { body: always(ActionBody), response: always(ActionAnswer), handle: act })];
+export const actionRoutes: readonly ComputeRoute[] = [
+  route('POST', '/servers/:server/action', { body: always(ActionBody), response: always(ActionAnswer), handle: act }),
+];

@@ -6,10 +6,14 @@ import type { AgentClient, Agents } from '../../agents/agents.ts';
 import type { MigrationTable, ServerTable } from '../../store/core-tables.ts';
 import type { Db } from '../../store/database.ts';
 import { acceptAbort } from '../../workflows/accept/abort-migration.ts';
+import { acceptConfirmResize } from '../../workflows/accept/confirm-resize.ts';
 import { acceptCreate } from '../../workflows/accept/create-servers.ts';
 import { acceptDelete } from '../../workflows/accept/delete-server.ts';
 import { acceptLiveMigrate } from '../../workflows/accept/live-migrate.ts';
+import { acceptMigrate } from '../../workflows/accept/migrate.ts';
 import { acceptPower } from '../../workflows/accept/power-action.ts';
+import { acceptResize } from '../../workflows/accept/resize.ts';
+import { acceptRevertResize } from '../../workflows/accept/revert-resize.ts';
 import type { ServerOperations } from '../../workflows/operations.ts';
 import type { NewWorkflow, Workflows } from '../../workflows/port.ts';
 import { startTestApi, type TestApi, type TestUser } from '../test-api.ts';
@@ -31,42 +35,118 @@ export type TestCloud = TestApi & {
   /** A server of this user on node1, in this state. */
   readonly server: (owner: TestUser, change?: Updateable<ServerTable>) => Promise<string>;
   /** A migration of it from node1 to node2. */
-  readonly migration: (serverId: string, change?: Partial<Insertable<MigrationTable>>) => Promise<{ readonly id: string; readonly apiId: number }>;
+  readonly migration: (
+    serverId: string,
+    change?: Partial<Insertable<MigrationTable>>,
+  ) => Promise<{ readonly id: string; readonly apiId: number }>;
 };
 
 export async function startTestCloud(db: Db): Promise<TestCloud> {
   const enqueued: NewWorkflow[] = [];
   const api = await startTestApi(db, { operations: acceptingOperations(db, enqueued), agents: consoleAgents });
   const host = async (name: string, facts: Partial<HostFacts> = {}): Promise<string> => {
-    const { id } = await db.insertInto('host').values({
-      id: randomUUID(), name, hypervisor_type: facts.hypervisorType ?? 'QEMU', address: `10.0.0.${name.length}`, rpc_port: 1, facts: JSON.stringify(factsFixture(facts)), reachable: true,
-      last_seen_at: new Date(Date.now() + 3_600_000), boot_id: randomUUID(),
-    }).returning('id').executeTakeFirstOrThrow();
+    const { id } = await db
+      .insertInto('host')
+      .values({
+        id: randomUUID(),
+        name,
+        hypervisor_type: facts.hypervisorType ?? 'QEMU',
+        address: `10.0.0.${name.length}`,
+        rpc_port: 1,
+        facts: JSON.stringify(factsFixture(facts)),
+        reachable: true,
+        last_seen_at: new Date(Date.now() + 3_600_000),
+        boot_id: randomUUID(),
+      })
+      .returning('id')
+      .executeTakeFirstOrThrow();
     return id;
   };
   const hosts = { node1: await host('node1'), node2: await host('node2'), metal1: await host('metal1', { hypervisorType: 'ironic' }) };
   const imageId = randomUUID();
-  await db.insertInto('image').values({ id: imageId, name: 'image', status: 'active', disk_format: 'raw', container_format: 'bare', size_bytes: 1024, virtual_size_bytes: 1024, visibility: 'public' }).execute();
+  await db
+    .insertInto('image')
+    .values({
+      id: imageId,
+      name: 'image',
+      status: 'active',
+      disk_format: 'raw',
+      container_format: 'bare',
+      size_bytes: 1024,
+      virtual_size_bytes: 1024,
+      visibility: 'public',
+    })
+    .execute();
   const flavorId = 'f1';
-  await db.insertInto('flavor').values({ id: flavorId, name: 'small', vcpus: 1, ram_mib: 512, disk_gib: 1, extra_specs: JSON.stringify({ 'godwit:storage': 'shared' }) }).execute();
+  await db
+    .insertInto('flavor')
+    .values({
+      id: flavorId,
+      name: 'small',
+      vcpus: 1,
+      ram_mib: 512,
+      disk_gib: 1,
+      extra_specs: JSON.stringify({ 'godwit:storage': 'shared' }),
+    })
+    .execute();
   const networkId = randomUUID();
   await db.insertInto('network').values({ id: networkId, name: 'net', shared: true }).execute();
   const subnet_id = randomUUID();
-  await db.insertInto('subnet').values({ id: subnet_id, network_id: networkId, cidr: '192.0.2.0/24', gateway: '192.0.2.1', pool_start: '192.0.2.10', pool_end: '192.0.2.250' }).execute();
+  await db
+    .insertInto('subnet')
+    .values({
+      id: subnet_id,
+      network_id: networkId,
+      cidr: '192.0.2.0/24',
+      gateway: '192.0.2.1',
+      pool_start: '192.0.2.10',
+      pool_end: '192.0.2.250',
+    })
+    .execute();
   return {
-    ...api, db, enqueued, hosts, imageId, flavorId, networkId,
+    ...api,
+    db,
+    enqueued,
+    hosts,
+    imageId,
+    flavorId,
+    networkId,
     server: async (owner, change = {}) => {
-      const answer = await api.call('POST', '/compute/v2.1/servers', { as: owner, body: { server: { name: 'vm', imageRef: imageId, flavorRef: flavorId, networks: [{ uuid: networkId }] } } });
+      const answer = await api.call('POST', '/compute/v2.1/servers', {
+        as: owner,
+        body: { server: { name: 'vm', imageRef: imageId, flavorRef: flavorId, networks: [{ uuid: networkId }] } },
+      });
       if (answer.statusCode !== 202) throw new Error(`create failed: ${answer.body}`);
       const { id } = answer.json<{ server: { id: string } }>().server;
-      await db.updateTable('server').set({ vm_state: 'active', task_state: null, power_state: 1, host_id: hosts.node1, launched_at: new Date(), ...change }).where('id', '=', id).execute();
+      await db
+        .updateTable('server')
+        .set({ vm_state: 'active', task_state: null, power_state: 1, host_id: hosts.node1, launched_at: new Date(), ...change })
+        .where('id', '=', id)
+        .execute();
       return id;
     },
     migration: async (serverId, change = {}) => {
-      const row = await db.insertInto('migration').values({
-        id: randomUUID(), server_id: serverId, type: 'live-migration', status: 'running', phase: 'copying', source_host_id: hosts.node1, destination_host_id: hosts.node2, previous_vm_state: 'active',
-        memory_total_bytes: 1000, memory_processed_bytes: 400, memory_remaining_bytes: 600, user_id: api.admin.userId, project_id: api.admin.projectId, request_id: 'req-1', ...change,
-      }).returning(['id', 'api_id']).executeTakeFirstOrThrow();
+      const row = await db
+        .insertInto('migration')
+        .values({
+          id: randomUUID(),
+          server_id: serverId,
+          type: 'live-migration',
+          status: 'running',
+          phase: 'copying',
+          source_host_id: hosts.node1,
+          destination_host_id: hosts.node2,
+          previous_vm_state: 'active',
+          memory_total_bytes: 1000,
+          memory_processed_bytes: 400,
+          memory_remaining_bytes: 600,
+          user_id: api.admin.userId,
+          project_id: api.admin.projectId,
+          request_id: 'req-1',
+          ...change,
+        })
+        .returning(['id', 'api_id'])
+        .executeTakeFirstOrThrow();
       return { id: row.id, apiId: row.api_id };
     },
   };
@@ -80,7 +160,12 @@ const consoleAgents: Agents = {
 };
 
 function acceptingOperations(db: Db, enqueued: NewWorkflow[]): ServerOperations {
-  const workflows: Workflows = { enqueue: async (_tx, workflow) => void enqueued.push(workflow), wake: async () => {}, start: async () => {}, stop: async () => {} };
+  const workflows: Workflows = {
+    enqueue: async (_tx, workflow) => void enqueued.push(workflow),
+    wake: async () => {},
+    start: async () => {},
+    stop: async () => {},
+  };
   return {
     create: (caller, request) => acceptCreate(db, workflows, caller, request),
     delete: (caller, server) => acceptDelete(db, workflows, caller, server),
@@ -89,7 +174,12 @@ function acceptingOperations(db: Db, enqueued: NewWorkflow[]): ServerOperations 
     pause: (caller, server) => acceptPower(db, workflows, caller, server, 'pause'),
     unpause: (caller, server) => acceptPower(db, workflows, caller, server, 'unpause'),
     reboot: (caller, server, type) => acceptPower(db, workflows, caller, server, type === 'HARD' ? 'reboot-hard' : 'reboot-soft'),
-    liveMigrate: (caller, server, request) => acceptLiveMigrate(db, workflows, { cpuAllocationRatio: 4, ramAllocationRatio: 1, diskAllocationRatio: 1 }, caller, server, request),
+    liveMigrate: (caller, server, request) =>
+      acceptLiveMigrate(db, workflows, { cpuAllocationRatio: 4, ramAllocationRatio: 1, diskAllocationRatio: 1 }, caller, server, request),
+    migrate: (caller, server, request) => acceptMigrate(db, workflows, caller, server, request),
+    resize: (caller, server, request) => acceptResize(db, workflows, caller, server, request),
+    confirmResize: (caller, server) => acceptConfirmResize(db, workflows, caller, server),
+    revertResize: (caller, server) => acceptRevertResize(db, workflows, caller, server),
     abortMigration: (caller, migration) => acceptAbort(db, workflows, caller, migration),
   };
 }

@@ -80,7 +80,12 @@ export async function acceptCreate(db: Db, workflows: Workflows, caller: Caller,
   return { serverIds, reservationId, adminPass: randomBytes(9).toString('base64url') };
 }
 
-async function flavorFor(tx: Tx, flavorId: string, caller: Caller): Promise<{ readonly id: string; readonly snapshot: FlavorSnapshot }> {
+/** A flavor that the caller may use, as a server keeps it. Throws BadRequest. */
+export async function flavorFor(
+  tx: Tx,
+  flavorId: string,
+  caller: Caller,
+): Promise<{ readonly id: string; readonly snapshot: FlavorSnapshot }> {
   const flavor = await tx.selectFrom('flavor').selectAll().where('id', '=', flavorId).where('deleted_at', 'is', null).executeTakeFirst();
   const allowed =
     flavor !== undefined &&

@@ -67,7 +67,8 @@ export async function acceptLiveMigrate(
   return id;
 }
 
-async function demandTarget(tx: Tx, name: string): Promise<void> {
+/** A host that a request may name. Throws HostNotFound, BareMetalTarget. */
+export async function demandTarget(tx: Tx, name: string): Promise<void> {
   const host = await tx
     .selectFrom('host')
     .select(['id', 'hypervisor_type'])

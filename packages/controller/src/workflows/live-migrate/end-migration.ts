@@ -7,8 +7,8 @@ import type { WorkflowContext } from '../workflow-context.ts';
 import { durations, withPhase } from './timeline.ts';
 
 export type MigrationEnd = {
-  readonly phase: 'completed' | 'failed' | 'cancelled' | 'error';
-  readonly status: 'completed' | 'failed' | 'cancelled' | 'error';
+  readonly phase: 'completed' | 'failed' | 'cancelled' | 'error' | 'confirmed' | 'reverted';
+  readonly status: 'completed' | 'failed' | 'cancelled' | 'error' | 'confirmed' | 'reverted';
   readonly outcome: MigrationOutcome;
   readonly more?: Updateable<MigrationTable>;
 };
@@ -64,6 +64,6 @@ export async function endMigration(
   const waiting = await tx.selectFrom('migration').select('id').where('phase', '=', 'queued').where('finished_at', 'is', null).execute();
   for (const { id } of waiting) await context.workflows.wake(tx, id);
   context.metrics.migrationsTotal.inc({ type: row.type, outcome: end.status, cause: end.outcome.cause ?? '' });
-  if (end.status === 'completed')
+  if (end.outcome.cause === null)
     for (const [phase, ms] of Object.entries(phaseDurations)) context.metrics.migrationDurationSeconds.observe({ phase }, ms / 1000);
 }

@@ -12,7 +12,11 @@ import type { Move } from './move.ts';
 export const MOVE_EVENT = 'compute_live_migration';
 
 /** How a move ends, for the record and for the server. */
-export type MoveEnd = MigrationEnd & { readonly server: { readonly hostId: HostId; readonly vmState: VmState } };
+export type MoveEnd = MigrationEnd & {
+  readonly server: { readonly hostId: HostId; readonly vmState: VmState };
+  /** The event that ends with it; without one, the live migration's. Null: none does. */
+  readonly event?: { readonly actionId: number; readonly name: string } | null;
+};
 
 /**
  * The one transaction in which the migration becomes terminal, the server's task ends, its host is final and the loser's allocation is gone. The caller opens it;
@@ -51,11 +55,16 @@ export async function finishMove(
     .where('consumer_id', '=', move.moveId)
     .execute();
   await tx.updateTable('port').set({ host_id: hostId, updated_at: new Date() }).where('server_id', '=', move.serverId).execute();
-  const actionId = await actionOf(tx, move.serverId, move.request_id);
-  if (actionId !== null) {
+  const event = end.event === undefined ? await moveEvent(tx, move) : end.event;
+  if (event !== null) {
     const details =
       end.outcome.evidence.length === 0 ? end.outcome.sentence : `${end.outcome.sentence} (${end.outcome.evidence.join('; ')})`;
-    await finishEvent(tx, actionId, MOVE_EVENT, end.phase === 'completed' ? { ok: true } : { ok: false, details });
+    await finishEvent(tx, event.actionId, event.name, end.outcome.cause === null ? { ok: true } : { ok: false, details });
   }
   await endMigration(tx, context, move.moveId, end);
+}
+
+async function moveEvent(tx: Db, move: Move): Promise<{ readonly actionId: number; readonly name: string } | null> {
+  const actionId = await actionOf(tx, move.serverId, move.request_id);
+  return actionId === null ? null : { actionId, name: MOVE_EVENT };
 }

@@ -107,7 +107,8 @@ export function givenUp(move: Move): GivingUp | null {
   return { cause: stored.cause, sentence: stored.sentence, phase: stored.ends, evidence: stored.evidence };
 }
 
-function pending(why: GivingUp): MigrationOutcome & { readonly ends: GivingUp['phase'] } {
+/** The outcome of a move that is being undone: it says how the record will end. */
+export function pending(why: GivingUp): MigrationOutcome & { readonly ends: GivingUp['phase'] } {
   return { cause: why.cause, sentence: why.sentence, runsOn: 'unknown', evidence: why.evidence, ends: why.phase };
 }
 
@@ -117,7 +118,7 @@ function endedState(why: GivingUp): VmState {
 }
 
 /** A host that was fenced since the move began will not answer: custody is told so instead. */
-async function fencedHosts(context: WorkflowContext, run: WorkflowRun, move: Move): Promise<void> {
+export async function fencedHosts(context: WorkflowContext, run: WorkflowRun, move: Move): Promise<void> {
   const hosts = [move.source, move.destination_host_id].filter((id) => id !== null);
   const fenced = await context.db
     .selectFrom('host')

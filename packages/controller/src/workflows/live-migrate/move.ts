@@ -1,4 +1,4 @@
-import type { MigrationCause, MigrationStatus, LivePhase, TimelineEntry } from '@godwit/domain/migration';
+import type { MigrationCause, MigrationPhase, MigrationStatus, TimelineEntry } from '@godwit/domain/migration';
 import { as, type HostId, type MigrationId, type ServerId } from '@godwit/domain/ids';
 import { GodwitError } from '@godwit/domain/errors';
 import type { Selectable, Updateable } from 'kysely';
@@ -8,7 +8,7 @@ import type { Db } from '../../store/database.ts';
 import { Fenced, type WorkflowRun } from '../port.ts';
 import { withPhase } from './timeline.ts';
 
-/** A live migration's row, with its ids told apart. */
+/** A migration's row, with its ids told apart. */
 export type Move = Selectable<MigrationTable> & { readonly moveId: MigrationId; readonly serverId: ServerId; readonly source: HostId };
 
 /** A move that has to be given up: what the record will say. Written before anything is undone, so that whoever takes over goes on undoing. */
@@ -59,7 +59,7 @@ export async function advance(
   tx: Db,
   run: Pick<WorkflowRun, 'fence'>,
   move: Move,
-  phase: LivePhase,
+  phase: MigrationPhase,
   status: MigrationStatus,
   values: Updateable<MigrationTable> = {},
 ): Promise<void> {

@@ -1,7 +1,7 @@
 import { noValidHostMessage } from '@godwit/domain/scheduling/no-valid-host';
 import type { WorkflowRun } from '../port.ts';
 import { beginEvent, finishEvent } from '../record/actions.ts';
-import { claim, place } from '../scheduling/claim.ts';
+import { claimMove, place } from '../scheduling/claim.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
 import { finishMove } from './finish-move.ts';
 import { advance, type Move } from './move.ts';
@@ -26,6 +26,7 @@ export async function schedule(context: WorkflowContext, run: WorkflowRun, move:
       copiesLocalDisks: false,
       excludedHosts: [],
       ratios: context.config,
+      hosts: context.hosts,
       seed: run.fence,
     });
     if (placement.kind === 'no-valid-host') {
@@ -45,13 +46,7 @@ export async function schedule(context: WorkflowContext, run: WorkflowRun, move:
       });
       return;
     }
-    await tx
-      .updateTable('allocation')
-      .set({ consumer_id: move.moveId, consumer_type: 'migration' })
-      .where('consumer_id', '=', move.serverId)
-      .where('host_id', '=', move.source)
-      .execute();
-    await claim(tx, move.serverId, placement.host.id, placement.demand);
+    await claimMove(tx, move, placement.host.id, placement.demand);
     const queued: Move = { ...begun, destination_host_id: placement.host.id };
     await advance(tx, run, queued, 'queued', 'queued', {
       destination_host_id: placement.host.id,

@@ -2,6 +2,7 @@ import { as, type HostId, type ServerGroupId, type ServerId } from '@godwit/doma
 import { requiredHypervisorType, requiredStorage } from '@godwit/domain/scheduling/flavor-requirements';
 import type { DecisionKind, DemandedDisk, DemandedGroup, GroupMember, ServerDemand } from '@godwit/domain/scheduling/server-demand';
 import { sql } from 'kysely';
+import type { FlavorSnapshot } from '../../store/core-tables.ts';
 import type { Db } from '../../store/database.ts';
 import { readServer } from '../server/server-record.ts';
 
@@ -11,6 +12,8 @@ export type DemandOptions = {
   readonly requestedHost: string | null;
   readonly copiesLocalDisks: boolean;
   readonly excludedHosts: readonly { readonly id: HostId; readonly reason: string }[];
+  /** The flavor that the server is to have (resize); without one, its own. */
+  readonly flavor?: FlavorSnapshot;
 };
 
 /** Everything that a server asks of a host, from the database. A requested host that does not exist matches none (an id that is nobody's). */
@@ -40,17 +43,18 @@ export async function loadDemand(db: Db, serverId: ServerId, options: DemandOpti
     loadMembers(db, server.scheduler_hints.different_host ?? []),
   ]);
   const moving = options.kind === 'live-migration';
+  const flavor = options.flavor ?? server.flavor;
   return {
     kind: options.kind,
     server: { id: serverId, name: server.name },
     flavor: {
-      name: server.flavor.name,
-      vcpus: server.flavor.vcpus,
-      ramMib: server.flavor.ram_mib,
-      diskGib: server.flavor.disk_gib,
-      extraSpecs: server.flavor.extra_specs,
+      name: flavor.name,
+      vcpus: flavor.vcpus,
+      ramMib: flavor.ram_mib,
+      diskGib: flavor.disk_gib,
+      extraSpecs: flavor.extra_specs,
     },
-    hypervisorType: requiredHypervisorType(server.flavor.extra_specs),
+    hypervisorType: requiredHypervisorType(flavor.extra_specs),
     disks:
       options.kind === 'create'
         ? await newDisks(db, server)

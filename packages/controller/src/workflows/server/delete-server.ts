@@ -1,4 +1,4 @@
-import { as, type ServerId } from '@godwit/domain/ids';
+import { as, type HostId, type ServerId } from '@godwit/domain/ids';
 import { releasePorts } from '../../networks/allocate-ports.ts';
 import { clearRemains, settle } from '../custody/settle.ts';
 import { readCustody, stepCustody, takeCharge } from '../custody/custody-store.ts';
@@ -6,7 +6,7 @@ import { endMigration } from '../live-migrate/end-migration.ts';
 import { checkpoint, type WorkflowRun } from '../port.ts';
 import { beginEvent, finishEvent } from '../record/actions.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
-import { removeDisks } from './remove-disks.ts';
+import { destroyAt, removeDisks } from './remove-disks.ts';
 import { readServer, writeServer } from './server-record.ts';
 
 const EVENT = 'compute_terminate_instance';
@@ -56,16 +56,23 @@ export async function deleteServer(context: WorkflowContext, run: WorkflowRun): 
     );
   const disksGone = await removeDisks(context, run, serverId);
   await clearRemains(context, run, serverId);
+  await forgetOtherSide(context, run, serverId);
   await context.faultPoint('delete:destroyed');
 
   await db.transaction().execute(async (tx) => {
     const open = await tx
       .selectFrom('migration')
-      .select('id')
+      .select(['id', 'phase'])
       .where('server_id', '=', serverId)
       .where('finished_at', 'is', null)
       .executeTakeFirst();
-    if (open !== undefined) {
+    if (open?.phase === 'finished' || open?.phase === 'confirming') {
+      await endMigration(tx, context, open.id, {
+        phase: 'confirmed',
+        status: 'confirmed',
+        outcome: { cause: null, sentence: 'The server was deleted, which confirms the move first.', runsOn: 'nowhere', evidence: [] },
+      });
+    } else if (open !== undefined) {
       await endMigration(tx, context, open.id, {
         phase: 'cancelled',
         status: 'cancelled',
@@ -79,4 +86,18 @@ export async function deleteServer(context: WorkflowContext, run: WorkflowRun): 
     await writeServer(tx, run, serverId, { vm_state: 'deleted', task_state: null, power_state: 0, deleted_at: now, terminated_at: now });
     await finishEvent(tx, actionId, EVENT, { ok: true });
   });
+}
+
+/** The other side of a cold move that has not ended remembers a stopped copy. */
+async function forgetOtherSide(context: WorkflowContext, run: WorkflowRun, serverId: ServerId): Promise<void> {
+  const { host_id } = await readServer(context.db, serverId);
+  const move = await context.db
+    .selectFrom('migration')
+    .select(['source_host_id', 'destination_host_id'])
+    .where('server_id', '=', serverId)
+    .where('finished_at', 'is', null)
+    .where('type', 'in', ['migration', 'resize'])
+    .executeTakeFirst();
+  for (const hostId of [move?.source_host_id, move?.destination_host_id])
+    if (hostId != null && hostId !== host_id) await destroyAt(context, run, serverId, as<HostId>(hostId), null);
 }

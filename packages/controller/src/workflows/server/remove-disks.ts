@@ -1,3 +1,4 @@
+import type { Guest } from '@godwit/contract/gen/guest_pb';
 import { as, asEpoch, type HostId, type ServerId } from '@godwit/domain/ids';
 import { agentFailure } from '../../agents/agent-error.ts';
 import { readCustody } from '../custody/custody-store.ts';
@@ -13,7 +14,20 @@ const RPC_TIMEOUT_MS = 60_000;
 export async function removeDisks(context: WorkflowContext, run: WorkflowRun, serverId: ServerId): Promise<boolean> {
   const server = await readServer(context.db, serverId);
   if (server.host_id === null) return true;
-  const hostId = as<HostId>(server.host_id);
+  return destroyAt(context, run, serverId, as<HostId>(server.host_id), await wireGuest(context.db, serverId));
+}
+
+/**
+ * Destroys what a host has of a server, under an epoch granted to nobody; and the disks of `guest` if one is given. False when the host
+ * did not do it. The epoch is newer than any: only for a host that does not hold the server.
+ */
+export async function destroyAt(
+  context: WorkflowContext,
+  run: WorkflowRun,
+  serverId: ServerId,
+  hostId: HostId,
+  guest: Guest | null,
+): Promise<boolean> {
   const epoch = await context.db.transaction().execute(async (tx) => {
     const burned = asEpoch((await readCustody(tx, serverId, true)).epoch + 1);
     await writeServer(tx, run, serverId, { highest_epoch: burned });
@@ -24,8 +38,8 @@ export async function removeDisks(context: WorkflowContext, run: WorkflowRun, se
     await client.destroyGuest(
       {
         custody: wireCustody(serverId, epoch, run.fence),
-        deleteDisks: true,
-        guest: await wireGuest(context.db, serverId),
+        deleteDisks: guest !== null,
+        ...(guest === null ? {} : { guest }),
         requestId: run.id,
       },
       { timeoutMs: RPC_TIMEOUT_MS, signal: run.signal },
@@ -36,7 +50,7 @@ export async function removeDisks(context: WorkflowContext, run: WorkflowRun, se
     const failure = agentFailure(error);
     context.log.warn(
       { server: serverId, host: hostId, code: failure.code, detail: failure.message },
-      'the disks of a deleted server were not removed yet',
+      'what a host has of a server was not removed yet',
     );
     return false;
   }
