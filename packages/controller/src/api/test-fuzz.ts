@@ -104,7 +104,10 @@ function fittingValue(schema: Schema, words: readonly string[]): fc.Arbitrary<un
       return fits.length === 0 ? fc.constant('x') : fc.constantFrom(...fits);
     }
     case 'integer':
-      return fc.integer({ min: Math.max(schema.minimum ?? -5, -5), max: Math.min(schema.maximum ?? 50, 50) });
+      return fc.integer({
+        min: Math.max(schema.minimum ?? -5, -5),
+        max: Math.min(schema.maximum ?? 2 ** 31, Math.max(50, (schema.minimum ?? 0) + 50)),
+      });
     case 'number':
       return fc.double({ min: 0.1, max: 100, noNaN: true });
     case 'boolean':
