@@ -15,6 +15,8 @@ export type Scenario = {
   readonly faults: number;
   readonly timeTravel: boolean;
   readonly stopped: boolean;
+  /** End the search after so many worlds: it has then seen all of them up to some depth, and says nothing about settling. */
+  readonly limit?: number;
 };
 
 export type Exploration = {
@@ -47,7 +49,7 @@ export function explore(
     rules,
     quirks = { startsAtBoot: false },
     visit,
-    maxStates = Number.MAX_SAFE_INTEGER,
+    maxStates = scenario.limit ?? Number.MAX_SAFE_INTEGER,
     liveness = true,
     prune = rules === RULES,
   }: ExploreOptions,

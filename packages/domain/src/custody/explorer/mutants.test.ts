@@ -6,7 +6,7 @@ import { MUTANTS } from './mutants.ts';
 const maxStates = 200_000;
 
 for (const { name, rules, quirks, scenario } of MUTANTS)
-  test(`caught: ${name}`, { timeout: 120_000 }, () => {
+  test(`caught: ${name}`, { timeout: 300_000 }, () => {
     const { states, counterexample } = explore({ name, ...scenario }, { rules, maxStates, prune: false, ...(quirks && { quirks }) });
     const lines = counterexample?.steps.map((step, at) => `  ${at + 1}. ${step}`) ?? [];
     console.log([`${name}, after ${states} states: ${counterexample?.claim ?? 'NOT CAUGHT'}`, ...lines].join('\n'));
