@@ -102,6 +102,10 @@ describe('identity', () => {
       'network',
       'placement',
     ]);
+    expect((await json<Rows>('endpoint list --interface public --service compute')).map((row) => row['URL'])).toEqual([
+      String(environment['OS_AUTH_URL']).replace('/identity/v3', '/compute/v2.1'),
+    ]);
+    expect((await json<Rows>('service list')).length).toBe(5);
     expect(await json<Rows>('domain list')).toMatchObject([{ ID: 'default', Name: 'Default' }]);
   });
   it('projects, users and roles, and a member who logs in with them', async () => {

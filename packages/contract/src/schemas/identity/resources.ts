@@ -126,3 +126,23 @@ export const RoleAssignment = Closed({
 /** `{"<name>": item}` and `{"<names>": [items], "links": …}`: the two shapes of every answer about a resource. */
 export const itemAnswer = (name: string, item: TSchema): TSchema => Closed({ [name]: item });
 export const listAnswer = (names: string, item: TSchema): TSchema => Closed({ [names]: Type.Array(item), links: ListLinks });
+
+export const Service = Closed({
+  id: Type.String(),
+  type: Type.String(),
+  name: Type.String(),
+  enabled: Type.Boolean(),
+  description: Type.String(),
+  links: SelfLinks,
+});
+export const Endpoint = Closed({
+  id: Type.String(),
+  service_id: Type.String(),
+  interface: Type.String(),
+  region: Type.String(),
+  region_id: Type.String(),
+  url: Type.String(),
+  enabled: Type.Boolean(),
+  links: SelfLinks,
+});
+export const Region = Closed({ id: Type.String(), description: Type.String(), parent_region_id: Type.Null(), links: SelfLinks });
