@@ -11,6 +11,7 @@ import { checkpoint, type WorkflowRun } from '../port.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
 import { wireGuest } from '../server/wire-guest.ts';
 import { readCustody, stepCustody } from './custody-store.ts';
+import { noteRefusal } from './note-refusal.ts';
 import { destinationMessages, sourceMessages } from './report-messages.ts';
 import { wireCustody, wireGrant } from './wire-grant.ts';
 
@@ -39,6 +40,14 @@ export async function settle(
     checkpoint(run);
     const row = await readCustody(context.db, serverId);
     if (row.operation === null) return { kind: 'settled', row };
+    if (row.operation.kind === 'recovery') {
+      return {
+        kind: 'waiting',
+        row,
+        hostId: row.operation.waitingFor[0] ?? hostOf(row),
+        why: 'the database is older than the hosts, and not every host has reported',
+      };
+    }
     const effect = commandsFor({ ...row, remains: [] })[0];
     if (effect === undefined || effect.kind === 'refuse' || step >= STEPS)
       return { kind: 'waiting', row, hostId: hostOf(row), why: 'the custody of the server makes no progress' };
@@ -48,6 +57,7 @@ export async function settle(
     } catch (error) {
       const failure = agentFailure(error);
       if (run.signal.aborted) checkpoint(run);
+      if (failure.code === 'custody-fence-low') await noteRefusal(context, run, serverId, effect.to, failure);
       return { kind: 'waiting', row, hostId: effect.to, why: failure.message };
     }
     if (messages.length === 0) return { kind: 'waiting', row, hostId: effect.to, why: 'the host has not decided yet' };

@@ -1,13 +1,12 @@
-import { randomUUID } from 'node:crypto';
 import { GuestState, type GuestReport } from '@godwit/contract/gen/guest_pb';
 import { controllerStep } from '@godwit/domain/custody/controller';
-import type { CustodyRow } from '@godwit/domain/custody/custody-row';
-import type { Grant } from '@godwit/domain/custody/grant';
-import type { HostReport as CustodyReport } from '@godwit/domain/custody/host-effect';
-import { as, asEpoch, asFence, type BootId, type HostId, type ServerId } from '@godwit/domain/ids';
+import type { CustodyRow, Operation } from '@godwit/domain/custody/custody-row';
+import { as, type HostId, type ServerId } from '@godwit/domain/ids';
 import type { HostListener, HostReport } from '../../agents/host-watcher.ts';
 import type { Db, Tx } from '../../store/database.ts';
 import { readCustody } from '../custody/custody-store.ts';
+import { copyEpoch, custodyReport } from '../custody/guest-report.ts';
+import { recordFact } from '../record/actions.ts';
 import { tellServer } from '../record/server-event.ts';
 import { serverFault } from '../server/fault.ts';
 import { observed } from '../server/power-server.ts';
@@ -48,18 +47,26 @@ async function noteReport(context: WorkflowContext, report: HostReport): Promise
     const serverId = as<ServerId>(row.id);
     // What the host does not mention any more has ended there.
     if (holder.kind === 'host' && holder.hostId === report.host && !told.has(row.id)) await noteAbsent(context, report, serverId);
-    const involved =
-      operation !== null &&
-      operation.kind !== 'recovery' &&
-      (operation.kind === 'destroy'
-        ? operation.hostId === report.host
-        : operation.grant.destination === report.host || operation.grant.source === report.host);
+    const involved = operation !== null && hostsOf(operation).includes(report.host);
     if (
       remains.some((one) => one.hostId === report.host) ||
       (involved && row.task_state === null) ||
       (row.deleted_at !== null && (await hasDisks(db, serverId)))
     )
       await enqueueSettling(context, serverId);
+  }
+}
+
+/** The hosts that an operation waits for. */
+function hostsOf(operation: Operation): readonly (HostId | null)[] {
+  switch (operation.kind) {
+    case 'recovery':
+      return operation.waitingFor;
+    case 'destroy':
+      return [operation.hostId];
+    case 'move':
+    case 'start':
+      return [operation.grant.source, operation.grant.destination];
   }
 }
 
@@ -97,7 +104,7 @@ async function noteAbsent(context: WorkflowContext, report: HostReport, serverId
       message: custodyReport(row, report.host, report.bootId, null),
     }).row;
     await writeFact(tx, server, next, {
-      vm_state: rebooted ? 'stopped' : 'error',
+      vm_state: kept(server) ?? (rebooted ? 'stopped' : 'error'),
       power_state: rebooted ? 4 : 6,
       ...(rebooted ? {} : { fault: serverFault('The guest has ended, and its host does not know how.') }),
     });
@@ -107,11 +114,14 @@ async function noteAbsent(context: WorkflowContext, report: HostReport, serverId
       'stop',
       rebooted ? `The host ${host?.name ?? ''} has rebooted.` : 'The guest was gone when its host came back.',
     );
-    if (!rebooted || host?.restart_guests_after_boot !== true) return;
+    if (!rebooted || host?.restart_guests_after_boot !== true || kept(server) !== null) return;
     await tx.updateTable('server').set({ task_state: 'powering-on' }).where('id', '=', serverId).execute();
     await context.workflows.enqueue(tx, { kind: 'power-server', subjectId: serverId, input: { operation: 'start', actionId } });
   });
 }
+
+/** A server that waits to be confirmed or reverted goes on waiting, whatever its guest does: only its power state tells. Null for every other. */
+const kept = (server: Pick<ServerRecord, 'vm_state'>): 'resized' | null => (server.vm_state === 'resized' ? 'resized' : null);
 
 async function noteGuest(context: WorkflowContext, host: HostId, bootId: string, guest: GuestReport): Promise<void> {
   const serverId = as<ServerId>(guest.serverId);
@@ -130,7 +140,7 @@ async function noteGuest(context: WorkflowContext, host: HostId, bootId: string,
       await wakeOperation(context, tx, serverId);
       return false;
     }
-    const here = row.holder.kind === 'host' && row.holder.hostId === host && row.holder.epoch === Number(guest.epoch);
+    const here = row.holder.kind === 'host' && row.holder.hostId === host && row.holder.epoch === copyEpoch(guest);
     const ended = guest.state === GuestState.SHUTOFF || guest.state === GuestState.CRASHED;
     const heard = controllerStep(row, {
       kind: 'heard',
@@ -149,10 +159,12 @@ async function noteGuest(context: WorkflowContext, host: HostId, bootId: string,
             kind: 'heard',
             fence: row.fence,
             from: host,
-            message: { kind: 'ended', epoch: asEpoch(Number(guest.epoch)) },
+            message: { kind: 'ended', epoch: copyEpoch(guest) },
           }).row
         : heard;
-    const { vmState, power } = observed(guest);
+    const seen = observed(guest);
+    const { power } = seen;
+    const vmState = kept(server) ?? seen.vmState;
     const changed = here && !heard.behind && (server.vm_state !== vmState || server.power_state !== power) && server.deleted_at === null;
     if (changed) {
       await writeFact(tx, server, next, {
@@ -168,7 +180,7 @@ async function noteGuest(context: WorkflowContext, host: HostId, bootId: string,
           guest.detail === '' ? (vmState === 'error' ? 'The guest has crashed.' : 'The guest was powered off inside.') : guest.detail,
         );
     } else if (next !== row) await writeFact(tx, server, next, {});
-    return next.remains.length > 0;
+    return next.remains.length > 0 || next.behind;
   });
   if (settle) await enqueueSettling(context, serverId);
 }
@@ -215,42 +227,4 @@ async function writeFact(tx: Tx, server: ServerRecord, row: CustodyRow, facts: F
     .where('id', '=', server.id)
     .execute();
   if (Object.keys(facts).length > 0) await tellServer(tx, server.id);
-}
-
-async function recordFact(tx: Tx, server: ServerRecord, action: string, message: string): Promise<number> {
-  const { id } = await tx
-    .insertInto('instance_action')
-    .values({ server_id: server.id, action, request_id: `req-${randomUUID()}`, user_id: null, project_id: server.project_id, message })
-    .returning('id')
-    .executeTakeFirstOrThrow();
-  return id;
-}
-
-/** What a host's word about one guest (null: it has none) says in custody's terms. */
-function custodyReport(row: CustodyRow, host: HostId, bootId: string, guest: GuestReport | null): CustodyReport {
-  const epoch = asEpoch(guest === null ? row.epoch : Number(guest.epoch));
-  const alive = guest !== null && guest.state !== GuestState.SHUTOFF && guest.state !== GuestState.CRASHED;
-  const grant: Grant = {
-    serverId: row.serverId,
-    migrationId: null,
-    source: null,
-    destination: host,
-    epoch,
-    previousEpoch: epoch,
-    fence: asFence(0),
-    endState: 'running',
-    bootId: as<BootId>(bootId),
-    postCopy: false,
-  };
-  const process = { pid: guest?.pid ?? 0, startTicks: 0 };
-  return {
-    kind: 'report',
-    bootId: as<BootId>(bootId),
-    knownEpoch: epoch,
-    knownFence: asFence(0),
-    refusedThrough: asEpoch(0),
-    forfeited: null,
-    copy: guest === null ? { kind: 'none' } : { kind: 'held', grant, process, alive, settled: true, outgoing: null },
-    floor: null,
-  };
 }

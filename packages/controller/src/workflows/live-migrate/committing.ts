@@ -14,6 +14,8 @@ import { arrivedDead } from './switchover.ts';
 
 const RPC_TIMEOUT_MS = 10_000;
 const RETRY_MS = 250;
+/** An agent that was killed is back within about a second. */
+const DROP_PATIENCE_MS = 3_000;
 /** The guest runs at the destination already: a verification that does not come is noted, not waited for. */
 const PATIENCE_MS = 10_000;
 
@@ -79,12 +81,14 @@ export async function commit(context: WorkflowContext, run: WorkflowRun, move: M
 async function dropSource(context: WorkflowContext, run: WorkflowRun, move: Move, evidence: string[]): Promise<MigrationReport | null> {
   const { db } = context;
   let report: MigrationReport | null = null;
-  try {
-    const client = await context.agents.client(move.source);
-    const call = { timeoutMs: RPC_TIMEOUT_MS, signal: run.signal };
-    report = await client.getMigration({ migrationId: move.moveId }, call);
-    const remains = (await readCustody(db, move.serverId)).remains.find((one) => one.hostId === move.source);
-    if (remains !== undefined) {
+  for (const deadline = Date.now() + DROP_PATIENCE_MS; ; ) {
+    checkpoint(run);
+    try {
+      const client = await context.agents.client(move.source);
+      const call = { timeoutMs: RPC_TIMEOUT_MS, signal: run.signal };
+      report ??= await client.getMigration({ migrationId: move.moveId }, call);
+      const remains = (await readCustody(db, move.serverId)).remains.find((one) => one.hostId === move.source);
+      if (remains === undefined) return report;
       await client.dropOutgoing(
         { custody: wireCustody(move.serverId, remains.below, run.fence), migrationId: move.moveId, deleteDisks: false, requestId: run.id },
         call,
@@ -96,17 +100,22 @@ async function dropSource(context: WorkflowContext, run: WorkflowRun, move: Move
             { kind: 'heard', from: move.source, message: { kind: 'destroyed', epoch: remains.below } },
           ]),
         );
+      return report;
+    } catch (error) {
+      checkpoint(run);
+      const failure = agentFailure(error);
+      if (failure.kind === 'unreachable' && Date.now() < deadline) {
+        await run.pause(RETRY_MS);
+        continue;
+      }
+      evidence.push(`the source's copy was not dropped yet: ${failure.code}: ${failure.message}`);
+      context.log.warn(
+        { migration: move.moveId, host: move.source, code: failure.code, detail: failure.message },
+        'the released copy at the source was not dropped yet; the source is told when it returns',
+      );
+      return report;
     }
-  } catch (error) {
-    checkpoint(run);
-    const failure = agentFailure(error);
-    evidence.push(`the source's copy was not dropped yet: ${failure.code}: ${failure.message}`);
-    context.log.warn(
-      { migration: move.moveId, host: move.source, code: failure.code, detail: failure.message },
-      'the released copy at the source was not dropped yet',
-    );
   }
-  return report;
 }
 
 async function finishDestination(

@@ -3,6 +3,7 @@ import { as, type HostId } from '@godwit/domain/ids';
 import { agentFailure } from '../../agents/agent-error.ts';
 import type { AgentClient } from '../../agents/agents.ts';
 import { readCustody, stepCustody } from '../custody/custody-store.ts';
+import { noteRefusal } from '../custody/note-refusal.ts';
 import { sourceMessages } from '../custody/report-messages.ts';
 import { grantOf } from '../custody/settle.ts';
 import { wireGrant } from '../custody/wire-grant.ts';
@@ -146,6 +147,7 @@ async function begin(context: WorkflowContext, run: WorkflowRun, move: Move, cli
         await run.pause(RETRY_MS);
         continue;
       }
+      await noteRefusal(context, run, move.serverId, move.source, failure);
       await giveUp(context, run, move, {
         cause: causeOf(failure, { failed: 'StreamFailed', unreachable: 'SourceDown' }),
         sentence:

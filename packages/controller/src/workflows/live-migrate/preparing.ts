@@ -1,9 +1,13 @@
 import { create } from '@bufbuild/protobuf';
 import { IncomingReadySchema, type IncomingReady, MigrationPolicySchema, type MigrationPolicy } from '@godwit/contract/gen/migration_pb';
+import type { Grant } from '@godwit/domain/custody/grant';
+import { GodwitError } from '@godwit/domain/errors';
 import { as, type BootId, type HostId } from '@godwit/domain/ids';
 import { agentFailure } from '../../agents/agent-error.ts';
 import type { Db } from '../../store/database.ts';
 import { readCustody, stepCustody } from '../custody/custody-store.ts';
+import { clearRemains } from '../custody/settle.ts';
+import { noteRefusal } from '../custody/note-refusal.ts';
 import { wireGrant } from '../custody/wire-grant.ts';
 import { checkpoint, type WorkflowRun } from '../port.ts';
 import { wireGuest } from '../server/wire-guest.ts';
@@ -29,25 +33,34 @@ export async function prepare(context: WorkflowContext, run: WorkflowRun, move: 
     checkpoint(run);
     const row = await readCustody(db, move.serverId);
     let grant = row.operation?.kind === 'move' && row.operation.grant.migrationId === move.moveId ? row.operation.grant : null;
-    if (grant === null) {
-      const host = await db.selectFrom('host').select('boot_id').where('id', '=', destination).executeTakeFirst();
-      const begun = await db.transaction().execute(async (tx) => {
-        const { row: next } = await stepCustody(tx, move.serverId, run.fence, [
-          {
-            kind: 'beginMove',
-            migrationId: move.moveId,
-            destination,
-            bootId: as<BootId>(host?.boot_id ?? ''),
-            endState: move.previous_vm_state === 'paused' ? 'paused' : 'running',
-            postCopy: false,
-          },
-        ]);
-        if (next.operation?.kind !== 'move') throw new Error('custody began no move');
-        const made = next.operation.grant;
-        await writeMove(tx, run, move, { epoch_from: made.previousEpoch, epoch_to: made.epoch, grant_end_state: made.endState });
-        return made;
+    if (grant === null && row.remains.some((one) => one.hostId === destination)) {
+      // What an earlier move left there comes first: a host has one copy of a server.
+      const left = await clearRemains(context, run, move.serverId);
+      if (!left.includes(destination)) continue;
+      if (Date.now() < deadline) {
+        await run.pause(RETRY_MS);
+        continue;
+      }
+      await giveUp(context, run, move, {
+        cause: 'DestinationDown',
+        sentence: 'The destination has not yet cleared what an earlier move left there, and does not answer.',
+        phase: 'failed',
+        evidence: [],
       });
-      grant = begun;
+      return;
+    }
+    if (grant === null) {
+      const made = await begin(context, run, move, destination);
+      if ('refused' in made) {
+        await giveUp(context, run, move, {
+          cause: 'CustodyUnknown',
+          sentence: `The server's custody does not allow a move now: ${made.refused}`,
+          phase: 'failed',
+          evidence: [],
+        });
+        return;
+      }
+      grant = made.grant;
       await context.faultPoint('preparing:granted');
     }
     try {
@@ -74,6 +87,7 @@ export async function prepare(context: WorkflowContext, run: WorkflowRun, move: 
         await run.pause(RETRY_MS);
         continue;
       }
+      await noteRefusal(context, run, move.serverId, destination, failure);
       await giveUp(context, run, move, {
         cause: causeOf(failure, { failed: 'PrepareFailed', unreachable: 'DestinationDown' }),
         sentence:
@@ -85,6 +99,37 @@ export async function prepare(context: WorkflowContext, run: WorkflowRun, move: 
       });
       return;
     }
+  }
+}
+
+/** The grant: a compare-and-set on the server's row, with the move's record. Or custody's reason why there is none. */
+async function begin(
+  context: WorkflowContext,
+  run: WorkflowRun,
+  move: Move,
+  destination: HostId,
+): Promise<{ readonly grant: Grant } | { readonly refused: string }> {
+  const host = await context.db.selectFrom('host').select('boot_id').where('id', '=', destination).executeTakeFirst();
+  try {
+    return await context.db.transaction().execute(async (tx) => {
+      const { row } = await stepCustody(tx, move.serverId, run.fence, [
+        {
+          kind: 'beginMove',
+          migrationId: move.moveId,
+          destination,
+          bootId: as<BootId>(host?.boot_id ?? ''),
+          endState: move.previous_vm_state === 'paused' ? 'paused' : 'running',
+          postCopy: false,
+        },
+      ]);
+      if (row.operation?.kind !== 'move') throw new Error('custody began no move');
+      const { grant } = row.operation;
+      await writeMove(tx, run, move, { epoch_from: grant.previousEpoch, epoch_to: grant.epoch, grant_end_state: grant.endState });
+      return { grant };
+    });
+  } catch (error) {
+    if (error instanceof GodwitError && error.code === 'CustodyRefused') return { refused: error.message };
+    throw error;
   }
 }
 

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import type { Db } from '../../store/database.ts';
 import type { Caller } from '../operations.ts';
 
@@ -61,4 +62,19 @@ export async function actionOf(db: Db, serverId: string, requestId: string): Pro
     .orderBy('id')
     .executeTakeFirst();
   return row?.id ?? null;
+}
+
+/** Records something that happened to a server by itself, as an action that nobody asked for; the message is the reason. Returns the action's id. */
+export async function recordFact(
+  tx: Db,
+  server: { readonly id: string; readonly project_id: string },
+  action: string,
+  message: string,
+): Promise<number> {
+  const { id } = await tx
+    .insertInto('instance_action')
+    .values({ server_id: server.id, action, request_id: `req-${randomUUID()}`, user_id: null, project_id: server.project_id, message })
+    .returning('id')
+    .executeTakeFirstOrThrow();
+  return id;
 }

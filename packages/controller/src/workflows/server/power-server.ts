@@ -5,6 +5,7 @@ import { powerState, type TaskState, type VmState } from '@godwit/domain/server'
 import { agentFailure } from '../../agents/agent-error.ts';
 import type { PowerOperation } from '../accept/power-action.ts';
 import { readCustody, stepCustody, takeCharge } from '../custody/custody-store.ts';
+import { noteRefusal } from '../custody/note-refusal.ts';
 import { wireCustody } from '../custody/wire-grant.ts';
 import { checkpoint, type WorkflowRun } from '../port.ts';
 import { beginEvent, finishEvent } from '../record/actions.ts';
@@ -99,6 +100,7 @@ export async function powerServer(context: WorkflowContext, run: WorkflowRun): P
         await run.pause(RETRY_MS);
         continue;
       }
+      await noteRefusal(context, run, serverId, holder.hostId, failure);
       await finish(unchanged, failure.message);
       return;
     }

@@ -6,20 +6,33 @@ import { clearRemains, settle } from '../custody/settle.ts';
 import { checkpoint, type WorkflowRun } from '../port.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
 import { removeDisks } from './remove-disks.ts';
+import { recoverServer } from './recover-server.ts';
 import { observed } from './power-server.ts';
 import { readServer, writeServer } from './server-record.ts';
 
+/** How long to leave a busy server alone. */
+const BUSY_MS = 2_000;
+
 /**
  * Finishes what an operation had to leave when a host did not answer: open custody operations, superseded copies, disks of deleted servers. Runs when that host returns; starts nothing.
- * Leaves the server alone when another operation has begun meanwhile.
+ * Waits while another operation is under way.
  */
 export async function settleServer(context: WorkflowContext, run: WorkflowRun): Promise<void> {
   const { db } = context;
   const serverId = as<ServerId>(run.subjectId);
-  const server = await readServer(db, serverId);
-  const deleted = server.deleted_at !== null;
-  if (!(await takeCharge(db, serverId, run.fence, [null], deleted))) return;
+  let deleted: boolean;
+  for (;;) {
+    deleted = (await readServer(db, serverId)).deleted_at !== null;
+    if (await takeCharge(db, serverId, run.fence, [null], deleted)) break;
+    // An operation is under way; what it leaves is looked at when it has ended.
+    await run.pause(BUSY_MS);
+    checkpoint(run);
+  }
   let row = await readCustody(db, serverId);
+  if (row.behind || row.operation?.kind === 'recovery') {
+    if (!(await recoverServer(context, run, serverId))) return;
+    row = await readCustody(db, serverId);
+  }
   if (row.operation?.kind === 'move' || row.operation?.kind === 'start') {
     const forward = row.operation.kind === 'move' && row.operation.step === 'releasing';
     if (!forward) await db.transaction().execute((tx) => stepCustody(tx, serverId, run.fence, [{ kind: 'abort' }]));
@@ -43,7 +56,11 @@ async function showGuest(context: WorkflowContext, run: WorkflowRun, serverId: S
     const { guests } = await client.listGuests({}, { timeoutMs: 10_000, signal: run.signal });
     const guest = guests.find((one) => one.serverId === serverId);
     if (guest === undefined || guest.state === GuestState.INCOMING || guest.state === GuestState.RELEASED) return;
-    const { vmState, power } = observed(guest);
+    const { vm_state } = await readServer(context.db, serverId);
+    const seen = observed(guest);
+    const { power } = seen;
+    // One that waits to be confirmed or reverted goes on waiting.
+    const vmState = vm_state === 'resized' ? vm_state : seen.vmState;
     await context.db
       .transaction()
       .execute((tx) =>

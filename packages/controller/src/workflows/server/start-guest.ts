@@ -1,9 +1,12 @@
 import { GuestState, type GuestReport } from '@godwit/contract/gen/guest_pb';
+import { REFUSALS } from '@godwit/domain/custody/refusal';
 import type { Grant } from '@godwit/domain/custody/grant';
+import { GodwitError } from '@godwit/domain/errors';
 import { as, type BootId, type HostId, type ServerId } from '@godwit/domain/ids';
 import { agentFailure } from '../../agents/agent-error.ts';
 import { readCustody, stepCustody } from '../custody/custody-store.ts';
-import { settle } from '../custody/settle.ts';
+import { noteRefusal } from '../custody/note-refusal.ts';
+import { clearRemains, settle } from '../custody/settle.ts';
 import { wireGrant } from '../custody/wire-grant.ts';
 import { checkpoint, type WorkflowRun } from '../port.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
@@ -39,6 +42,8 @@ export async function startGuest(
     let grant: Grant;
     if (row.operation?.kind === 'start' && row.operation.step !== 'forfeiting') {
       grant = row.operation.grant;
+    } else if (row.operation?.kind === 'recovery' || row.behind) {
+      return { kind: 'failed', code: 'CustodyRefused', why: REFUSALS['custody-recovering'] };
     } else if (row.operation !== null) {
       const settled = await settle(context, run, serverId, { deleteDisks: options.deleteDisksOnFailure });
       if (settled.kind === 'settled') continue;
@@ -68,15 +73,26 @@ export async function startGuest(
         await run.pause(RETRY_MS);
         continue;
       }
-      const begun = await context.db
-        .transaction()
-        .execute((tx) =>
-          stepCustody(tx, serverId, run.fence, [
-            { kind: 'beginStart', destination: hostId, bootId: as<BootId>(bootId), endState: 'running' },
-          ]),
-        );
-      if (begun.row.operation?.kind !== 'start') throw new Error('custody began no start');
-      grant = begun.row.operation.grant;
+      if (row.remains.some((one) => one.hostId === hostId) && (await clearRemains(context, run, serverId)).includes(hostId)) {
+        if (Date.now() > deadline) return { kind: 'failed', code: 'AgentUnreachable', why: 'the host has not yet cleared an earlier copy' };
+        await run.pause(RETRY_MS);
+        continue;
+      }
+      try {
+        const begun = await context.db
+          .transaction()
+          .execute((tx) =>
+            stepCustody(tx, serverId, run.fence, [
+              { kind: 'beginStart', destination: hostId, bootId: as<BootId>(bootId), endState: 'running' },
+            ]),
+          );
+        if (begun.row.operation?.kind !== 'start') throw new Error('custody began no start');
+        grant = begun.row.operation.grant;
+      } catch (error) {
+        if (error instanceof GodwitError && error.code === 'CustodyRefused')
+          return { kind: 'failed', code: error.code, why: error.message };
+        throw error;
+      }
       await context.faultPoint('start:granted');
     }
     try {
@@ -106,6 +122,7 @@ export async function startGuest(
           continue;
         }
       }
+      await noteRefusal(context, run, serverId, grant.destination, failure);
       await context.db.transaction().execute((tx) => stepCustody(tx, serverId, run.fence, [{ kind: 'abort' }]));
       const settled = await settle(context, run, serverId, { deleteDisks: options.deleteDisksOnFailure });
       if (settled.kind === 'waiting') return { kind: 'unknown', why: failure.message };

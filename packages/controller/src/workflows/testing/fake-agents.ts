@@ -15,7 +15,8 @@ import type { AgentClient, Agents } from '../../agents/agents.ts';
 
 type Call = Extract<keyof AgentClient, string>;
 
-type FakeGuest = { epoch: number; state: GuestState; fence: number };
+/** `refusedThrough`: what was forfeited or destroyed here; no grant up to it is accepted. */
+type FakeGuest = { epoch: number; state: GuestState; fence: number; refusedThrough?: number };
 type FakeMove = { grant: Grant; state: string; role: MigrationRole; guest: GuestState; cause: string; taken: TakeAnswer; rounds: number };
 
 /**
@@ -38,8 +39,12 @@ export type FakeHost = {
   onRelease: 'takes' | 'dies' | 'deaf';
 };
 
-export const refusal = (code: string, message = code): ConnectError =>
-  new ConnectError(message, Code.FailedPrecondition, { 'godwit-code': code });
+export const refusal = (code: string, message = code, knownEpoch = 0, knownFence = 0): ConnectError =>
+  new ConnectError(message, Code.FailedPrecondition, {
+    'godwit-code': code,
+    'godwit-known-epoch': String(knownEpoch),
+    'godwit-known-fence': String(knownFence),
+  });
 export const silence = (): ConnectError => new ConnectError('connection lost', Code.Unavailable);
 
 export const fakeFacts = (name: string): HostFacts => ({
@@ -102,7 +107,8 @@ function clientOf(host: FakeHost, all: ReadonlyMap<HostId, FakeHost>): AgentClie
     const guest = host.guests.get(serverId);
     return create(GuestReportSchema, {
       serverId,
-      epoch: BigInt(guest?.epoch ?? 0),
+      epoch: BigInt(Math.max(guest?.epoch ?? 0, guest?.refusedThrough ?? 0)),
+      copyEpoch: BigInt(guest?.epoch ?? 0),
       state: guest?.state ?? GuestState.SHUTOFF,
       bootId: host.bootId,
       machineType: 'pc-q35-10.0',
@@ -111,7 +117,7 @@ function clientOf(host: FakeHost, all: ReadonlyMap<HostId, FakeHost>): AgentClie
   };
   const obey = (serverId: string, fence: bigint): void => {
     const guest = host.guests.get(serverId);
-    if (guest !== undefined && Number(fence) < guest.fence) throw refusal('custody-fence-low');
+    if (guest !== undefined && Number(fence) < guest.fence) throw refusal('custody-fence-low', 'low', 0, guest.fence);
     if (guest !== undefined) guest.fence = Number(fence);
   };
   const under = (custody: Custody | undefined): FakeGuest => {
@@ -196,7 +202,9 @@ function clientOf(host: FakeHost, all: ReadonlyMap<HostId, FakeHost>): AgentClie
       obey(grant.serverId, grant.fence);
       if (guest !== undefined && guest.epoch === Number(grant.epoch) && guest.state === GuestState.RUNNING)
         return guestReport(grant.serverId);
-      if (guest !== undefined && guest.epoch >= Number(grant.epoch)) throw refusal('custody-epoch-stale');
+      if (guest !== undefined && Math.max(guest.epoch, guest.refusedThrough ?? 0) >= Number(grant.epoch)) {
+        throw refusal('custody-epoch-stale', 'stale', Math.max(guest.epoch, guest.refusedThrough ?? 0));
+      }
       if (grant.destinationBootId !== host.bootId) throw refusal('custody-boot-changed');
       host.guests.set(grant.serverId, { epoch: Number(grant.epoch), state: GuestState.RUNNING, fence: Number(grant.fence) });
       return guestReport(grant.serverId);
@@ -303,7 +311,9 @@ function clientOf(host: FakeHost, all: ReadonlyMap<HostId, FakeHost>): AgentClie
         return create(ForfeitIncomingResponseSchema, {
           answer: guest.state === GuestState.RUNNING || guest.state === GuestState.PAUSED ? TakeAnswer.TOOK_ALIVE : TakeAnswer.TOOK_DEAD,
         });
-      host.guests.set(grant.serverId, { epoch: Number(grant.epoch), state: GuestState.SHUTOFF, fence: Number(grant.fence) });
+      const other = guest !== undefined && guest.epoch !== Number(grant.epoch);
+      if (other) guest.refusedThrough = Number(grant.epoch);
+      else host.guests.set(grant.serverId, { epoch: Number(grant.epoch), state: GuestState.SHUTOFF, fence: Number(grant.fence) });
       const move = host.moves.get(grant.migrationId);
       if (move !== undefined) move.state = 'forfeited';
       return create(ForfeitIncomingResponseSchema, { answer: TakeAnswer.HAS_NOT_AND_FORFEITS });

@@ -1,0 +1,121 @@
+import { GuestState } from '@godwit/contract/gen/guest_pb';
+import { sql } from 'kysely';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { Database } from '../../store/database.ts';
+import { startTestServer, type TestServer } from '../../store/test-database.ts';
+import { runningCopies } from '../testing/fake-agents.ts';
+import { type FakeCloud, fakeCloud, until } from '../testing/fake-cloud.ts';
+
+let postgres: TestServer;
+let database: Database;
+let cloud: FakeCloud;
+beforeAll(async () => {
+  postgres = await startTestServer();
+}, 60_000);
+afterAll(() => postgres.stop(), 60_000);
+beforeEach(async () => {
+  database = await postgres.database();
+  cloud = await fakeCloud(database);
+});
+afterEach(async () => {
+  await cloud.stop();
+  await database.close();
+});
+
+const read = (id: string) => database.db.selectFrom('server').selectAll().where('id', '=', id).executeTakeFirstOrThrow();
+const idle = (id: string) => until(async () => (await read(id)).task_state === null);
+const hostNamed = (name: string) => {
+  const host = cloud.hosts.find((one) => one.name === name);
+  if (host === undefined) throw new Error(name);
+  return host;
+};
+
+/** Makes the rows of a server, and the fences, what they were when `snapshot` was taken: as a restore of a backup does. */
+async function restore(snapshot: Awaited<ReturnType<typeof read>>, fence: number): Promise<void> {
+  await database.db
+    .updateTable('server')
+    .set({
+      epoch: snapshot.epoch,
+      highest_epoch: snapshot.highest_epoch,
+      fence: snapshot.fence,
+      custody: JSON.stringify(snapshot.custody),
+      host_id: snapshot.host_id,
+      vm_state: snapshot.vm_state,
+      task_state: null,
+    })
+    .where('id', '=', snapshot.id)
+    .execute();
+  await database.db
+    .updateTable('allocation')
+    .set({ host_id: snapshot.host_id ?? '' })
+    .where('server_id', '=', snapshot.id)
+    .execute();
+  await sql`select setval('fence_sequence', ${fence}::bigint)`.execute(database.db);
+}
+
+describe('a database that has travelled back', () => {
+  it('learns from the hosts where the guest is, under fences and epochs above all that is known, and starts nothing twice', async () => {
+    const first = await cloud.controller('c1');
+    const id = await cloud.server(first, 'node1');
+    const snapshot = await read(id);
+    const migration = await first.operations.liveMigrate(cloud.admin, id, {
+      host: 'node2',
+      blockMigration: 'auto',
+      force: false,
+      checksBeforeAnswer: false,
+    });
+    await until(
+      async () =>
+        (await database.db.selectFrom('migration').select('finished_at').where('id', '=', migration).executeTakeFirstOrThrow())
+          .finished_at !== null,
+    );
+    expect(await read(id)).toMatchObject({ host_id: hostNamed('node2').id, epoch: 2 });
+    await first.stop();
+    await restore(snapshot, snapshot.fence);
+    expect((await read(id)).host_id).toBe(hostNamed('node1').id);
+
+    const second = await cloud.controller('c2');
+    await until(async () => (await read(id)).host_id === hostNamed('node2').id, 20_000);
+    const row = await read(id);
+    expect(row).toMatchObject({
+      vm_state: 'active',
+      epoch: 2,
+      custody: { behind: false, operation: null, holder: { kind: 'host', hostId: hostNamed('node2').id, epoch: 2 } },
+    });
+    expect(row.highest_epoch).toBeGreaterThan(1_000_000);
+    expect(runningCopies(cloud.hosts, id)).toBe(1);
+    expect(await database.db.selectFrom('allocation').select('host_id').where('server_id', '=', id).execute()).toEqual([
+      { host_id: hostNamed('node2').id },
+    ]);
+    // And it can be worked with: a stop and a start under an epoch that no host has refused.
+    await second.operations.stop(cloud.admin, id);
+    await idle(id);
+    await second.operations.start(cloud.admin, id);
+    await idle(id);
+    expect(await read(id)).toMatchObject({ vm_state: 'active' });
+    expect(runningCopies(cloud.hosts, id)).toBe(1);
+  }, 60_000);
+
+  it('grants nothing while a host that could hold the server does not answer', async () => {
+    const first = await cloud.controller('c1');
+    const id = await cloud.server(first, 'node1');
+    const snapshot = await read(id);
+    await first.operations.stop(cloud.admin, id);
+    await idle(id);
+    await first.operations.start(cloud.admin, id);
+    await idle(id);
+    await first.stop();
+    await restore({ ...snapshot, vm_state: 'stopped', custody: { ...snapshot.custody, holder: { kind: 'nowhere' } } }, snapshot.fence);
+    hostNamed('node3').down = true;
+    const second = await cloud.controller('c2');
+    await until(async () => (await read(id)).custody.operation?.kind === 'recovery', 20_000);
+    await second.operations.start(cloud.admin, id).catch(() => {});
+    await idle(id);
+    expect((await read(id)).custody.operation?.kind).toBe('recovery');
+    expect(hostNamed('node1').guests.get(id)).toMatchObject({ epoch: 2, state: GuestState.RUNNING });
+    expect(runningCopies(cloud.hosts, id)).toBe(1);
+    hostNamed('node3').down = false;
+    await until(async () => (await read(id)).custody.operation === null, 20_000);
+    expect(await read(id)).toMatchObject({ vm_state: 'active', epoch: 2, host_id: hostNamed('node1').id });
+  }, 60_000);
+});
