@@ -6,7 +6,9 @@ import type { GuestFact } from '../../qemu/guest-fact.ts';
 import { allowed } from '../../qemu/forbidden.ts';
 import { IncomingMigration } from '../../migration/destination.ts';
 import { streamChannels } from '../../migration/stream-setup.ts';
-import { MigrationRecord } from '../../migration/migration-record.ts';
+import { isTerminal, MigrationRecord } from '../../migration/migration-record.ts';
+import { sweepTunnels } from '../../migration/frame-mirror.ts';
+import { deleteTap } from '../../network/tap.ts';
 import type { MigrationStore, StoredMigration } from '../../migration/migration-store.ts';
 import { OutgoingMigration, type MoveGrant } from '../../migration/source.ts';
 import type { Authority, IncomingReady, MigrationPolicy, NetworkEncapsulation, PeerAddress, ReleaseAnswer, ReleaseNotice } from '../host-driver.ts';
@@ -85,6 +87,8 @@ export class Moves {
       await move.cleared;
     }
     const answer = answerOf(told);
+    // An agent that died while preparing left no account, but perhaps taps and a dead QEMU's traces.
+    if (answer === 'has-not-and-forfeits' && !(move instanceof IncomingMigration)) await this.#clearTraces(serverId, wanted);
     // Only copies that this host alone has: on a shared pool the disk is the source's too.
     if (answer === 'has-not-and-forfeits' && deleteDisks && wanted) await deleteGuestDisks(serverId, { ...wanted, disks: wanted.disks.filter((disk) => this.#host.pools.get(disk.pool)?.kind === 'local') }, this.#host.pools);
     return { answer, detail: move?.record.report.detail ?? '' };
@@ -204,7 +208,7 @@ export class Moves {
       const record = MigrationRecord.restored(one.report, grant, host.events, () => host.clock.nowMs());
       const concerned = process !== null && concerns(host, one);
       if (!concerned) {
-        this.#account(one.report);
+        this.#account(endedReport(host, one));
         continue;
       }
       const move =
@@ -216,9 +220,17 @@ export class Moves {
     }
   }
 
-  /** After custody has adopted: goes on watching. */
+  /** After custody has adopted: goes on watching. What custody knows and the account does not is told now. */
   resume(): void {
-    for (const move of this.#moves.values()) if (move instanceof OutgoingMigration) move.resume();
+    for (const move of this.#moves.values()) {
+      const { serverId, epoch } = move.move.grant;
+      const { copy } = this.#host.custody.state(serverId);
+      if (move instanceof OutgoingMigration) {
+        const leaving = copy.kind === 'released' || (copy.kind === 'held' && copy.outgoing?.grant.epoch === epoch);
+        if (!move.record.ended && !leaving) move.heard({ kind: 'disarmed', epoch, source: copy.kind === 'held' && copy.alive ? 'runs' : 'lost' });
+        move.resume();
+      } else if (copy.kind === 'held' && copy.grant.epoch === epoch) move.heard({ kind: 'took', epoch, alive: copy.alive });
+    }
   }
 
   ids(): readonly MigrationId[] {
@@ -227,6 +239,15 @@ export class Moves {
 
   async close(): Promise<void> {
     for (const move of this.#moves.values()) if (move instanceof IncomingMigration) move.close();
+  }
+
+  async #clearTraces(serverId: ServerId, wanted: WantedGuest | null): Promise<void> {
+    const host = this.#host;
+    if (host.custody.state(serverId).copy.kind !== 'none') return;
+    const nics = host.guests.spec(serverId)?.nics ?? (wanted ? guestSpecOf(wanted, host.pools, host.defaults).nics : []);
+    await Promise.all(nics.map(({ tapName }) => deleteTap(host.tools, tapName)));
+    await sweepTunnels(host.tools, this.ids());
+    host.guests.forget(serverId);
   }
 
   #incoming(migrationId: MigrationId): IncomingMigration {
@@ -271,6 +292,22 @@ function answerOf(told: readonly HostMessage[]): TakeAnswer {
     if (message.kind === 'took') return message.alive ? 'took-alive' : 'took-dead';
   }
   return 'unknown';
+}
+
+/** The account of a move that ended while no agent looked: its end, as far as custody and QEMU still show it. */
+function endedReport(host: QemuHost, one: StoredMigration): MigrationReport {
+  const { report, grant } = one;
+  if (isTerminal(report.state)) return report;
+  const { copy } = host.custody.state(grant.serverId);
+  const why = 'the move ended while this host\'s agent was away';
+  if (one.role === 'source') {
+    const alive = host.guests.process(grant.serverId) !== null;
+    return { ...report, state: alive ? 'failed' : 'lost', cause: alive ? 'StreamFailed' : 'SourceDied', detail: why, guestState: alive ? 'running' : 'crashed' };
+  }
+  const took = copy.kind === 'held' && copy.grant.epoch === grant.epoch;
+  return took
+    ? { ...report, state: 'running', taken: 'took-dead', cause: 'GuestCrashedOnArrival', detail: why, guestState: 'crashed' }
+    : { ...report, state: copy.kind === 'granted' ? 'died' : 'forfeited', cause: copy.kind === 'granted' ? 'DestinationDied' : null, detail: why, guestState: 'crashed' };
 }
 
 /** Whether a stored move is about the copy that lives here now, and not an earlier one of the same guest. */

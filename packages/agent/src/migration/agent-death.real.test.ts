@@ -1,0 +1,119 @@
+import { TakeAnswer } from '@godwit/contract/gen/custody_pb';
+import { GuestState } from '@godwit/contract/gen/guest_pb';
+import type { MigrationReport } from '@godwit/contract/gen/migration_pb';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import type { FaultPoint } from '../fault-point.ts';
+import { demoImages } from '../testing/demo-images.ts';
+import { controlGuest, untilGuestAnswers } from '../testing/guest-control.ts';
+import { custodyOf, newMove, prepare, start, startTestGuest, testGuest, untilEnded, type Move, type TestGuest } from '../testing/test-guest.ts';
+import { startTwoHosts, type TestHost, type TwoHosts } from '../testing/two-hosts.ts';
+
+let two: TwoHosts;
+let guest: TestGuest;
+let nonce: string;
+let number = 0;
+
+beforeAll(async () => {
+  two = await startTwoHosts({ prefix: 'gwagad', dir: '/tmp/gw-ag-death', network: '10.79.3', images: await demoImages(), imageLocking: false });
+}, 120_000);
+afterAll(async () => {
+  await two?.close();
+}, 60_000);
+beforeEach(async () => {
+  for (const host of two.hosts) if (host.process.exitCode !== null || host.process.signalCode !== null) await two.restart(host);
+  number += 1;
+  guest = testGuest(two.hosts[0], { number, commandLine: 'godwit.disk=20' });
+  await startTestGuest(guest);
+  await untilGuestAnswers(two, guest);
+  nonce = (await controlGuest(two, guest, 'status')).nonce;
+}, 60_000);
+afterEach(async () => {
+  for (const host of two.hosts) {
+    await two.restart(host);
+    await host.client.destroyGuest({ custody: custodyOf(guest, guest.epoch + 50), deleteDisks: true, guest: guest.wire });
+  }
+}, 60_000);
+
+const states = async (): Promise<readonly (GuestState | undefined)[]> =>
+  Promise.all(two.hosts.map(async (host) => (await host.client.listGuests({})).guests.find((one) => one.serverId === guest.serverId)?.state));
+
+const dead = async (host: TestHost): Promise<void> => {
+  const until = performance.now() + 30_000;
+  while (host.process.exitCode === null && host.process.signalCode === null) {
+    if (performance.now() > until) throw new Error(`the agent of ${host.name} did not die at its fault point`);
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+};
+
+/**
+ * What a controller does when it finds the move unfinished: waits for both sides, aborts what was not released, and brings the rest to its end. Returns where the guest
+ * then is.
+ */
+async function settle(move: Move): Promise<'source' | 'destination'> {
+  const reportOf = async (host: TestHost): Promise<MigrationReport | null> => host.client.getMigration({ migrationId: move.migrationId }).catch(() => null);
+  const source = await reportOf(move.from);
+  if (source !== null && ['copying', 'released'].includes(source.state)) {
+    const ended = await untilEnded(move.from, move.migrationId);
+    if (ended.state === 'released') {
+      const taken = await untilEnded(move.to, move.migrationId);
+      expect(taken).toMatchObject({ state: 'running', taken: TakeAnswer.TOOK_ALIVE });
+      guest.held = guest.epoch;
+      await move.to.client.finishIncoming({ custody: custodyOf(guest), migrationId: move.migrationId });
+      await move.from.client.dropOutgoing({ custody: custodyOf(guest), migrationId: move.migrationId, guest: guest.wire });
+      return 'destination';
+    }
+  }
+  const cancelled = await move.from.client.cancelOutgoing({ grant: move.grant });
+  expect(cancelled.state).not.toBe('released');
+  const { answer } = await move.to.client.forfeitIncoming({ grant: move.grant, guest: guest.wire });
+  expect(answer).toBe(TakeAnswer.HAS_NOT_AND_FORFEITS);
+  return 'source';
+}
+
+async function expectOneGuestAt(where: 'source' | 'destination'): Promise<void> {
+  expect(await states()).toEqual(where === 'source' ? [GuestState.RUNNING, undefined] : [undefined, GuestState.RUNNING]);
+  const status = await controlGuest(two, guest, 'status');
+  expect(status.nonce).toBe(nonce);
+  expect(await controlGuest(two, guest, 'verify')).toMatchObject({ ok: true, missing: 0, torn: 0 });
+}
+
+/** Where each death leaves the guest; `either` when it depends on how far QEMU got meanwhile. */
+const deaths: readonly (readonly [side: 'source' | 'destination', point: FaultPoint, leaves: 'source' | 'destination' | 'either'])[] = [
+  ['destination', 'destination.granted', 'source'],
+  ['destination', 'destination.started', 'source'],
+  ['destination', 'destination.listening', 'source'],
+  ['source', 'source.warm', 'source'],
+  ['source', 'source.armed', 'source'],
+  ['source', 'source.migrating', 'either'],
+  ['source', 'source.stopped', 'destination'],
+  ['source', 'source.completed', 'destination'],
+  ['source', 'source.release-sent', 'destination'],
+  ['destination', 'destination.release-heard', 'destination'],
+  ['destination', 'destination.taking', 'destination'],
+  ['destination', 'destination.taken', 'destination'],
+  ['destination', 'destination.finishing', 'destination'],
+];
+
+describe.each(deaths)('the agent of the %s dies (kill -9) at %s', (side, point, leaves) => {
+  test(`the guest lives on, at one host only (${leaves})`, async () => {
+    const move = newMove(guest, two.hosts[1]);
+    const victim = side === 'source' ? move.from : move.to;
+    await two.restart(victim, `${point}=kill`);
+    // Whatever call meets the death fails: the controller learns no more than that.
+    const run = async (): Promise<void> => {
+      await start(move, await prepare(guest, move));
+      if (point === 'destination.finishing') {
+        await untilEnded(move.to, move.migrationId);
+        guest.held = guest.epoch;
+        await move.to.client.finishIncoming({ custody: custodyOf(guest), migrationId: move.migrationId });
+      }
+    };
+    const failed = run().catch(() => undefined);
+    await dead(victim);
+    await failed;
+    await two.restart(victim);
+    const where = await settle(move);
+    if (leaves !== 'either') expect(where).toBe(leaves);
+    await expectOneGuestAt(where);
+  }, 60_000);
+});
