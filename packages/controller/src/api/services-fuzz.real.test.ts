@@ -20,7 +20,7 @@ import { registerPlacement } from './placement/plugin.ts';
 import { providerRoutes } from './placement/providers.ts';
 import type { ServiceRoute } from './serve-routes.ts';
 import { startTestApi, type TestApi } from './test-api.ts';
-import { bodiesNear } from './test-fuzz.ts';
+import { bodiesNear } from './testing/bodies-near.ts';
 
 let server: TestServer;
 let api: TestApi;

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startTestServer, type TestServer } from '../../store/test-database.ts';
 import { identityRoutes } from '../identity/routes.ts';
-import { bodiesNear } from '../test-fuzz.ts';
+import { bodiesNear } from '../testing/bodies-near.ts';
 import { actionBodyOf, actionNames } from './actions.ts';
 import { variantAt } from './route.ts';
 import { computeRoutes } from './routes.ts';

@@ -5,6 +5,7 @@ import type { Insertable, Updateable } from 'kysely';
 import type { AgentClient, Agents } from '../../agents/agents.ts';
 import type { MigrationTable, ServerTable } from '../../store/core-tables.ts';
 import type { Db } from '../../store/database.ts';
+import { insertFlavor, insertImage } from '../../store/testing/rows.ts';
 import { acceptAbort } from '../../workflows/accept/abort-migration.ts';
 import { acceptConfirmResize } from '../../workflows/accept/confirm-resize.ts';
 import { acceptCreate } from '../../workflows/accept/create-servers.ts';
@@ -63,32 +64,8 @@ export async function startTestCloud(db: Db): Promise<TestCloud> {
     return id;
   };
   const hosts = { node1: await host('node1'), node2: await host('node2'), metal1: await host('metal1', { hypervisorType: 'ironic' }) };
-  const imageId = randomUUID();
-  await db
-    .insertInto('image')
-    .values({
-      id: imageId,
-      name: 'image',
-      status: 'active',
-      disk_format: 'raw',
-      container_format: 'bare',
-      size_bytes: 1024,
-      virtual_size_bytes: 1024,
-      visibility: 'public',
-    })
-    .execute();
-  const flavorId = 'f1';
-  await db
-    .insertInto('flavor')
-    .values({
-      id: flavorId,
-      name: 'small',
-      vcpus: 1,
-      ram_mib: 512,
-      disk_gib: 1,
-      extra_specs: JSON.stringify({ 'godwit:storage': 'shared' }),
-    })
-    .execute();
+  const imageId = await insertImage(db);
+  const flavorId = await insertFlavor(db);
   const networkId = randomUUID();
   await db.insertInto('network').values({ id: networkId, name: 'net', shared: true }).execute();
   const subnet_id = randomUUID();

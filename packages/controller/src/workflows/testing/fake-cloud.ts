@@ -3,10 +3,11 @@ import { as, type ServerId } from '@godwit/domain/ids';
 import pino from 'pino';
 import { createMetrics } from '../../metrics.ts';
 import type { Database } from '../../store/database.ts';
+import { insertFlavor, insertImage } from '../../store/testing/rows.ts';
 import { type Engine, startWorkflowEngine } from '../engine.ts';
 import type { Caller } from '../operations.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
-import { fakeAgents, fakeFacts, type FakeHost, fakeHost } from './fake-agents.ts';
+import { type FakeHost, fakeAgents, fakeFacts, fakeHost } from './fake-agents.ts';
 
 /** Hosts in memory, a database, and any number of controllers over them. */
 export type FakeCloud = {
@@ -40,32 +41,8 @@ export async function fakeCloud(database: Database, names: readonly string[] = [
       })
       .execute();
   }
-  const flavorId = 'f1';
-  await db
-    .insertInto('flavor')
-    .values({
-      id: flavorId,
-      name: 'small',
-      vcpus: 1,
-      ram_mib: 512,
-      disk_gib: 1,
-      extra_specs: JSON.stringify({ 'godwit:storage': 'shared' }),
-    })
-    .execute();
-  const imageId = randomUUID();
-  await db
-    .insertInto('image')
-    .values({
-      id: imageId,
-      name: 'image',
-      status: 'active',
-      disk_format: 'raw',
-      container_format: 'bare',
-      size_bytes: 1024,
-      virtual_size_bytes: 1024,
-      visibility: 'public',
-    })
-    .execute();
+  const flavorId = await insertFlavor(db);
+  const imageId = await insertImage(db);
   const engines: Engine[] = [];
   const admin: Caller = { userId: 'admin', projectId: 'p1', roles: ['admin'], isAdmin: true, requestId: 'req-test' };
   return {
