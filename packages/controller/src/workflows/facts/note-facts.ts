@@ -2,6 +2,7 @@ import { GuestState, type GuestReport } from '@godwit/contract/gen/guest_pb';
 import { controllerStep } from '@godwit/domain/custody/controller';
 import type { CustodyRow, Operation } from '@godwit/domain/custody/custody-row';
 import { as, type HostId, type ServerId } from '@godwit/domain/ids';
+import { powerState } from '@godwit/domain/server';
 import type { HostListener, HostReport } from '../../agents/host-watcher.ts';
 import type { Db, Tx } from '../../store/database.ts';
 import { readCustody } from '../custody/custody-store.ts';
@@ -87,38 +88,48 @@ async function enqueueSettling(context: WorkflowContext, serverId: ServerId): Pr
 }
 
 async function noteAbsent(context: WorkflowContext, report: HostReport, serverId: ServerId): Promise<void> {
-  const host = await context.db
-    .selectFrom('host')
-    .select(['name', 'restart_guests_after_boot'])
-    .where('id', '=', report.host)
-    .executeTakeFirst();
   await context.db.transaction().execute(async (tx) => {
     const { server, row, idle } = await locked(tx, serverId);
     if (row.holder.kind !== 'host' || row.holder.hostId !== report.host) return;
-    const rebooted = row.holder.bootId !== report.bootId;
     if (!idle) return wakeOperation(context, tx, serverId);
-    const next = controllerStep(row, {
-      kind: 'heard',
-      fence: row.fence,
-      from: report.host,
-      message: custodyReport(row, report.host, report.bootId, null),
-    }).row;
-    await writeFact(tx, server, next, {
-      vm_state: kept(server) ?? (rebooted ? 'stopped' : 'error'),
-      power_state: rebooted ? 4 : 6,
-      ...(rebooted ? {} : { fault: serverFault('The guest has ended, and its host does not know how.') }),
-    });
-    const actionId = await recordFact(
-      tx,
-      server,
-      'stop',
-      rebooted ? `The host ${host?.name ?? ''} has rebooted.` : 'The guest was gone when its host came back.',
-    );
-    if (!rebooted || host?.restart_guests_after_boot !== true || kept(server) !== null) return;
-    await tx.updateTable('server').set({ task_state: 'powering-on' }).where('id', '=', serverId).execute();
-    await context.workflows.enqueue(tx, { kind: 'power-server', subjectId: serverId, input: { operation: 'start', actionId } });
+    const message = custodyReport(row, report.host, report.bootId, null);
+    const next = controllerStep(row, { kind: 'heard', fence: row.fence, from: report.host, message }).row;
+    await noteGone(context, tx, server, next, report.host, bootedSince(row, report.host, report.bootId));
   });
 }
+
+/**
+ * The guest that its host held has ended without anybody seeing it: the host has booted again since, or says nothing of it any more. After a reboot it is SHUTOFF with the reason,
+ * whatever the host still finds of it in its journal (the last lines may be lost with the power), and is started again if the operator wants that of this host: by a grant, as ever.
+ */
+async function noteGone(
+  context: WorkflowContext,
+  tx: Tx,
+  server: ServerRecord,
+  next: CustodyRow,
+  from: HostId,
+  rebooted: boolean,
+): Promise<void> {
+  const host = await tx.selectFrom('host').select(['name', 'restart_guests_after_boot']).where('id', '=', from).executeTakeFirst();
+  await writeFact(tx, server, next, {
+    vm_state: kept(server) ?? (rebooted ? 'stopped' : 'error'),
+    power_state: rebooted ? powerState.shutdown : powerState.crashed,
+    fault: rebooted ? null : serverFault('The guest has ended, and its host does not know how.'),
+  });
+  const actionId = await recordFact(
+    tx,
+    server,
+    'stop',
+    rebooted ? `The host ${host?.name ?? ''} has rebooted.` : 'The guest was gone when its host came back.',
+  );
+  if (!rebooted || host?.restart_guests_after_boot !== true || kept(server) !== null) return;
+  await tx.updateTable('server').set({ task_state: 'powering-on' }).where('id', '=', server.id).execute();
+  await context.workflows.enqueue(tx, { kind: 'power-server', subjectId: server.id, input: { operation: 'start', actionId } });
+}
+
+/** True when the holder's copy was started under a boot of this host that is over: no process of it can be left. */
+const bootedSince = (row: CustodyRow, host: HostId, bootId: string): boolean =>
+  row.holder.kind === 'host' && row.holder.hostId === host && row.holder.bootId !== bootId;
 
 /** A server that waits to be confirmed or reverted goes on waiting, whatever its guest does: only its power state tells. Null for every other. */
 const kept = (server: Pick<ServerRecord, 'vm_state'>): 'resized' | null => (server.vm_state === 'resized' ? 'resized' : null);
@@ -148,6 +159,10 @@ async function noteGuest(context: WorkflowContext, host: HostId, bootId: string,
       from: host,
       message: custodyReport(row, host, bootId, guest),
     }).row;
+    if (bootedSince(row, host, bootId) && heard.holder.kind === 'nowhere') {
+      await noteGone(context, tx, server, heard, host, true);
+      return heard.remains.length > 0;
+    }
     if (heard.behind && !row.behind)
       context.log.error(
         { host, server: serverId, known: row.epoch, told: String(guest.epoch) },

@@ -11,7 +11,7 @@ import { readServer, writeServer } from './server-record.ts';
 
 const EVENT = 'compute_terminate_instance';
 /** After this a server whose host does not answer is deleted all the same; what the host has of it is destroyed when it returns. */
-const PATIENCE_MS = 20_000;
+const PATIENCE_MS = 10_000;
 const RETRY_MS = 500;
 
 /**

@@ -1,0 +1,119 @@
+import { GuestState } from '@godwit/contract/gen/guest_pb';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { Database } from '../../store/database.ts';
+import { startTestServer, type TestServer } from '../../store/test-database.ts';
+import { type FakeHost, runningCopies } from '../testing/fake-agents.ts';
+import { type FakeCloud, fakeCloud, until } from '../testing/fake-cloud.ts';
+
+let postgres: TestServer;
+let database: Database;
+let cloud: FakeCloud;
+beforeAll(async () => {
+  postgres = await startTestServer();
+}, 60_000);
+afterAll(() => postgres.stop(), 60_000);
+beforeEach(async () => {
+  database = await postgres.database();
+  cloud = await fakeCloud(database);
+});
+afterEach(async () => {
+  await cloud.stop();
+  await database.close();
+});
+
+const read = (id: string) => database.db.selectFrom('server').selectAll().where('id', '=', id).executeTakeFirstOrThrow();
+const state = (id: string, vmState: string) => until(async () => (await read(id)).vm_state === vmState);
+const [first, second] = [() => cloud.hosts[0] as FakeHost, () => cloud.hosts[1] as FakeHost];
+const messages = async (id: string) =>
+  (await database.db.selectFrom('instance_action').select(['action', 'message']).where('server_id', '=', id).orderBy('id').execute()).map(
+    (one) => `${one.action}: ${one.message}`,
+  );
+
+describe('guests outside a move', () => {
+  it('one that powers itself off is SHUTOFF, held by nobody, and can be started again', async () => {
+    const engine = await cloud.controller('c1');
+    const id = await cloud.server(engine, 'node1');
+    Object.assign(first().guests.get(id) ?? {}, { state: GuestState.SHUTOFF });
+    await state(id, 'stopped');
+    expect(await read(id)).toMatchObject({ power_state: 4, task_state: null, fault: null, custody: { holder: { kind: 'nowhere' } } });
+    expect(await messages(id)).toEqual(['create: null', 'stop: The guest was powered off inside.']);
+    await engine.operations.start(cloud.admin, id);
+    await state(id, 'active');
+    expect((await read(id)).epoch).toBe(2);
+  });
+
+  it('one that crashes is ERROR with the cause', async () => {
+    const engine = await cloud.controller('c1');
+    const id = await cloud.server(engine, 'node1');
+    Object.assign(first().guests.get(id) ?? {}, { state: GuestState.CRASHED });
+    await state(id, 'error');
+    expect(await read(id)).toMatchObject({
+      power_state: 6,
+      fault: { code: 500, message: 'The guest has crashed.' },
+      custody: { holder: { kind: 'nowhere' } },
+    });
+  });
+
+  it('after a reboot of the host it is SHUTOFF with the reason; nothing starts it', async () => {
+    const engine = await cloud.controller('c1');
+    const id = await cloud.server(engine, 'node1');
+    first().guests.clear();
+    first().bootId = 'boot-node1-2';
+    await state(id, 'stopped');
+    expect(await messages(id)).toEqual(['create: null', 'stop: The host node1 has rebooted.']);
+    expect(first().calls.filter((one) => one.call === 'startGuest')).toHaveLength(1);
+    expect(runningCopies(cloud.hosts, id)).toBe(0);
+  });
+
+  it('after a reboot of a host that is set so it is started again, by a new grant', async () => {
+    const engine = await cloud.controller('c1');
+    const id = await cloud.server(engine, 'node1');
+    await database.db.updateTable('host').set({ restart_guests_after_boot: true }).where('id', '=', first().id).execute();
+    first().guests.clear();
+    first().bootId = 'boot-node1-2';
+    await until(async () => (await read(id)).epoch === 2 && (await read(id)).task_state === null);
+    expect(await read(id)).toMatchObject({ vm_state: 'active', custody: { holder: { epoch: 2, bootId: 'boot-node1-2' } } });
+    expect(runningCopies(cloud.hosts, id)).toBe(1);
+  });
+
+  it('a copy that the controller does not know to be there is superseded, never the one that it knows', async () => {
+    const engine = await cloud.controller('c1');
+    const id = await cloud.server(engine, 'node1');
+    await engine.operations.stop(cloud.admin, id);
+    await state(id, 'stopped');
+    await engine.operations.start(cloud.admin, id);
+    await state(id, 'active');
+    expect((await read(id)).epoch).toBe(2);
+    // As a host that was cut off and comes back with what it had.
+    second().guests.set(id, { epoch: 1, state: GuestState.RUNNING, fence: 0 });
+    await until(async () => second().guests.get(id)?.state === GuestState.SHUTOFF);
+    expect(first().guests.get(id)).toMatchObject({ epoch: 2, state: GuestState.RUNNING });
+    await until(async () => (await read(id)).custody.remains.length === 0);
+    expect(await read(id)).toMatchObject({ vm_state: 'active', host_id: first().id });
+  });
+
+  it('a guest that the database does not know is left alone', async () => {
+    const engine = await cloud.controller('c1');
+    const stranger = '99999999-9999-4999-8999-999999999999';
+    second().guests.set(stranger, { epoch: 1, state: GuestState.RUNNING, fence: 0 });
+    // Long enough for several reports: another fact of the same host has been noted after them.
+    const id = await cloud.server(engine, 'node2');
+    Object.assign(second().guests.get(id) ?? {}, { state: GuestState.SHUTOFF });
+    await state(id, 'stopped');
+    expect(second().guests.get(stranger)).toMatchObject({ state: GuestState.RUNNING });
+    expect(second().calls.filter((one) => one.call === 'supersede' || one.call === 'destroyGuest')).toEqual([]);
+  });
+
+  it('a server deleted while its host was away is destroyed when the host returns', async () => {
+    const engine = await cloud.controller('c1');
+    const id = await cloud.server(engine, 'node1');
+    first().down = true;
+    await engine.operations.delete(cloud.admin, id);
+    await until(async () => (await read(id)).deleted_at !== null, 40_000);
+    expect(first().guests.get(id)?.state).toBe(GuestState.RUNNING);
+    expect(await database.db.selectFrom('allocation').selectAll().where('server_id', '=', id).execute()).toEqual([]);
+    first().down = false;
+    await until(async () => first().guests.get(id)?.state === GuestState.SHUTOFF);
+    await until(async () => (await database.db.selectFrom('disk').selectAll().where('server_id', '=', id).execute()).length === 0);
+  }, 60_000);
+});
