@@ -10,6 +10,8 @@ import { type ColdPolicy, endUnchanged, excludedHosts } from './scheduling.ts';
 
 const EVENT = 'compute_prep_resize';
 const CALL_MS = 5_000;
+const ATTEMPTS = 4;
+const RETRY_MS = 500;
 const HOSTS_TRIED = 3;
 
 /**
@@ -45,14 +47,18 @@ export async function prepare(context: WorkflowContext, run: WorkflowRun, move: 
   });
 }
 
-/** Null when the host answers. */
+/** Null when the host answers, at once or a moment later: an agent that is restarting is back within a second. */
 async function silence(context: WorkflowContext, run: WorkflowRun, hostId: HostId): Promise<AgentFailure | null> {
-  try {
-    const client = await context.agents.client(hostId);
-    await client.getHost({}, { timeoutMs: CALL_MS, signal: run.signal });
-    return null;
-  } catch (error) {
-    checkpoint(run);
-    return agentFailure(error);
+  for (let attempt = 1; ; attempt++) {
+    try {
+      const client = await context.agents.client(hostId);
+      await client.getHost({}, { timeoutMs: CALL_MS, signal: run.signal });
+      return null;
+    } catch (error) {
+      checkpoint(run);
+      const failure = agentFailure(error);
+      if (attempt >= ATTEMPTS) return failure;
+      await run.pause(RETRY_MS);
+    }
   }
 }

@@ -40,7 +40,6 @@ export async function schedule(context: WorkflowContext, run: WorkflowRun, move:
       ratios: context.config,
       hosts: context.hosts,
       seed: run.fence,
-      hosts: context.hosts,
       ...(move.new_flavor === null ? {} : { flavor: move.new_flavor }),
     });
     if (placement.kind === 'no-valid-host') {

@@ -8,7 +8,8 @@ import type { WorkflowContext } from '../workflow-context.ts';
 import { close } from './events.ts';
 import { goBack } from './go-back.ts';
 
-const PATIENCE_MS = 60_000;
+/** A destination that does not answer for this long is given up. The call itself may take longer: images are fetched in it. */
+const PATIENCE_MS = 15_000;
 
 /** starting → finished. The guest starts at the destination under a grant of its own, unless it was stopped before; then the server waits to be confirmed. Undo: go-back. */
 export async function start(context: WorkflowContext, run: WorkflowRun, move: Move, actionId: number | null): Promise<void> {
