@@ -3,7 +3,7 @@ import type { Grant } from '@godwit/domain/custody/grant';
 import type { HostMessage, PeerMessage } from '@godwit/domain/custody/host-effect';
 import { as, asEpoch, asFence, type BootId, type HostId, type MigrationId, type ServerId } from '@godwit/domain/ids';
 import { describe, expect, test } from 'vitest';
-import { channels, pause, TinyLab, type TinyQemu } from './conformance/tiny-qemu.ts';
+import { afterCancel, channels, pause, TinyLab, type TinyQemu } from './conformance/tiny-qemu.ts';
 import { CustodyRefused } from './custody-refused.ts';
 import { type CustodyInput, type Gate, openGate } from './gate.ts';
 import { type CustodyJournal, openJournal } from './journal.ts';
@@ -188,7 +188,7 @@ describe('two hosts, real QEMU, no disks', () => {
     await refusedAs('custody-epoch-unknown', b.feed({ kind: 'unpause', fence, epoch: asEpoch(2) }));
     await a.feed({ kind: 'disarm', fence, epoch: grant.epoch });
     await until('disarmed', () => a.news.some((message) => message.kind === 'disarmed' && message.source === 'runs'));
-    await qemu.shows({ runstate: 'running', migration: 'cancelled' });
+    await qemu.shows(afterCancel);
     expect(await b.feed({ kind: 'forfeit', fence, epoch: grant.epoch, bootId: b.boot })).toEqual([{ kind: 'forfeited', epoch: 2 }]);
     expect(processAlive(incoming.control.process)).toBe(false);
     await refusedAs('custody-epoch-stale', b.feed({ kind: 'grant', fence, grant }));
@@ -267,7 +267,7 @@ describe('two hosts, real QEMU, no disks', () => {
     await prepared(lab, a, b, grant, qemu, 'pre-switchover');
     watched(a, qemu);
     await a.feed({ kind: 'migrate', fence, epoch: grant.epoch });
-    await qemu.shows({ runstate: 'running', migration: 'cancelled' });
+    await qemu.shows(afterCancel);
     await until('disarmed', () => a.news.some((message) => message.kind === 'disarmed' && message.source === 'runs'));
   });
 
@@ -279,7 +279,7 @@ describe('two hosts, real QEMU, no disks', () => {
     await qemu.shows({ migration: 'active' });
     a.restart(qemu.control);
     await a.feed({ kind: 'adopt' });
-    await qemu.shows({ runstate: 'running', migration: 'cancelled' });
+    await qemu.shows(afterCancel);
     expect(b.gate.servers()).toEqual([]);
   });
 

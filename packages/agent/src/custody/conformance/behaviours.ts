@@ -5,7 +5,7 @@ export const BEHAVIOURS = {
   'completed-is-postmigrate': 'a completed source stands in postmigrate',
   'cont-in-inmigrate-arms-autostart': 'cont in inmigrate returns success, and the guest starts by itself once it has loaded',
   'cont-on-completed-source-accepted': 'cont on a completed source is accepted: two copies run',
-  'cancel-resumes': 'after a cancel the source runs on by itself',
+  'cancel-resumes': 'after a cancel the source runs on by itself, its status cancelled or failed',
   'cancel-on-completed-is-nothing': 'cancel on a completed source changes nothing',
   'destination-death-resumes': 'the source runs on by itself when the destination dies while copying',
   'missing-device-fails': 'with a return path, a destination that lacks a device makes the source fail and run on',

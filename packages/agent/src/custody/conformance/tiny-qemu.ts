@@ -18,7 +18,7 @@ export type TinyQemu = {
   /** Runstates and migration statuses as QEMU tells them now. */
   now(): Promise<{ readonly runstate: QemuRunstate; readonly migration: string }>;
   /** Until QEMU shows this; throws with what it showed last. */
-  shows(wanted: { readonly runstate?: string; readonly migration?: string }): Promise<void>;
+  shows(wanted: Wanted): Promise<void>;
   /** Resolves when the process has ended. */
   readonly exited: Promise<void>;
   kill(signal?: NodeJS.Signals): void;
@@ -133,7 +133,10 @@ async function setCapabilities(qmp: QmpClient, pauseBeforeSwitchover: boolean): 
   await qmp.execute('migrate-set-capabilities', { capabilities: Object.entries(on).map(([capability, state]) => ({ capability, state })) });
 }
 
-const fits = (
-  seen: { runstate: string; migration: string },
-  wanted: { readonly runstate?: string; readonly migration?: string },
-): boolean => (wanted.runstate ?? seen.runstate) === seen.runstate && (wanted.migration ?? seen.migration) === seen.migration;
+type Wanted = { readonly runstate?: string; readonly migration?: string | readonly string[] };
+
+const fits = (seen: { runstate: string; migration: string }, wanted: Wanted): boolean =>
+  (wanted.runstate ?? seen.runstate) === seen.runstate && [wanted.migration ?? seen.migration].flat().includes(seen.migration);
+
+/** How a cancelled migration ends: the stream that the cancel cuts may be noticed as a failure first. */
+export const afterCancel = { runstate: 'running', migration: ['cancelled', 'failed'] } as const;
