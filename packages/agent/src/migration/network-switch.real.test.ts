@@ -1,0 +1,80 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { demoImages } from '../testing/demo-images.ts';
+import { captureFrames, startFrameSender } from '../testing/frame-sender.ts';
+import { controlGuest, untilGuestAnswers } from '../testing/guest-control.ts';
+import { custodyOf, newMove, prepare, start, startTestGuest, testGuest, untilEnded, type TestGuest } from '../testing/test-guest.ts';
+import { startTwoHosts, type TwoHosts } from '../testing/two-hosts.ts';
+
+let two: TwoHosts;
+let guest: TestGuest;
+beforeAll(async () => {
+  two = await startTwoHosts({ prefix: 'gwagns', dir: '/tmp/gw-ag-switch', network: '10.79.4', images: await demoImages() });
+  guest = testGuest(two.hosts[0], { number: 1, commandLine: 'godwit.memory=5,8' });
+  await startTestGuest(guest);
+  await untilGuestAnswers(two, guest);
+}, 120_000);
+afterAll(async () => {
+  await two?.close();
+}, 60_000);
+
+const tap = (): string => `gt${String(guest.wire.nics?.[0]?.portId).slice(0, 8)}`;
+const filters = (namespace: string): Promise<string> => two.in(namespace, 'tc', 'filter', 'show', 'dev', tap(), 'egress').catch(() => '');
+
+/** Moves the guest while frames are sent; what was sent between STOP and RESUME, and what the destination's tap was handed. */
+async function moveUnderFire(networkSwitch: boolean): Promise<{ readonly blackout: readonly number[]; readonly arrived: ReadonlySet<number>; readonly longestEchoGapMs: number; readonly resets: number; readonly blackoutMs: number }> {
+  const to = guest.at === two.hosts[0] ? two.hosts[1] : two.hosts[0];
+  const move = newMove(guest, to, { networkSwitch });
+  const sender = await startFrameSender(two, guest.address);
+  const ready = await prepare(guest, move);
+  const capture = await captureFrames(to.namespace, tap());
+  await start(move, ready);
+  const [source, taken] = await Promise.all([untilEnded(move.from, move.migrationId), untilEnded(to, move.migrationId)]);
+  expect([source.state, taken.state]).toEqual(['released', 'running']);
+  guest.held = guest.epoch;
+  const destination = await to.client.finishIncoming({ custody: custodyOf(guest), migrationId: move.migrationId });
+  // Until the echo has answered again: then everything of the blackout is over.
+  await controlGuest(two, guest, 'status');
+  await move.from.client.dropOutgoing({ custody: custodyOf(guest), migrationId: move.migrationId, guest: guest.wire });
+  const { sent, longestEchoGapMs, resets } = await sender.stop();
+  const arrived = new Set(await capture.stop());
+  guest.at = to;
+  const resumedAtMs = destination.resumedAtMs - source.clockOffsetMs;
+  // A frame takes its time from the sender to the tap: those of the last instant before RESUME may be handed over by then, or after. Both must arrive.
+  const blackout = sent.filter(([, atMs]) => atMs >= source.stoppedAtMs && atMs <= resumedAtMs).map(([sequence]) => sequence);
+  return { blackout, arrived, longestEchoGapMs, resets, blackoutMs: resumedAtMs - source.stoppedAtMs };
+}
+
+test('every frame that is sent to the guest during the blackout reaches the destination\'s tap', async () => {
+  for (let turn = 0; turn < 3; turn += 1) {
+    const { blackout, arrived, resets } = await moveUnderFire(true);
+    expect(blackout.length).toBeGreaterThan(0);
+    expect(blackout.filter((sequence) => !arrived.has(sequence))).toEqual([]);
+    expect(resets).toBe(0);
+  }
+}, 90_000);
+
+test('without the switch frames of the blackout are lost: the test can fail', async () => {
+  const { blackout, arrived, resets } = await moveUnderFire(false);
+  expect(blackout.filter((sequence) => !arrived.has(sequence)).length).toBeGreaterThan(0);
+  expect(resets).toBe(0);
+}, 60_000);
+
+test('the mirror is undone when the guest stays: nothing is copied any more, the destination\'s tap is gone', async () => {
+  const to = guest.at === two.hosts[0] ? two.hosts[1] : two.hosts[0];
+  const move = newMove(guest, to, { maxBandwidthBytes: 3_000_000 });
+  await start(move, await prepare(guest, move));
+  // Open now, as it is shortly before the stop, and then the destination's QEMU dies.
+  const opened = performance.now() + 60_000;
+  while (!(await filters(move.from.namespace)).includes('mirred')) {
+    if (performance.now() > opened) throw new Error('the mirror was not opened');
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  process.kill((await to.client.listGuests({})).guests.find((one) => one.serverId === guest.serverId)?.pid ?? 0, 'SIGKILL');
+  const ended = await untilEnded(move.from, move.migrationId);
+  // It writes faster than it is copied: it cannot have made it.
+  expect(ended.state).toBe('failed');
+  await to.client.forfeitIncoming({ grant: move.grant });
+  expect(await filters(move.from.namespace)).not.toContain('mirred');
+  for (const host of two.hosts) expect(await two.in(host.namespace, 'ip', '-o', 'link')).not.toContain(`gx${move.migrationId.slice(0, 8)}`);
+  await controlGuest(two, guest, 'status');
+}, 90_000);

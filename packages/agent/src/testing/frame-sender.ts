@@ -1,0 +1,69 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import type { TwoHosts } from './two-hosts.ts';
+import { ended } from './two-hosts.ts';
+
+export type FrameSender = {
+  /** Ends it; what was sent and when (UTC ms), and the longest silence of the guest's TCP echo with when it ended. */
+  stop(): Promise<{ readonly sent: readonly (readonly [sequence: number, atMs: number])[]; readonly longestEchoGapMs: number; readonly resets: number }>;
+};
+
+/** Port that nothing listens on: only the frames count. */
+export const framePort = 5555;
+
+const program = (address: string): string => `
+const now = () => performance.timeOrigin + performance.now();
+const sent = []; let sequence = 0, last = 0, gap = 0, resets = 0;
+const socket = require('dgram').createSocket('udp4');
+setInterval(() => { sequence += 1; sent.push([sequence, now()]); socket.send('sequence ' + sequence + ' end', ${framePort}, '${address}'); }, 1);
+const echo = require('net').connect(7, '${address}');
+echo.setNoDelay(true);
+echo.on('connect', () => { last = now(); echo.write('x'); process.stdout.write('ready\\n'); });
+echo.on('data', () => { gap = Math.max(gap, now() - last); last = now(); setTimeout(() => echo.write('x'), 1); });
+echo.on('error', () => { resets += 1; });
+process.stdin.on('end', () => { process.stdout.write(JSON.stringify({ sent, longestEchoGapMs: gap, resets }), () => process.exit(0)); }).resume();
+`;
+
+/** From the client's namespace: numbered datagrams to the guest, about one a millisecond, and a TCP echo that is always waited for. Resolves once the echo answers. */
+export async function startFrameSender(two: TwoHosts, address: string): Promise<FrameSender> {
+  const child: ChildProcess = spawn('ip', ['netns', 'exec', two.clientNamespace, process.execPath, '-e', program(address)], { stdio: ['pipe', 'pipe', 'inherit'] });
+  let text = '';
+  const ready = Promise.withResolvers<void>();
+  child.stdout?.on('data', (chunk: Buffer) => {
+    text += chunk.toString();
+    if (text.startsWith('ready')) ready.resolve();
+  });
+  child.once('exit', () => ready.reject(new Error('the frame sender ended')));
+  await ready.promise;
+  return {
+    stop: async () => {
+      const gone = new Promise((resolve) => child.once('close', resolve));
+      child.stdin?.end();
+      await gone;
+      await ended(child);
+      return JSON.parse(text.slice(text.indexOf('\n') + 1)) as Awaited<ReturnType<FrameSender['stop']>>;
+    },
+  };
+}
+
+/** Captures the numbered datagrams that a host hands to an interface; the sequence numbers seen, in order. */
+export async function captureFrames(namespace: string, device: string): Promise<{ stop(): Promise<readonly number[]> }> {
+  const child = spawn('ip', ['netns', 'exec', namespace, 'tcpdump', '-i', device, '-n', '-l', '-A', '-s', '128', '--immediate-mode', 'udp', 'port', String(framePort)], { stdio: ['ignore', 'pipe', 'pipe'] });
+  let text = '';
+  child.stdout.on('data', (chunk: Buffer) => {
+    text += chunk.toString('latin1');
+  });
+  await new Promise<void>((resolve, reject) => {
+    child.once('exit', () => reject(new Error(`tcpdump on ${device} ended`)));
+    child.stderr.on('data', (chunk: Buffer) => {
+      if (chunk.toString().includes('listening on')) resolve();
+    });
+  });
+  return {
+    stop: async () => {
+      const gone = new Promise((resolve) => child.once('close', resolve));
+      child.kill('SIGINT');
+      await gone;
+      return [...text.matchAll(/sequence (\d+) end/g)].map((match) => Number(match[1]));
+    },
+  };
+}
