@@ -54,15 +54,29 @@ describe('guests outside a move', () => {
     });
   });
 
-  it('after a reboot of the host it is SHUTOFF with the reason; nothing starts it', async () => {
+  it.each(['forgets', 'calls crashed'])(
+    'after a reboot of the host, which %s what it had, it is SHUTOFF with the reason; nothing starts it',
+    async (what) => {
+      const engine = await cloud.controller('c1');
+      const id = await cloud.server(engine, 'node1');
+      if (what === 'forgets') first().guests.clear();
+      else Object.assign(first().guests.get(id) ?? {}, { state: GuestState.CRASHED });
+      first().bootId = 'boot-node1-2';
+      await state(id, 'stopped');
+      expect(await messages(id)).toEqual(['create: null', 'stop: The host node1 has rebooted.']);
+      expect(first().calls.filter((one) => one.call === 'startGuest')).toHaveLength(1);
+      expect(runningCopies(cloud.hosts, id)).toBe(0);
+    },
+  );
+
+  it('after a reboot it is SHUTOFF too when the host has lost the end of its journal and believes it is still to come', async () => {
     const engine = await cloud.controller('c1');
     const id = await cloud.server(engine, 'node1');
-    first().guests.clear();
+    Object.assign(first().guests.get(id) ?? {}, { state: GuestState.INCOMING });
     first().bootId = 'boot-node1-2';
     await state(id, 'stopped');
     expect(await messages(id)).toEqual(['create: null', 'stop: The host node1 has rebooted.']);
-    expect(first().calls.filter((one) => one.call === 'startGuest')).toHaveLength(1);
-    expect(runningCopies(cloud.hosts, id)).toBe(0);
+    expect((await read(id)).custody.holder).toEqual({ kind: 'nowhere' });
   });
 
   it('after a reboot of a host that is set so it is started again, by a new grant', async () => {
