@@ -134,6 +134,20 @@ describe.each([
     );
   });
 
+  it('never break affinity: members created at once end on one host', async () => {
+    for (let round = 0; round < 3; round++) {
+      const db = await cloud(6);
+      const hosts = warm ? createWarmSnapshot(ratios) : undefined;
+      const groupId = randomUUID();
+      await db.insertInto('server_group').values({ id: groupId, name: 'web', policy: 'affinity', project_id: 'p', user_id: 'u' }).execute();
+      const ids = await Promise.all(Array.from({ length: 4 }, () => newServer(db, 256, groupId)));
+      // Seeds far apart: left to themselves they would choose different hosts.
+      const created = await Promise.all(ids.map((id, index) => decideAndClaim(db, id, hosts, index * 7919)));
+      expect(created).not.toContain(null);
+      expect(new Set(created).size).toBe(1);
+    }
+  });
+
   it('never break anti-affinity, and place as many members as there are hosts', async () => {
     for (let round = 0; round < 2; round++) {
       const db = await cloud(4);
