@@ -43,8 +43,12 @@ export function createAgents(db: Db, own: OwnCertificate): Agents {
     const baseUrl = `https://${row.address.includes(':') ? `[${row.address}]` : row.address}:${row.rpc_port}`;
     const sessions = new Http2SessionManager(
       baseUrl,
-      { pingIntervalMs: PING_INTERVAL_MS, pingTimeoutMs: PING_TIMEOUT_MS, // Not idle ones: connect-node 2.2 then pings from a timer that outlives a connection broken with calls in flight, and throws uncaught.
-        pingIdleConnection: false, idleConnectionTimeoutMs: IDLE_MS },
+      {
+        pingIntervalMs: PING_INTERVAL_MS,
+        pingTimeoutMs: PING_TIMEOUT_MS, // Not idle ones: connect-node 2.2 then pings from a timer that outlives a connection broken with calls in flight, and throws uncaught.
+        pingIdleConnection: false,
+        idleConnectionTimeoutMs: IDLE_MS,
+      },
       {
         ca: authorities.bundlePem,
         cert: certificate.certificatePem,
