@@ -24,6 +24,7 @@ export const words = {
   views: { administrator: 'Administrator', project: 'Project' },
   tabs: { overview: 'Overview', migrations: 'Migrations', actions: 'Action log', console: 'Console log' },
   abort: 'Abort',
+  revert: 'Revert',
 } as const;
 
 /** Instance status words by the API's status. A status that is not listed is shown as the API spells it. */

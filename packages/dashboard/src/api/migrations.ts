@@ -81,3 +81,13 @@ export async function abortMigration(api: Api, id: string): Promise<void> {
 
 const terminal: ReadonlySet<string> = new Set(terminalMigrationStatuses);
 export const isOver = (status: string): boolean => terminal.has(status);
+
+/** How long a finished cold move waits before it is confirmed by itself, in milliseconds; 0: for ever. */
+export const confirmWindow = (api: Api) =>
+  queryOptions({
+    queryKey: ['settings'],
+    queryFn: async () =>
+      (await api.get<{ readonly settings: { readonly resizeConfirmWindowSeconds: number } }>('/godwit/v1/')).settings
+        .resizeConfirmWindowSeconds * 1000,
+    staleTime: 600_000,
+  });

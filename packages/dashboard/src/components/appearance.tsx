@@ -14,6 +14,10 @@ function preferred(): Mode {
   return window.matchMedia('(prefers-color-scheme: light)').matches ? 'light' : 'dark';
 }
 
+/** Menus and lists open inside the dialog or the page that they belong to, so that everything on screen is in a landmark. */
+const landmarkOf = (trigger?: HTMLElement): HTMLElement =>
+  trigger?.closest<HTMLElement>('[role=dialog]') ?? document.getElementById('main') ?? document.body;
+
 /** One theme for every page: compact, with colours that keep WCAG AA contrast in both modes. */
 export function Appearance({ children }: { readonly children: ReactNode }) {
   const [mode, setMode] = useState<Mode>(preferred);
@@ -35,6 +39,7 @@ export function Appearance({ children }: { readonly children: ReactNode }) {
   return (
     <ModeContext value={value}>
       <ConfigProvider
+        getPopupContainer={landmarkOf}
         theme={{
           algorithm: [dark ? theme.darkAlgorithm : theme.defaultAlgorithm, theme.compactAlgorithm],
           token: {
@@ -49,7 +54,8 @@ export function Appearance({ children }: { readonly children: ReactNode }) {
             colorTextDisabled: dark ? '#93a0ae' : '#646f7d',
             colorError: dark ? '#fb7185' : '#b91c1c',
             borderRadius: 4,
-            fontSize: 13,
+            // The compact algorithm takes the next smaller size: 13 px.
+            fontSize: 15,
             motion: !window.matchMedia('(prefers-reduced-motion: reduce)').matches,
           },
           components: { Button: { primaryColor: dark ? '#042f2e' : '#ffffff' } },

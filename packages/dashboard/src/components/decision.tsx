@@ -1,5 +1,6 @@
 import type { StoredVerdicts } from '@godwit/domain/scheduling/stored-verdicts';
 import { formatMib } from '../model/formats.ts';
+import { rejectionsByHost } from '../model/rejections-by-host.ts';
 
 /** Why this host: the ranking of those that could, and the reasons of those that could not, as they were when the move was decided. */
 export function Decision(props: {
@@ -28,14 +29,14 @@ export function Decision(props: {
             </span>
           </li>
         ))}
-        {verdicts.rejected.flatMap((rejection) =>
-          rejection.examples.map((example) => (
-            <li key={`${rejection.code} ${example.hosts.join(' ')}`}>
-              <strong>{example.hosts.join(', ')}</strong> <span className="muted">no:</span> {example.sentence}
-              {example.smallestChange !== null && <span className="muted"> ({example.smallestChange})</span>}
-            </li>
-          )),
-        )}
+        {rejectionsByHost(verdicts.rejected).map(({ host, reasons }) => (
+          <li key={host}>
+            <strong>{host}</strong> <span className="muted">could not:</span>{' '}
+            {reasons
+              .map(({ sentence, smallestChange }) => (smallestChange === null ? sentence : `${sentence} (${smallestChange})`))
+              .join('; ')}
+          </li>
+        ))}
       </ul>
     </section>
   );

@@ -123,6 +123,15 @@ function Verdict({ host }: { readonly host: Destination }) {
       </span>
     );
   }
+  const [only, ...others] = host.reasons;
+  if (only !== undefined && others.length === 0) {
+    return (
+      <span>
+        {only.sentence}
+        {only.smallestChange !== null && ` (${only.smallestChange})`}
+      </span>
+    );
+  }
   return (
     <ul style={{ margin: 0, paddingLeft: 16 }}>
       {host.reasons.map((reason) => (

@@ -141,10 +141,9 @@ function applyMigration(queries: QueryClient, event: MigrationEvent, refresh: (k
   );
   refresh(['migration', 'show', event.id]);
   refresh(['migration', 'list']);
-  if (isOver(event.status)) {
-    refresh(['server', 'show', event.serverId]);
-    migrationEnded(event.id, event.serverId, event.status);
-  }
+  if (isOver(event.status)) refresh(['server', 'show', event.serverId]);
+  // A cold move then waits for its owner: that is the outcome.
+  if (isOver(event.status) || event.status === 'finished') migrationEnded(event.id, event.status);
 }
 
 /** Collects what has become stale and fetches each again once per interval. */

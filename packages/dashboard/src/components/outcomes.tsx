@@ -1,34 +1,72 @@
+import { useNavigate } from '@tanstack/react-router';
 import { App } from 'antd';
 import { useEffect } from 'react';
+import { newestMigrationOf } from '../api/migrations.ts';
+import type { Api } from '../api/request.ts';
 import { Announcement, announce } from './announcer.tsx';
+import { GoLink } from './go-link.tsx';
+
+type Outcome = { readonly id: string; readonly what: string; readonly status: string };
 
 /** Migrations that were started from this tab: their end is told here, wherever the person is by then. */
 const started = new Map<string, string>();
-const listeners = new Set<(end: { readonly id: string; readonly name: string; readonly status: string }) => void>();
+const listeners = new Set<(outcome: Outcome) => void>();
 
-/** The migration's end will be announced once. */
-export function expectOutcome(migrationId: string, serverName: string): void {
-  started.set(migrationId, serverName);
+export function migrationEnded(id: string, status: string): void {
+  const what = started.get(id);
+  if (what === undefined) return;
+  started.delete(id);
+  for (const listener of listeners) listener({ id, what, status });
 }
 
-export function migrationEnded(id: string, _serverId: string, status: string): void {
-  const name = started.get(id);
-  if (name === undefined) return;
-  started.delete(id);
-  for (const listener of listeners) listener({ id, name, status });
+/**
+ * Says that the move just accepted is queued, with a link to its run, and remembers to tell its outcome. `what` begins the sentence: `Live migration of web-1`.
+ */
+export function useTellQueued(): (api: Api, serverId: string, what: string) => Promise<void> {
+  const { notification } = App.useApp();
+  const navigate = useNavigate();
+  return async (api, serverId, what) => {
+    const run = await newestMigrationOf(api, serverId).catch(() => null);
+    const title = `${what} queued`;
+    announce(title);
+    if (run === null) {
+      notification.info({ placement: 'bottomRight', title, duration: 6 });
+      return;
+    }
+    started.set(run.id, what);
+    notification.info({
+      key: `migration ${run.id}`,
+      placement: 'bottomRight',
+      title,
+      description: (
+        <GoLink to={`/admin/migrations/${run.id}`} navigate={navigate}>
+          View the run
+        </GoLink>
+      ),
+      duration: 6,
+    });
+  };
 }
 
 /** Tells the outcome of what was started here, with a link to the run. Says `completed` only when the record does. */
 export function Outcomes() {
   const { notification } = App.useApp();
+  const navigate = useNavigate();
   useEffect(() => {
-    const tell = ({ id, name, status }: { readonly id: string; readonly name: string; readonly status: string }): void => {
-      const good = status === 'completed';
-      const title = good ? `Live migration of ${name} completed` : `Live migration of ${name} ended: ${status}`;
+    const tell = ({ id, what, status }: Outcome): void => {
+      const good = status === 'completed' || status === 'finished';
+      const title =
+        status === 'finished' ? `${what} finished: confirm or revert it` : good ? `${what} completed` : `${what} ended: ${status}`;
       announce(title);
       notification[good ? 'success' : 'error']({
+        key: `migration ${id}`,
+        placement: 'bottomRight',
         title,
-        description: <a href={`/admin/migrations/${id}`}>{good ? 'View the run' : 'What happened'}</a>,
+        description: (
+          <GoLink to={`/admin/migrations/${id}`} navigate={navigate}>
+            {good ? 'View the run' : 'What happened'}
+          </GoLink>
+        ),
         duration: good ? 6 : 0,
       });
     };
@@ -36,6 +74,6 @@ export function Outcomes() {
     return () => {
       listeners.delete(tell);
     };
-  }, [notification]);
+  }, [notification, navigate]);
   return <Announcement />;
 }

@@ -1,9 +1,11 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query';
+import { useNavigate } from '@tanstack/react-router';
 import { App, Form, Input, InputNumber, Modal, Select } from 'antd';
 import { useState } from 'react';
 import { flavorList, imageList, keyPairList, networkList, serverGroupList, zoneList } from '../api/resources.ts';
 import { launch } from '../api/servers.ts';
 import { announce } from '../components/announcer.tsx';
+import { GoLink } from '../components/go-link.tsx';
 import { Problem } from '../components/problem.tsx';
 import { useApi } from '../components/signed-in.tsx';
 import { formatMib } from '../model/formats.ts';
@@ -26,6 +28,7 @@ export function LaunchDialog({ view, onClose }: { readonly view: View; readonly 
   const api = useApi();
   const queries = useQueryClient();
   const { notification } = App.useApp();
+  const navigate = useNavigate();
   const [form] = Form.useForm<Values>();
   const [busy, setBusy] = useState(false);
   const [refused, setRefused] = useState<unknown>(null);
@@ -57,8 +60,13 @@ export function LaunchDialog({ view, onClose }: { readonly view: View; readonly 
       const title = values.count === 1 ? `${values.name} is being built` : `${values.count} instances are being built`;
       announce(title);
       notification.info({
+        placement: 'bottomRight',
         title,
-        description: <a href={`/${view}/instances/${id}`}>View {values.count === 1 ? 'it' : 'the first'}</a>,
+        description: (
+          <GoLink to={`/${view}/instances/${id}`} navigate={navigate}>
+            View {values.count === 1 ? 'it' : 'the first'}
+          </GoLink>
+        ),
         duration: 6,
       });
       void queries.invalidateQueries({ queryKey: ['server'] });

@@ -1,12 +1,10 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query';
-import { Alert, App, Checkbox, Modal } from 'antd';
+import { Alert, Checkbox, Modal } from 'antd';
 import { useState } from 'react';
 import { destinations, serverDisks } from '../api/destinations.ts';
-import { newestMigrationOf } from '../api/migrations.ts';
 import { hostOf, liveMigrate, type Server } from '../api/servers.ts';
-import { announce } from '../components/announcer.tsx';
 import { HostTable } from '../components/host-table.tsx';
-import { expectOutcome } from '../components/outcomes.tsx';
+import { useTellQueued } from '../components/outcomes.tsx';
 import { Problem } from '../components/problem.tsx';
 import { useApi } from '../components/signed-in.tsx';
 import { blockMigrateOf, blockMigrationValue } from '../model/block-migrate.ts';
@@ -16,7 +14,7 @@ import { words } from '../words.ts';
 export function LiveMigrateDialog({ server, onClose }: { readonly server: Server; readonly onClose: () => void }) {
   const api = useApi();
   const queries = useQueryClient();
-  const { notification } = App.useApp();
+  const tellQueued = useTellQueued();
   const [host, setHost] = useState<string | null>(null);
   const [block, setBlock] = useState<boolean | null>(null);
   const [busy, setBusy] = useState(false);
@@ -39,11 +37,7 @@ export function LiveMigrateDialog({ server, onClose }: { readonly server: Server
       setBusy(false);
       return;
     }
-    const run = await newestMigrationOf(api, server.id).catch(() => null);
-    if (run !== null) expectOutcome(run.id, server.name);
-    const title = `Live migration of ${server.name} queued`;
-    announce(title);
-    notification.info({ title, description: run === null ? null : <a href={`/admin/migrations/${run.id}`}>View the run</a>, duration: 6 });
+    await tellQueued(api, server.id, `Live migration of ${server.name}`);
     void queries.invalidateQueries({ queryKey: ['server'] });
     void queries.invalidateQueries({ queryKey: ['migration'] });
     onClose();

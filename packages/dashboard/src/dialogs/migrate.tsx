@@ -1,10 +1,10 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query';
-import { Alert, App, Modal } from 'antd';
+import { Alert, Modal } from 'antd';
 import { useState } from 'react';
 import { destinations } from '../api/destinations.ts';
 import { coldMigrate, hostOf, type Server } from '../api/servers.ts';
-import { announce } from '../components/announcer.tsx';
 import { HostTable } from '../components/host-table.tsx';
+import { useTellQueued } from '../components/outcomes.tsx';
 import { Problem } from '../components/problem.tsx';
 import { useApi } from '../components/signed-in.tsx';
 import { words } from '../words.ts';
@@ -13,7 +13,7 @@ import { words } from '../words.ts';
 export function MigrateDialog({ server, onClose }: { readonly server: Server; readonly onClose: () => void }) {
   const api = useApi();
   const queries = useQueryClient();
-  const { message } = App.useApp();
+  const tellQueued = useTellQueued();
   const [host, setHost] = useState<string | null>(null);
   const [busy, setBusy] = useState(false);
   const [refused, setRefused] = useState<unknown>(null);
@@ -26,9 +26,7 @@ export function MigrateDialog({ server, onClose }: { readonly server: Server; re
     setRefused(null);
     try {
       await coldMigrate(api, server.id, host);
-      const said = `Migration of ${server.name} queued`;
-      announce(said);
-      void message.info(said);
+      await tellQueued(api, server.id, `Migration of ${server.name}`);
       void queries.invalidateQueries({ queryKey: ['server'] });
       onClose();
     } catch (error) {

@@ -31,7 +31,7 @@ it('never runs backwards, whatever the counters do', () => {
 
 it('shows the phases of a move in progress', () => {
   const timeline = [entry('accepted', 0), entry('scheduling', 10), entry('queued', 30), entry('preparing', 31), entry('copying', 200)];
-  expect(steps({ phase: 'copying', phaseDurationsMs: {}, timeline })).toEqual([
+  expect(steps({ type: 'live-migration', phase: 'copying', phaseDurationsMs: {}, timeline })).toEqual([
     'accepted done 10',
     'scheduling done 20',
     'queued done 1',
@@ -44,7 +44,7 @@ it('shows the phases of a move in progress', () => {
 
 it('marks the phase in which a move ended early', () => {
   const timeline = [entry('scheduling', 10), entry('preparing', 30), entry('failed', 90)];
-  expect(steps({ phase: 'failed', phaseDurationsMs: { preparing: 60 }, timeline })).toEqual([
+  expect(steps({ type: 'live-migration', phase: 'failed', phaseDurationsMs: { preparing: 60 }, timeline })).toEqual([
     'accepted done null',
     'scheduling done 20',
     'queued pending null',
@@ -60,4 +60,17 @@ it('tells the time left as a range, or that it would not end', () => {
   expect(timeLeft(sample)).toEqual({ bestMs: 10_000, worstMs: 20_000 });
   expect(timeLeft({ ...sample, dirtyBytesPerSecond: 100 })).toEqual({ bestMs: 10_000, worstMs: null });
   expect(timeLeft({ ...sample, sentBytesPerSecond: 0 })).toBeNull();
+});
+
+it('shows the phases of a cold move, which waits at its end for its owner', () => {
+  const timeline = [entry('accepted', 0), entry('preparing', 10), entry('stopping', 30), entry('starting', 100), entry('finished', 150)];
+  const begun = ['accepted done 10', 'preparing done 20', 'stopping done 70', 'starting done 50'];
+  expect(steps({ type: 'migration', phase: 'finished', phaseDurationsMs: {}, timeline })).toEqual([...begun, 'finished current null']);
+  const reverted = [...timeline, entry('reverting', 200), entry('reverted', 260)];
+  expect(steps({ type: 'migration', phase: 'reverted', phaseDurationsMs: {}, timeline: reverted })).toEqual([
+    ...begun,
+    'finished done 50',
+    'reverting done 60',
+    'reverted done null',
+  ]);
 });

@@ -1,4 +1,4 @@
-import { finalPhases, livePhases, type MigrationPhase, type TimelineEntry } from '@godwit/domain/migration';
+import { coldPhases, finalPhases, livePhases, type MigrationPhase, type MigrationType, type TimelineEntry } from '@godwit/domain/migration';
 
 type Counters = { readonly totalBytes: number | null; readonly remainingBytes: number | null };
 
@@ -27,10 +27,16 @@ export type PhaseStep = {
   readonly durationMs: number | null;
 };
 
-const finals: ReadonlySet<string> = new Set(finalPhases);
+const finals: ReadonlySet<string> = new Set([...finalPhases, 'confirmed', 'reverted']);
+const goodEnds: ReadonlySet<string> = new Set(['completed', 'confirmed', 'reverted']);
+/** Phases that only some moves go through: shown when they were entered. */
+const optional: ReadonlySet<string> = new Set(['post-copy', 'copying-disks', 'confirming', 'reverting', 'confirmed', 'reverted']);
+/** A cold move is placed and prepared at once when nothing is in its way. */
+const optionalWhenCold: ReadonlySet<string> = new Set([...optional, 'scheduling', 'queued']);
 
-/** The phases of a live migration in order, with what each took; where it ended early, the phase in which that happened is the failed one. */
+/** The phases of a move in order, with what each took; where it ended early, the phase in which that happened is the failed one. */
 export function phaseSteps(record: {
+  readonly type: MigrationType;
   readonly phase: MigrationPhase;
   readonly phaseDurationsMs: Readonly<Record<string, number>>;
   readonly timeline: readonly TimelineEntry[];
@@ -39,11 +45,14 @@ export function phaseSteps(record: {
   const startOf = new Map(entered.map((entry) => [entry.detail ?? '', entry.at]));
   const last = entered.findLast((entry) => !finals.has(entry.detail ?? ''))?.detail ?? 'accepted';
   const over = finals.has(record.phase);
-  return livePhases
-    .filter((phase) => phase !== 'post-copy' || startOf.has(phase))
+  const live = record.type === 'live-migration';
+  const phases: readonly string[] = live ? livePhases : coldPhases;
+  const mayMiss = live ? optional : optionalWhenCold;
+  return phases
+    .filter((phase) => !mayMiss.has(phase) || startOf.has(phase))
     .map((phase): PhaseStep => {
       const durationMs = record.phaseDurationsMs[phase] ?? between(entered, phase);
-      if (over && record.phase !== 'completed' && phase === last) return { phase, state: 'failed', durationMs };
+      if (over && !goodEnds.has(record.phase) && phase === last) return { phase, state: 'failed', durationMs };
       if (!over && phase === record.phase) return { phase, state: 'current', durationMs: null };
       // `accepted` is where every record begins; it may have no entry of its own.
       const was = startOf.has(phase) || phase === 'accepted' || record.phase === 'completed';

@@ -46,7 +46,7 @@ function Action({
         <dd>
           <CopyableId id={action.request_id} what={`request ${action.action}`} />
         </dd>
-        {(events.data ?? []).map((event) => (
+        {inOrder(events.data ?? []).map((event) => (
           <Event key={`${event.event} ${event.start_time}`} event={event} />
         ))}
       </dl>
@@ -79,3 +79,6 @@ const Event = ({ event }: EventProps) => (
 
 const eventDuration = (event: { readonly start_time: string; readonly finish_time: string | null }): number | null =>
   event.finish_time === null ? null : Math.max(0, parseTime(event.finish_time) - parseTime(event.start_time));
+
+const inOrder = <Event extends { readonly start_time: string }>(events: readonly Event[]): readonly Event[] =>
+  events.toSorted((a, b) => parseTime(a.start_time) - parseTime(b.start_time));

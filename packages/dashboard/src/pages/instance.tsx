@@ -8,6 +8,7 @@ import { imageList, projectList, serverGroupList } from '../api/resources.ts';
 import { hostOf, type Server, serverShow } from '../api/servers.ts';
 import { announce } from '../components/announcer.tsx';
 import { CopyableId } from '../components/copyable-id.tsx';
+import { CurrentMove } from '../components/current-move.tsx';
 import { useFallbackPolling } from '../components/live.tsx';
 import { PageHead } from '../components/page-head.tsx';
 import { Problem } from '../components/problem.tsx';
@@ -73,6 +74,7 @@ function Instance({ view }: { readonly view: View }) {
       {server.fault !== undefined && (
         <Alert type="error" showIcon title={server.fault.message} description={server.fault.details} style={{ marginBottom: 12 }} />
       )}
+      {view === 'admin' && server['OS-EXT-STS:task_state'] === 'migrating' && <CurrentMove server={server} />}
       <Tabs
         activeKey={shown}
         onChange={(key) => void navigate({ to: '.', search: key === 'overview' ? {} : { tab: key }, replace: true })}

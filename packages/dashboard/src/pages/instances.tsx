@@ -13,6 +13,7 @@ import { Problem } from '../components/problem.tsx';
 import { ServerActions } from '../components/server-actions.tsx';
 import { useApi } from '../components/signed-in.tsx';
 import { ServerStatus } from '../components/status.tsx';
+import { WaitingMoves } from '../components/waiting-moves.tsx';
 import { When } from '../components/when.tsx';
 import { parseTime } from '../model/formats.ts';
 import type { View } from '../sidebar.ts';
@@ -70,6 +71,7 @@ function Instances({ view }: { readonly view: View }) {
         groups={(groups.data ?? []).map((group) => ({ value: group.id, label: group.name }))}
       />
       {servers.isError && <Problem error={servers.error} what="The instances could not be listed." />}
+      <WaitingMoves servers={rows} view={view} />
       <DataTable<Server>
         label="Instances"
         columns={columns}

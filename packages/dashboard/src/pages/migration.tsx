@@ -49,14 +49,25 @@ export function MigrationPage() {
           {record.destination?.name ?? (record.requestedHost === null ? 'not decided yet' : `${record.requestedHost} (asked for)`)}, asked
           for <When time={record.createdAt} />
         </p>
-        <Progress record={record} />
+        {record.type === 'live-migration' && <Progress record={record} />}
         <Phases record={record} />
       </section>
       {record.outcome !== null && record.outcome.cause !== null && <FailureCard record={record} />}
-      <Measures record={record} />
-      <Suspense fallback={<p className="muted">Loading…</p>}>
-        <MigrationChart migrationId={record.id} moving={!isOver(record.status)} />
-      </Suspense>
+      {record.type === 'live-migration' && (
+        <>
+          <Measures record={record} />
+          <Suspense fallback={<p className="muted">Loading…</p>}>
+            <MigrationChart migrationId={record.id} moving={!isOver(record.status)} />
+          </Suspense>
+        </>
+      )}
+      {record.status === 'finished' && (
+        <section className="panel" aria-label="Waiting for confirmation">
+          {record.serverName} runs on {record.destination?.name ?? 'its new host'}; {record.source?.name ?? 'the source'} keeps room and
+          disks for it until the move is confirmed or reverted, in the{' '}
+          <Link to={`/admin/instances/${record.serverId}`}>menu of the instance</Link>.
+        </section>
+      )}
       <Decision verdicts={record.verdicts} taken={record.destination?.name ?? null} requestedHost={record.requestedHost} />
       <Timeline record={record} />
     </>
@@ -78,7 +89,8 @@ function Abort({ record }: { readonly record: MigrationRecord }) {
   const api = useApi();
   const queries = useQueryClient();
   const { message, modal } = App.useApp();
-  if (isOver(record.status)) return null;
+  // Nothing is copied while a cold move's guest runs: what can be undone of it is undone by Revert.
+  if (isOver(record.status) || record.type !== 'live-migration') return null;
   const asked = record.abortRequestedAt !== null;
   const abort = async (): Promise<void> => {
     try {
@@ -223,10 +235,8 @@ function Measures({ record }: { readonly record: MigrationRecord }) {
   const figures: readonly (readonly [string, string, string?])[] = [
     [
       'Blackout',
-      measures.blackoutMs === null
-        ? '–'
-        : `${formatDuration(measures.blackoutMs)}${measures.clockErrorMs === null ? '' : ` ± ${formatDuration(measures.clockErrorMs)}`}`,
-      'From the guest’s stop on the source to its start on the destination, as measured',
+      measures.blackoutMs === null ? '–' : `${formatDuration(measures.blackoutMs)}`,
+      `From the guest’s stop on the source to its start on the destination, as measured${measures.clockErrorMs === null ? '' : `; the clocks agree within ${formatDuration(measures.clockErrorMs)}`}`,
     ],
     ['QEMU’s downtime', formatDuration(measures.qemuDowntimeMs), 'QEMU’s own figure; it ends on the source'],
     ['Godwit’s share', formatDuration(measures.ownShareMs), 'From the end of the transfer to the guest’s start'],
@@ -243,7 +253,15 @@ function Measures({ record }: { readonly record: MigrationRecord }) {
         {figures.map(([title, value, hint]) => (
           <div key={title} title={hint}>
             <dt>{title}</dt>
-            <dd>{value}</dd>
+            <dd>
+              {value}
+              {title === 'Blackout' && measures.clockErrorMs !== null && (
+                <span className="muted" style={{ fontSize: 12 }}>
+                  {' '}
+                  ± {formatDuration(measures.clockErrorMs)}
+                </span>
+              )}
+            </dd>
           </div>
         ))}
       </dl>

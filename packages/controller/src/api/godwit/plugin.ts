@@ -35,6 +35,8 @@ export const godwitPlugin: ServicePlugin = async (app, context) => {
       'GET /hosts',
       'GET /events',
     ],
+    // What a client has to know to tell how long a finished cold move waits before it is confirmed by itself; 0: for ever.
+    settings: { resizeConfirmWindowSeconds: context.config.resizeConfirmWindowSeconds ?? 0 },
   }));
   migrationRoutes(app, context);
   destinationRoutes(app, context);
