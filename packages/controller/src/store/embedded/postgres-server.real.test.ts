@@ -72,6 +72,15 @@ describe('ensurePostgres', () => {
     expect(one.pid).toBe(two.pid);
   });
 
+  it('has its database for everybody who finds it running, also before whoever started it has made it', { timeout: 60_000 }, async () => {
+    const directory = await scratch();
+    const first = await ensurePostgres({ directory });
+    const admin = first.url.replace('/godwit?', '/postgres?');
+    await value(admin, 'drop database godwit');
+    const found = await Promise.all([ensurePostgres({ directory }), ensurePostgres({ directory })]);
+    for (const one of found) expect(await value(one.url, 'select current_database()')).toBe('godwit');
+  });
+
   it('runs under a directory that others may not enter', { timeout: 60_000 }, async () => {
     const closed = await scratch();
     await mkdir(join(closed, 'inner'));

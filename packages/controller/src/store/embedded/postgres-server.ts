@@ -45,7 +45,11 @@ export async function ensurePostgres(options: PostgresServerOptions): Promise<Po
   const socketDirectory = socketDirectoryOf(directory);
   const url = connectionString(socketDirectory);
   const running = await answeringPid(url, dataDirectory);
-  if (running !== null) return { url, pid: running, adopted: true };
+  if (running !== null) {
+    // Whoever started it may not have come so far yet.
+    await createDatabase(url);
+    return { url, pid: running, adopted: true };
+  }
 
   await mkdir(directory, { recursive: true });
   await ownDirectory(socketDirectory, user);
