@@ -87,7 +87,7 @@ async function enqueueSettling(context: WorkflowContext, serverId: ServerId): Pr
   });
 }
 
-async function noteAbsent(context: WorkflowContext, report: Pick<HostReport, 'host' | 'bootId'>, serverId: ServerId): Promise<void> {
+async function noteAbsent(context: WorkflowContext, report: HostReport, serverId: ServerId): Promise<void> {
   await context.db.transaction().execute(async (tx) => {
     const { server, row, idle } = await locked(tx, serverId);
     if (row.holder.kind !== 'host' || row.holder.hostId !== report.host) return;
@@ -145,11 +145,6 @@ async function noteGuest(context: WorkflowContext, host: HostId, bootId: string,
     );
     return;
   }
-  // What another boot had is gone with it, whatever the agent calls it.
-  const ended = guest.state === GuestState.SHUTOFF || guest.state === GuestState.CRASHED;
-  const { holder } = await readCustody(context.db, serverId);
-  if (ended && holder.kind === 'host' && holder.hostId === host && holder.bootId !== bootId)
-    return noteAbsent(context, { host, bootId }, serverId);
   const settle = await context.db.transaction().execute(async (tx) => {
     const { server, row, idle } = await locked(tx, serverId);
     if (!idle) {
@@ -157,12 +152,14 @@ async function noteGuest(context: WorkflowContext, host: HostId, bootId: string,
       return false;
     }
     const here = row.holder.kind === 'host' && row.holder.hostId === host && row.holder.epoch === copyEpoch(guest);
+    const ended = guest.state === GuestState.SHUTOFF || guest.state === GuestState.CRASHED;
     const heard = controllerStep(row, {
       kind: 'heard',
       fence: row.fence,
       from: host,
       message: custodyReport(row, host, bootId, guest),
     }).row;
+    // Under the lock: a start under the new boot may just have ended, and what it started is not gone.
     if (bootedSince(row, host, bootId) && heard.holder.kind === 'nowhere') {
       await noteGone(context, tx, server, heard, host, true);
       return heard.remains.length > 0;
