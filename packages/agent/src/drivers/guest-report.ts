@@ -1,3 +1,4 @@
+import type { HostCustody } from '@godwit/domain/custody/host-custody';
 import type { BootId, Epoch, MigrationId, ServerId } from '@godwit/domain/ids';
 
 export type GuestState =
@@ -20,6 +21,8 @@ export type GuestReport = {
   readonly epoch: Epoch;
   /** The epoch that the copy here runs, or ran, under; absent: there is no copy. After an abort it is lower than `epoch`. */
   readonly copyEpoch?: Epoch;
+  /** All that custody knows here: the controller decides on this, not on a guess from `state`. */
+  readonly custody: HostCustody;
   readonly state: GuestState;
   readonly detail: string;
   /** Of a move in progress. */

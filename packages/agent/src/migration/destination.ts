@@ -22,7 +22,7 @@ export type Incoming = { readonly grant: MoveGrant; readonly spec: GuestSpec; re
 /** How long a source waits for the answer to its release; a little less, so that it hears ours. */
 const takeWithinMs = 2_500;
 /** A guest that does not survive its arrival dies at its first instructions, or QEMU at its first device access. */
-const arrivalWatchMs = 100;
+const arrivalWatchMs = 60;
 /** Frames that still take the way over the source are let in for this long after the take. */
 const lateFramesMs = 3_000;
 
@@ -180,7 +180,7 @@ export class IncomingMigration {
     const { record, move } = this;
     const dead = fact.kind === 'died' ? fact.cause : fact.kind === 'panicked' ? `the guest's kernel panicked (${fact.detail})` : fact.kind === 'broken' ? fact.detail : null;
     if (record.report.state === 'running') {
-      const early = this.#resumedAt !== null && performance.now() - this.#resumedAt < arrivalWatchMs * 10;
+      const early = this.#resumedAt !== null && performance.now() - this.#resumedAt < 1_000;
       if (dead !== null && early && record.report.cause === null) record.blame('GuestCrashedOnArrival', dead, { guestState: 'crashed', ...(fact.kind === 'died' && { taken: 'took-dead' as const }) });
       return;
     }

@@ -155,3 +155,41 @@ test('requests that cannot be fulfilled are refused with a code, and change noth
   await move.from.client.dropOutgoing({ custody: custodyOf(guest), migrationId: move.migrationId, guest: guest.wire });
   await destroy(guest);
 }, 60_000);
+
+test('a guest whose QEMU dies right after the take is named so, and never a success', async () => {
+  const guest = await running(9);
+  const move = newMove(guest, two.hosts[1]);
+  await start(move, await prepare(guest, move));
+  expect(await untilEnded(move.to, move.migrationId)).toMatchObject({ state: 'running' });
+  guest.held = guest.epoch;
+  process.kill((await move.to.client.listGuests({})).guests.find((one) => one.serverId === guest.serverId)?.pid ?? 0, 'SIGKILL');
+  const finished = await move.to.client.finishIncoming({ custody: custodyOf(guest), migrationId: move.migrationId });
+  expect(finished).toMatchObject({ cause: 'GuestCrashedOnArrival', guestState: GuestState.CRASHED, networkVerified: false });
+  // The source's copy is complete and stopped, and stays so: the guest was taken.
+  expect((await move.to.client.forfeitIncoming({ grant: move.grant })).answer).toBe(TakeAnswer.TOOK_DEAD);
+  expect(await stateAt(guest, 0)).toBe(GuestState.RELEASED);
+  await destroy(guest);
+}, 60_000);
+
+test('a destination that is frozen before the stop: the copy is given up, and the guest runs on', async () => {
+  const guest = await running(10);
+  const move = newMove(guest, two.hosts[1]);
+  const ready = await prepare(guest, move);
+  const pid = (await move.to.client.listGuests({})).guests.find((one) => one.serverId === guest.serverId)?.pid ?? 0;
+  process.kill(pid, 'SIGSTOP');
+  await start(move, ready);
+  expect(await untilEnded(move.from, move.migrationId, 20_000)).toMatchObject({ state: 'failed', cause: 'StreamFailed', guestState: GuestState.RUNNING });
+  // A stopped process is killed all the same.
+  expect((await move.to.client.forfeitIncoming({ grant: move.grant })).answer).toBe(TakeAnswer.HAS_NOT_AND_FORFEITS);
+  await controlGuest(two, guest, 'status');
+  await destroy(guest);
+}, 60_000);
+
+test('a copy that takes longer than its deadline is given up by that name', async () => {
+  const guest = await running(11);
+  const move = newMove(guest, two.hosts[1], { maxBandwidthBytes: 2_000_000, deadlineMs: 500 });
+  await start(move, await prepare(guest, move));
+  expect(await untilEnded(move.from, move.migrationId)).toMatchObject({ state: 'failed', cause: 'DeadlineExceeded', guestState: GuestState.RUNNING });
+  expect((await move.to.client.forfeitIncoming({ grant: move.grant })).answer).toBe(TakeAnswer.HAS_NOT_AND_FORFEITS);
+  await destroy(guest);
+}, 60_000);

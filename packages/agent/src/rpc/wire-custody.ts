@@ -14,12 +14,10 @@ import type { Authority, ReleaseNotice } from '../drivers/host-driver.ts';
 import type { TakeAnswer } from '../drivers/migration-report.ts';
 import { idFromWire, numberFromWire } from './wire-guest.ts';
 
-/**
- * A grant as sent. `bootId` is the destination's when the controller made the grant; where the controller left it open it is the boot that this
- * host is in now: only the destination ever compares it, and it has then just heard of the grant for the first time.
- */
-export function grantFromWire(wire: WireGrant | undefined, bootId: BootId): Grant {
+/** A grant as sent. It must name the boot of the destination that it was made for: without it no take and no forfeit is proven. */
+export function grantFromWire(wire: WireGrant | undefined): Grant {
   if (!wire) throw new GodwitError('BadRequest', 'the request carries no grant');
+  if (wire.destinationBootId === '') throw new GodwitError('BadRequest', 'the grant does not name the boot of its destination');
   const plain = wire.migrationId === '' && wire.sourceHostId === '';
   return {
     serverId: idFromWire(wire.serverId, 'server id'),
@@ -30,7 +28,7 @@ export function grantFromWire(wire: WireGrant | undefined, bootId: BootId): Gran
     previousEpoch: asEpoch(numberFromWire(wire.previousEpoch, 'previous epoch')),
     fence: asFence(numberFromWire(wire.fence, 'fence')),
     endState: endStateFromWire(wire.endState),
-    bootId: wire.destinationBootId === '' ? bootId : as<BootId>(wire.destinationBootId),
+    bootId: as<BootId>(wire.destinationBootId),
     postCopy: wire.postCopy,
   };
 }

@@ -1,6 +1,7 @@
 import { create } from '@bufbuild/protobuf';
 import type { Guest } from '@godwit/contract/gen/guest_pb';
 import { GuestReportSchema, type GuestReport as WireReport, GuestState as WireState } from '@godwit/contract/gen/guest_pb';
+import { hostReport } from '@godwit/domain/custody/holder';
 import { GodwitError } from '@godwit/domain/errors';
 import type { DiskFormat } from '@godwit/domain/guest-spec';
 import { as } from '@godwit/domain/ids';
@@ -102,4 +103,5 @@ export const guestReportToWire = (report: GuestReport): WireReport =>
     bootId: report.bootId,
     diskBytesUsed: BigInt(report.diskBytesUsed),
     copyEpoch: BigInt(report.copyEpoch ?? 0),
+    custodyJson: JSON.stringify(hostReport(report.custody, null)),
   });

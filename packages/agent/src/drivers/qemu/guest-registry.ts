@@ -93,12 +93,16 @@ export class GuestRegistry {
     const { state, detail } = stateOf(custody.copy.kind, custody.copy.kind === 'held' && custody.copy.alive, entry?.fact ?? null);
     const spec = entry?.spec;
     return {
-      serverId, epoch: custody.knownEpoch, ...(custody.copy.kind === 'none' ? {} : { copyEpoch: custody.copy.grant.epoch }), state, detail, migrationId: entry?.migrationId ?? null, pid: entry?.process?.ref.pid ?? null, machineType: spec?.machineType ?? '', cpuModel: spec?.cpuModel ?? '', bootId: this.#bootId, diskBytesUsed: 0,
+      serverId, epoch: custody.knownEpoch, custody, ...(custody.copy.kind === 'none' ? {} : { copyEpoch: custody.copy.grant.epoch }), state, detail, migrationId: entry?.migrationId ?? null, pid: entry?.process?.ref.pid ?? null, machineType: spec?.machineType ?? '', cpuModel: spec?.cpuModel ?? '', bootId: this.#bootId, diskBytesUsed: 0,
     };
   }
 
-  close(): void {
-    for (const entry of this.#entries.values()) entry.stopWatching();
+  /** Lets go of every monitor; no QEMU is touched, and nothing is reported any more. */
+  async close(): Promise<void> {
+    const entries = [...this.#entries.values()];
+    this.#entries.clear();
+    for (const entry of entries) entry.stopWatching();
+    await Promise.all(entries.flatMap(({ process }) => (process ? [process.qmp.close(), process.oob.close()] : [])));
   }
 
   #note(serverId: ServerId, entry: Entry, fact: GuestFact): void {
@@ -119,7 +123,7 @@ export function stateOf(copy: 'none' | 'granted' | 'held' | 'released', alive: b
   if (copy === 'none') return { state: 'shutoff', detail: '' };
   switch (fact?.kind) {
     case 'powered-off':
-      return { state: 'shutoff', detail: fact.byGuest ? 'the guest powered itself off' : 'the guest was powered off' };
+      return { state: 'shutoff', detail: fact.byGuest ? 'the guest powered itself off' : `the guest was powered off (${fact.reason})` };
     case 'panicked':
       return { state: 'crashed', detail: `the guest's kernel panicked (${fact.detail})` };
     case 'broken':

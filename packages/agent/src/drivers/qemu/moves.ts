@@ -17,7 +17,7 @@ import type { WantedGuest } from '../wanted-guest.ts';
 import { fetchImage } from './fetch-image.ts';
 import { cacheBootImages, deleteGuestDisks, requireSharedDisks } from './guest-disks.ts';
 import { guestSpecOf } from './guest-spec-of.ts';
-import { destroyGuest, requireProcess } from './guest-lifecycle.ts';
+import { requireProcess } from './guest-lifecycle.ts';
 import type { QemuHost } from './qemu-host.ts';
 
 /** Accounts of ended moves kept in memory, for a controller that asks late. */
@@ -33,6 +33,7 @@ export class Moves {
   readonly #moves = new Map<MigrationId, Move>();
   /** Accounts whose guest and process are gone: told, and nothing else. */
   readonly #accounts = new Map<MigrationId, MigrationReport>();
+  readonly #clearing = new Map<ServerId, Promise<void>>();
 
   constructor(host: QemuHost, store: MigrationStore) {
     this.#host = host;
@@ -48,6 +49,7 @@ export class Moves {
   async prepare(grant: Grant, wanted: WantedGuest, policy: MigrationPolicy, source: PeerAddress): Promise<IncomingReady> {
     const host = this.#host;
     const move = movable(grant);
+    await this.cleared(grant.serverId);
     const known = this.#moves.get(move.migrationId);
     if (known instanceof IncomingMigration && known.ready && !known.record.ended) return known.ready;
     if (known) throw new GodwitError('InvalidMigrationState', `migration ${move.migrationId} is ${known.record.report.state} on this host`);
@@ -166,14 +168,38 @@ export class Moves {
   }
 
   async drop(authority: Authority, migrationId: MigrationId, deleteDisks: boolean, wanted: WantedGuest | null): Promise<boolean> {
+    const host = this.#host;
+    const { serverId } = authority;
     const move = this.#moves.get(migrationId);
-    // First the mirror, then the tap: a filter on a device that vanishes is harmless, a tunnel without a reader is not.
-    if (move instanceof OutgoingMigration) await move.close();
-    const local = wanted && { ...wanted, disks: wanted.disks.filter((disk) => this.#host.pools.get(disk.pool)?.kind === 'local') };
-    const existed = await destroyGuest(this.#host, authority, false, wanted);
-    if (deleteDisks && local) await deleteGuestDisks(authority.serverId, local, this.#host.pools);
-    if (move) this.#settle(migrationId, move);
+    const process = host.guests.process(serverId);
+    const existed = process !== null || host.custody.state(serverId).copy.kind !== 'none';
+    await host.custody.feed(serverId, { kind: 'destroy', fence: authority.fence, epoch: authority.epoch });
+    // The copy is dead: nobody waits for the rest. First the mirror, then the tap: a filter on a device that vanishes is harmless, a tunnel without a reader is not.
+    const local = wanted && { ...wanted, disks: wanted.disks.filter((disk) => host.pools.get(disk.pool)?.kind === 'local') };
+    this.#clear(serverId, async () => {
+      if (move instanceof OutgoingMigration) await move.close();
+      const spec = process?.spec ?? (wanted && guestSpecOf(wanted, host.pools, host.defaults));
+      if (spec) await Promise.all(spec.nics.map(({ tapName }) => deleteTap(host.tools, tapName)));
+      if (deleteDisks && local) await deleteGuestDisks(serverId, local, host.pools);
+      if (move) this.#settle(migrationId, move);
+    });
+    host.guests.forget(serverId);
+    host.guests.tell(serverId);
     return existed;
+  }
+
+  /** Resolves once nothing of an earlier copy of this server is being cleared away on this host: before another one comes. */
+  async cleared(serverId: ServerId): Promise<void> {
+    await this.#clearing.get(serverId);
+  }
+
+  #clear(serverId: ServerId, work: () => Promise<void>): void {
+    const done: Promise<void> = work()
+      .catch((error: unknown) => this.#host.log.warn({ err: error, serverId }, 'traces of a copy that has left could not be cleared away'))
+      .finally(() => {
+        if (this.#clearing.get(serverId) === done) this.#clearing.delete(serverId);
+      });
+    this.#clearing.set(serverId, done);
   }
 
   // ── custody, QEMU ──
@@ -238,6 +264,7 @@ export class Moves {
   }
 
   async close(): Promise<void> {
+    await Promise.all(this.#clearing.values());
     for (const move of this.#moves.values()) if (move instanceof IncomingMigration) move.close();
   }
 

@@ -1,3 +1,5 @@
+import { readFile } from 'node:fs/promises';
+import type { GuestSpec } from '@godwit/domain/guest-spec';
 import type { BootId, ServerId } from '@godwit/domain/ids';
 import { GodwitError } from '@godwit/domain/errors';
 import { as } from '@godwit/domain/ids';
@@ -74,7 +76,11 @@ export async function openQemuDriver(config: LoadedConfig, probe: HostProbe, ide
     facts: probe.facts,
     guests: () => Promise.resolve(guests.servers().map((serverId) => guests.report(serverId))),
     migrations: () => moves.reports(),
-    startGuest: (grant, wanted) => exclusive(wanted.serverId, () => startGuest(host, grant, wanted)),
+    startGuest: (grant, wanted) =>
+      exclusive(wanted.serverId, async () => {
+        await moves.cleared(wanted.serverId);
+        return startGuest(host, grant, wanted);
+      }),
     stopGuest: (authority, timeoutMs) => exclusive(authority.serverId, () => stopGuest(host, authority, timeoutMs)),
     pauseGuest: (authority) => exclusive(authority.serverId, () => pauseGuest(host, authority)),
     unpauseGuest: (authority) => exclusive(authority.serverId, () => unpauseGuest(host, authority)),
@@ -84,7 +90,7 @@ export async function openQemuDriver(config: LoadedConfig, probe: HostProbe, ide
       await destroyGuest(host, authority, false, null);
       return guests.report(authority.serverId);
     },
-    readConsole: (serverId, maxBytes, maxLines) => readConsole(guests.spec(serverId)?.consoleDir ?? runDir(config.stateDir, serverId).consoleDir, maxBytes, maxLines),
+    readConsole: async (serverId, maxBytes, maxLines) => readConsole(await consoleDirOf(host, serverId), maxBytes, maxLines),
     prepareIncoming: (grant, wanted, policy, source) => exclusive(wanted.serverId, () => moves.prepare(grant, wanted, policy, source)),
     startOutgoing: (grant, ready, policy, destination) => exclusive(grant.serverId, () => moves.start(grant, ready, policy, destination)),
     setMigrationPolicy: (_authority, migrationId, policy) => moves.setPolicy(migrationId, policy),
@@ -99,7 +105,7 @@ export async function openQemuDriver(config: LoadedConfig, probe: HostProbe, ide
     setNetworkOpen: (from, migrationId, open) => moves.setNetworkOpen(from, migrationId, open),
     nowMs: () => clock.nowMs(),
     close: async () => {
-      guests.close();
+      await guests.close();
       await moves.close();
       controller.close();
       custody.close();
@@ -117,7 +123,12 @@ async function adopt(host: QemuHost, moves: Moves, store: MigrationStore): Promi
     } else if (found.kind === 'gone') {
       const serverId = as<ServerId>(found.name);
       const { copy } = custody.state(serverId);
-      if (copy.kind === 'held') guests.addDead(serverId, { kind: 'died', clean: false, cause: copy.grant.bootId === host.bootId ? `QEMU died while the agent was away${found.lastLines.length > 0 ? `: ${found.lastLines.at(-1)}` : ''}` : 'the host restarted', lastLines: found.lastLines });
+      if (copy.kind !== 'held') continue;
+      const last = found.lastLines.at(-1);
+      const cause = `QEMU died while the agent was away${last === undefined ? '' : `: ${last}`}`;
+      // A reboot of the host is no crash of the guest: it is off, and starts again only under a new grant.
+      if (copy.grant.bootId !== host.bootId) guests.addDead(serverId, { kind: 'powered-off', byGuest: false, reason: 'the host restarted' });
+      else guests.addDead(serverId, { kind: 'died', clean: false, cause, lastLines: found.lastLines });
     } else log.error({ err: found.cause, serverId: found.name, pid: found.ref.pid }, 'a QEMU that outlived the agent does not answer');
   }
   await moves.restore(await store.readAll(Date.now()));
@@ -132,6 +143,13 @@ async function adopt(host: QemuHost, moves: Moves, store: MigrationStore): Promi
   moves.resume();
   await sweepTaps(tools, keepTaps);
   await sweepTunnels(tools, moves.ids());
+}
+
+/** Where the console log of a guest lies that has, or had, a QEMU here. */
+async function consoleDirOf(host: QemuHost, serverId: ServerId): Promise<string> {
+  const run = runDir(host.config.stateDir, serverId);
+  const known = host.guests.spec(serverId) ?? (await readFile(run.specFile, 'utf8').then((text) => JSON.parse(text) as GuestSpec, () => null));
+  return known?.consoleDir ?? run.consoleDir;
 }
 
 function oneAtATime(): QemuHost['exclusive'] {

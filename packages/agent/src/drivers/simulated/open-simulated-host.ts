@@ -419,11 +419,12 @@ class SimulatedDriver implements HostDriver {
   }
 
   #report(serverId: ServerId): GuestReport {
-    const { copy, knownEpoch } = this.#gate.state(serverId);
+    const custody = this.#gate.state(serverId);
+    const { copy, knownEpoch } = custody;
     const guest = this.#guests.get(serverId);
     const move = [...this.#moves.values()].find((one) => one.grant.serverId === serverId && !one.record.ended);
     return {
-      serverId, epoch: knownEpoch, ...(copy.kind !== 'none' && { copyEpoch: copy.grant.epoch }), state: stateOf(copy.kind, guest?.qemu), detail: '', migrationId: move ? moveId(move.grant) : null, pid: guest?.qemu.dead === false ? guest.qemu.process.pid : null,
+      serverId, epoch: knownEpoch, custody, ...(copy.kind !== 'none' && { copyEpoch: copy.grant.epoch }), state: stateOf(copy.kind, guest?.qemu), detail: '', migrationId: move ? moveId(move.grant) : null, pid: guest?.qemu.dead === false ? guest.qemu.process.pid : null,
       machineType: guest ? guest.wanted.machineType || machineType : '', cpuModel: guest ? guest.wanted.cpuModel || 'simulated' : '', bootId: this.bootId, diskBytesUsed: 0,
     };
   }
