@@ -1,6 +1,6 @@
 import { GodwitError } from '@godwit/domain/errors';
-import { terminalMigrationStatuses } from '@godwit/domain/migration';
 import { as, type MigrationId, type ServerId } from '@godwit/domain/ids';
+import { terminalMigrationStatuses } from '@godwit/domain/migration';
 import type { Db } from '../../store/database.ts';
 import type { Caller } from '../operations.ts';
 import type { Workflows } from '../port.ts';

@@ -7,7 +7,7 @@ import type { Caller, LiveMigrateRequest } from '../operations.ts';
 import type { Workflows } from '../port.ts';
 import { recordAction } from '../record/actions.ts';
 import { tellServer } from '../record/server-event.ts';
-import { place, type PlaceOptions } from '../scheduling/claim.ts';
+import { type PlaceOptions, place } from '../scheduling/claim.ts';
 import { type LockedServer, lockForAction } from './lock-server.ts';
 
 /**

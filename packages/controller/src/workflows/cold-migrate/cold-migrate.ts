@@ -1,5 +1,5 @@
-import type { MigrationPhase } from '@godwit/domain/migration';
 import { as, type MigrationId, type ServerId } from '@godwit/domain/ids';
+import type { MigrationPhase } from '@godwit/domain/migration';
 import type { TaskState } from '@godwit/domain/server';
 import { takeCharge } from '../custody/custody-store.ts';
 import { givenUp } from '../live-migrate/give-up.ts';

@@ -1,5 +1,5 @@
-import { powerState, type VmState } from '@godwit/domain/server';
 import { as, type HostId } from '@godwit/domain/ids';
+import { powerState, type VmState } from '@godwit/domain/server';
 import { finishMove } from '../live-migrate/finish-move.ts';
 import type { Move } from '../live-migrate/move.ts';
 import type { WorkflowRun } from '../port.ts';

@@ -1,5 +1,5 @@
-import { advance, type Move } from '../live-migrate/move.ts';
 import { finishMove } from '../live-migrate/finish-move.ts';
+import { advance, type Move } from '../live-migrate/move.ts';
 import type { WorkflowRun } from '../port.ts';
 import { readServer, writeServer } from '../server/server-record.ts';
 import { stopGuest } from '../server/stop-guest.ts';

@@ -1,5 +1,5 @@
-import type { MigrationCause } from '@godwit/domain/migration';
 import { as, type HostId } from '@godwit/domain/ids';
+import type { MigrationCause } from '@godwit/domain/migration';
 import { noValidHostMessage } from '@godwit/domain/scheduling/no-valid-host';
 import type { Db } from '../../store/database.ts';
 import { finishMove } from '../live-migrate/finish-move.ts';
@@ -9,7 +9,7 @@ import { claimMove, place } from '../scheduling/claim.ts';
 import { serverFault } from '../server/fault.ts';
 import { writeServer } from '../server/server-record.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
-import { begin, close, type ColdEvent, endsWith } from './events.ts';
+import { begin, type ColdEvent, close, endsWith } from './events.ts';
 
 const EVENT = 'conductor_migrate_server';
 

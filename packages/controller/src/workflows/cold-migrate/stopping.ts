@@ -1,6 +1,6 @@
+import { readCustody } from '../custody/custody-store.ts';
 import { advance, type Move } from '../live-migrate/move.ts';
 import type { WorkflowRun } from '../port.ts';
-import { readCustody } from '../custody/custody-store.ts';
 import { stopGuest } from '../server/stop-guest.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
 import { begin, close } from './events.ts';

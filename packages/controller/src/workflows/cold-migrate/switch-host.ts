@@ -1,8 +1,8 @@
 import type { HostId } from '@godwit/domain/ids';
 import type { TaskState } from '@godwit/domain/server';
 import type { Db } from '../../store/database.ts';
-import type { WorkflowRun } from '../port.ts';
 import type { Move } from '../live-migrate/move.ts';
+import type { WorkflowRun } from '../port.ts';
 import { writeServer } from '../server/server-record.ts';
 
 /**

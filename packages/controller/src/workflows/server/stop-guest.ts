@@ -1,4 +1,4 @@
-import { GuestState, type GuestReport } from '@godwit/contract/gen/guest_pb';
+import { type GuestReport, GuestState } from '@godwit/contract/gen/guest_pb';
 import type { ServerId } from '@godwit/domain/ids';
 import { type AgentFailure, agentFailure } from '../../agents/agent-error.ts';
 import { readCustody, stepCustody } from '../custody/custody-store.ts';

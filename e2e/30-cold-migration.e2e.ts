@@ -1,0 +1,169 @@
+import { type ClientProbe, startProbe } from '@godwit/lab/client/probe';
+import { readLabPlan } from '@godwit/lab/lab-plan';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { eventually, type Lab, labUp } from './lab-harness.ts';
+
+type Shown = {
+  readonly id: string;
+  readonly status: string;
+  readonly 'OS-EXT-SRV-ATTR:host': string;
+  readonly addresses: Readonly<Record<string, readonly string[]>>;
+  readonly flavor: { readonly original_name: string };
+};
+type Listed = { readonly Status: string; readonly 'Source Compute': string; readonly 'Dest Compute': string; readonly Type: string };
+
+/** Cold migration and resize with Debian's client, as an operator types it, of a guest that numbers its fsynced writes. */
+describe('cold migration through Debian’s openstack client', () => {
+  let lab: Lab;
+  let probe: ClientProbe;
+  let id: string;
+  let address: string;
+  beforeAll(async () => {
+    lab = await labUp();
+    const plan = await readLabPlan(lab.dir);
+    if (plan === undefined) throw new Error(`no lab in ${lab.dir}`);
+    probe = await startProbe(plan.clientNamespace);
+    await lab.openstack('server create --image godwit-demo --flavor demo.tiny --network demo --wait cold1');
+    const shown = await lab.openstackJson<Shown>('server show cold1');
+    id = shown.id;
+    address = Object.values(shown.addresses).flat()[0] ?? '';
+  }, 240_000);
+  afterAll(async () => {
+    await probe?.stop();
+    await lab?.down();
+  }, 90_000);
+
+  const show = async (): Promise<Shown> => lab.openstackJson<Shown>(`server show ${id}`);
+  const hostOf = (server: Shown): string => server['OS-EXT-SRV-ATTR:host'];
+  const reached = (...wanted: readonly string[]): Promise<Shown> => eventually(show, ({ status }) => wanted.includes(status), 100_000);
+  const newest = async (): Promise<Listed | undefined> => (await lab.openstackJson<Listed[]>(`server migration list --server ${id}`))[0];
+  const events = async (): Promise<readonly string[]> =>
+    (await lab.openstackJson<readonly { readonly Action: string }[]>(`server event list ${id}`)).map(({ Action }) => Action);
+
+  /** Lets the guest write for a moment; resolves with the last record that its disk acknowledged. */
+  const write = async (): Promise<number> => {
+    const before =
+      (
+        await eventually(
+          () => probe.status(address).catch(() => null),
+          (status) => status !== null,
+          60_000,
+        )
+      )?.disk.lastAcknowledged ?? 0;
+    await probe.control(address, 'disk 200');
+    await eventually(
+      () => probe.status(address),
+      ({ disk }) => disk.lastAcknowledged > before + 50,
+      60_000,
+    );
+    return (await probe.status(address)).disk.lastAcknowledged;
+  };
+  /** After a move: the guest has booted again, answers, and every record up to `last` is on its disk, whole. */
+  const kept = async (last: number): Promise<void> => {
+    const verdict = await eventually(
+      () => probe.verifyDisk(address).catch(() => null),
+      (answer) => answer !== null,
+      60_000,
+    );
+    expect(verdict).toMatchObject({ ok: true, torn: 0, missing: 0 });
+    expect(verdict?.lastFound).toBeGreaterThanOrEqual(last);
+  };
+
+  it('migrates to a host of the scheduler’s choice: VERIFY_RESIZE, and ACTIVE there when confirmed', async () => {
+    const before = await show();
+    const last = await write();
+    expect(await lab.openstack(`server migrate ${id}`)).toBe('');
+    const waiting = await reached('VERIFY_RESIZE', 'ERROR');
+    expect(waiting.status).toBe('VERIFY_RESIZE');
+    expect(hostOf(waiting)).not.toBe(hostOf(before));
+    expect(await newest()).toMatchObject({
+      Status: 'finished',
+      Type: 'migration',
+      'Source Compute': hostOf(before),
+      'Dest Compute': hostOf(waiting),
+    });
+    await kept(last);
+    expect(await lab.openstack(`server migration confirm ${id}`)).toBe('');
+    const after = await reached('ACTIVE', 'ERROR');
+    expect(after.status).toBe('ACTIVE');
+    expect(hostOf(after)).toBe(hostOf(waiting));
+    expect(await newest()).toMatchObject({ Status: 'confirmed' });
+    expect(await events()).toEqual(['confirmResize', 'migrate', 'create']);
+    await kept(last);
+  }, 240_000);
+
+  it('reverts to the source, with what was written on either side', async () => {
+    const before = await show();
+    await write();
+    await lab.openstack(`server migrate --wait ${id}`);
+    const last = await write();
+    expect(await lab.openstack(`server migration revert ${id}`)).toBe('');
+    const after = await reached('ACTIVE', 'ERROR');
+    expect(after.status).toBe('ACTIVE');
+    expect(hostOf(after)).toBe(hostOf(before));
+    expect(await newest()).toMatchObject({ Status: 'reverted' });
+    await kept(last);
+  }, 240_000);
+
+  it('a stopped server ends SHUTOFF on the named host, and starts there with its data', async () => {
+    const before = await show();
+    const target = hostOf(before) === 'node2' ? 'node1' : 'node2';
+    const last = await write();
+    await lab.openstack(`server stop ${id}`);
+    await reached('SHUTOFF');
+    await lab.openstack(`server migrate --host ${target} ${id}`);
+    expect(hostOf(await reached('VERIFY_RESIZE', 'ERROR'))).toBe(target);
+    await lab.openstack(`server migration confirm ${id}`);
+    const after = await reached('SHUTOFF', 'ACTIVE', 'ERROR');
+    expect(after.status).toBe('SHUTOFF');
+    expect(hostOf(after)).toBe(target);
+    await lab.openstack(`server start ${id}`);
+    expect(hostOf(await reached('ACTIVE'))).toBe(target);
+    await kept(last);
+  }, 240_000);
+
+  it('resizes to another flavor and back', async () => {
+    const last = await write();
+    await lab.openstack(`server resize --flavor demo.small --wait ${id}`);
+    expect((await show()).flavor.original_name).toBe('demo.small');
+    await kept(last);
+    await lab.openstack(`server resize revert ${id}`);
+    expect((await reached('ACTIVE', 'ERROR')).flavor.original_name).toBe('demo.tiny');
+    expect(await newest()).toMatchObject({ Status: 'reverted', Type: 'resize' });
+    await kept(last);
+  }, 240_000);
+
+  it('says why there is no host, and leaves the guest running', async () => {
+    const before = await show();
+    const others = ['node1', 'node2', 'node3'].filter((name) => name !== hostOf(before));
+    for (const name of others) await lab.openstack(`compute service set --disable ${name} nova-compute`);
+    try {
+      await lab.openstack(`server migrate ${id}`);
+      expect(await eventually(newest, (row) => row?.Status === 'error', 30_000)).toMatchObject({ Type: 'migration' });
+      expect(await show()).toMatchObject({ status: 'ACTIVE', 'OS-EXT-SRV-ATTR:host': hostOf(before) });
+    } finally {
+      for (const name of others) await lab.openstack(`compute service set --enable ${name} nova-compute`);
+    }
+  }, 240_000);
+
+  it('refuses the current host, an unknown one, bare metal, and a confirmation of nothing', async () => {
+    const before = await show();
+    await expect(lab.openstack(`server migrate --host ${hostOf(before)} ${id}`)).rejects.toThrow(/HTTP 400/);
+    await expect(lab.openstack(`server migrate --host nowhere ${id}`)).rejects.toThrow(/Compute host nowhere could not be found/);
+    await expect(lab.openstack(`server migrate --host metal1 ${id}`)).rejects.toThrow(/HTTP 400/);
+    await expect(lab.openstack(`server migration confirm ${id}`)).rejects.toThrow(/HTTP 409/);
+    const all = await lab.openstackJson<readonly { readonly ID: string; readonly Name: string }[]>('server list --all-projects');
+    const metal = all.find((server) => server.Name === 'metal-demo')?.ID;
+    await expect(lab.openstack(`server migrate ${metal}`)).rejects.toThrow(/bare metal instances cannot be migrated \(HTTP 409\)/);
+    await expect(lab.openstack(`server resize --flavor demo.small ${metal}`)).rejects.toThrow(/HTTP 409/);
+    expect(await show()).toMatchObject({ status: 'ACTIVE', 'OS-EXT-SRV-ATTR:host': hostOf(before) });
+  }, 120_000);
+
+  it('is confirmed by a delete', async () => {
+    await lab.openstack(`server migrate --wait ${id}`);
+    await lab.openstack(`server delete --wait ${id}`);
+    // The client looks a server up before it filters by it, and this one is gone.
+    const all = await lab.openstackJson<readonly (Listed & { readonly 'Server UUID': string })[]>('server migration list');
+    expect(all.find((row) => row['Server UUID'] === id)).toMatchObject({ Status: 'confirmed' });
+  }, 120_000);
+});
