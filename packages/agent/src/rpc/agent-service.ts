@@ -39,8 +39,7 @@ export function agentService(driver: HostDriver, hostName: string): ServiceImpl<
       }),
     watch: (request, context) => watch(driver, Number(request.afterSequence), context.signal),
 
-    startGuest: async ({ grant, guest }) =>
-      guestReportToWire(await driver.startGuest(grantFromWire(grant, driver.bootId), guestFromWire(guest))),
+    startGuest: async ({ grant, guest }) => guestReportToWire(await driver.startGuest(grantFromWire(grant), guestFromWire(guest))),
     stopGuest: async ({ custody, timeoutMs }) =>
       guestReportToWire(await driver.stopGuest(authorityFromWire(custody), numberFromWire(timeoutMs, 'timeout_ms'))),
     pauseGuest: async ({ custody }) => guestReportToWire(await driver.pauseGuest(authorityFromWire(custody))),
@@ -64,17 +63,12 @@ export function agentService(driver: HostDriver, hostName: string): ServiceImpl<
 
     prepareIncoming: async ({ grant, guest, policy, source }) =>
       readyToWire(
-        await driver.prepareIncoming(
-          grantFromWire(grant, driver.bootId),
-          guestFromWire(guest),
-          policyFromWire(policy),
-          peerFromWire(source, 'source'),
-        ),
+        await driver.prepareIncoming(grantFromWire(grant), guestFromWire(guest), policyFromWire(policy), peerFromWire(source, 'source')),
       ),
     startOutgoing: async ({ grant, ready, policy, destination }) =>
       migrationReportToWire(
         await driver.startOutgoing(
-          grantFromWire(grant, driver.bootId),
+          grantFromWire(grant),
           readyFromWire(ready),
           policyFromWire(policy),
           peerFromWire(destination, 'destination'),
@@ -89,10 +83,10 @@ export function agentService(driver: HostDriver, hostName: string): ServiceImpl<
       migrationReportToWire(
         await driver.setMigrationPolicy(authorityFromWire(custody), idFromWire(migrationId, 'migration id'), policyFromWire(policy)),
       ),
-    cancelOutgoing: async ({ grant }) => migrationReportToWire(await driver.cancelOutgoing(grantFromWire(grant, driver.bootId))),
-    resumeOutgoing: async ({ grant }) => migrationReportToWire(await driver.resumeOutgoing(grantFromWire(grant, driver.bootId))),
+    cancelOutgoing: async ({ grant }) => migrationReportToWire(await driver.cancelOutgoing(grantFromWire(grant))),
+    resumeOutgoing: async ({ grant }) => migrationReportToWire(await driver.resumeOutgoing(grantFromWire(grant))),
     forfeitIncoming: async ({ grant, deleteDisks, guest }) => {
-      const { answer, detail } = await driver.forfeitIncoming(grantFromWire(grant, driver.bootId), deleteDisks, optionalGuest(guest));
+      const { answer, detail } = await driver.forfeitIncoming(grantFromWire(grant), deleteDisks, optionalGuest(guest));
       return create(ForfeitIncomingResponseSchema, { answer: takeAnswerToWire(answer), detail });
     },
     relayRelease: async ({ release }) => migrationReportToWire(await driver.relayRelease(releaseFromWire(release))),

@@ -26,7 +26,10 @@ export function openControllerLink(controllerUrl: string, identity: CurrentIdent
       for (let turn = 0; !closed && performance.now() < until; turn += 1) {
         try {
           link ??= createTlsTransport(controllerUrl, identity.current, { role: 'controller' });
-          await createClient(Cluster, link.transport).reportRelease({ serverId, migrationId, destinationHostId: destination, epoch: BigInt(epoch), stoppedAtMs, completedAtMs }, { timeoutMs: answerMs });
+          await createClient(Cluster, link.transport).reportRelease(
+            { serverId, migrationId, destinationHostId: destination, epoch: BigInt(epoch), stoppedAtMs, completedAtMs },
+            { timeoutMs: answerMs },
+          );
           return;
         } catch {
           // With the certificate of then: a later attempt makes a new connection with that of now.

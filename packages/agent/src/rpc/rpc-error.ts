@@ -1,7 +1,6 @@
 import { Code, ConnectError } from '@connectrpc/connect';
-import { CustodyRefused } from '../custody/custody-refused.ts';
 import { type ErrorCode, GodwitError } from '@godwit/domain/errors';
-
+import { CustodyRefused } from '../custody/custody-refused.ts';
 
 /**
  * Any error as a Connect error with metadata `godwit-code` (a code of domain/errors or of custody's refusals), and for refusals

@@ -4,7 +4,11 @@ import { ended } from './two-hosts.ts';
 
 export type FrameSender = {
   /** Ends it; what was sent and when (UTC ms), and the longest silence of the guest's TCP echo with when it ended. */
-  stop(): Promise<{ readonly sent: readonly (readonly [sequence: number, atMs: number])[]; readonly longestEchoGapMs: number; readonly resets: number }>;
+  stop(): Promise<{
+    readonly sent: readonly (readonly [sequence: number, atMs: number])[];
+    readonly longestEchoGapMs: number;
+    readonly resets: number;
+  }>;
 };
 
 /** Port that nothing listens on: only the frames count. */
@@ -25,7 +29,9 @@ process.stdin.on('end', () => { process.stdout.write(JSON.stringify({ sent, long
 
 /** From the client's namespace: numbered datagrams to the guest, about one a millisecond, and a TCP echo that is always waited for. Resolves once the echo answers. */
 export async function startFrameSender(two: TwoHosts, address: string): Promise<FrameSender> {
-  const child: ChildProcess = spawn('ip', ['netns', 'exec', two.clientNamespace, process.execPath, '-e', program(address)], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const child: ChildProcess = spawn('ip', ['netns', 'exec', two.clientNamespace, process.execPath, '-e', program(address)], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
   let text = '';
   const ready = Promise.withResolvers<void>();
   child.stdout?.on('data', (chunk: Buffer) => {
@@ -47,7 +53,27 @@ export async function startFrameSender(two: TwoHosts, address: string): Promise<
 
 /** Captures the numbered datagrams that a host hands to an interface; the sequence numbers seen, in order. */
 export async function captureFrames(namespace: string, device: string): Promise<{ stop(): Promise<readonly number[]> }> {
-  const child = spawn('ip', ['netns', 'exec', namespace, 'tcpdump', '-i', device, '-n', '-l', '-A', '-s', '128', '--immediate-mode', 'udp', 'port', String(framePort)], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(
+    'ip',
+    [
+      'netns',
+      'exec',
+      namespace,
+      'tcpdump',
+      '-i',
+      device,
+      '-n',
+      '-l',
+      '-A',
+      '-s',
+      '128',
+      '--immediate-mode',
+      'udp',
+      'port',
+      String(framePort),
+    ],
+    { stdio: ['ignore', 'pipe', 'pipe'] },
+  );
   let text = '';
   child.stdout.on('data', (chunk: Buffer) => {
     text += chunk.toString('latin1');

@@ -24,47 +24,110 @@ export type TestGuest = {
 };
 
 /** A demo guest: 96 MiB, one port, its writer's disk on the shared pool (unless `diskless`). */
-export function testGuest(at: TestHost, options: { readonly number: number; readonly commandLine?: string; readonly diskless?: boolean; readonly ramMib?: number } = { number: 1 }): TestGuest {
+export function testGuest(
+  at: TestHost,
+  options: { readonly number: number; readonly commandLine?: string; readonly diskless?: boolean; readonly ramMib?: number } = {
+    number: 1,
+  },
+): TestGuest {
   const serverId = randomUUID();
   const address = `10.89.0.${10 + options.number}`;
   const mac = `52:54:00:89:00:${(10 + options.number).toString(16).padStart(2, '0')}`;
   return {
-    serverId, address, mac, epoch: 0, held: 0, at,
+    serverId,
+    address,
+    mac,
+    epoch: 0,
+    held: 0,
+    at,
     wire: {
-      serverId, name: `guest-${options.number}`, hostname: `guest-${options.number}`, vcpus: 1, ramMib: BigInt(options.ramMib ?? 96),
-      disks: options.diskless ? [] : [{ diskId: 'root', pool: 'shared', format: 'qcow2', sizeBytes: 67_108_864n, imageId: diskImage, imageFormat: 'qcow2' }],
+      serverId,
+      name: `guest-${options.number}`,
+      hostname: `guest-${options.number}`,
+      vcpus: 1,
+      ramMib: BigInt(options.ramMib ?? 96),
+      disks: options.diskless
+        ? []
+        : [{ diskId: 'root', pool: 'shared', format: 'qcow2', sizeBytes: 67_108_864n, imageId: diskImage, imageFormat: 'qcow2' }],
       nics: [{ portId: randomUUID(), networkId: randomUUID(), mac, fixedIps: [{ address, prefixLength: 24, gateway: '10.89.0.1' }] }],
-      directBoot: { kernelImageId: kernelImage, ramdiskImageId: ramdiskImage, commandLine: `console=ttyS0 quiet ${options.commandLine ?? ''}` },
+      directBoot: {
+        kernelImageId: kernelImage,
+        ramdiskImageId: ramdiskImage,
+        commandLine: `console=ttyS0 quiet ${options.commandLine ?? ''}`,
+      },
     },
   };
 }
 
 /** What the controller would have done: burns an epoch and starts the guest under it. */
 export async function startTestGuest(guest: TestGuest, endState: EndState = EndState.RUNNING): Promise<void> {
-  const grant = { serverId: guest.serverId, destinationHostId: guest.at.hostId, previousEpoch: BigInt(guest.held), epoch: BigInt(guest.epoch + 1), fence: 1n, endState };
+  const grant = {
+    serverId: guest.serverId,
+    destinationHostId: guest.at.hostId,
+    previousEpoch: BigInt(guest.held),
+    epoch: BigInt(guest.epoch + 1),
+    fence: 1n,
+    endState,
+    destinationBootId: guest.at.bootId,
+  };
   guest.epoch += 1;
   await guest.at.client.startGuest({ grant, guest: guest.wire });
   guest.held = guest.epoch;
 }
 
-export type MoveOptions = { readonly networkSwitch?: boolean; readonly endState?: EndState; readonly downtimeLimitMs?: number; readonly maxBandwidthBytes?: number; readonly deadlineMs?: number };
-export type Move = { readonly migrationId: string; readonly grant: GrantInit; readonly policy: Record<string, unknown>; readonly from: TestHost; readonly to: TestHost };
+export type MoveOptions = {
+  readonly networkSwitch?: boolean;
+  readonly endState?: EndState;
+  readonly downtimeLimitMs?: number;
+  readonly maxBandwidthBytes?: number;
+  readonly deadlineMs?: number;
+};
+export type Move = {
+  readonly migrationId: string;
+  readonly grant: GrantInit;
+  readonly policy: Record<string, unknown>;
+  readonly from: TestHost;
+  readonly to: TestHost;
+};
 
 export function newMove(guest: TestGuest, to: TestHost, options: MoveOptions = {}): Move {
   const migrationId = randomUUID();
   const grant = {
-    serverId: guest.serverId, migrationId, sourceHostId: guest.at.hostId, destinationHostId: to.hostId, previousEpoch: BigInt(guest.held), epoch: BigInt(guest.epoch + 1), fence: 1n, endState: options.endState ?? EndState.RUNNING,
+    serverId: guest.serverId,
+    migrationId,
+    sourceHostId: guest.at.hostId,
+    destinationHostId: to.hostId,
+    previousEpoch: BigInt(guest.held),
+    epoch: BigInt(guest.epoch + 1),
+    fence: 1n,
+    endState: options.endState ?? EndState.RUNNING,
+    destinationBootId: to.bootId,
   };
   guest.epoch += 1;
-  const policy = { networkSwitch: options.networkSwitch ?? true, downtimeLimitMs: BigInt(options.downtimeLimitMs ?? 30), maxBandwidthBytes: BigInt(options.maxBandwidthBytes ?? 0), deadlineMs: BigInt(options.deadlineMs ?? 0) };
+  const policy = {
+    networkSwitch: options.networkSwitch ?? true,
+    downtimeLimitMs: BigInt(options.downtimeLimitMs ?? 30),
+    maxBandwidthBytes: BigInt(options.maxBandwidthBytes ?? 0),
+    deadlineMs: BigInt(options.deadlineMs ?? 0),
+  };
   return { migrationId, grant, policy, from: guest.at, to };
 }
 
 export const prepare = (guest: TestGuest, move: Move): Promise<IncomingReady> =>
-  move.to.client.prepareIncoming({ grant: move.grant, guest: guest.wire, policy: move.policy, source: { hostId: move.from.hostId, address: move.from.address, rpcPort: 8781 } });
+  move.to.client.prepareIncoming({
+    grant: move.grant,
+    guest: guest.wire,
+    policy: move.policy,
+    source: { hostId: move.from.hostId, address: move.from.address, rpcPort: 8781 },
+  });
 
 export const start = (move: Move, ready: IncomingReady): Promise<MigrationReport> =>
-  move.from.client.startOutgoing({ grant: move.grant, ready, policy: move.policy, destination: { hostId: move.to.hostId, address: move.to.address, rpcPort: 8781 } });
+  move.from.client.startOutgoing({
+    grant: move.grant,
+    ready,
+    policy: move.policy,
+    destination: { hostId: move.to.hostId, address: move.to.address, rpcPort: 8781 },
+  });
 
 export const custodyOf = (guest: TestGuest, epoch = guest.held) => ({ serverId: guest.serverId, epoch: BigInt(epoch), fence: 1n });
 
@@ -82,7 +145,15 @@ export async function untilEnded(host: TestHost, migrationId: string, limitMs = 
   throw new Error(`migration ${migrationId} on ${host.name} is still ${state} after ${limitMs} ms`);
 }
 
-export type Moved = { readonly source: MigrationReport; readonly destination: MigrationReport; readonly blackoutMs: number; readonly ownShareMs: number; readonly firstMs: number; readonly lastMs: number; readonly prepareMs: number };
+export type Moved = {
+  readonly source: MigrationReport;
+  readonly destination: MigrationReport;
+  readonly blackoutMs: number;
+  readonly ownShareMs: number;
+  readonly firstMs: number;
+  readonly lastMs: number;
+  readonly prepareMs: number;
+};
 
 /** A whole move, as the controller drives it. The guest is at the destination when it resolves; throws when it did not arrive. */
 export async function moveGuest(guest: TestGuest, to: TestHost, options: MoveOptions = {}): Promise<Moved> {
@@ -93,7 +164,8 @@ export async function moveGuest(guest: TestGuest, to: TestHost, options: MoveOpt
   await start(move, ready);
   const t2 = performance.now();
   const [source, taken] = await Promise.all([untilEnded(move.from, move.migrationId), untilEnded(to, move.migrationId)]);
-  if (source.state !== 'released' || taken.state !== 'running') throw new Error(`source ${source.state} (${source.detail}), destination ${taken.state} (${taken.detail})`);
+  if (source.state !== 'released' || taken.state !== 'running')
+    throw new Error(`source ${source.state} (${source.detail}), destination ${taken.state} (${taken.detail})`);
   guest.held = guest.epoch;
   const destination = await to.client.finishIncoming({ custody: custodyOf(guest), migrationId: move.migrationId });
   await move.from.client.dropOutgoing({ custody: custodyOf(guest), migrationId: move.migrationId, guest: guest.wire });
@@ -101,7 +173,12 @@ export async function moveGuest(guest: TestGuest, to: TestHost, options: MoveOpt
   guest.at = to;
   const offset = source.clockOffsetMs;
   return {
-    source, destination, firstMs: t2 - t0, prepareMs: t1 - t0, lastMs: t3 - destination.resumedAtMs,
-    blackoutMs: destination.resumedAtMs - offset - source.stoppedAtMs, ownShareMs: destination.resumedAtMs - offset - source.completedAtMs,
+    source,
+    destination,
+    firstMs: t2 - t0,
+    prepareMs: t1 - t0,
+    lastMs: t3 - destination.resumedAtMs,
+    blackoutMs: destination.resumedAtMs - offset - source.stoppedAtMs,
+    ownShareMs: destination.resumedAtMs - offset - source.completedAtMs,
   };
 }

@@ -1,10 +1,10 @@
-import { execFile, spawn, type ChildProcess } from 'node:child_process';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { createReadStream, openSync } from 'node:fs';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { createSecureServer } from 'node:http2';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { createClient, type Client } from '@connectrpc/connect';
+import { type Client, createClient } from '@connectrpc/connect';
 import { connectNodeAdapter } from '@connectrpc/connect-node';
 import { Agent } from '@godwit/contract/gen/agent_pb';
 import { Cluster, type ReportReleaseRequest } from '@godwit/contract/gen/join_pb';
@@ -19,6 +19,7 @@ export type TestHost = {
   readonly address: string;
   readonly hostId: string;
   readonly stateDir: string;
+  readonly bootId: string;
   client: Client<typeof Agent>;
   /** The agent's process; replaced by `restart`. */
   process: ChildProcess;
@@ -104,12 +105,35 @@ export async function startTwoHosts(options: TwoHostsOptions): Promise<TwoHosts>
     await writeFile(join(stateDir, 'boot-id'), `boot-${name}-1\n`);
     await writeFile(join(stateDir, 'token'), `${tokenSecret}.${ca.fingerprint}`);
     const skew = options.clockSkewMs?.[index];
-    await writeFile(join(stateDir, 'agent.json'), JSON.stringify({
-      hostName: name, stateDir, driver: 'qemu', managementAddress: `${network}.${index + 1}`, rpcPort, controllerUrl: `https://${network}.254:${controllerPort}`, joinTokenFile: join(stateDir, 'token'), bootIdFile: join(stateDir, 'boot-id'),
-      bridge: { name: 'br-guest', uplink: 'up0' }, pools: [{ name: 'shared', kind: 'shared', path: poolPath, declaredCoherent: true }], accelerator: 'tcg', imageLocking: options.imageLocking ?? true,
-      ...(skew !== undefined && { clockSkewMs: skew }),
-    }));
-    hosts.push({ name, namespace, address: `${network}.${index + 1}`, hostId: ids[index] ?? '', stateDir, client: undefined as never, process: undefined as never, link: undefined as never });
+    await writeFile(
+      join(stateDir, 'agent.json'),
+      JSON.stringify({
+        hostName: name,
+        stateDir,
+        driver: 'qemu',
+        managementAddress: `${network}.${index + 1}`,
+        rpcPort,
+        controllerUrl: `https://${network}.254:${controllerPort}`,
+        joinTokenFile: join(stateDir, 'token'),
+        bootIdFile: join(stateDir, 'boot-id'),
+        bridge: { name: 'br-guest', uplink: 'up0' },
+        pools: [{ name: 'shared', kind: 'shared', path: poolPath, declaredCoherent: true }],
+        accelerator: 'tcg',
+        imageLocking: options.imageLocking ?? true,
+        ...(skew !== undefined && { clockSkewMs: skew }),
+      }),
+    );
+    hosts.push({
+      name,
+      namespace,
+      address: `${network}.${index + 1}`,
+      hostId: ids[index] ?? '',
+      stateDir,
+      bootId: `boot-${name}-1`,
+      client: undefined as never,
+      process: undefined as never,
+      link: undefined as never,
+    });
   }
   const twoHosts: TwoHosts = {
     hosts: hosts as unknown as readonly [TestHost, TestHost],
@@ -149,10 +173,22 @@ export async function startTwoHosts(options: TwoHostsOptions): Promise<TwoHosts>
 
 function startAgent(host: TestHost, faults: string): ChildProcess {
   const log = openSync(join(host.stateDir, 'agent.log'), 'a');
-  return spawn('ip', ['netns', 'exec', host.namespace, process.execPath, join(import.meta.dirname, '../main.ts'), '--config', join(host.stateDir, 'agent.json')], {
-    stdio: ['ignore', log, log],
-    env: { PATH: process.env['PATH'], GODWIT_FAULT_POINTS: faults, GODWIT_LOG_LEVEL: 'debug' },
-  });
+  return spawn(
+    'ip',
+    [
+      'netns',
+      'exec',
+      host.namespace,
+      process.execPath,
+      join(import.meta.dirname, '../main.ts'),
+      '--config',
+      join(host.stateDir, 'agent.json'),
+    ],
+    {
+      stdio: ['ignore', log, log],
+      env: { PATH: process.env['PATH'], GODWIT_FAULT_POINTS: faults, GODWIT_LOG_LEVEL: 'debug' },
+    },
+  );
 }
 
 async function untilServes(host: TestHost): Promise<void> {
@@ -162,7 +198,8 @@ async function untilServes(host: TestHost): Promise<void> {
       await host.client.getHost({}, { timeoutMs: 2_000 });
       return;
     } catch (error) {
-      if (host.process.exitCode !== null || performance.now() > until) throw new Error(`the agent of ${host.name} does not serve; see ${host.stateDir}/agent.log`, { cause: error });
+      if (host.process.exitCode !== null || performance.now() > until)
+        throw new Error(`the agent of ${host.name} does not serve; see ${host.stateDir}/agent.log`, { cause: error });
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
   }
@@ -176,7 +213,13 @@ export async function ended(child: ChildProcess | undefined): Promise<void> {
   await gone;
 }
 
-async function startControllerPart(ca: TestCa, images: Readonly<Record<string, string>>, ids: readonly string[], releases: ReportReleaseRequest[], address: string): Promise<{ close(): Promise<void> }> {
+async function startControllerPart(
+  ca: TestCa,
+  images: Readonly<Record<string, string>>,
+  ids: readonly string[],
+  releases: ReportReleaseRequest[],
+  address: string,
+): Promise<{ close(): Promise<void> }> {
   const own = await ca.controller([address]);
   const rpc = connectNodeAdapter({
     routes: (router) => {
@@ -192,12 +235,22 @@ async function startControllerPart(ca: TestCa, images: Readonly<Record<string, s
       });
     },
   });
-  const server = createSecureServer({ key: own.privateKeyPem, cert: own.certificatePem + ca.caPem, ca: ca.caPem, requestCert: true, rejectUnauthorized: false, allowHTTP1: true }, (request, response) => {
-    const image = images[/^\/images\/([0-9a-f-]{36})\/file$/.exec(request.url)?.[1] ?? ''];
-    if (!request.url.startsWith('/images/')) rpc(request, response);
-    else if (image === undefined) response.writeHead(404).end();
-    else createReadStream(image).pipe(response as never);
-  });
+  const server = createSecureServer(
+    {
+      key: own.privateKeyPem,
+      cert: own.certificatePem + ca.caPem,
+      ca: ca.caPem,
+      requestCert: true,
+      rejectUnauthorized: false,
+      allowHTTP1: true,
+    },
+    (request, response) => {
+      const image = images[/^\/images\/([0-9a-f-]{36})\/file$/.exec(request.url)?.[1] ?? ''];
+      if (!request.url.startsWith('/images/')) rpc(request, response);
+      else if (image === undefined) response.writeHead(404).end();
+      else createReadStream(image).pipe(response as never);
+    },
+  );
   const sockets = new Set<{ destroy(): void }>();
   server.on('connection', (socket) => {
     sockets.add(socket);
@@ -216,7 +269,10 @@ async function startControllerPart(ca: TestCa, images: Readonly<Record<string, s
 /** Removes namespaces, and first kills what still runs in them: QEMUs and agents of ours, nobody else's. */
 async function clear(namespaces: readonly string[]): Promise<void> {
   for (const namespace of namespaces) {
-    const pids = await run('ip', ['netns', 'pids', namespace]).then(({ stdout }) => stdout.split('\n').filter(Boolean), () => []);
+    const pids = await run('ip', ['netns', 'pids', namespace]).then(
+      ({ stdout }) => stdout.split('\n').filter(Boolean),
+      () => [],
+    );
     for (const pid of pids) {
       try {
         process.kill(Number(pid), 'SIGKILL');

@@ -1,15 +1,15 @@
 import { TakeAnswer } from '@godwit/contract/gen/custody_pb';
 import { GuestState } from '@godwit/contract/gen/guest_pb';
-import type { ControllerEffect } from '@godwit/domain/custody/controller-event';
 import { commandsFor } from '@godwit/domain/custody/controller';
+import type { ControllerEffect } from '@godwit/domain/custody/controller-event';
 import type { CustodyRow } from '@godwit/domain/custody/custody-row';
 import type { Grant } from '@godwit/domain/custody/grant';
 import type { HostMessage } from '@godwit/domain/custody/host-effect';
 import { as, type BootId, type HostId, type ServerId } from '@godwit/domain/ids';
 import { agentFailure } from '../../agents/agent-error.ts';
 import { checkpoint, type WorkflowRun } from '../port.ts';
-import type { WorkflowContext } from '../workflow-context.ts';
 import { wireGuest } from '../server/wire-guest.ts';
+import type { WorkflowContext } from '../workflow-context.ts';
 import { readCustody, stepCustody } from './custody-store.ts';
 import { noteRefusal } from './note-refusal.ts';
 import { destinationMessages, sourceMessages } from './report-messages.ts';

@@ -1,5 +1,5 @@
 import { create } from '@bufbuild/protobuf';
-import { type Custody, CustodySchema, EndState, type Grant as WireGrant, GrantSchema } from '@godwit/contract/gen/custody_pb';
+import { type Custody, CustodySchema, EndState, GrantSchema, type Grant as WireGrant } from '@godwit/contract/gen/custody_pb';
 import type { Grant } from '@godwit/domain/custody/grant';
 import type { Epoch, Fence, ServerId } from '@godwit/domain/ids';
 

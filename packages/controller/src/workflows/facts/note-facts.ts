@@ -1,4 +1,4 @@
-import { GuestState, type GuestReport } from '@godwit/contract/gen/guest_pb';
+import { type GuestReport, GuestState } from '@godwit/contract/gen/guest_pb';
 import { controllerStep } from '@godwit/domain/custody/controller';
 import type { CustodyRow, Operation } from '@godwit/domain/custody/custody-row';
 import { as, type HostId, type ServerId } from '@godwit/domain/ids';
@@ -92,8 +92,15 @@ async function noteAbsent(context: WorkflowContext, report: HostReport, serverId
     const { server, row, idle } = await locked(tx, serverId);
     if (row.holder.kind !== 'host' || row.holder.hostId !== report.host) return;
     if (!idle) return wakeOperation(context, tx, serverId);
-    const message = custodyReport(row, report.host, report.bootId, null);
+    const message = custodyReport(row, report.bootId, null);
     const next = controllerStep(row, { kind: 'heard', fence: row.fence, from: report.host, message }).row;
+    if (next.holder.kind === 'host') {
+      context.log.warn(
+        { host: report.host, server: serverId },
+        'a host does not mention a server that it holds; that proves nothing, nothing is changed',
+      );
+      return;
+    }
     await noteGone(context, tx, server, next, report.host, bootedSince(row, report.host, report.bootId));
   });
 }
@@ -157,7 +164,7 @@ async function noteGuest(context: WorkflowContext, host: HostId, bootId: string,
       kind: 'heard',
       fence: row.fence,
       from: host,
-      message: custodyReport(row, host, bootId, guest),
+      message: custodyReport(row, bootId, guest),
     }).row;
     // Under the lock: a start under the new boot may just have ended, and what it started is not gone.
     if (bootedSince(row, host, bootId) && heard.holder.kind === 'nowhere') {

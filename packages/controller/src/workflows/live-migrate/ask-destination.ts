@@ -4,8 +4,8 @@ import { readCustody, stepCustody } from '../custody/custody-store.ts';
 import { grantOf } from '../custody/settle.ts';
 import { checkpoint, type WorkflowRun } from '../port.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
-import { advance, type Move } from './move.ts';
 import { measuresOf } from './measures.ts';
+import { advance, type Move } from './move.ts';
 
 const CALL_MS = 5_000;
 

@@ -9,8 +9,8 @@ import type { WorkflowContext } from '../workflow-context.ts';
 import { finishMove } from './finish-move.ts';
 import { counters, measuresOf } from './measures.ts';
 import { type Move, readMove } from './move.ts';
-import { withReported } from './timeline.ts';
 import { arrivedDead } from './switchover.ts';
+import { withReported } from './timeline.ts';
 
 const RPC_TIMEOUT_MS = 10_000;
 const RETRY_MS = 250;

@@ -1,8 +1,8 @@
 import type { MigrationOutcome } from '@godwit/domain/migration';
 import type { Updateable } from 'kysely';
 import { recordEvent } from '../../events/record-event.ts';
-import type { Db } from '../../store/database.ts';
 import type { MigrationTable } from '../../store/core-tables.ts';
+import type { Db } from '../../store/database.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
 import { durations, withPhase } from './timeline.ts';
 

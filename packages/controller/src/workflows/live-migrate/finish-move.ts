@@ -2,7 +2,7 @@ import type { HostId } from '@godwit/domain/ids';
 import { powerState, type VmState } from '@godwit/domain/server';
 import type { Db } from '../../store/database.ts';
 import type { WorkflowRun } from '../port.ts';
-import { finishEvent, actionOf } from '../record/actions.ts';
+import { actionOf, finishEvent } from '../record/actions.ts';
 import { serverFault } from '../server/fault.ts';
 import { writeServer } from '../server/server-record.ts';
 import type { WorkflowContext } from '../workflow-context.ts';

@@ -1,13 +1,13 @@
 import type { CustodyRow } from '@godwit/domain/custody/custody-row';
-import type { MigrationOutcome } from '@godwit/domain/migration';
 import { as, type HostId } from '@godwit/domain/ids';
+import type { MigrationOutcome } from '@godwit/domain/migration';
 import type { VmState } from '@godwit/domain/server';
 import { readCustody, stepCustody } from '../custody/custody-store.ts';
 import { settle } from '../custody/settle.ts';
 import { checkpoint, type WorkflowRun } from '../port.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
-import { finishMove } from './finish-move.ts';
 import { hasTaken } from './ask-destination.ts';
+import { finishMove } from './finish-move.ts';
 import { advance, type GivingUp, type Move, readMove, writeMove } from './move.ts';
 
 const RETRY_FIRST_MS = 250;

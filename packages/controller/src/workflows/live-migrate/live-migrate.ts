@@ -1,5 +1,5 @@
-import type { LivePhase } from '@godwit/domain/migration';
 import { as, type MigrationId, type ServerId } from '@godwit/domain/ids';
+import type { LivePhase } from '@godwit/domain/migration';
 import { takeCharge } from '../custody/custody-store.ts';
 import { checkpoint, type WorkflowRun } from '../port.ts';
 import { actionOf, beginEvent } from '../record/actions.ts';

@@ -1,6 +1,6 @@
-import type { MigrationCause, MigrationPhase, MigrationStatus, TimelineEntry } from '@godwit/domain/migration';
-import { as, type HostId, type MigrationId, type ServerId } from '@godwit/domain/ids';
 import { GodwitError } from '@godwit/domain/errors';
+import { as, type HostId, type MigrationId, type ServerId } from '@godwit/domain/ids';
+import type { MigrationCause, MigrationPhase, MigrationStatus, TimelineEntry } from '@godwit/domain/migration';
 import type { Selectable, Updateable } from 'kysely';
 import { recordEvent } from '../../events/record-event.ts';
 import type { MigrationTable } from '../../store/core-tables.ts';

@@ -1,13 +1,13 @@
 import { create } from '@bufbuild/protobuf';
-import { IncomingReadySchema, type IncomingReady, MigrationPolicySchema, type MigrationPolicy } from '@godwit/contract/gen/migration_pb';
+import { type IncomingReady, IncomingReadySchema, type MigrationPolicy, MigrationPolicySchema } from '@godwit/contract/gen/migration_pb';
 import type { Grant } from '@godwit/domain/custody/grant';
 import { GodwitError } from '@godwit/domain/errors';
 import { as, type BootId, type HostId } from '@godwit/domain/ids';
 import { agentFailure } from '../../agents/agent-error.ts';
 import type { Db } from '../../store/database.ts';
 import { readCustody, stepCustody } from '../custody/custody-store.ts';
-import { clearRemains } from '../custody/settle.ts';
 import { noteRefusal } from '../custody/note-refusal.ts';
+import { clearRemains } from '../custody/settle.ts';
 import { wireGrant } from '../custody/wire-grant.ts';
 import { checkpoint, type WorkflowRun } from '../port.ts';
 import { wireGuest } from '../server/wire-guest.ts';
@@ -110,6 +110,9 @@ async function begin(
   destination: HostId,
 ): Promise<{ readonly grant: Grant } | { readonly refused: string }> {
   const host = await context.db.selectFrom('host').select('boot_id').where('id', '=', destination).executeTakeFirst();
+  const bootId = host?.boot_id ?? null;
+  // A grant without the destination's boot could be taken in any.
+  if (bootId === null) return { refused: 'the destination has never been heard of since it joined' };
   try {
     return await context.db.transaction().execute(async (tx) => {
       const { row } = await stepCustody(tx, move.serverId, run.fence, [
@@ -117,7 +120,7 @@ async function begin(
           kind: 'beginMove',
           migrationId: move.moveId,
           destination,
-          bootId: as<BootId>(host?.boot_id ?? ''),
+          bootId: as<BootId>(bootId),
           endState: move.previous_vm_state === 'paused' ? 'paused' : 'running',
           postCopy: false,
         },

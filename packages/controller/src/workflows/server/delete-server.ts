@@ -1,7 +1,7 @@
 import { as, type HostId, type ServerId } from '@godwit/domain/ids';
 import { releasePorts } from '../../networks/allocate-ports.ts';
-import { clearRemains, settle } from '../custody/settle.ts';
 import { readCustody, stepCustody, takeCharge } from '../custody/custody-store.ts';
+import { clearRemains, settle } from '../custody/settle.ts';
 import { endMigration } from '../live-migrate/end-migration.ts';
 import { checkpoint, type WorkflowRun } from '../port.ts';
 import { beginEvent, finishEvent } from '../record/actions.ts';

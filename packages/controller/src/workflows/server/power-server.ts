@@ -1,4 +1,4 @@
-import { GuestState, type GuestReport } from '@godwit/contract/gen/guest_pb';
+import { type GuestReport, GuestState } from '@godwit/contract/gen/guest_pb';
 import type { HostMessage } from '@godwit/domain/custody/host-effect';
 import { as, type Epoch, type HostId, type ServerId } from '@godwit/domain/ids';
 import { powerState, type TaskState, type VmState } from '@godwit/domain/server';

@@ -42,8 +42,8 @@ export async function recoverServer(context: WorkflowContext, run: WorkflowRun, 
     const { floor } = row.operation;
     try {
       const answer = await census(context, run, serverId, host, floor);
-      if (answer.guest !== null) found.set(host, answer.guest);
-      const message = { ...custodyReport(row, host, answer.bootId, answer.guest), floor };
+      if (answer.guest !== null && mayRun(answer.guest)) found.set(host, answer.guest);
+      const message = { ...custodyReport(row, answer.bootId, answer.guest), floor };
       await db.transaction().execute((tx) => stepCustody(tx, serverId, run.fence, [{ kind: 'heard', from: host, message }]));
     } catch (error) {
       checkpoint(run);
@@ -60,7 +60,8 @@ export async function recoverServer(context: WorkflowContext, run: WorkflowRun, 
   if (row.operation !== null) return false;
   const holder = row.holder.kind === 'host' ? row.holder.hostId : null;
   // The holder may have reported to a run before this one.
-  const guest = holder === null ? null : (found.get(holder) ?? (await guestOn(context, run, serverId, holder)));
+  const told = holder === null ? null : (found.get(holder) ?? (await guestOn(context, run, serverId, holder)));
+  const guest = told !== null && mayRun(told) ? told : null;
   const state = guest === null ? { vmState: 'stopped' as const, power: powerState.shutdown } : observed(guest);
   const server = await readServer(db, serverId);
   const name = hosts.find((host) => host.id === holder)?.name;
@@ -122,11 +123,12 @@ async function census(
   return { bootId, guest: await guestOn(context, run, serverId, host) };
 }
 
-/** The copy that a host has and that may run there; null: it has none. */
+/** A copy that has not taken, or that has released, is no guest that runs. */
+const mayRun = (guest: GuestReport): boolean => ![GuestState.UNSPECIFIED, GuestState.RELEASED, GuestState.INCOMING].includes(guest.state);
+
+/** What a host says of the server; null: it does not mention it. */
 async function guestOn(context: WorkflowContext, run: WorkflowRun, serverId: ServerId, host: HostId): Promise<GuestReport | null> {
   const client = await context.agents.client(host);
   const { guests } = await client.listGuests({}, { timeoutMs: CALL_MS, signal: run.signal });
-  const guest = guests.find((one) => one.serverId === serverId);
-  const none = guest === undefined || [GuestState.UNSPECIFIED, GuestState.RELEASED, GuestState.INCOMING].includes(guest.state);
-  return none ? null : guest;
+  return guests.find((one) => one.serverId === serverId) ?? null;
 }

@@ -2,8 +2,8 @@ import type { CustodyRow } from '@godwit/domain/custody/custody-row';
 import { GodwitError } from '@godwit/domain/errors';
 import type { ServerId } from '@godwit/domain/ids';
 import type { Selectable, Updateable } from 'kysely';
-import type { Db } from '../../store/database.ts';
 import type { ServerTable } from '../../store/core-tables.ts';
+import type { Db } from '../../store/database.ts';
 import { Fenced, type WorkflowRun } from '../port.ts';
 import { tellServer } from '../record/server-event.ts';
 

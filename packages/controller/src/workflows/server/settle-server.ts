@@ -5,9 +5,9 @@ import { readCustody, stepCustody, takeCharge } from '../custody/custody-store.t
 import { clearRemains, settle } from '../custody/settle.ts';
 import { checkpoint, type WorkflowRun } from '../port.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
-import { removeDisks } from './remove-disks.ts';
-import { recoverServer } from './recover-server.ts';
 import { observed } from './power-server.ts';
+import { recoverServer } from './recover-server.ts';
+import { removeDisks } from './remove-disks.ts';
 import { readServer, writeServer } from './server-record.ts';
 
 /** How long to leave a busy server alone. */

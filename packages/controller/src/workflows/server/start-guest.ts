@@ -1,6 +1,6 @@
-import { GuestState, type GuestReport } from '@godwit/contract/gen/guest_pb';
-import { REFUSALS } from '@godwit/domain/custody/refusal';
+import { type GuestReport, GuestState } from '@godwit/contract/gen/guest_pb';
 import type { Grant } from '@godwit/domain/custody/grant';
+import { REFUSALS } from '@godwit/domain/custody/refusal';
 import { GodwitError } from '@godwit/domain/errors';
 import { as, type BootId, type HostId, type ServerId } from '@godwit/domain/ids';
 import { agentFailure } from '../../agents/agent-error.ts';
@@ -56,8 +56,15 @@ export async function startGuest(
       const client = await context.agents.client(row.holder.hostId);
       const { guests } = await client.listGuests({}, { timeoutMs: 10_000, signal: run.signal });
       const report = guests.find((guest) => guest.serverId === serverId);
-      if (report !== undefined && (report.state === GuestState.RUNNING || report.state === GuestState.PAUSED))
-        return { kind: 'running', report };
+      const hasEnded = report?.state === GuestState.SHUTOFF || report?.state === GuestState.CRASHED;
+      if (report !== undefined && !hasEnded) return { kind: 'running', report };
+      if (report === undefined) {
+        // Silence about a copy that was taken there proves nothing: a start elsewhere could make a second one.
+        why = 'the host that holds the guest does not mention it';
+        if (Date.now() > deadline) return { kind: 'unknown', why };
+        await run.pause(RETRY_MS);
+        continue;
+      }
       const epoch = row.holder.epoch;
       const from = row.holder.hostId;
       await context.db

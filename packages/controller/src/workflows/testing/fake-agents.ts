@@ -9,8 +9,10 @@ import {
 import { type Custody, EndState, type Grant, TakeAnswer } from '@godwit/contract/gen/custody_pb';
 import { type GuestReport, GuestReportSchema, GuestState } from '@godwit/contract/gen/guest_pb';
 import { IncomingReadySchema, type MigrationReport, MigrationReportSchema, MigrationRole } from '@godwit/contract/gen/migration_pb';
+import type { Grant as CustodyGrant } from '@godwit/domain/custody/grant';
+import type { HostReport } from '@godwit/domain/custody/host-effect';
 import type { HostFacts } from '@godwit/domain/host';
-import { as, type HostId } from '@godwit/domain/ids';
+import { as, asEpoch, asFence, type BootId, type HostId, type ServerId } from '@godwit/domain/ids';
 import type { AgentClient, Agents } from '../../agents/agents.ts';
 
 type Call = Extract<keyof AgentClient, string>;
@@ -109,6 +111,7 @@ function clientOf(host: FakeHost, all: ReadonlyMap<HostId, FakeHost>): AgentClie
       serverId,
       epoch: BigInt(Math.max(guest?.epoch ?? 0, guest?.refusedThrough ?? 0)),
       copyEpoch: BigInt(guest?.epoch ?? 0),
+      custodyJson: JSON.stringify(fakeCustody(host, serverId, guest)),
       state: guest?.state ?? GuestState.SHUTOFF,
       bootId: host.bootId,
       machineType: 'pc-q35-10.0',
@@ -370,4 +373,35 @@ function take(destination: FakeHost, migrationId: string): void {
   move.state = 'running';
   move.guest = state;
   move.taken = TakeAnswer.TOOK_ALIVE;
+}
+
+/** What a host's journal would say of a fake guest. */
+function fakeCustody(host: FakeHost, serverId: string, guest: FakeGuest | undefined): HostReport {
+  const epoch = asEpoch(guest?.epoch ?? 0);
+  const grant: CustodyGrant = {
+    serverId: as<ServerId>(serverId),
+    migrationId: null,
+    source: null,
+    destination: host.id,
+    epoch,
+    previousEpoch: epoch,
+    fence: asFence(0),
+    endState: 'running',
+    bootId: as<BootId>(host.bootId),
+    postCopy: false,
+  };
+  const alive = guest !== undefined && guest.state !== GuestState.SHUTOFF && guest.state !== GuestState.CRASHED;
+  return {
+    kind: 'report',
+    bootId: as<BootId>(host.bootId),
+    knownEpoch: asEpoch(Math.max(guest?.epoch ?? 0, guest?.refusedThrough ?? 0)),
+    knownFence: asFence(guest?.fence ?? 0),
+    refusedThrough: asEpoch(guest?.refusedThrough ?? 0),
+    forfeited: null,
+    copy:
+      guest === undefined
+        ? { kind: 'none' }
+        : { kind: 'held', grant, process: { pid: 1, startTicks: 0 }, alive, settled: true, outgoing: null },
+    floor: null,
+  };
 }

@@ -299,6 +299,13 @@ export declare type GuestReport = Message<"godwit.agent.v1.GuestReport"> & {
    * @generated from field: int64 copy_epoch = 11;
    */
   copyEpoch: bigint;
+
+  /**
+   * domain HostReport: what this host's journal and QEMU say of the copy, in custody's own words
+   *
+   * @generated from field: string custody_json = 12;
+   */
+  custodyJson: string;
 };
 
 /**
