@@ -103,7 +103,7 @@ export async function fakeCloud(database: Database, names: readonly string[] = [
 }
 
 /** Waits until the condition holds; throws after `deadlineMs`. */
-export async function until(condition: () => Promise<boolean>, deadlineMs = 10_000): Promise<void> {
+export async function until(condition: () => Promise<boolean>, deadlineMs = 20_000): Promise<void> {
   const deadline = Date.now() + deadlineMs;
   while (!(await condition())) {
     if (Date.now() > deadline) throw new Error('the condition did not come true in time');
