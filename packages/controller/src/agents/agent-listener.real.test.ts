@@ -1,14 +1,14 @@
 import 'reflect-metadata';
 import { createHash } from 'node:crypto';
-import { connect as connectHttp2 } from 'node:http2';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { connect as connectHttp2 } from 'node:http2';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Code, ConnectError, createClient } from '@connectrpc/connect';
 import { createConnectTransport } from '@connectrpc/connect-node';
 import { certificateRole } from '@godwit/contract/certificate-names';
 import { Cluster } from '@godwit/contract/gen/join_pb';
-import { Pkcs10CertificateRequestGenerator, PemConverter, X509Certificate } from '@peculiar/x509';
+import { PemConverter, Pkcs10CertificateRequestGenerator, X509Certificate } from '@peculiar/x509';
 import pino from 'pino';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { authorities } from '../auth/certificate-authority.ts';

@@ -4,8 +4,8 @@ import type { FastifyInstance } from 'fastify';
 import type { AppContext } from '../../app-context.ts';
 import type { Db } from '../../store/database.ts';
 import { readQueue } from '../../workflows/live-migrate/queue.ts';
-import { requireAdmin } from './require-admin.ts';
 import { type MigrationRow, migrationSummary, migrationView } from './migration-view.ts';
+import { requireAdmin } from './require-admin.ts';
 
 const PAGE = 1_000;
 const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;

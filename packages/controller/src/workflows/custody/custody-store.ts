@@ -53,7 +53,6 @@ export async function stepCustody(
 }
 
 type WithoutFence = ControllerEvent extends infer E ? (E extends ControllerEvent ? Omit<E, 'fence'> : never) : never;
-export type CustodyInput = WithoutFence;
 
 /**
  * Puts this executor in charge of the server: whoever was before can write nothing any more. False when the server is in none of `taskStates` (somebody else's

@@ -1,4 +1,3 @@
-import type { CustodyRow } from '@godwit/domain/custody/custody-row';
 import { GodwitError } from '@godwit/domain/errors';
 import type { ServerId } from '@godwit/domain/ids';
 import type { Selectable, Updateable } from 'kysely';
@@ -31,9 +30,4 @@ export async function writeServer(
     .executeTakeFirst();
   if (numUpdatedRows !== 1n) throw new Fenced(`server ${serverId}`);
   await tellServer(tx, serverId);
-}
-
-/** The custody in a server's row. */
-export function holderOf(record: Pick<ServerRecord, 'custody'>): CustodyRow['holder'] {
-  return record.custody.holder;
 }
