@@ -4,6 +4,8 @@ import type { NetworkEncapsulation, PeerAddress, ReleaseAnswer, ReleaseNotice } 
 import type { HostIdentity } from '../identity/host-identity.ts';
 import { createTlsTransport } from '../rpc/tls-transport.ts';
 import { releaseToWire, takeAnswerFromWire } from '../rpc/wire-custody.ts';
+import { numberFromWire } from '../rpc/wire-guest.ts';
+import type { DiskChunk } from '../storage/disk-stream.ts';
 import { type ClockOffset, measureOffset } from './clock.ts';
 
 /** The source's connection to the destination's agent: its own, shared with nothing that could hold the release up. */
@@ -14,6 +16,8 @@ export type PeerLink = {
   release(notice: ReleaseNotice, timeoutMs: number): Promise<ReleaseAnswer>;
   /** null: the destination has no mirror for this move. */
   setNetworkOpen(migrationId: string, open: boolean): Promise<NetworkEncapsulation | null>;
+  /** A disk's file of a stopped guest, as the other host offers it. */
+  readDisk(migrationId: string, diskId: string): AsyncIterable<DiskChunk>;
   close(): void;
 };
 
@@ -35,6 +39,10 @@ export function openPeerLink(peer: PeerAddress, identity: HostIdentity): PeerLin
     setNetworkOpen: async (migrationId, open) => {
       const { encapsulationJson } = await client.setNetworkOpen({ migrationId, open }, { timeoutMs: 2_000 });
       return encapsulationJson === '' ? null : (JSON.parse(encapsulationJson) as NetworkEncapsulation);
+    },
+    readDisk: async function* (migrationId, diskId) {
+      for await (const { offset, data, fileBytes } of client.readDisk({ migrationId, diskId }))
+        yield { offset: numberFromWire(offset, 'offset'), data, fileBytes: numberFromWire(fileBytes, 'file_bytes') };
     },
     close: () => link.close(),
   };

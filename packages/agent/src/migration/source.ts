@@ -12,6 +12,7 @@ import type { GuestFact } from '../qemu/guest-fact.ts';
 import type { GuestProcess } from '../qemu/guest-process.ts';
 import type { QmpEvent } from '../qemu/qmp-client.ts';
 import { QmpTimeout } from '../qemu/qmp-errors.ts';
+import { cutConnection } from './cut-connection.ts';
 import { delay, within } from './deadline.ts';
 import { MigrationRecord } from './migration-record.ts';
 import type { MigrationStore } from './migration-store.ts';
@@ -32,6 +33,8 @@ const clockEveryMs = 1_000;
 const lookEveryMs = 40;
 /** A main loop that does not answer a query for this long hangs: the stream is cut out of band. */
 const hangMs = 2_000;
+/** While QEMU connects, its main loop waits for the destination's handshake, and the guest with it. On a busy host that takes 100 ms. */
+const handshakeMs = 1_000;
 /** From STOP to the end, before the stream is cut: nobody runs meanwhile. */
 const switchoverLimitMs = 5_000;
 /** A cancel that QEMU has not carried out by then is helped by cutting the stream: the promise is one second. */
@@ -62,6 +65,7 @@ export class OutgoingMigration {
   #clockReadAtMs = 0;
   #closed = false;
   #sending = false;
+  #connected = false;
   #releaseTold = false;
   readonly #settled = Promise.withResolvers<void>();
 
@@ -326,13 +330,15 @@ export class OutgoingMigration {
       await delay(lookEveryMs);
       if (this.record.ended || this.#closed) return;
       try {
-        const look = await queryMigrate(this.#process.qmp, hangMs);
+        const look = await queryMigrate(this.#process.qmp, this.#connected ? hangMs : handshakeMs);
         silent = 0;
+        if (look.status !== 'none' && look.status !== 'setup') this.#connected = true;
         await this.#seen(look, watch);
       } catch (error) {
         if (error instanceof QmpTimeout) {
           silent += 1;
-          if (silent >= 2) await this.#cut('QEMU\'s main loop does not answer');
+          if (!this.#connected) await this.#cut('the destination does not answer the handshake');
+          else if (silent >= 2) await this.#cut('QEMU\'s main loop does not answer');
         } else return; // closed: the death of the process is reported by itself
       }
     }
@@ -357,11 +363,15 @@ export class OutgoingMigration {
     if (look.status === 'failed' || look.status === 'cancelled' || look.status === 'completed') await this.#observe();
   }
 
-  /** Ends the stream out of band: works while QEMU's main loop hangs. QEMU then fails the migration and resumes the guest by itself. */
+  /**
+   * Ends the stream out of band: works while QEMU's main loop hangs. QEMU then fails the migration and resumes the guest by itself. First by QEMU's own means, which know
+   * the stream best; then by taking its connection away.
+   */
   async #cut(why: string): Promise<void> {
     this.record.mark('stream cut', why);
     this.#ending ??= { cause: 'StreamFailed', detail: why };
-    await this.#process.oob.execute('yank', { instances: [{ type: 'migration' }] }, { oob: true, timeoutMs: 1_000 }).catch((error: unknown) => this.record.mark('cut refused', (error as Error).message));
+    await this.#process.oob.execute('yank', { instances: [{ type: 'migration' }] }, { oob: true, timeoutMs: 1_000 }).catch((error: unknown) => this.record.mark('yank refused', (error as Error).message));
+    if (!this.record.ended) await cutConnection(this.move.ready.ramAddress, this.move.ready.ramPort);
   }
 
   // ── the ends ──
