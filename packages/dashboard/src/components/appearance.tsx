@@ -14,9 +14,9 @@ function preferred(): Mode {
   return window.matchMedia('(prefers-color-scheme: light)').matches ? 'light' : 'dark';
 }
 
-/** Menus and lists open inside the dialog or the page that they belong to, so that everything on screen is in a landmark. */
+/** Menus and lists open inside the dialog or the page that they belong to, so that everything on screen is in a landmark. A dialog's root lets clicks through, its container does not. */
 const landmarkOf = (trigger?: HTMLElement): HTMLElement =>
-  trigger?.closest<HTMLElement>('[role=dialog]') ?? document.getElementById('main') ?? document.body;
+  trigger?.closest<HTMLElement>('.ant-modal-container') ?? document.getElementById('main') ?? document.body;
 
 /** One theme for every page: compact, with colours that keep WCAG AA contrast in both modes. */
 export function Appearance({ children }: { readonly children: ReactNode }) {

@@ -1,4 +1,12 @@
-import { Result } from 'antd';
+import { PageHead } from '../components/page-head.tsx';
 import { words } from '../words.ts';
 
-export const AdministratorRequired = () => <Result status="403" title="Not for this role" subTitle={words.administratorRequired} />;
+/** What a member reads at an administrator's URL. */
+export const AdministratorRequired = () => (
+  <>
+    <PageHead title="Administrator" />
+    <section className="panel">
+      <p style={{ margin: 0 }}>{words.administratorRequired}</p>
+    </section>
+  </>
+);

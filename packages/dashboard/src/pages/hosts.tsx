@@ -144,7 +144,7 @@ function SelfTest({ host, facts }: { readonly host: Host; readonly facts: HostFa
         </ul>
       }
     >
-      <Button type="text" size="small" aria-label={`Self-test of ${host.name}: ${works} of ${facts.selfTest.length} work`}>
+      <Button type="text" size="small" aria-label={`${works}/${facts.selfTest.length}: self-test of ${host.name}`}>
         {works}/{facts.selfTest.length}
       </Button>
     </Popover>

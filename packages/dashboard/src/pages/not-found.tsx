@@ -1,10 +1,9 @@
-import { Result } from 'antd';
-
 export const NotFound = () => (
-  <Result
-    status="404"
-    title="No such page"
-    subTitle="The address may be from another version of the dashboard."
-    extra={<a href="/">Go to the start page</a>}
-  />
+  <main style={{ padding: 48, textAlign: 'center' }}>
+    <h1>No such page</h1>
+    <p>The address may be from another version of the dashboard.</p>
+    <p>
+      <a href="/">Go to the start page</a>
+    </p>
+  </main>
 );
