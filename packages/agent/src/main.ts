@@ -83,7 +83,8 @@ async function hostSetups(config: LoadedConfig, log: Logger): Promise<readonly H
       ...(host.zone !== undefined && { zone: host.zone }),
       joinToken: async () => lineFor(index, await readFile(config.joinTokenFile, 'utf8')),
       facts: () => Promise.resolve(simulatedFacts(host)),
-      openDriver: (identity) => openSimulatedHost({ host, stateDir, identity, bootId: as<BootId>(bootId), controllerUrl: config.controllerUrl }),
+      openDriver: (identity) =>
+        openSimulatedHost({ host, stateDir, identity, bootId: as<BootId>(bootId), controllerUrl: config.controllerUrl }),
     };
   });
   return Promise.all(setups);

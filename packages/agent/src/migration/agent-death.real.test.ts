@@ -5,7 +5,17 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import type { FaultPoint } from '../fault-point.ts';
 import { demoImages } from '../testing/demo-images.ts';
 import { controlGuest, untilGuestAnswers } from '../testing/guest-control.ts';
-import { custodyOf, newMove, prepare, start, startTestGuest, testGuest, untilEnded, type Move, type TestGuest } from '../testing/test-guest.ts';
+import {
+  custodyOf,
+  type Move,
+  newMove,
+  prepare,
+  start,
+  startTestGuest,
+  type TestGuest,
+  testGuest,
+  untilEnded,
+} from '../testing/test-guest.ts';
 import { startTwoHosts, type TestHost, type TwoHosts } from '../testing/two-hosts.ts';
 
 let two: TwoHosts;
@@ -14,7 +24,13 @@ let nonce: string;
 let number = 0;
 
 beforeAll(async () => {
-  two = await startTwoHosts({ prefix: 'gwagad', dir: '/tmp/gw-ag-death', network: '10.79.3', images: await demoImages(), imageLocking: false });
+  two = await startTwoHosts({
+    prefix: 'gwagad',
+    dir: '/tmp/gw-ag-death',
+    network: '10.79.3',
+    images: await demoImages(),
+    imageLocking: false,
+  });
 }, 120_000);
 afterAll(async () => {
   await two?.close();
@@ -35,7 +51,9 @@ afterEach(async () => {
 }, 60_000);
 
 const states = async (): Promise<readonly (GuestState | undefined)[]> =>
-  Promise.all(two.hosts.map(async (host) => (await host.client.listGuests({})).guests.find((one) => one.serverId === guest.serverId)?.state));
+  Promise.all(
+    two.hosts.map(async (host) => (await host.client.listGuests({})).guests.find((one) => one.serverId === guest.serverId)?.state),
+  );
 
 const dead = async (host: TestHost): Promise<void> => {
   const until = performance.now() + 30_000;
@@ -50,7 +68,8 @@ const dead = async (host: TestHost): Promise<void> => {
  * then is.
  */
 async function settle(move: Move): Promise<'source' | 'destination'> {
-  const reportOf = async (host: TestHost): Promise<MigrationReport | null> => host.client.getMigration({ migrationId: move.migrationId }).catch(() => null);
+  const reportOf = async (host: TestHost): Promise<MigrationReport | null> =>
+    host.client.getMigration({ migrationId: move.migrationId }).catch(() => null);
   const source = await reportOf(move.from);
   if (source !== null && ['copying', 'released'].includes(source.state)) {
     const ended = await untilEnded(move.from, move.migrationId);

@@ -9,6 +9,11 @@ import { execFile } from 'node:child_process';
  */
 export function cutConnection(address: string, port: number): Promise<boolean> {
   return new Promise((resolve) => {
-    execFile('ss', ['-K', '-t', '-n', '-H', 'dst', address, 'dport', '=', String(port)], { timeout: 5_000, env: { PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin`, LC_ALL: 'C' } }, (error) => resolve(error === null));
+    execFile(
+      'ss',
+      ['-K', '-t', '-n', '-H', 'dst', address, 'dport', '=', String(port)],
+      { timeout: 5_000, env: { PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin`, LC_ALL: 'C' } },
+      (error) => resolve(error === null),
+    );
   });
 }

@@ -5,8 +5,8 @@ import { lookUp, pointAt } from '../network/forwarding.ts';
 import type { NetworkTools } from '../network/network-tools.ts';
 import { deleteTap, ensureTap, setTapOpen, tapQueueFrames } from '../network/tap.ts';
 import { delay } from './deadline.ts';
-import { ipBatch } from './ip-batch.ts';
 import { attachMirrorPoint, receiveMirror, removeTunnels } from './frame-mirror.ts';
+import { ipBatch } from './ip-batch.ts';
 
 const defaultMtu = 1500;
 
@@ -35,7 +35,13 @@ export class DestinationNetwork {
 
   async makeTunnels(local: string, remote: string, port: number): Promise<void> {
     this.#tunnels = true;
-    this.encapsulation = await receiveMirror(this.#migration, this.#nics.map(({ tapName, mac }) => ({ tap: tapName, mac })), local, remote, port);
+    this.encapsulation = await receiveMirror(
+      this.#migration,
+      this.#nics.map(({ tapName, mac }) => ({ tap: tapName, mac })),
+      local,
+      remote,
+      port,
+    );
   }
 
   async open(): Promise<void> {
@@ -47,13 +53,16 @@ export class DestinationNetwork {
   /** Shut again, and what had queued is dropped: the guest runs on at the source, and has had it. */
   async close(): Promise<void> {
     this.#open = false;
-    await Promise.all(this.#nics.map(async ({ tapName }) => {
-      await setTapOpen(this.#tools, tapName, false);
-      const length = ((await this.#tools.ip('link', 'show', 'dev', tapName)) as readonly { readonly txqlen?: number }[])[0]?.txqlen ?? 1000;
-      // The queue of a tap can only be emptied by its reader, or by being made shorter.
-      await this.#tools.ip('link', 'set', 'dev', tapName, 'txqueuelen', '1');
-      await this.#tools.ip('link', 'set', 'dev', tapName, 'txqueuelen', String(length));
-    }));
+    await Promise.all(
+      this.#nics.map(async ({ tapName }) => {
+        await setTapOpen(this.#tools, tapName, false);
+        const length =
+          ((await this.#tools.ip('link', 'show', 'dev', tapName)) as readonly { readonly txqlen?: number }[])[0]?.txqlen ?? 1000;
+        // The queue of a tap can only be emptied by its reader, or by being made shorter.
+        await this.#tools.ip('link', 'set', 'dev', tapName, 'txqueuelen', '1');
+        await this.#tools.ip('link', 'set', 'dev', tapName, 'txqueuelen', String(length));
+      }),
+    );
   }
 
   /**
@@ -65,7 +74,9 @@ export class DestinationNetwork {
     if (!running) await Promise.all(this.#nics.map(({ mac, tapName }) => pointAt(this.#tools, mac, tapName, 'learned')));
     const until = performance.now() + limitMs;
     for (;;) {
-      const seen = await Promise.all(this.#nics.map(async ({ mac, tapName }) => (await lookUp(this.#tools, this.#bridge, mac))?.port === tapName));
+      const seen = await Promise.all(
+        this.#nics.map(async ({ mac, tapName }) => (await lookUp(this.#tools, this.#bridge, mac))?.port === tapName),
+      );
       if (seen.every(Boolean)) return true;
       if (performance.now() >= until) return false;
       await delay(20);

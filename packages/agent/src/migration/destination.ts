@@ -1,7 +1,14 @@
 import type { HostMessage } from '@godwit/domain/custody/host-effect';
 import { GodwitError } from '@godwit/domain/errors';
 import type { GuestSpec } from '@godwit/domain/guest-spec';
-import type { IncomingReady, MigrationPolicy, NetworkEncapsulation, PeerAddress, ReleaseAnswer, ReleaseNotice } from '../drivers/host-driver.ts';
+import type {
+  IncomingReady,
+  MigrationPolicy,
+  NetworkEncapsulation,
+  PeerAddress,
+  ReleaseAnswer,
+  ReleaseNotice,
+} from '../drivers/host-driver.ts';
 import type { TakeAnswer } from '../drivers/migration-report.ts';
 import type { QemuHost } from '../drivers/qemu/qemu-host.ts';
 import { startQemu } from '../drivers/qemu/start-qemu.ts';
@@ -17,7 +24,12 @@ import type { MigrationStore } from './migration-store.ts';
 import type { MoveGrant } from './source.ts';
 import { credentialsId, removeCredentials, setUpIncoming } from './stream-setup.ts';
 
-export type Incoming = { readonly grant: MoveGrant; readonly spec: GuestSpec; readonly policy: MigrationPolicy; readonly source: PeerAddress };
+export type Incoming = {
+  readonly grant: MoveGrant;
+  readonly spec: GuestSpec;
+  readonly policy: MigrationPolicy;
+  readonly source: PeerAddress;
+};
 
 /** How long a source waits for the answer to its release; a little less, so that it hears ours. */
 const takeWithinMs = 2_500;
@@ -43,7 +55,12 @@ export class IncomingMigration {
   #cleared: Promise<void> = Promise.resolve();
   readonly #settled = Promise.withResolvers<void>();
 
-  constructor(host: QemuHost, store: MigrationStore, move: Incoming, restored?: { readonly record: MigrationRecord; readonly ready: IncomingReady | null; readonly process: GuestProcess | null }) {
+  constructor(
+    host: QemuHost,
+    store: MigrationStore,
+    move: Incoming,
+    restored?: { readonly record: MigrationRecord; readonly ready: IncomingReady | null; readonly process: GuestProcess | null },
+  ) {
     this.#host = host;
     this.#store = store;
     this.move = move;
@@ -83,7 +100,15 @@ export class IncomingMigration {
         address: this.#host.config.managementAddress,
         port,
       });
-      const ready: IncomingReady = { migrationId: grant.migrationId, ramAddress: this.#host.config.managementAddress, ramPort: port, nbdPort: 0, machineType: spec.machineType, cpuModel: spec.cpuModel, preparedMs: performance.now() - startedAt };
+      const ready: IncomingReady = {
+        migrationId: grant.migrationId,
+        ramAddress: this.#host.config.managementAddress,
+        ramPort: port,
+        nbdPort: 0,
+        machineType: spec.machineType,
+        cpuModel: spec.cpuModel,
+        preparedMs: performance.now() - startedAt,
+      };
       this.#ready = ready;
       record.become('listening');
       if (move.policy.networkSwitch) this.#tunnels = this.#makeTunnels(port);
@@ -138,7 +163,8 @@ export class IncomingMigration {
    */
   async finish(): Promise<void> {
     const { record } = this;
-    if (record.report.state !== 'running') throw new GodwitError('InvalidMigrationState', `the guest has not been taken here: the move is ${record.report.state}`);
+    if (record.report.state !== 'running')
+      throw new GodwitError('InvalidMigrationState', `the guest has not been taken here: the move is ${record.report.state}`);
     const point = faultPoint('destination.finishing');
     if (point) await point;
     const alive = (): boolean => this.#host.guests.process(this.move.grant.serverId) !== null;
@@ -178,15 +204,28 @@ export class IncomingMigration {
   /** A fact about the guest here. */
   guestIs(fact: GuestFact): void {
     const { record, move } = this;
-    const dead = fact.kind === 'died' ? fact.cause : fact.kind === 'panicked' ? `the guest's kernel panicked (${fact.detail})` : fact.kind === 'broken' ? fact.detail : null;
+    const dead =
+      fact.kind === 'died'
+        ? fact.cause
+        : fact.kind === 'panicked'
+          ? `the guest's kernel panicked (${fact.detail})`
+          : fact.kind === 'broken'
+            ? fact.detail
+            : null;
     if (record.report.state === 'running') {
       const early = this.#resumedAt !== null && performance.now() - this.#resumedAt < 1_000;
-      if (dead !== null && early && record.report.cause === null) record.blame('GuestCrashedOnArrival', dead, { guestState: 'crashed', ...(fact.kind === 'died' && { taken: 'took-dead' as const }) });
+      if (dead !== null && early && record.report.cause === null)
+        record.blame('GuestCrashedOnArrival', dead, {
+          guestState: 'crashed',
+          ...(fact.kind === 'died' && { taken: 'took-dead' as const }),
+        });
       return;
     }
     if (fact.kind === 'died' && !record.ended) {
       // Not yet forfeited: custody learns that the process is gone, and the controller orders what follows.
-      record.fail('died', 'DestinationDied', `the destination's QEMU died before it had the guest: ${fact.cause}`, { guestState: 'crashed' });
+      record.fail('died', 'DestinationDied', `the destination's QEMU died before it had the guest: ${fact.cause}`, {
+        guestState: 'crashed',
+      });
       this.#settled.resolve();
       void this.#host.custody.feed(move.grant.serverId, { kind: 'observed' }).catch(this.#logged);
       void this.#save().catch(this.#logged);
@@ -253,7 +292,8 @@ export class IncomingMigration {
   async #tidy(): Promise<void> {
     await this.#network.removeTunnels();
     if (this.#ready) this.#host.ports.giveBack(this.#ready.ramPort);
-    if (this.#process && this.#host.guests.process(this.move.grant.serverId)) await removeCredentials(this.#process.qmp, credentialsId(this.move.grant.migrationId));
+    if (this.#process && this.#host.guests.process(this.move.grant.serverId))
+      await removeCredentials(this.#process.qmp, credentialsId(this.move.grant.migrationId));
     this.#unlisten();
   }
 
@@ -263,8 +303,17 @@ export class IncomingMigration {
 
   async #save(): Promise<void> {
     const { grant, policy, source } = this.move;
-    await this.#store.write({ role: 'destination', grant, peer: source, policy, ready: this.#ready, udpPort: null, report: this.record.report });
+    await this.#store.write({
+      role: 'destination',
+      grant,
+      peer: source,
+      policy,
+      ready: this.#ready,
+      udpPort: null,
+      report: this.record.report,
+    });
   }
 
-  readonly #logged = (error: unknown): void => this.#host.log.warn({ err: error, migrationId: this.move.grant.migrationId }, 'a step of an incoming move failed');
+  readonly #logged = (error: unknown): void =>
+    this.#host.log.warn({ err: error, migrationId: this.move.grant.migrationId }, 'a step of an incoming move failed');
 }

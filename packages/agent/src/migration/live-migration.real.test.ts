@@ -1,14 +1,30 @@
 import { EndState, TakeAnswer } from '@godwit/contract/gen/custody_pb';
 import { GuestState } from '@godwit/contract/gen/guest_pb';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { controlGuest, guestCounter, untilGuestAnswers } from '../testing/guest-control.ts';
 import { demoImages } from '../testing/demo-images.ts';
-import { custodyOf, moveGuest, newMove, prepare, start, startTestGuest, testGuest, untilEnded, type TestGuest } from '../testing/test-guest.ts';
+import { controlGuest, guestCounter, untilGuestAnswers } from '../testing/guest-control.ts';
+import {
+  custodyOf,
+  moveGuest,
+  newMove,
+  prepare,
+  start,
+  startTestGuest,
+  type TestGuest,
+  testGuest,
+  untilEnded,
+} from '../testing/test-guest.ts';
 import { startTwoHosts, type TwoHosts } from '../testing/two-hosts.ts';
 
 let two: TwoHosts;
 beforeAll(async () => {
-  two = await startTwoHosts({ prefix: 'gwaglm', dir: '/tmp/gw-ag-live', network: '10.79.2', images: await demoImages(), clockSkewMs: [0, 500] });
+  two = await startTwoHosts({
+    prefix: 'gwaglm',
+    dir: '/tmp/gw-ag-live',
+    network: '10.79.2',
+    images: await demoImages(),
+    clockSkewMs: [0, 500],
+  });
 }, 120_000);
 afterAll(async () => {
   await two?.close();
@@ -21,13 +37,21 @@ const running = async (number: number, commandLine = ''): Promise<TestGuest> => 
   return guest;
 };
 const destroy = async (guest: TestGuest): Promise<void> => {
-  for (const host of two.hosts) await host.client.destroyGuest({ custody: custodyOf(guest, guest.epoch + 50), deleteDisks: true, guest: guest.wire });
+  for (const host of two.hosts)
+    await host.client.destroyGuest({ custody: custodyOf(guest, guest.epoch + 50), deleteDisks: true, guest: guest.wire });
 };
 const portOf = (guest: TestGuest): string => String(guest.wire.nics?.[0]?.portId).slice(0, 8);
 const stateAt = async (guest: TestGuest, index: 0 | 1): Promise<GuestState | undefined> =>
   (await two.hosts[index].client.listGuests({})).guests.find((one) => one.serverId === guest.serverId)?.state;
 const qemusOf = async (guest: TestGuest): Promise<number> =>
-  (await two.in(two.hosts[0].namespace, 'sh', '-c', `grep -l ${guest.serverId} /proc/[0-9]*/cmdline 2>/dev/null | xargs -r -n1 dirname | while read d; do grep -q qemu-system $d/comm && echo x; done | wc -l || true`)).trim() as unknown as number;
+  (
+    await two.in(
+      two.hosts[0].namespace,
+      'sh',
+      '-c',
+      `grep -l ${guest.serverId} /proc/[0-9]*/cmdline 2>/dev/null | xargs -r -n1 dirname | while read d; do grep -q qemu-system $d/comm && echo x; done | wc -l || true`,
+    )
+  ).trim() as unknown as number;
 
 describe('a guest that writes memory', () => {
   test('moves back and forth five times, keeps its memory, disk and connections, and one QEMU is left', async () => {
@@ -82,7 +106,9 @@ test('a cancel while copying leaves the guest running at the source, and the des
   expect(cancelled).toMatchObject({ state: 'cancelled', cause: 'CancelledByOperator', guestState: GuestState.RUNNING });
   const forfeited = await move.to.client.forfeitIncoming({ grant: move.grant });
   expect(forfeited.answer).toBe(TakeAnswer.HAS_NOT_AND_FORFEITS);
-  expect(await two.in(move.to.namespace, 'ip', '-o', 'link')).not.toMatch(new RegExp(`gt${portOf(guest)}|gx${move.migrationId.slice(0, 8)}`));
+  expect(await two.in(move.to.namespace, 'ip', '-o', 'link')).not.toMatch(
+    new RegExp(`gt${portOf(guest)}|gx${move.migrationId.slice(0, 8)}`),
+  );
   await controlGuest(two, guest, 'status');
   // The next attempt, under a new epoch, works.
   await moveGuest(guest, two.hosts[1]);
@@ -94,31 +120,43 @@ test('a guest that powers itself off while it is copied ends the move by that na
   const move = newMove(guest, two.hosts[1], { maxBandwidthBytes: 2_000_000 });
   await start(move, await prepare(guest, move));
   await controlGuest(two, guest, 'poweroff');
-  expect(await untilEnded(move.from, move.migrationId)).toMatchObject({ state: 'guest-gone', cause: 'GuestPoweredOff', guestState: GuestState.SHUTOFF });
+  expect(await untilEnded(move.from, move.migrationId)).toMatchObject({
+    state: 'guest-gone',
+    cause: 'GuestPoweredOff',
+    guestState: GuestState.SHUTOFF,
+  });
   expect((await move.to.client.forfeitIncoming({ grant: move.grant })).answer).toBe(TakeAnswer.HAS_NOT_AND_FORFEITS);
   expect(await stateAt(guest, 0)).toBe(GuestState.SHUTOFF);
   await destroy(guest);
 }, 60_000);
 
-test('the destination\'s QEMU dies while copying: failed with cause, and the guest runs on', async () => {
+test("the destination's QEMU dies while copying: failed with cause, and the guest runs on", async () => {
   const guest = await running(5);
   const move = newMove(guest, two.hosts[1], { maxBandwidthBytes: 2_000_000 });
   await start(move, await prepare(guest, move));
   const incoming = (await move.to.client.listGuests({})).guests.find((one) => one.serverId === guest.serverId);
   process.kill(incoming?.pid ?? 0, 'SIGKILL');
-  expect(await untilEnded(move.from, move.migrationId)).toMatchObject({ state: 'failed', cause: 'StreamFailed', guestState: GuestState.RUNNING });
+  expect(await untilEnded(move.from, move.migrationId)).toMatchObject({
+    state: 'failed',
+    cause: 'StreamFailed',
+    guestState: GuestState.RUNNING,
+  });
   expect(await untilEnded(move.to, move.migrationId)).toMatchObject({ state: 'died', cause: 'DestinationDied' });
   expect((await move.to.client.forfeitIncoming({ grant: move.grant })).answer).toBe(TakeAnswer.HAS_NOT_AND_FORFEITS);
   await controlGuest(two, guest, 'status');
   await destroy(guest);
 }, 60_000);
 
-test('the source\'s QEMU dies while copying: lost, and the destination is discarded', async () => {
+test("the source's QEMU dies while copying: lost, and the destination is discarded", async () => {
   const guest = await running(6);
   const move = newMove(guest, two.hosts[1], { maxBandwidthBytes: 2_000_000 });
   await start(move, await prepare(guest, move));
   process.kill((await move.from.client.listGuests({})).guests.find((one) => one.serverId === guest.serverId)?.pid ?? 0, 'SIGKILL');
-  expect(await untilEnded(move.from, move.migrationId)).toMatchObject({ state: 'lost', cause: 'SourceDied', guestState: GuestState.CRASHED });
+  expect(await untilEnded(move.from, move.migrationId)).toMatchObject({
+    state: 'lost',
+    cause: 'SourceDied',
+    guestState: GuestState.CRASHED,
+  });
   expect((await move.to.client.forfeitIncoming({ grant: move.grant })).answer).toBe(TakeAnswer.HAS_NOT_AND_FORFEITS);
   expect(await stateAt(guest, 0)).toBe(GuestState.CRASHED);
   await destroy(guest);
@@ -131,7 +169,11 @@ test('a link that silently drops everything is noticed, cancelled, and the guest
   // Dropped at the bridge between them: neither end sees a link go down.
   await two.in(two.fabricNamespace, 'tc', 'qdisc', 'add', 'dev', 'mg-1', 'root', 'tbf', 'rate', '8bit', 'burst', '1', 'limit', '1');
   try {
-    expect(await untilEnded(move.from, move.migrationId, 20_000)).toMatchObject({ state: 'failed', cause: 'StreamFailed', guestState: GuestState.RUNNING });
+    expect(await untilEnded(move.from, move.migrationId, 20_000)).toMatchObject({
+      state: 'failed',
+      cause: 'StreamFailed',
+      guestState: GuestState.RUNNING,
+    });
   } finally {
     await two.in(two.fabricNamespace, 'tc', 'qdisc', 'del', 'dev', 'mg-1', 'root');
   }
@@ -143,12 +185,23 @@ test('a link that silently drops everything is noticed, cancelled, and the guest
 test('requests that cannot be fulfilled are refused with a code, and change nothing', async () => {
   const guest = await running(8);
   const move = newMove(guest, two.hosts[1]);
-  const block = move.to.client.prepareIncoming({ grant: move.grant, guest: guest.wire, policy: { blockMigration: true }, source: { hostId: move.from.hostId, address: move.from.address, rpcPort: 8781 } });
-  await expect(block).rejects.toMatchObject({ metadata: expect.toSatisfy((headers: Headers) => headers.get('godwit-code') === 'BlockMigrationUnavailable') });
+  const block = move.to.client.prepareIncoming({
+    grant: move.grant,
+    guest: guest.wire,
+    policy: { blockMigration: true },
+    source: { hostId: move.from.hostId, address: move.from.address, rpcPort: 8781 },
+  });
+  await expect(block).rejects.toMatchObject({
+    metadata: expect.toSatisfy((headers: Headers) => headers.get('godwit-code') === 'BlockMigrationUnavailable'),
+  });
   const ready = await prepare(guest, move);
-  await expect(move.to.client.unpauseGuest({ custody: custodyOf(guest, guest.epoch) })).rejects.toMatchObject({ metadata: expect.toSatisfy((headers: Headers) => headers.get('godwit-code') === 'custody-epoch-unknown') });
+  await expect(move.to.client.unpauseGuest({ custody: custodyOf(guest, guest.epoch) })).rejects.toMatchObject({
+    metadata: expect.toSatisfy((headers: Headers) => headers.get('godwit-code') === 'custody-epoch-unknown'),
+  });
   await start(move, ready);
-  await expect(move.from.client.pauseGuest({ custody: custodyOf(guest) })).rejects.toMatchObject({ metadata: expect.toSatisfy((headers: Headers) => /^custody-(migrating|released)$/.test(headers.get('godwit-code') ?? '')) });
+  await expect(move.from.client.pauseGuest({ custody: custodyOf(guest) })).rejects.toMatchObject({
+    metadata: expect.toSatisfy((headers: Headers) => /^custody-(migrating|released)$/.test(headers.get('godwit-code') ?? '')),
+  });
   await untilEnded(move.to, move.migrationId);
   guest.held = guest.epoch;
   await move.to.client.finishIncoming({ custody: custodyOf(guest), migrationId: move.migrationId });
@@ -178,7 +231,11 @@ test('a destination that is frozen before the stop: the copy is given up, and th
   const pid = (await move.to.client.listGuests({})).guests.find((one) => one.serverId === guest.serverId)?.pid ?? 0;
   process.kill(pid, 'SIGSTOP');
   await start(move, ready);
-  expect(await untilEnded(move.from, move.migrationId, 20_000)).toMatchObject({ state: 'failed', cause: 'StreamFailed', guestState: GuestState.RUNNING });
+  expect(await untilEnded(move.from, move.migrationId, 20_000)).toMatchObject({
+    state: 'failed',
+    cause: 'StreamFailed',
+    guestState: GuestState.RUNNING,
+  });
   // A stopped process is killed all the same.
   expect((await move.to.client.forfeitIncoming({ grant: move.grant })).answer).toBe(TakeAnswer.HAS_NOT_AND_FORFEITS);
   await controlGuest(two, guest, 'status');
@@ -189,7 +246,11 @@ test('a copy that takes longer than its deadline is given up by that name', asyn
   const guest = await running(11);
   const move = newMove(guest, two.hosts[1], { maxBandwidthBytes: 2_000_000, deadlineMs: 500 });
   await start(move, await prepare(guest, move));
-  expect(await untilEnded(move.from, move.migrationId)).toMatchObject({ state: 'failed', cause: 'DeadlineExceeded', guestState: GuestState.RUNNING });
+  expect(await untilEnded(move.from, move.migrationId)).toMatchObject({
+    state: 'failed',
+    cause: 'DeadlineExceeded',
+    guestState: GuestState.RUNNING,
+  });
   expect((await move.to.client.forfeitIncoming({ grant: move.grant })).answer).toBe(TakeAnswer.HAS_NOT_AND_FORFEITS);
   await destroy(guest);
 }, 60_000);

@@ -4,7 +4,16 @@ import type { MigrationCause } from '@godwit/domain/migration';
 import type { HostEvents } from '../drivers/host-events.ts';
 import type { DestinationState, MigrationReport, SourceState } from '../drivers/migration-report.ts';
 
-const terminal: readonly string[] = ['released', 'cancelled', 'failed', 'guest-gone', 'lost', 'running', 'forfeited', 'died'] satisfies readonly (SourceState | DestinationState)[];
+const terminal: readonly string[] = [
+  'released',
+  'cancelled',
+  'failed',
+  'guest-gone',
+  'lost',
+  'running',
+  'forfeited',
+  'died',
+] satisfies readonly (SourceState | DestinationState)[];
 
 /** Whether nothing further happens on that side by itself. */
 export const isTerminal = (state: SourceState | DestinationState): boolean => terminal.includes(state);
@@ -24,20 +33,50 @@ export class MigrationRecord {
   readonly #nowMs: () => number;
 
   /** Goes on with the account that an earlier agent kept. */
-  static restored(report: MigrationReport, grant: Grant & { readonly migrationId: MigrationId }, events: HostEvents, nowMs: () => number): MigrationRecord {
+  static restored(
+    report: MigrationReport,
+    grant: Grant & { readonly migrationId: MigrationId },
+    events: HostEvents,
+    nowMs: () => number,
+  ): MigrationRecord {
     const record = new MigrationRecord(grant, report.role, report.state, events, nowMs);
     record.#report = report;
     record.mark('agent restarted');
     return record;
   }
 
-  constructor(grant: Grant & { readonly migrationId: MigrationId }, role: MigrationReport['role'], state: SourceState | DestinationState, events: HostEvents, nowMs: () => number) {
+  constructor(
+    grant: Grant & { readonly migrationId: MigrationId },
+    role: MigrationReport['role'],
+    state: SourceState | DestinationState,
+    events: HostEvents,
+    nowMs: () => number,
+  ) {
     this.grant = grant;
     this.#events = events;
     this.#nowMs = nowMs;
     this.#report = {
-      migrationId: grant.migrationId, serverId: grant.serverId, role, epoch: grant.epoch, state, qemuStatus: 'none', ram: null, disks: [], timeline: [], cause: null, detail: '',
-      guestState: role === 'source' ? 'running' : 'incoming', stoppedAtMs: null, completedAtMs: null, resumedAtMs: null, clockOffsetMs: null, clockErrorMs: null, qemuDowntimeMs: null, qemuTotalMs: null, networkVerified: false, taken: null,
+      migrationId: grant.migrationId,
+      serverId: grant.serverId,
+      role,
+      epoch: grant.epoch,
+      state,
+      qemuStatus: 'none',
+      ram: null,
+      disks: [],
+      timeline: [],
+      cause: null,
+      detail: '',
+      guestState: role === 'source' ? 'running' : 'incoming',
+      stoppedAtMs: null,
+      completedAtMs: null,
+      resumedAtMs: null,
+      clockOffsetMs: null,
+      clockErrorMs: null,
+      qemuDowntimeMs: null,
+      qemuTotalMs: null,
+      networkVerified: false,
+      taken: null,
     };
     this.mark(state);
   }
@@ -70,14 +109,23 @@ export class MigrationRecord {
   }
 
   /** Says why a move that has formally succeeded is no success: the guest was dead on arrival. */
-  blame(cause: MigrationCause, detail: string, facts: Partial<Omit<MigrationReport, 'state' | 'cause' | 'detail' | 'timeline'>> = {}): void {
+  blame(
+    cause: MigrationCause,
+    detail: string,
+    facts: Partial<Omit<MigrationReport, 'state' | 'cause' | 'detail' | 'timeline'>> = {},
+  ): void {
     this.#report = { ...this.#report, ...facts, cause, detail };
     this.mark('blamed', detail);
     this.tell();
   }
 
   /** An end without success. */
-  fail(state: SourceState | DestinationState, cause: MigrationCause, detail: string, facts: Partial<Omit<MigrationReport, 'state' | 'cause' | 'detail' | 'timeline'>> = {}): void {
+  fail(
+    state: SourceState | DestinationState,
+    cause: MigrationCause,
+    detail: string,
+    facts: Partial<Omit<MigrationReport, 'state' | 'cause' | 'detail' | 'timeline'>> = {},
+  ): void {
     this.become(state, { ...facts, cause, detail });
   }
 

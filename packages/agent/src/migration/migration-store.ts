@@ -33,18 +33,22 @@ export class MigrationStore {
   async write(move: StoredMigration): Promise<void> {
     const path = this.#path(move);
     const text = JSON.stringify(move);
-    const turn = (this.#writing.get(path) ?? Promise.resolve()).catch(() => undefined).then(async () => {
-      await mkdir(this.#folder, { recursive: true, mode: 0o700 });
-      await writeFile(`${path}.new`, text, { mode: 0o600 });
-      await rename(`${path}.new`, path);
-    });
+    const turn = (this.#writing.get(path) ?? Promise.resolve())
+      .catch(() => undefined)
+      .then(async () => {
+        await mkdir(this.#folder, { recursive: true, mode: 0o700 });
+        await writeFile(`${path}.new`, text, { mode: 0o600 });
+        await rename(`${path}.new`, path);
+      });
     this.#writing.set(path, turn);
     await turn;
   }
 
   /** Every account, oldest first; ones that are old or unreadable are deleted. */
   async readAll(nowMs: number): Promise<readonly StoredMigration[]> {
-    const names = await readdir(this.#folder).catch((error: NodeJS.ErrnoException) => (error.code === 'ENOENT' ? [] : Promise.reject(error)));
+    const names = await readdir(this.#folder).catch((error: NodeJS.ErrnoException) =>
+      error.code === 'ENOENT' ? [] : Promise.reject(error),
+    );
     const found: { readonly at: number; readonly move: StoredMigration }[] = [];
     for (const name of names) {
       const path = join(this.#folder, name);

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { demoImages } from '../testing/demo-images.ts';
 import { captureFrames, startFrameSender } from '../testing/frame-sender.ts';
 import { controlGuest, untilGuestAnswers } from '../testing/guest-control.ts';
-import { custodyOf, newMove, prepare, start, startTestGuest, testGuest, untilEnded, type TestGuest } from '../testing/test-guest.ts';
+import { custodyOf, newMove, prepare, start, startTestGuest, type TestGuest, testGuest, untilEnded } from '../testing/test-guest.ts';
 import { startTwoHosts, type TwoHosts } from '../testing/two-hosts.ts';
 
 let two: TwoHosts;
@@ -21,7 +21,15 @@ const tap = (): string => `gt${String(guest.wire.nics?.[0]?.portId).slice(0, 8)}
 const filters = (namespace: string): Promise<string> => two.in(namespace, 'tc', 'filter', 'show', 'dev', tap(), 'egress').catch(() => '');
 
 /** Moves the guest while frames are sent; what was sent between STOP and RESUME, and what the destination's tap was handed. */
-async function moveUnderFire(networkSwitch: boolean): Promise<{ readonly blackout: readonly number[]; readonly arrived: ReadonlySet<number>; readonly longestEchoGapMs: number; readonly resets: number; readonly blackoutMs: number }> {
+async function moveUnderFire(
+  networkSwitch: boolean,
+): Promise<{
+  readonly blackout: readonly number[];
+  readonly arrived: ReadonlySet<number>;
+  readonly longestEchoGapMs: number;
+  readonly resets: number;
+  readonly blackoutMs: number;
+}> {
   const to = guest.at === two.hosts[0] ? two.hosts[1] : two.hosts[0];
   const move = newMove(guest, to, { networkSwitch });
   const sender = await startFrameSender(two, guest.address);
@@ -44,7 +52,7 @@ async function moveUnderFire(networkSwitch: boolean): Promise<{ readonly blackou
   return { blackout, arrived, longestEchoGapMs, resets, blackoutMs: resumedAtMs - source.stoppedAtMs };
 }
 
-test('every frame that is sent to the guest during the blackout reaches the destination\'s tap', async () => {
+test("every frame that is sent to the guest during the blackout reaches the destination's tap", async () => {
   for (let turn = 0; turn < 3; turn += 1) {
     const { blackout, arrived, resets } = await moveUnderFire(true);
     expect(blackout.length).toBeGreaterThan(0);
@@ -59,7 +67,7 @@ test('without the switch frames of the blackout are lost: the test can fail', as
   expect(resets).toBe(0);
 }, 60_000);
 
-test('the mirror is undone when the guest stays: nothing is copied any more, the destination\'s tap is gone', async () => {
+test("the mirror is undone when the guest stays: nothing is copied any more, the destination's tap is gone", async () => {
   const to = guest.at === two.hosts[0] ? two.hosts[1] : two.hosts[0];
   const move = newMove(guest, to, { maxBandwidthBytes: 3_000_000 });
   await start(move, await prepare(guest, move));

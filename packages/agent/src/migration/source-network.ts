@@ -2,7 +2,7 @@ import type { NicSpec } from '@godwit/domain/guest-spec';
 import type { MigrationId } from '@godwit/domain/ids';
 import type { NetworkEncapsulation } from '../drivers/host-driver.ts';
 import type { NetworkTools } from '../network/network-tools.ts';
-import { closeMirror, openMirror, prepareMirror, removeTunnels, type MirroredNic } from './frame-mirror.ts';
+import { closeMirror, type MirroredNic, openMirror, prepareMirror, removeTunnels } from './frame-mirror.ts';
 
 /** The source's side of the network switch, through one move: wanted → prepared → opening → open → removed; or none, when there is no mirror. */
 export class SourceNetwork {

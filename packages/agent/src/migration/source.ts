@@ -1,5 +1,5 @@
-import type { HostMessage } from '@godwit/domain/custody/host-effect';
 import type { Grant } from '@godwit/domain/custody/grant';
+import type { HostMessage } from '@godwit/domain/custody/host-effect';
 import type { Release } from '@godwit/domain/custody/host-event';
 import { GodwitError } from '@godwit/domain/errors';
 import type { MigrationId } from '@godwit/domain/ids';
@@ -16,16 +16,21 @@ import { cutConnection } from './cut-connection.ts';
 import { delay, within } from './deadline.ts';
 import { MigrationRecord } from './migration-record.ts';
 import type { MigrationStore } from './migration-store.ts';
-import { SourceNetwork } from './source-network.ts';
 import { openPeerLink, type PeerLink } from './peer-link.ts';
-import { queryMigrate, type MigrateLook } from './query-migrate.ts';
+import { type MigrateLook, queryMigrate } from './query-migrate.ts';
+import { SourceNetwork } from './source-network.ts';
 import { credentialsId, removeCredentials, setLimits, setUpOutgoing } from './stream-setup.ts';
 import { StreamWatch } from './stream-watch.ts';
 import { holdDowntimeLimitMs, stopIsNear } from './switch-timing.ts';
 
 export type MoveGrant = Grant & { readonly migrationId: MigrationId };
 
-export type Outgoing = { readonly grant: MoveGrant; readonly ready: IncomingReady; readonly policy: MigrationPolicy; readonly destination: PeerAddress };
+export type Outgoing = {
+  readonly grant: MoveGrant;
+  readonly ready: IncomingReady;
+  readonly policy: MigrationPolicy;
+  readonly destination: PeerAddress;
+};
 
 /** Readings of the destination's clock; the best one counts. On a LAN each takes well under a millisecond. */
 const clockReadings = 8;
@@ -77,7 +82,13 @@ export class OutgoingMigration {
     this.#policy = move.policy;
     this.record = record ?? new MigrationRecord(move.grant, 'source', 'armed', host.events, () => host.clock.nowMs());
     this.#link = openPeerLink(move.destination, host.identity.current);
-    this.#network = new SourceNetwork(host.tools, move.grant.migrationId, process.spec.nics, host.config.managementAddress, move.policy.networkSwitch);
+    this.#network = new SourceNetwork(
+      host.tools,
+      move.grant.migrationId,
+      process.spec.nics,
+      host.config.managementAddress,
+      move.policy.networkSwitch,
+    );
   }
 
   /**
@@ -160,7 +171,7 @@ export class OutgoingMigration {
       case 'disarmed':
         if (message.epoch !== move.grant.epoch) return;
         if (message.source === 'runs') this.#endedHere();
-        else if (message.source === 'lost') this.#end('lost', 'SourceDied', 'the source\'s QEMU is dead', 'crashed');
+        else if (message.source === 'lost') this.#end('lost', 'SourceDied', "the source's QEMU is dead", 'crashed');
         return;
       case 'resumed':
         if (message.forfeited !== move.grant.epoch) return;
@@ -170,7 +181,7 @@ export class OutgoingMigration {
         void this.#cleanUp();
         return;
       case 'ended':
-        if (!record.ended) this.#end('lost', 'SourceDied', 'the source\'s QEMU died during the move', 'crashed');
+        if (!record.ended) this.#end('lost', 'SourceDied', "the source's QEMU died during the move", 'crashed');
         return;
       default:
         return;
@@ -182,7 +193,12 @@ export class OutgoingMigration {
     if (this.#sending) return;
     this.#sending = true;
     const { record } = this;
-    const notice: ReleaseNotice = { ...release, serverId: this.move.grant.serverId, stoppedAtMs: record.report.stoppedAtMs ?? 0, completedAtMs: record.report.completedAtMs ?? 0 };
+    const notice: ReleaseNotice = {
+      ...release,
+      serverId: this.move.grant.serverId,
+      stoppedAtMs: record.report.stoppedAtMs ?? 0,
+      completedAtMs: record.report.completedAtMs ?? 0,
+    };
     void (async () => {
       for (let turn = 0; !this.#closed; turn += 1) {
         try {
@@ -208,7 +224,10 @@ export class OutgoingMigration {
     if (this.record.ended) return;
     switch (fact.kind) {
       case 'powered-off':
-        void this.cancel('GuestPoweredOff', fact.byGuest ? 'the guest powered itself off during the move' : 'the guest was powered off during the move').catch(this.#logged);
+        void this.cancel(
+          'GuestPoweredOff',
+          fact.byGuest ? 'the guest powered itself off during the move' : 'the guest was powered off during the move',
+        ).catch(this.#logged);
         return;
       case 'panicked':
         void this.cancel('GuestCrashed', `the guest's kernel panicked during the move (${fact.detail})`).catch(this.#logged);
@@ -338,7 +357,7 @@ export class OutgoingMigration {
         if (error instanceof QmpTimeout) {
           silent += 1;
           if (!this.#connected) await this.#cut('the destination does not answer the handshake');
-          else if (silent >= 2) await this.#cut('QEMU\'s main loop does not answer');
+          else if (silent >= 2) await this.#cut("QEMU's main loop does not answer");
         } else return; // closed: the death of the process is reported by itself
       }
     }
@@ -354,8 +373,10 @@ export class OutgoingMigration {
       // Neither is waited for: a dead link must not keep us from seeing that it is dead. The clock also keeps the connection warm: an idle one would first be pinged, inside the blackout.
       if (now - this.#clockReadAtMs > clockEveryMs) void this.#readClock().catch(() => undefined);
       if (this.#network.pending && stopIsNear(look.ram, elapsedMs)) void this.#openNetwork('the stop is near').catch(this.#logged);
-      if (watch.stalled(look.ram, now)) return this.cancel('StreamFailed', `the stream to ${this.move.ready.ramAddress}:${this.move.ready.ramPort} stood still for 5 s`);
-      if (this.#policy.deadlineMs > 0 && elapsedMs > this.#policy.deadlineMs) return this.cancel('DeadlineExceeded', `copying took longer than ${this.#policy.deadlineMs} ms`);
+      if (watch.stalled(look.ram, now))
+        return this.cancel('StreamFailed', `the stream to ${this.move.ready.ramAddress}:${this.move.ready.ramPort} stood still for 5 s`);
+      if (this.#policy.deadlineMs > 0 && elapsedMs > this.#policy.deadlineMs)
+        return this.cancel('DeadlineExceeded', `copying took longer than ${this.#policy.deadlineMs} ms`);
     } else if (now - this.#stoppedAt > switchoverLimitMs && record.report.completedAtMs === null) {
       this.#ending = { cause: 'SwitchoverTimeout', detail: `the switchover was not finished ${switchoverLimitMs} ms after the stop` };
       await this.#cut('the switchover takes too long');
@@ -370,7 +391,9 @@ export class OutgoingMigration {
   async #cut(why: string): Promise<void> {
     this.record.mark('stream cut', why);
     this.#ending ??= { cause: 'StreamFailed', detail: why };
-    await this.#process.oob.execute('yank', { instances: [{ type: 'migration' }] }, { oob: true, timeoutMs: 1_000 }).catch((error: unknown) => this.record.mark('yank refused', (error as Error).message));
+    await this.#process.oob
+      .execute('yank', { instances: [{ type: 'migration' }] }, { oob: true, timeoutMs: 1_000 })
+      .catch((error: unknown) => this.record.mark('yank refused', (error as Error).message));
     if (!this.record.ended) await cutConnection(this.move.ready.ramAddress, this.move.ready.ramPort);
   }
 
@@ -396,8 +419,20 @@ export class OutgoingMigration {
     this.#host.events.emit({ kind: 'release', release });
     void this.#host.controller.reportRelease(release);
     void (async () => {
-      const look = await within(queryMigrate(this.#process.qmp, hangMs).catch(() => null), figuresMs, null);
-      record.become('released', { guestState: 'released', ...(look && { qemuStatus: look.status, qemuDowntimeMs: look.downtimeMs, qemuTotalMs: look.totalMs, ...(look.ram && { ram: look.ram }) }) });
+      const look = await within(
+        queryMigrate(this.#process.qmp, hangMs).catch(() => null),
+        figuresMs,
+        null,
+      );
+      record.become('released', {
+        guestState: 'released',
+        ...(look && {
+          qemuStatus: look.status,
+          qemuDowntimeMs: look.downtimeMs,
+          qemuTotalMs: look.totalMs,
+          ...(look.ram && { ram: look.ram }),
+        }),
+      });
       this.#settled.resolve();
       await this.#save();
     })().catch(this.#logged);
@@ -406,17 +441,34 @@ export class OutgoingMigration {
   /** The stream has ended and the guest is still ours. */
   #endedHere(): void {
     const ending = this.#ending;
-    const state = ending === null ? 'failed' : ending.cause === 'CancelledByOperator' ? 'cancelled' : ending.cause === 'GuestPoweredOff' || ending.cause === 'GuestCrashed' ? 'guest-gone' : 'failed';
+    const state =
+      ending === null
+        ? 'failed'
+        : ending.cause === 'CancelledByOperator'
+          ? 'cancelled'
+          : ending.cause === 'GuestPoweredOff' || ending.cause === 'GuestCrashed'
+            ? 'guest-gone'
+            : 'failed';
     const guest = ending?.cause === 'GuestPoweredOff' ? 'shutoff' : ending?.cause === 'GuestCrashed' ? 'crashed' : this.#runsAs();
-    if (ending) return this.#end(state, ending.cause, ending.detail, guest);
-    void queryMigrate(this.#process.qmp, hangMs).catch(() => null).then((look) => this.#end('failed', 'StreamFailed', look?.error || 'the stream broke', guest));
+    if (ending) {
+      this.#end(state, ending.cause, ending.detail, guest);
+      return;
+    }
+    void queryMigrate(this.#process.qmp, hangMs)
+      .catch(() => null)
+      .then((look) => this.#end('failed', 'StreamFailed', look?.error || 'the stream broke', guest));
   }
 
   #runsAs(): 'running' | 'paused' {
     return this.move.grant.endState === 'paused' ? 'paused' : 'running';
   }
 
-  #end(state: 'cancelled' | 'failed' | 'guest-gone' | 'lost', cause: MigrationCause, detail: string, guestState: 'running' | 'paused' | 'shutoff' | 'crashed'): void {
+  #end(
+    state: 'cancelled' | 'failed' | 'guest-gone' | 'lost',
+    cause: MigrationCause,
+    detail: string,
+    guestState: 'running' | 'paused' | 'shutoff' | 'crashed',
+  ): void {
     this.record.fail(state, cause, detail, { guestState });
     this.#settled.resolve();
     void this.#cleanUp().catch(this.#logged);
@@ -433,7 +485,8 @@ export class OutgoingMigration {
   async #cleanUp(): Promise<void> {
     this.#unlisten();
     await this.#network.remove().catch(this.#logged);
-    if (this.#network.wasOpen && this.record.report.state !== 'released') await this.#link.setNetworkOpen(this.move.grant.migrationId, false).catch(() => undefined);
+    if (this.#network.wasOpen && this.record.report.state !== 'released')
+      await this.#link.setNetworkOpen(this.move.grant.migrationId, false).catch(() => undefined);
     await removeCredentials(this.#process.qmp, credentialsId(this.move.grant.migrationId));
     if (this.record.ended && !this.#sending) this.#link.close();
   }
@@ -456,8 +509,17 @@ export class OutgoingMigration {
 
   async #save(): Promise<void> {
     const { grant, ready, destination } = this.move;
-    await this.#store.write({ role: 'source', grant, peer: destination, policy: this.#policy, ready, udpPort: null, report: this.record.report });
+    await this.#store.write({
+      role: 'source',
+      grant,
+      peer: destination,
+      policy: this.#policy,
+      ready,
+      udpPort: null,
+      report: this.record.report,
+    });
   }
 
-  readonly #logged = (error: unknown): void => this.#host.log.warn({ err: error, migrationId: this.move.grant.migrationId }, 'a step of an outgoing move failed');
+  readonly #logged = (error: unknown): void =>
+    this.#host.log.warn({ err: error, migrationId: this.move.grant.migrationId }, 'a step of an outgoing move failed');
 }

@@ -27,7 +27,10 @@ export async function removeCredentials(qmp: QmpClient, id: string): Promise<voi
 export const credentialsId = (migrationId: string): string => `tls-${migrationId.slice(0, 8)}`;
 
 /** Destination: everything before `migrate-incoming`, and that. When it returns QEMU listens. */
-export async function setUpIncoming(qmp: QmpClient, options: { readonly migrationId: string; readonly tlsDir: string; readonly address: string; readonly port: number }): Promise<void> {
+export async function setUpIncoming(
+  qmp: QmpClient,
+  options: { readonly migrationId: string; readonly tlsDir: string; readonly address: string; readonly port: number },
+): Promise<void> {
   const id = credentialsId(options.migrationId);
   await Promise.all([addCredentials(qmp, id, options.tlsDir, 'server'), qmp.execute('migrate-set-capabilities', setCapabilities)]);
   await qmp.execute('migrate-set-parameters', { 'tls-creds': id });
@@ -35,10 +38,23 @@ export async function setUpIncoming(qmp: QmpClient, options: { readonly migratio
 }
 
 /** Source: everything before `migrate`, which is custody's. The destination must prove to be at `address`. */
-export async function setUpOutgoing(qmp: QmpClient, options: { readonly migrationId: string; readonly tlsDir: string; readonly address: string; readonly policy: MigrationPolicy; readonly downtimeLimitMs: number }): Promise<void> {
+export async function setUpOutgoing(
+  qmp: QmpClient,
+  options: {
+    readonly migrationId: string;
+    readonly tlsDir: string;
+    readonly address: string;
+    readonly policy: MigrationPolicy;
+    readonly downtimeLimitMs: number;
+  },
+): Promise<void> {
   const id = credentialsId(options.migrationId);
   await Promise.all([addCredentials(qmp, id, options.tlsDir, 'client'), qmp.execute('migrate-set-capabilities', setCapabilities)]);
-  await qmp.execute('migrate-set-parameters', { 'tls-creds': id, 'tls-hostname': options.address, ...limits(options.policy, options.downtimeLimitMs) });
+  await qmp.execute('migrate-set-parameters', {
+    'tls-creds': id,
+    'tls-hostname': options.address,
+    ...limits(options.policy, options.downtimeLimitMs),
+  });
 }
 
 /** A stream whose link is dead may hold QEMU's main loop: nobody waits long for a limit. */
@@ -49,4 +65,7 @@ export async function setLimits(qmp: QmpClient, policy: MigrationPolicy, downtim
   await qmp.execute('migrate-set-parameters', limits(policy, downtimeLimitMs), { timeoutMs: limitsAnswerMs });
 }
 
-const limits = (policy: MigrationPolicy, downtimeLimitMs: number) => ({ 'downtime-limit': downtimeLimitMs, 'max-bandwidth': policy.maxBandwidthBytes });
+const limits = (policy: MigrationPolicy, downtimeLimitMs: number) => ({
+  'downtime-limit': downtimeLimitMs,
+  'max-bandwidth': policy.maxBandwidthBytes,
+});

@@ -1,8 +1,7 @@
 import { rm } from 'node:fs/promises';
-import { join } from 'node:path';
 import { GodwitError } from '@godwit/domain/errors';
 import type { ImageId, ServerId } from '@godwit/domain/ids';
-import { createDisk, deleteDisk, deleteServerDisks, diskFacts, diskPath } from '../../storage/disk-store.ts';
+import { consoleDirOf, createDisk, deleteDisk, deleteServerDisks, diskFacts, diskPath } from '../../storage/disk-store.ts';
 import { cacheImage } from '../../storage/image-cache.ts';
 import { type Pool, sharedMoveRefusal } from '../../storage/pool.ts';
 import type { WantedGuest } from '../wanted-guest.ts';
@@ -61,9 +60,10 @@ export async function requireSharedDisks(guest: WantedGuest, pools: Pools): Prom
 /** Deletes a guest's disks: the named ones, or, when nobody knows which it had, its folder in every pool. */
 export async function deleteGuestDisks(serverId: ServerId, guest: WantedGuest | null, pools: Pools): Promise<void> {
   if (guest) {
+    // Before the disks: their folder goes with the last of them, if nothing else is in it.
+    for (const pool of pools.values()) await rm(consoleDirOf(pool, serverId), { recursive: true, force: true });
     for (const disk of guest.disks) {
       const pool = poolNamed(pools, disk.pool);
-      await rm(join(pool.path, 'disks', serverId, 'console'), { recursive: true, force: true });
       await deleteDisk(pool, serverId, disk.diskId, disk.format);
     }
   } else for (const pool of pools.values()) await deleteServerDisks(pool, serverId);

@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import { GodwitError } from '@godwit/domain/errors';
 import type { DiskSpec, GuestSpec, NicSpec } from '@godwit/domain/guest-spec';
 import { tapName } from '../../network/tap.ts';
@@ -16,7 +15,9 @@ export type HostDefaults = { readonly accelerator: 'tcg' | 'kvm'; readonly machi
  */
 export function guestSpecOf(guest: WantedGuest, pools: ReadonlyMap<string, Pool>, defaults: HostDefaults): GuestSpec {
   // On a pool that other hosts see, the console log goes on across moves by itself.
-  const shared = guest.disks.map((disk) => poolNamed(pools, disk.pool)).find((pool) => pool.kind === 'shared') ?? [...pools.values()].find((pool) => pool.kind === 'shared');
+  const shared =
+    guest.disks.map((disk) => poolNamed(pools, disk.pool)).find((pool) => pool.kind === 'shared') ??
+    [...pools.values()].find((pool) => pool.kind === 'shared');
   return {
     serverId: guest.serverId,
     name: guest.name,

@@ -1,23 +1,31 @@
-import type { HostMessage, PeerMessage } from '@godwit/domain/custody/host-effect';
 import type { Grant } from '@godwit/domain/custody/grant';
+import type { HostMessage, PeerMessage } from '@godwit/domain/custody/host-effect';
 import { GodwitError } from '@godwit/domain/errors';
 import type { Epoch, HostId, MigrationId, ServerId } from '@godwit/domain/ids';
-import type { GuestFact } from '../../qemu/guest-fact.ts';
-import { allowed } from '../../qemu/forbidden.ts';
 import { IncomingMigration } from '../../migration/destination.ts';
-import { streamChannels } from '../../migration/stream-setup.ts';
-import { isTerminal, MigrationRecord } from '../../migration/migration-record.ts';
 import { sweepTunnels } from '../../migration/frame-mirror.ts';
-import { deleteTap } from '../../network/tap.ts';
+import { isTerminal, MigrationRecord } from '../../migration/migration-record.ts';
 import type { MigrationStore, StoredMigration } from '../../migration/migration-store.ts';
-import { OutgoingMigration, type MoveGrant } from '../../migration/source.ts';
-import type { Authority, IncomingReady, MigrationPolicy, NetworkEncapsulation, PeerAddress, ReleaseAnswer, ReleaseNotice } from '../host-driver.ts';
+import { type MoveGrant, OutgoingMigration } from '../../migration/source.ts';
+import { streamChannels } from '../../migration/stream-setup.ts';
+import { deleteTap } from '../../network/tap.ts';
+import { allowed } from '../../qemu/forbidden.ts';
+import type { GuestFact } from '../../qemu/guest-fact.ts';
+import type {
+  Authority,
+  IncomingReady,
+  MigrationPolicy,
+  NetworkEncapsulation,
+  PeerAddress,
+  ReleaseAnswer,
+  ReleaseNotice,
+} from '../host-driver.ts';
 import type { MigrationReport, TakeAnswer } from '../migration-report.ts';
 import type { WantedGuest } from '../wanted-guest.ts';
 import { fetchImage } from './fetch-image.ts';
 import { cacheBootImages, deleteGuestDisks, requireSharedDisks } from './guest-disks.ts';
-import { guestSpecOf } from './guest-spec-of.ts';
 import { requireProcess } from './guest-lifecycle.ts';
+import { guestSpecOf } from './guest-spec-of.ts';
 import type { QemuHost } from './qemu-host.ts';
 
 /** Accounts of ended moves kept in memory, for a controller that asks late. */
@@ -54,11 +62,15 @@ export class Moves {
     if (known instanceof IncomingMigration && known.ready && !known.record.ended) return known.ready;
     if (known) throw new GodwitError('InvalidMigrationState', `migration ${move.migrationId} is ${known.record.report.state} on this host`);
     if (grant.source === host.hostId) throw new GodwitError('SameHost', 'a guest is not moved to the host that it runs on');
-    if (policy.blockMigration) throw new GodwitError('BlockMigrationUnavailable', 'copying disks during a live migration is not available yet');
+    if (policy.blockMigration)
+      throw new GodwitError('BlockMigrationUnavailable', 'copying disks during a live migration is not available yet');
     const spec = guestSpecOf(wanted, host.pools, host.defaults);
     const verdict = allowed(new Set(['pre-copy', 'tls', 'return-path']), [host.capabilities.version], host.defaults.accelerator);
     if (!verdict.allowed) throw new GodwitError('MigrationPreCheck', verdict.sentence);
-    await Promise.all([requireSharedDisks(wanted, host.pools), cacheBootImages(wanted, host.pools, (imageId) => fetchImage(host.config.controllerUrl, host.identity.current, imageId))]);
+    await Promise.all([
+      requireSharedDisks(wanted, host.pools),
+      cacheBootImages(wanted, host.pools, (imageId) => fetchImage(host.config.controllerUrl, host.identity.current, imageId)),
+    ]);
     const incoming = new IncomingMigration(host, this.#store, { grant: move, spec, policy, source });
     this.#add(move.migrationId, incoming);
     return incoming.prepare();
@@ -71,7 +83,11 @@ export class Moves {
     const { migrationId, source, destination, epoch } = notice;
     const told = await this.#host.custody.feed(notice.serverId, { kind: 'release', release: { migrationId, source, destination, epoch } });
     const took = told.find((message) => message.kind === 'took');
-    return { answer: took?.kind === 'took' ? (took.alive ? 'took-alive' : 'took-dead') : 'unknown', detail: 'this agent has no account of the move', resumedAtMs: null };
+    return {
+      answer: took?.kind === 'took' ? (took.alive ? 'took-alive' : 'took-dead') : 'unknown',
+      detail: 'this agent has no account of the move',
+      resumedAtMs: null,
+    };
   }
 
   async setNetworkOpen(from: HostId, migrationId: MigrationId, open: boolean): Promise<NetworkEncapsulation | null> {
@@ -80,7 +96,11 @@ export class Moves {
     return move.setNetworkOpen(open);
   }
 
-  async forfeit(grant: Grant, deleteDisks: boolean, wanted: WantedGuest | null): Promise<{ readonly answer: TakeAnswer; readonly detail: string }> {
+  async forfeit(
+    grant: Grant,
+    deleteDisks: boolean,
+    wanted: WantedGuest | null,
+  ): Promise<{ readonly answer: TakeAnswer; readonly detail: string }> {
     const { serverId, epoch, fence, bootId } = grant;
     const move = grant.migrationId === null ? undefined : this.#moves.get(grant.migrationId);
     const told = await this.#host.custody.feed(serverId, { kind: 'forfeit', fence, epoch, bootId });
@@ -92,7 +112,12 @@ export class Moves {
     // An agent that died while preparing left no account, but perhaps taps and a dead QEMU's traces.
     if (answer === 'has-not-and-forfeits' && !(move instanceof IncomingMigration)) await this.#clearTraces(serverId, wanted);
     // Only copies that this host alone has: on a shared pool the disk is the source's too.
-    if (answer === 'has-not-and-forfeits' && deleteDisks && wanted) await deleteGuestDisks(serverId, { ...wanted, disks: wanted.disks.filter((disk) => this.#host.pools.get(disk.pool)?.kind === 'local') }, this.#host.pools);
+    if (answer === 'has-not-and-forfeits' && deleteDisks && wanted)
+      await deleteGuestDisks(
+        serverId,
+        { ...wanted, disks: wanted.disks.filter((disk) => this.#host.pools.get(disk.pool)?.kind === 'local') },
+        this.#host.pools,
+      );
     return { answer, detail: move?.record.report.detail ?? '' };
   }
 
@@ -104,7 +129,8 @@ export class Moves {
 
   async finish(authority: Authority, migrationId: MigrationId): Promise<MigrationReport> {
     const move = this.#incoming(migrationId);
-    if (authority.epoch !== move.move.grant.epoch) throw new GodwitError('InvalidMigrationState', `migration ${migrationId} has epoch ${move.move.grant.epoch}, not ${authority.epoch}`);
+    if (authority.epoch !== move.move.grant.epoch)
+      throw new GodwitError('InvalidMigrationState', `migration ${migrationId} has epoch ${move.move.grant.epoch}, not ${authority.epoch}`);
     await move.finish();
     this.#host.guests.setMigration(authority.serverId, null);
     return move.record.report;
@@ -117,11 +143,14 @@ export class Moves {
     const move = movable(grant);
     const known = this.#moves.get(move.migrationId);
     if (known) return known.record.report;
-    if (policy.blockMigration) throw new GodwitError('BlockMigrationUnavailable', 'copying disks during a live migration is not available yet');
-    if (grant.destination !== destination.hostId) throw new GodwitError('BadRequest', `the grant names ${grant.destination} as destination, the request ${destination.hostId}`);
+    if (policy.blockMigration)
+      throw new GodwitError('BlockMigrationUnavailable', 'copying disks during a live migration is not available yet');
+    if (grant.destination !== destination.hostId)
+      throw new GodwitError('BadRequest', `the grant names ${grant.destination} as destination, the request ${destination.hostId}`);
     const process = requireProcess(host, grant.serverId);
     const local = process.spec.disks.find((disk) => disk.storage === 'local' && !disk.readOnly);
-    if (local) throw new GodwitError('InvalidSharedStorage', `disk ${local.id} is on a pool local to this host: it would have to be copied`);
+    if (local)
+      throw new GodwitError('InvalidSharedStorage', `disk ${local.id} is on a pool local to this host: it would have to be copied`);
     const outgoing = new OutgoingMigration(host, this.#store, process, { grant: move, ready, policy, destination });
     this.#add(move.migrationId, outgoing);
     host.guests.setMigration(grant.serverId, move.migrationId);
@@ -131,7 +160,8 @@ export class Moves {
 
   async setPolicy(migrationId: MigrationId, policy: MigrationPolicy): Promise<MigrationReport> {
     const move = this.#moves.get(migrationId);
-    if (!(move instanceof OutgoingMigration)) throw new GodwitError('MigrationNotFound', `this host is not the source of migration ${migrationId}`);
+    if (!(move instanceof OutgoingMigration))
+      throw new GodwitError('MigrationNotFound', `this host is not the source of migration ${migrationId}`);
     await move.setPolicy(policy);
     return move.record.report;
   }
@@ -148,7 +178,8 @@ export class Moves {
     const record = new MigrationRecord(movable(grant), 'source', 'armed', this.#host.events, () => this.#host.clock.nowMs());
     const told = await this.#host.custody.feed(grant.serverId, { kind: 'disarm', fence: grant.fence, epoch: grant.epoch });
     const how = told.find((message) => message.kind === 'disarmed');
-    if (how?.kind === 'disarmed' && how.source === 'lost') record.fail('lost', 'SourceDied', 'the source has no live copy', { guestState: 'crashed' });
+    if (how?.kind === 'disarmed' && how.source === 'lost')
+      record.fail('lost', 'SourceDied', 'the source has no live copy', { guestState: 'crashed' });
     else if (how?.kind === 'disarmed' && how.source === 'completed') record.become('released', { guestState: 'released' });
     else record.fail('cancelled', 'CancelledByOperator', 'cancelled before it began');
     this.#account(record.report);
@@ -157,7 +188,12 @@ export class Moves {
 
   async resumeAfterForfeit(grant: Grant): Promise<MigrationReport> {
     const { migrationId } = movable(grant);
-    const told = await this.#host.custody.feed(grant.serverId, { kind: 'resume', fence: grant.fence, epoch: grant.previousEpoch, forfeited: grant.epoch });
+    const told = await this.#host.custody.feed(grant.serverId, {
+      kind: 'resume',
+      fence: grant.fence,
+      epoch: grant.previousEpoch,
+      forfeited: grant.epoch,
+    });
     const move = this.#moves.get(migrationId);
     for (const message of told) if (move instanceof OutgoingMigration) move.heard(message);
     this.#host.guests.setMigration(grant.serverId, null);
@@ -211,14 +247,17 @@ export class Moves {
 
   /** QMP's arguments of `migrate` for the move that custody is about to start. */
   streamOf(serverId: ServerId, epoch: Epoch): Readonly<Record<string, unknown>> {
-    for (const move of this.#of(serverId)) if (move instanceof OutgoingMigration && move.move.grant.epoch === epoch) return streamChannels(move.move.ready.ramAddress, move.move.ready.ramPort);
+    for (const move of this.#of(serverId))
+      if (move instanceof OutgoingMigration && move.move.grant.epoch === epoch)
+        return streamChannels(move.move.ready.ramAddress, move.move.ready.ramPort);
     throw new Error(`no move of server ${serverId} under epoch ${epoch} has been prepared`);
   }
 
   /** Custody's order to tell another host something. */
   send(serverId: ServerId, message: PeerMessage): void {
     if (message.kind !== 'release') return; // post-copy is never granted yet
-    for (const move of this.#of(serverId)) if (move instanceof OutgoingMigration && move.move.grant.epoch === message.release.epoch) move.send(message.release);
+    for (const move of this.#of(serverId))
+      if (move instanceof OutgoingMigration && move.move.grant.epoch === message.release.epoch) move.send(message.release);
   }
 
   guestIs(serverId: ServerId, fact: GuestFact): void {
@@ -239,8 +278,19 @@ export class Moves {
       }
       const move =
         one.role === 'source' && one.ready
-          ? new OutgoingMigration(host, this.#store, process, { grant, ready: one.ready, policy: one.policy, destination: one.peer }, record)
-          : new IncomingMigration(host, this.#store, { grant, spec: process.spec, policy: one.policy, source: one.peer }, { record, ready: one.ready, process });
+          ? new OutgoingMigration(
+              host,
+              this.#store,
+              process,
+              { grant, ready: one.ready, policy: one.policy, destination: one.peer },
+              record,
+            )
+          : new IncomingMigration(
+              host,
+              this.#store,
+              { grant, spec: process.spec, policy: one.policy, source: one.peer },
+              { record, ready: one.ready, process },
+            );
       this.#add(grant.migrationId, move);
       if (!record.ended || record.report.state === 'released') host.guests.setMigration(grant.serverId, grant.migrationId);
     }
@@ -253,7 +303,8 @@ export class Moves {
       const { copy } = this.#host.custody.state(serverId);
       if (move instanceof OutgoingMigration) {
         const leaving = copy.kind === 'released' || (copy.kind === 'held' && copy.outgoing?.grant.epoch === epoch);
-        if (!move.record.ended && !leaving) move.heard({ kind: 'disarmed', epoch, source: copy.kind === 'held' && copy.alive ? 'runs' : 'lost' });
+        if (!move.record.ended && !leaving)
+          move.heard({ kind: 'disarmed', epoch, source: copy.kind === 'held' && copy.alive ? 'runs' : 'lost' });
         move.resume();
       } else if (copy.kind === 'held' && copy.grant.epoch === epoch) move.heard({ kind: 'took', epoch, alive: copy.alive });
     }
@@ -279,7 +330,8 @@ export class Moves {
 
   #incoming(migrationId: MigrationId): IncomingMigration {
     const move = this.#moves.get(migrationId);
-    if (!(move instanceof IncomingMigration)) throw new GodwitError('MigrationNotFound', `this host is not the destination of migration ${migrationId}`);
+    if (!(move instanceof IncomingMigration))
+      throw new GodwitError('MigrationNotFound', `this host is not the destination of migration ${migrationId}`);
     return move;
   }
 
@@ -289,13 +341,18 @@ export class Moves {
 
   #add(migrationId: MigrationId, move: Move): void {
     // An ended move of the same guest must not hear the facts of this one.
-    for (const [id, earlier] of this.#moves) if (earlier.record.ended && earlier.move.grant.serverId === move.move.grant.serverId) this.#settle(id, earlier);
+    for (const [id, earlier] of this.#moves)
+      if (earlier.record.ended && earlier.move.grant.serverId === move.move.grant.serverId) this.#settle(id, earlier);
     this.#moves.set(migrationId, move);
   }
 
   #settle(migrationId: MigrationId, move: Move): void {
     this.#moves.delete(migrationId);
-    move.close();
+    if (move instanceof IncomingMigration) move.close();
+    else
+      void move
+        .close()
+        .catch((error: unknown) => this.#host.log.warn({ err: error, migrationId }, 'traces of an ended move could not be cleared away'));
     this.#account(move.record.report);
   }
 
@@ -326,20 +383,35 @@ function endedReport(host: QemuHost, one: StoredMigration): MigrationReport {
   const { report, grant } = one;
   if (isTerminal(report.state)) return report;
   const { copy } = host.custody.state(grant.serverId);
-  const why = 'the move ended while this host\'s agent was away';
+  const why = "the move ended while this host's agent was away";
   if (one.role === 'source') {
     const alive = host.guests.process(grant.serverId) !== null;
-    return { ...report, state: alive ? 'failed' : 'lost', cause: alive ? 'StreamFailed' : 'SourceDied', detail: why, guestState: alive ? 'running' : 'crashed' };
+    return {
+      ...report,
+      state: alive ? 'failed' : 'lost',
+      cause: alive ? 'StreamFailed' : 'SourceDied',
+      detail: why,
+      guestState: alive ? 'running' : 'crashed',
+    };
   }
   const took = copy.kind === 'held' && copy.grant.epoch === grant.epoch;
   return took
     ? { ...report, state: 'running', taken: 'took-dead', cause: 'GuestCrashedOnArrival', detail: why, guestState: 'crashed' }
-    : { ...report, state: copy.kind === 'granted' ? 'died' : 'forfeited', cause: copy.kind === 'granted' ? 'DestinationDied' : null, detail: why, guestState: 'crashed' };
+    : {
+        ...report,
+        state: copy.kind === 'granted' ? 'died' : 'forfeited',
+        cause: copy.kind === 'granted' ? 'DestinationDied' : null,
+        detail: why,
+        guestState: 'crashed',
+      };
 }
 
 /** Whether a stored move is about the copy that lives here now, and not an earlier one of the same guest. */
 function concerns(host: QemuHost, one: StoredMigration): boolean {
   const { copy } = host.custody.state(one.grant.serverId);
   if (one.role === 'destination') return copy.kind !== 'none' && copy.grant.epoch === one.grant.epoch;
-  return (copy.kind === 'held' && copy.outgoing?.grant.epoch === one.grant.epoch) || (copy.kind === 'released' && copy.to.epoch === one.grant.epoch);
+  return (
+    (copy.kind === 'held' && copy.outgoing?.grant.epoch === one.grant.epoch) ||
+    (copy.kind === 'released' && copy.to.epoch === one.grant.epoch)
+  );
 }
