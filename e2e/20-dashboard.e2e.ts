@@ -65,6 +65,7 @@ describe('the dashboard', () => {
     }
     await dialog.getByRole('button', { name: words.launchInstance }).click();
     await row('web-1').getByText('Active', { exact: true }).waitFor({ timeout: 60_000 });
+    expect(await hostOf('web-1')).toMatch(/^node\d$/);
   }, 90_000);
 
   it('live-migrates by the dialog; the detail page shows the new host without a reload', async () => {

@@ -1,10 +1,13 @@
-import { Checkbox } from 'antd';
+import { Checkbox, Input } from 'antd';
 import { useState } from 'react';
 import type { Destination, Destinations } from '../api/destinations.ts';
 import { formatMib } from '../model/formats.ts';
 import { words } from '../words.ts';
 import { type Column, DataTable, moveByArrows } from './data-table.tsx';
 import { LoadBar } from './load-bar.tsx';
+
+/** More rows than anybody reads; the best come first. */
+const most = 100;
 
 type Row = { readonly kind: 'automatic' } | { readonly kind: 'host'; readonly host: Destination };
 
@@ -26,6 +29,8 @@ export function HostTable({
   const hosts = (table?.hosts ?? []).filter((host) => host.hypervisorType !== 'ironic');
   const [onlyPassing, setOnlyPassing] = useState(false);
   const passing = hosts.filter((host) => host.verdict === 'passes');
+  const [name, setName] = useState('');
+  const shown = (onlyPassing ? passing : hosts).filter((host) => host.name.includes(name.trim()));
   const rows: readonly Row[] = [{ kind: 'automatic' }, ...(onlyPassing ? passing : hosts).map((host): Row => ({ kind: 'host', host }))];
   const selectable = (row: Row): boolean => (row.kind === 'automatic' ? error || passing.length > 0 : row.host.verdict === 'passes');
   const columns: readonly Column<Row>[] = [
@@ -89,9 +94,19 @@ export function HostTable({
         maxHeight="46vh"
       />
       {hosts.length > 8 && (
-        <Checkbox style={{ marginTop: 8 }} checked={onlyPassing} onChange={(event) => setOnlyPassing(event.target.checked)}>
-          Only hosts that can take it ({passing.length} of {hosts.length})
-        </Checkbox>
+        <div style={{ display: 'flex', flexWrap: 'wrap', gap: 12, alignItems: 'center', marginTop: 8 }}>
+          <Input
+            style={{ width: 180 }}
+            placeholder="Host name"
+            aria-label="Filter hosts by name"
+            value={name}
+            onChange={(event) => setName(event.target.value)}
+          />
+          <Checkbox checked={onlyPassing} onChange={(event) => setOnlyPassing(event.target.checked)}>
+            Only hosts that can take it ({passing.length} of {hosts.length})
+          </Checkbox>
+          {shown.length > most && <span className="muted">The best {most} are shown; type a name to find another.</span>}
+        </div>
       )}
     </div>
   );

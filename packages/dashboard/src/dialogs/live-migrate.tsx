@@ -1,14 +1,14 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query';
-import { Alert, Checkbox, Modal } from 'antd';
+import { Checkbox, Modal } from 'antd';
 import { useState } from 'react';
 import { destinations, serverDisks } from '../api/destinations.ts';
 import { hostOf, liveMigrate, type Server } from '../api/servers.ts';
-import { HostTable } from '../components/host-table.tsx';
 import { useTellQueued } from '../components/outcomes.tsx';
 import { Problem } from '../components/problem.tsx';
 import { useApi } from '../components/signed-in.tsx';
 import { blockMigrateOf, blockMigrationValue } from '../model/block-migrate.ts';
 import { words } from '../words.ts';
+import { DestinationChoice, mayConfirm } from './destination-choice.tsx';
 
 /** Live Migrate. Confirm queues the move and says so, with a link to the run; whether it succeeds is told when it is known. */
 export function LiveMigrateDialog({ server, onClose }: { readonly server: Server; readonly onClose: () => void }) {
@@ -24,8 +24,6 @@ export function LiveMigrateDialog({ server, onClose }: { readonly server: Server
   const checked = block ?? preset.checked;
   const blockMigration = blockMigrationValue(preset, checked);
   const table = useQuery(destinations(api, server.id, 'live', blockMigration));
-  const impossible = table.data !== undefined && table.data.chosen === null;
-  const refusal = table.data?.refusal ?? null;
 
   const confirm = async (): Promise<void> => {
     setBusy(true);
@@ -49,7 +47,7 @@ export function LiveMigrateDialog({ server, onClose }: { readonly server: Server
       title={words.actions['live-migrate']}
       okText={words.dialog.confirm}
       cancelText={words.dialog.cancel}
-      okButtonProps={{ disabled: impossible || refusal !== null || table.isPending, loading: busy }}
+      okButtonProps={{ disabled: !mayConfirm(table), loading: busy }}
       onOk={() => void confirm()}
       onCancel={onClose}
       width={860}
@@ -77,25 +75,7 @@ export function LiveMigrateDialog({ server, onClose }: { readonly server: Server
           </span>
         </dd>
       </dl>
-      <h2>{words.fields.destinationHost}</h2>
-      <p className="muted" style={{ margin: '0 0 8px' }}>
-        With {words.automatic} the scheduler picks by available resources when the move starts. Choose a host when the instance must go to a
-        particular one.
-      </p>
-      {refusal !== null && <Alert type="warning" showIcon title={refusal.message} style={{ marginBottom: 8 }} />}
-      {impossible && table.data.summary !== null && (
-        <Alert
-          type="warning"
-          showIcon
-          title="No host can take this instance"
-          description={table.data.summary}
-          style={{ marginBottom: 8 }}
-        />
-      )}
-      {table.isError && (
-        <Problem error={table.error} what="The hosts could not be checked; the scheduler will check them when the move starts." />
-      )}
-      <HostTable table={table.data ?? null} value={host} onChange={setHost} error={table.isError} />
+      <DestinationChoice table={table} host={host} onChange={setHost} />
       <p className="muted" style={{ marginBottom: 0 }}>
         Needs the role admin, disks on shared storage or Block Migrate, and a destination with a compatible CPU. The guest keeps running
         while its memory is copied; it stands still only for the switch at the end.

@@ -1,13 +1,13 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query';
-import { Alert, Modal } from 'antd';
+import { Modal } from 'antd';
 import { useState } from 'react';
 import { destinations } from '../api/destinations.ts';
 import { coldMigrate, hostOf, type Server } from '../api/servers.ts';
-import { HostTable } from '../components/host-table.tsx';
 import { useTellQueued } from '../components/outcomes.tsx';
 import { Problem } from '../components/problem.tsx';
 import { useApi } from '../components/signed-in.tsx';
 import { words } from '../words.ts';
+import { DestinationChoice, mayConfirm } from './destination-choice.tsx';
 
 /** Migrate: the guest is shut down, moved and started again; then its owner confirms or reverts. */
 export function MigrateDialog({ server, onClose }: { readonly server: Server; readonly onClose: () => void }) {
@@ -18,8 +18,6 @@ export function MigrateDialog({ server, onClose }: { readonly server: Server; re
   const [busy, setBusy] = useState(false);
   const [refused, setRefused] = useState<unknown>(null);
   const table = useQuery(destinations(api, server.id, 'cold', 'auto'));
-  const impossible = table.data !== undefined && table.data.chosen === null;
-  const refusal = table.data?.refusal ?? null;
 
   const confirm = async (): Promise<void> => {
     setBusy(true);
@@ -40,7 +38,7 @@ export function MigrateDialog({ server, onClose }: { readonly server: Server; re
       title={words.actions.migrate}
       okText={words.dialog.confirm}
       cancelText={words.dialog.cancel}
-      okButtonProps={{ disabled: impossible || refusal !== null || table.isPending, loading: busy }}
+      okButtonProps={{ disabled: !mayConfirm(table), loading: busy }}
       onOk={() => void confirm()}
       onCancel={onClose}
       width={860}
@@ -53,21 +51,7 @@ export function MigrateDialog({ server, onClose }: { readonly server: Server; re
         <dt>{words.fields.currentHost}</dt>
         <dd>{hostOf(server) ?? '–'}</dd>
       </dl>
-      <h2>{words.fields.destinationHost}</h2>
-      {refusal !== null && <Alert type="warning" showIcon title={refusal.message} style={{ marginBottom: 8 }} />}
-      {impossible && table.data.summary !== null && (
-        <Alert
-          type="warning"
-          showIcon
-          title="No host can take this instance"
-          description={table.data.summary}
-          style={{ marginBottom: 8 }}
-        />
-      )}
-      {table.isError && (
-        <Problem error={table.error} what="The hosts could not be checked; the scheduler will check them when the move starts." />
-      )}
-      <HostTable table={table.data ?? null} value={host} onChange={setHost} error={table.isError} />
+      <DestinationChoice table={table} host={host} onChange={setHost} />
       <p className="muted" style={{ marginBottom: 0 }}>
         The guest is shut down, moved and started on the other host. The instance then stands in Verify Resize until the move is confirmed
         or reverted.

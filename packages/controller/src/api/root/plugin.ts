@@ -1,5 +1,6 @@
 import { sql } from 'kysely';
-import { type ServicePlugin, servicePlugins } from '../plugins.ts';
+import type { ServicePlugin } from '../plugins.ts';
+import { servicePrefixes } from '../service-prefixes.ts';
 import { dashboardDirectory, serveDashboard } from './dashboard-files.ts';
 
 const page = (publicUrl: string) => `<!doctype html>
@@ -22,8 +23,7 @@ code{background:#eef1f5;padding:.1em .3em;border-radius:3px}td{padding:.2rem 1re
 /** The dashboard at `/`, `/healthz` and `/metrics`: no authentication. */
 export const rootPlugin: ServicePlugin = async (app, context) => {
   const html = page(context.config.publicUrl);
-  const apiPrefixes = servicePlugins.map(({ prefix }) => prefix).filter((prefix) => prefix !== '');
-  serveDashboard(app, { directory: dashboardDirectory, apiPrefixes, placeholder: html });
+  serveDashboard(app, { directory: dashboardDirectory, apiPrefixes: Object.values(servicePrefixes), placeholder: html });
   app.get('/healthz', async (_request, reply) => {
     try {
       await sql`select 1`.execute(context.db);
