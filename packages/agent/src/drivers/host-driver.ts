@@ -1,6 +1,7 @@
 import type { Grant } from '@godwit/domain/custody/grant';
 import type { HostFacts } from '@godwit/domain/host';
 import type { BootId, Epoch, Fence, HostId, MigrationId, ServerId } from '@godwit/domain/ids';
+import type { DiskChunk } from '../storage/disk-stream.ts';
 import type { GuestReport } from './guest-report.ts';
 import type { HostEvents } from './host-events.ts';
 import type { MigrationReport, TakeAnswer } from './migration-report.ts';
@@ -97,6 +98,19 @@ export type HostDriver = {
   relayRelease(release: ReleaseNotice): Promise<MigrationReport>;
   finishIncoming(authority: Authority, migrationId: MigrationId): Promise<MigrationReport>;
   dropOutgoing(authority: Authority, migrationId: MigrationId, deleteDisks: boolean, guest: WantedGuest | null): Promise<boolean>;
+
+  /** Source of a cold move: `destination` may read the guest's local disks. Returns the size of their files. */
+  offerDisks(authority: Authority, migrationId: MigrationId, destination: HostId, guest: WantedGuest): Promise<number>;
+  /** For the host that it was offered to. */
+  readDisk(from: HostId, migrationId: MigrationId, diskId: string): AsyncIterable<DiskChunk>;
+  /** Destination of a cold move: the guest's local disks are whole and durable here when it returns. */
+  fetchDisks(
+    authority: Authority,
+    migrationId: MigrationId,
+    source: PeerAddress,
+    guest: WantedGuest,
+    copied: (bytes: number) => void,
+  ): Promise<void>;
 
   /** From the source, authenticated as `release.source`. Answers once the guest runs here (or cannot). */
   release(release: ReleaseNotice): Promise<ReleaseAnswer>;

@@ -6,10 +6,12 @@ import {
   ForfeitIncomingResponseSchema,
   GetHostResponseSchema,
   ListGuestsResponseSchema,
+  OfferDisksResponseSchema,
   ReadConsoleResponseSchema,
 } from '@godwit/contract/gen/agent_pb';
 import type { HostDriver } from '../drivers/host-driver.ts';
 import { awaitMigration, findMigration } from './await-migration.ts';
+import { fetching } from './disk-streams.ts';
 import { watch } from './watch.ts';
 import { authorityFromWire, grantFromWire, releaseFromWire, takeAnswerToWire } from './wire-custody.ts';
 import { guestFromWire, guestReportToWire, idFromWire, numberFromWire } from './wire-guest.ts';
@@ -92,6 +94,18 @@ export function agentService(driver: HostDriver, hostName: string): ServiceImpl<
     relayRelease: async ({ release }) => migrationReportToWire(await driver.relayRelease(releaseFromWire(release))),
     finishIncoming: async ({ custody, migrationId }) =>
       migrationReportToWire(await driver.finishIncoming(authorityFromWire(custody), idFromWire(migrationId, 'migration id'))),
+    offerDisks: async ({ custody, migrationId, destinationHostId, guest }) =>
+      create(OfferDisksResponseSchema, {
+        totalBytes: BigInt(
+          await driver.offerDisks(
+            authorityFromWire(custody),
+            idFromWire(migrationId, 'migration id'),
+            idFromWire(destinationHostId, 'destination host id'),
+            guestFromWire(guest),
+          ),
+        ),
+      }),
+    fetchDisks: (request) => fetching(driver, request),
     dropOutgoing: async ({ custody, migrationId, deleteDisks, guest }) =>
       create(DestroyGuestResponseSchema, {
         existed: await driver.dropOutgoing(

@@ -3,6 +3,7 @@ import type { ServiceImpl } from '@connectrpc/connect';
 import { ClockResponseSchema, type Peer, ReleaseResponseSchema, SetNetworkOpenResponseSchema } from '@godwit/contract/gen/agent_pb';
 import type { HostDriver } from '../drivers/host-driver.ts';
 import { forbidden, requireHost } from './caller.ts';
+import { diskChunks } from './disk-streams.ts';
 import { releaseFromWire, takeAnswerToWire } from './wire-custody.ts';
 import { idFromWire } from './wire-guest.ts';
 
@@ -20,6 +21,8 @@ export function peerService(driver: HostDriver): ServiceImpl<typeof Peer> {
       const { answer, detail, resumedAtMs } = await driver.release(notice);
       return create(ReleaseResponseSchema, { answer: takeAnswerToWire(answer), detail, resumedAtMs: resumedAtMs ?? 0 });
     },
+    readDisk: ({ migrationId, diskId }, context) =>
+      diskChunks(driver, requireHost(context.values), idFromWire(migrationId, 'migration id'), diskId),
     setNetworkOpen: async ({ migrationId, open }, context) => {
       const opened = await driver.setNetworkOpen(requireHost(context.values), idFromWire(migrationId, 'migration id'), open);
       return create(SetNetworkOpenResponseSchema, { encapsulationJson: opened ? JSON.stringify(opened) : '' });

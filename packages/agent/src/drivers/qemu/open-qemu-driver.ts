@@ -19,6 +19,7 @@ import { WallClock } from '../../wall-clock.ts';
 import { openControllerLink } from '../../rpc/controller-link.ts';
 import type { HostDriver } from '../host-driver.ts';
 import { HostEvents } from '../host-events.ts';
+import { DiskCopies } from './disk-copies.ts';
 import { destroyGuest, pauseGuest, rebootGuest, startGuest, stopGuest, unpauseGuest } from './guest-lifecycle.ts';
 import { GuestRegistry } from './guest-registry.ts';
 import type { HostProbe } from './host-probe.ts';
@@ -68,6 +69,7 @@ export async function openQemuDriver(config: LoadedConfig, probe: HostProbe, ide
     capabilities: probe.choice.capabilities, defaults: probe.defaults, pools: probe.pools, ports: new PortRange(config.migrationPorts), exclusive: oneAtATime(),
   };
   const moves = new Moves(host, store);
+  const copies = new DiskCopies(host);
   await adopt(host, moves, store);
   const { exclusive } = host;
 
@@ -101,6 +103,10 @@ export async function openQemuDriver(config: LoadedConfig, probe: HostProbe, ide
     relayRelease: (notice) => moves.relay(notice),
     finishIncoming: (authority, migrationId) => moves.finish(authority, migrationId),
     dropOutgoing: (authority, migrationId, deleteDisks, wanted) => moves.drop(authority, migrationId, deleteDisks, wanted),
+    offerDisks: (authority, migrationId, destination, wanted) => copies.offer(authority, migrationId, destination, wanted),
+    readDisk: (from, migrationId, diskId) => copies.read(from, migrationId, diskId),
+    // No guest starts here while its disks are being written.
+    fetchDisks: (authority, migrationId, source, wanted, copied) => exclusive(wanted.serverId, () => copies.fetch(authority, migrationId, source, wanted, copied)),
     release: (notice) => moves.release(notice),
     setNetworkOpen: (from, migrationId, open) => moves.setNetworkOpen(from, migrationId, open),
     nowMs: () => clock.nowMs(),

@@ -283,6 +283,19 @@ class SimulatedDriver implements HostDriver {
     return { answer: answerOf(told), detail: '', resumedAtMs: this.#moves.get(migrationId)?.record.report.resumedAtMs ?? null };
   }
 
+  /** Nothing is on a simulated disk. */
+  offerDisks(): Promise<number> {
+    return Promise.resolve(0);
+  }
+
+  async *readDisk(): AsyncIterable<never> {
+    // Nothing to read.
+  }
+
+  fetchDisks(): Promise<void> {
+    return Promise.resolve();
+  }
+
   setNetworkOpen(): Promise<null> {
     return Promise.resolve(null);
   }

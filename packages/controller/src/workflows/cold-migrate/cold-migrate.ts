@@ -7,6 +7,7 @@ import { type Move, readMove, takeMove } from '../live-migrate/move.ts';
 import { checkpoint, type WorkflowRun } from '../port.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
 import { confirm } from './confirming.ts';
+import { copy } from './copying-disks.ts';
 import { returnToSource } from './go-back.ts';
 import { prepare } from './preparing.ts';
 import { revert } from './reverting.ts';
@@ -22,6 +23,7 @@ export const phases: Readonly<Partial<Record<MigrationPhase, Phase>>> = {
   scheduling: schedule,
   preparing: prepare,
   stopping: stop,
+  'copying-disks': copy,
   starting: start,
   confirming: confirm,
   reverting: revert,

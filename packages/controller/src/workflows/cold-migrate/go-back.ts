@@ -12,6 +12,7 @@ import { writeServer } from '../server/server-record.ts';
 import { startGuest } from '../server/start-guest.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
 import { type ColdEvent, endsWith } from './events.ts';
+import { clearSide, destinationOf } from './local-disks.ts';
 import { switchHost } from './switch-host.ts';
 
 const RETRY_MS = 2_000;
@@ -47,7 +48,10 @@ export async function returnToSource(context: WorkflowContext, run: WorkflowRun,
   await db.transaction().execute((tx) => switchHost(tx, run, move, 'source', 'resize_finish'));
   const back = await startAgain(context, run, move, move.source);
   if (back === null) return;
-  const evidence = back.why === null ? why.evidence : [...why.evidence, `it could not be started again at the source: ${back.why}`];
+  const cleared = await clearSide(context, run, move.serverId, destinationOf(move));
+  const left = cleared ? [] : ['the destination did not answer and may still have a copy of the disks'];
+  const evidence =
+    back.why === null ? [...why.evidence, ...left] : [...why.evidence, `it could not be started again at the source: ${back.why}`, ...left];
   await db.transaction().execute((tx) =>
     finishAtSource(tx, context, run, move, {
       why: { ...why, evidence },

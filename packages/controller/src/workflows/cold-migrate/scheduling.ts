@@ -23,15 +23,6 @@ export async function schedule(context: WorkflowContext, run: WorkflowRun, move:
   const kind = move.type === 'resize' ? 'resize' : 'migration';
   await context.db.transaction().execute(async (tx) => {
     await begin(tx, actionId, EVENT, null);
-    const local = await localPool(tx, move);
-    if (local !== null) {
-      await endUnchanged(tx, context, run, move, actionId, EVENT, {
-        cause: 'BlockMigrationUnavailable',
-        sentence: `The server has a disk in the local pool ${local}, and moving local disks is not available in this version.`,
-        details: `BlockMigrationUnavailable: pool ${local} exists on the source host alone`,
-      });
-      return;
-    }
     const placement = await place(tx, move.serverId, {
       kind,
       requestedHost: move.requested_host,
@@ -88,15 +79,4 @@ export async function endUnchanged(
     server: { hostId: move.source, vmState: move.previous_vm_state },
     event: endsWith(actionId, event),
   });
-}
-
-async function localPool(tx: Db, move: Move): Promise<string | null> {
-  const disk = await tx
-    .selectFrom('disk')
-    .select('pool')
-    .where('server_id', '=', move.serverId)
-    .where('storage', '=', 'local')
-    .orderBy('device_index')
-    .executeTakeFirst();
-  return disk?.pool ?? null;
 }

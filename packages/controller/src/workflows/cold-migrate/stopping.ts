@@ -3,15 +3,13 @@ import { advance, type Move } from '../live-migrate/move.ts';
 import type { WorkflowRun } from '../port.ts';
 import { stopGuest } from '../server/stop-guest.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
-import { begin, close } from './events.ts';
 import { endUnchanged } from './scheduling.ts';
-import { switchHost } from './switch-host.ts';
 
 const PATIENCE_MS = 60_000;
 
 /**
- * stopping → starting. The guest shuts itself down at the source, and is powered off when it does not within a minute. When custody says that nothing runs any more, the server belongs to the
- * destination: both sides see the same disks. Undo: the server goes back to the source and is started there (go-back).
+ * stopping → copying-disks. The guest shuts itself down at the source, and is powered off when it does not within a minute; when this ends, custody says that nothing runs. Undo: it is started at
+ * the source again (go-back).
  */
 export async function stop(context: WorkflowContext, run: WorkflowRun, move: Move, actionId: number | null): Promise<void> {
   const { holder } = await readCustody(context.db, move.serverId);
@@ -30,9 +28,6 @@ export async function stop(context: WorkflowContext, run: WorkflowRun, move: Mov
       });
       return;
     }
-    await switchHost(tx, run, move, 'destination', 'resize_migrated');
-    await advance(tx, run, move, 'starting', 'post-migrating', holder.kind === 'host' ? { epoch_from: holder.epoch } : {});
-    await close(tx, actionId, 'compute_resize_instance');
-    await begin(tx, actionId, 'compute_finish_resize', move.destination_host_id);
+    await advance(tx, run, move, 'copying-disks', 'migrating', holder.kind === 'host' ? { epoch_from: holder.epoch } : {});
   });
 }

@@ -1,12 +1,13 @@
 import { as, type HostId, type ServerId } from '@godwit/domain/ids';
 import { releasePorts } from '../../networks/allocate-ports.ts';
+import { clearSide } from '../cold-migrate/local-disks.ts';
 import { readCustody, stepCustody, takeCharge } from '../custody/custody-store.ts';
 import { clearRemains, settle } from '../custody/settle.ts';
 import { endMigration } from '../live-migrate/end-migration.ts';
 import { checkpoint, type WorkflowRun } from '../port.ts';
 import { beginEvent, finishEvent } from '../record/actions.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
-import { destroyAt, removeDisks } from './remove-disks.ts';
+import { removeDisks } from './remove-disks.ts';
 import { readServer, writeServer } from './server-record.ts';
 
 const EVENT = 'compute_terminate_instance';
@@ -88,7 +89,7 @@ export async function deleteServer(context: WorkflowContext, run: WorkflowRun): 
   });
 }
 
-/** The other side of a cold move that has not ended remembers a stopped copy. */
+/** The other side of a cold move that has not ended remembers a stopped copy, and has copies of local disks. */
 async function forgetOtherSide(context: WorkflowContext, run: WorkflowRun, serverId: ServerId): Promise<void> {
   const { host_id } = await readServer(context.db, serverId);
   const move = await context.db
@@ -99,5 +100,5 @@ async function forgetOtherSide(context: WorkflowContext, run: WorkflowRun, serve
     .where('type', 'in', ['migration', 'resize'])
     .executeTakeFirst();
   for (const hostId of [move?.source_host_id, move?.destination_host_id])
-    if (hostId != null && hostId !== host_id) await destroyAt(context, run, serverId, as<HostId>(hostId), null);
+    if (hostId != null && hostId !== host_id) await clearSide(context, run, serverId, as<HostId>(hostId));
 }

@@ -2,9 +2,11 @@ import { create } from '@bufbuild/protobuf';
 import { Code, ConnectError } from '@connectrpc/connect';
 import {
   DestroyGuestResponseSchema,
+  FetchDisksProgressSchema,
   ForfeitIncomingResponseSchema,
   GetHostResponseSchema,
   ListGuestsResponseSchema,
+  OfferDisksResponseSchema,
 } from '@godwit/contract/gen/agent_pb';
 import { type Custody, EndState, type Grant, TakeAnswer } from '@godwit/contract/gen/custody_pb';
 import { type GuestReport, GuestReportSchema, GuestState } from '@godwit/contract/gen/guest_pb';
@@ -334,6 +336,22 @@ function clientOf(host: FakeHost, all: ReadonlyMap<HostId, FakeHost>): AgentClie
       return report(moveOf(relayed?.migrationId ?? ''));
     },
     finishIncoming: async ({ migrationId }: { migrationId?: string }) => report(moveOf(migrationId ?? '')),
+    offerDisks: async ({ custody }: { custody?: Custody }) => {
+      if (custody === undefined) throw refusal('BadRequest');
+      obey(custody.serverId, custody.fence);
+      return create(OfferDisksResponseSchema, { totalBytes: 4096n });
+    },
+    // The stream ends, or fails, as the call does: faults of it are thrown when it is made.
+    fetchDisks: async function* ({ custody }: { custody?: Custody }) {
+      await Promise.resolve();
+      host.calls.push({ call: 'fetchDisks', fence: Number(custody?.fence ?? 0n) });
+      const index = host.faults.findIndex((one) => one.call === 'fetchDisks');
+      const [fault] = index === -1 ? [] : host.faults.splice(index, 1);
+      if (host.down) throw silence();
+      if (fault !== undefined) throw fault.error;
+      yield create(FetchDisksProgressSchema, { copiedBytes: 1024n });
+      yield create(FetchDisksProgressSchema, { copiedBytes: 4096n });
+    },
     dropOutgoing: async ({ custody }: { custody?: Custody }) => destroyBelow(custody),
   };
   const destroyBelow = (custody: Custody | undefined) => {
@@ -348,7 +366,7 @@ function clientOf(host: FakeHost, all: ReadonlyMap<HostId, FakeHost>): AgentClie
     get: (target, name: Call) => {
       const method = (target as unknown as Record<string, (...args: readonly unknown[]) => unknown>)[name];
       if (method === undefined) return undefined;
-      if (name === 'watch') return method;
+      if (name === 'watch' || name === 'fetchDisks') return method;
       return async (request: { grant?: Grant; custody?: Custody }, ...rest: readonly unknown[]) => {
         if (host.down) throw silence();
         host.calls.push({ call: name, fence: Number(request.grant?.fence ?? request.custody?.fence ?? 0n) });

@@ -677,6 +677,157 @@ export declare type DropOutgoingRequest = Message<"godwit.agent.v1.DropOutgoingR
 export declare const DropOutgoingRequestSchema: GenMessage<DropOutgoingRequest>;
 
 /**
+ * @generated from message godwit.agent.v1.OfferDisksRequest
+ */
+export declare type OfferDisksRequest = Message<"godwit.agent.v1.OfferDisksRequest"> & {
+  /**
+   * @generated from field: godwit.agent.v1.Custody custody = 1;
+   */
+  custody?: Custody | undefined;
+
+  /**
+   * @generated from field: string migration_id = 2;
+   */
+  migrationId: string;
+
+  /**
+   * @generated from field: string destination_host_id = 3;
+   */
+  destinationHostId: string;
+
+  /**
+   * @generated from field: godwit.agent.v1.Guest guest = 4;
+   */
+  guest?: Guest | undefined;
+
+  /**
+   * @generated from field: string request_id = 5;
+   */
+  requestId: string;
+};
+
+/**
+ * Describes the message godwit.agent.v1.OfferDisksRequest.
+ * Use `create(OfferDisksRequestSchema)` to create a new message.
+ */
+export declare const OfferDisksRequestSchema: GenMessage<OfferDisksRequest>;
+
+/**
+ * @generated from message godwit.agent.v1.OfferDisksResponse
+ */
+export declare type OfferDisksResponse = Message<"godwit.agent.v1.OfferDisksResponse"> & {
+  /**
+   * @generated from field: int64 total_bytes = 1;
+   */
+  totalBytes: bigint;
+};
+
+/**
+ * Describes the message godwit.agent.v1.OfferDisksResponse.
+ * Use `create(OfferDisksResponseSchema)` to create a new message.
+ */
+export declare const OfferDisksResponseSchema: GenMessage<OfferDisksResponse>;
+
+/**
+ * @generated from message godwit.agent.v1.FetchDisksRequest
+ */
+export declare type FetchDisksRequest = Message<"godwit.agent.v1.FetchDisksRequest"> & {
+  /**
+   * @generated from field: godwit.agent.v1.Custody custody = 1;
+   */
+  custody?: Custody | undefined;
+
+  /**
+   * @generated from field: string migration_id = 2;
+   */
+  migrationId: string;
+
+  /**
+   * @generated from field: godwit.agent.v1.PeerAddress source = 3;
+   */
+  source?: PeerAddress | undefined;
+
+  /**
+   * @generated from field: godwit.agent.v1.Guest guest = 4;
+   */
+  guest?: Guest | undefined;
+
+  /**
+   * @generated from field: string request_id = 5;
+   */
+  requestId: string;
+};
+
+/**
+ * Describes the message godwit.agent.v1.FetchDisksRequest.
+ * Use `create(FetchDisksRequestSchema)` to create a new message.
+ */
+export declare const FetchDisksRequestSchema: GenMessage<FetchDisksRequest>;
+
+/**
+ * @generated from message godwit.agent.v1.FetchDisksProgress
+ */
+export declare type FetchDisksProgress = Message<"godwit.agent.v1.FetchDisksProgress"> & {
+  /**
+   * @generated from field: int64 copied_bytes = 1;
+   */
+  copiedBytes: bigint;
+};
+
+/**
+ * Describes the message godwit.agent.v1.FetchDisksProgress.
+ * Use `create(FetchDisksProgressSchema)` to create a new message.
+ */
+export declare const FetchDisksProgressSchema: GenMessage<FetchDisksProgress>;
+
+/**
+ * @generated from message godwit.agent.v1.ReadDiskRequest
+ */
+export declare type ReadDiskRequest = Message<"godwit.agent.v1.ReadDiskRequest"> & {
+  /**
+   * @generated from field: string migration_id = 1;
+   */
+  migrationId: string;
+
+  /**
+   * @generated from field: string disk_id = 2;
+   */
+  diskId: string;
+};
+
+/**
+ * Describes the message godwit.agent.v1.ReadDiskRequest.
+ * Use `create(ReadDiskRequestSchema)` to create a new message.
+ */
+export declare const ReadDiskRequestSchema: GenMessage<ReadDiskRequest>;
+
+/**
+ * @generated from message godwit.agent.v1.DiskChunk
+ */
+export declare type DiskChunk = Message<"godwit.agent.v1.DiskChunk"> & {
+  /**
+   * @generated from field: int64 offset = 1;
+   */
+  offset: bigint;
+
+  /**
+   * @generated from field: bytes data = 2;
+   */
+  data: Uint8Array;
+
+  /**
+   * @generated from field: int64 file_bytes = 3;
+   */
+  fileBytes: bigint;
+};
+
+/**
+ * Describes the message godwit.agent.v1.DiskChunk.
+ * Use `create(DiskChunkSchema)` to create a new message.
+ */
+export declare const DiskChunkSchema: GenMessage<DiskChunk>;
+
+/**
  * @generated from message godwit.agent.v1.ClockRequest
  */
 export declare type ClockRequest = Message<"godwit.agent.v1.ClockRequest"> & {
@@ -999,6 +1150,26 @@ export declare const Agent: GenService<{
     input: typeof DropOutgoingRequestSchema;
     output: typeof DestroyGuestResponseSchema;
   },
+  /**
+   * Where a stopped guest's local disks are: the destination may read them for this migration. Refused while a copy lives here.
+   *
+   * @generated from rpc godwit.agent.v1.Agent.OfferDisks
+   */
+  offerDisks: {
+    methodKind: "unary";
+    input: typeof OfferDisksRequestSchema;
+    output: typeof OfferDisksResponseSchema;
+  },
+  /**
+   * Where they go: copies them from the source, replacing what lies there; ends when all are whole and durable. The guest names only the disks to copy.
+   *
+   * @generated from rpc godwit.agent.v1.Agent.FetchDisks
+   */
+  fetchDisks: {
+    methodKind: "server_streaming";
+    input: typeof FetchDisksRequestSchema;
+    output: typeof FetchDisksProgressSchema;
+  },
 }>;
 
 /**
@@ -1032,6 +1203,16 @@ export declare const Peer: GenService<{
     methodKind: "unary";
     input: typeof SetNetworkOpenRequestSchema;
     output: typeof SetNetworkOpenResponseSchema;
+  },
+  /**
+   * A disk's file that was offered to the caller, without its zeros; the last chunk is empty and says how long the file is.
+   *
+   * @generated from rpc godwit.agent.v1.Peer.ReadDisk
+   */
+  readDisk: {
+    methodKind: "server_streaming";
+    input: typeof ReadDiskRequestSchema;
+    output: typeof DiskChunkSchema;
   },
 }>;
 
