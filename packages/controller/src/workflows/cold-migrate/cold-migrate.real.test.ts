@@ -200,6 +200,42 @@ describe('a cold migration', () => {
     await consistent(other);
   });
 
+  it('two of a group that race for the one host left never share it', async () => {
+    const engines = [await cloud.controller('c1'), await cloud.controller('c2')];
+    const first = engines[0];
+    if (first === undefined) throw new Error('no controller');
+    const ids = [await cloud.server(first, 'node1'), await cloud.server(first, 'node2')];
+    await database.db
+      .insertInto('server_group')
+      .values({
+        id: '6a1c1c0e-0000-4000-8000-000000000002',
+        name: 'apart',
+        policy: 'anti-affinity',
+        max_server_per_host: null,
+        project_id: 'p1',
+        user_id: 'u',
+        deleted_at: null,
+      })
+      .execute();
+    for (const id of ids)
+      await database.db
+        .insertInto('server_group_member')
+        .values({ group_id: '6a1c1c0e-0000-4000-8000-000000000002', server_id: id })
+        .execute();
+    for (let round = 0; round < 3; round++) {
+      const moves = await Promise.all(ids.map((id, index) => migrate(engines[index] ?? first, id, null)));
+      for (const move of moves) await status(move, 'finished', 'error');
+      const ends = await Promise.all(moves.map(async (move) => (await record(move)).status));
+      expect(ends.toSorted()).toEqual(['error', 'finished']);
+      const hosts = await Promise.all(ids.map(async (id) => (await server(id)).host_id));
+      expect(new Set(hosts).size).toBe(2);
+      const winner = ids[ends.indexOf('finished')];
+      if (winner === undefined) throw new Error('nobody moved');
+      await revert(first, winner);
+      await idle(winner);
+    }
+  });
+
   it('refuses hosts, states and answers that cannot be, and changes nothing', async () => {
     const engine = await cloud.controller('c1');
     const id = await cloud.server(engine, 'node1');
