@@ -35,6 +35,7 @@ export type Incoming = {
 const takeWithinMs = 2_500;
 /** A guest that does not survive its arrival dies at its first instructions, or QEMU at its first device access. */
 const arrivalWatchMs = 60;
+const aliveMs = 1_000;
 /** Frames that still take the way over the source are let in for this long after the take. */
 const lateFramesMs = 3_000;
 
@@ -51,6 +52,7 @@ export class IncomingMigration {
   #ready: IncomingReady | null = null;
   #unlisten: () => void = () => undefined;
   #resumedAt: number | null = null;
+  #finished = false;
   #tunnels: Promise<void> = Promise.resolve();
   #cleared: Promise<void> = Promise.resolve();
   readonly #settled = Promise.withResolvers<void>();
@@ -171,6 +173,8 @@ export class IncomingMigration {
     if (alive()) await this.#process?.qmp.execute('announce-self', { initial: 50, max: 550, rounds: 5, step: 100 }).catch(this.#logged);
     const verified = alive() && (await this.#network.verify(this.move.grant.endState === 'running', 1_000).catch(() => false));
     if (this.#resumedAt !== null) await delay(arrivalWatchMs - (performance.now() - this.#resumedAt));
+    await this.#proveAlive();
+    this.#finished = true;
     record.note({ networkVerified: verified });
     record.mark(verified ? 'network verified' : 'network not verified');
     record.tell();
@@ -213,8 +217,8 @@ export class IncomingMigration {
             ? fact.detail
             : null;
     if (record.report.state === 'running') {
-      const early = this.#resumedAt !== null && performance.now() - this.#resumedAt < 1_000;
-      if (dead !== null && early && record.report.cause === null)
+      // Until the move is finished a death is the move's; later ones are the guest's own.
+      if (dead !== null && !this.#finished && record.report.cause === null)
         record.blame('GuestCrashedOnArrival', dead, {
           guestState: 'crashed',
           ...(fact.kind === 'died' && { taken: 'took-dead' as const }),
@@ -234,6 +238,19 @@ export class IncomingMigration {
 
   close(): void {
     this.#unlisten();
+  }
+
+  /** A last look: a QEMU that has just died may not have been noticed yet. */
+  async #proveAlive(): Promise<void> {
+    const process = this.#process;
+    if (process === null) return;
+    try {
+      await process.qmp.execute('query-status', undefined, { timeoutMs: aliveMs });
+    } catch {
+      // Its death is told by itself, and the fact reaches `guestIs` before this goes on; one that only hangs is reported as it is.
+      await within(process.ended, aliveMs, undefined);
+      await delay(1);
+    }
   }
 
   /** Behind the answer to the controller: the source asks for them after its stream has begun. */
