@@ -1,5 +1,8 @@
+import { readdir } from 'node:fs/promises';
+import path from 'node:path';
 import { type ClientProbe, startProbe } from '@godwit/lab/client/probe';
 import { readLabPlan } from '@godwit/lab/lab-plan';
+import { askSupervisor } from '@godwit/lab/supervisor/control-client';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { eventually, type Lab, labUp } from './lab-harness.ts';
 
@@ -159,6 +162,38 @@ describe('cold migration through Debian’s openstack client', () => {
     expect(await show()).toMatchObject({ status: 'ACTIVE', 'OS-EXT-SRV-ATTR:host': hostOf(before) });
   }, 120_000);
 
+  it('finishes although the controller is killed in the middle', async () => {
+    const before = await show();
+    const last = await write();
+    await lab.openstack(`server migrate ${id}`);
+    await askSupervisor(lab.dir, { op: 'kill', process: 'controller' });
+    const waiting = await eventually(
+      () => show().catch(() => null),
+      (server) => server?.status === 'VERIFY_RESIZE' || server?.status === 'ERROR',
+      100_000,
+    );
+    expect(waiting?.status).toBe('VERIFY_RESIZE');
+    expect(waiting === null ? '' : hostOf(waiting)).not.toBe(hostOf(before));
+    await kept(last);
+  }, 240_000);
+
+  it('is not reverted while its source is down, and says so; then it is', async () => {
+    const source = (await newest())?.['Source Compute'] ?? '';
+    const up = async (): Promise<string> =>
+      (await lab.openstackJson<readonly { readonly State: string }[]>(`compute service list --host ${source}`))[0]?.State ?? '';
+    await askSupervisor(lab.dir, { op: 'stop', process: `agent-${source}` });
+    try {
+      await eventually(up, (state) => state === 'down', 60_000);
+      await expect(lab.openstack(`server migration revert ${id}`)).rejects.toThrow(/the host that it came from is down.*HTTP 409/);
+      expect((await show()).status).toBe('VERIFY_RESIZE');
+    } finally {
+      await askSupervisor(lab.dir, { op: 'start', process: `agent-${source}` });
+    }
+    await eventually(up, (state) => state === 'up', 60_000);
+    await lab.openstack(`server migration revert ${id}`);
+    expect(hostOf(await reached('ACTIVE', 'ERROR'))).toBe(source);
+  }, 240_000);
+
   it('is confirmed by a delete', async () => {
     await lab.openstack(`server migrate --wait ${id}`);
     await lab.openstack(`server delete --wait ${id}`);
@@ -166,4 +201,38 @@ describe('cold migration through Debian’s openstack client', () => {
     const all = await lab.openstackJson<readonly (Listed & { readonly 'Server UUID': string })[]>('server migration list');
     expect(all.find((row) => row['Server UUID'] === id)).toMatchObject({ Status: 'confirmed' });
   }, 120_000);
+
+  it('copies local disks, there and back, and leaves none behind', async () => {
+    await lab.openstack('server create --image godwit-demo --flavor demo.local --network demo --wait cold2');
+    const made = await lab.openstackJson<Shown>('server show cold2');
+    id = made.id;
+    address = Object.values(made.addresses).flat()[0] ?? '';
+    const holders = async (): Promise<readonly string[]> => {
+      const nodes = ['node1', 'node2', 'node3'];
+      const disks = await Promise.all(
+        nodes.map((node) => readdir(path.join(lab.dir, node, 'local', 'disks', id)).catch(() => [] as readonly string[])),
+      );
+      return nodes.filter((_node, index) => disks[index]?.some((file) => file.endsWith('.qcow2')));
+    };
+    const source = hostOf(made);
+    expect(await holders()).toEqual([source]);
+    const first = await write();
+    await lab.openstack(`server migrate --wait ${id}`);
+    const moved = await show();
+    expect(moved.status).toBe('VERIFY_RESIZE');
+    expect(await holders()).toEqual([source, hostOf(moved)].toSorted());
+    await kept(first);
+    const second = await write();
+    await lab.openstack(`server migration revert ${id}`);
+    expect(hostOf(await reached('ACTIVE', 'ERROR'))).toBe(source);
+    await kept(second);
+    expect(await holders()).toEqual([source]);
+    await lab.openstack(`server migrate --wait --host ${hostOf(moved)} ${id}`);
+    await lab.openstack(`server migration confirm ${id}`);
+    expect(hostOf(await reached('ACTIVE', 'ERROR'))).toBe(hostOf(moved));
+    await kept(second);
+    expect(await holders()).toEqual([hostOf(moved)]);
+    await lab.openstack(`server delete --wait ${id}`);
+    expect(await holders()).toEqual([]);
+  }, 280_000);
 });
