@@ -20,6 +20,10 @@ export type GuestFact =
   /** The process is dead. `clean`: it ended by itself with code 0. */
   | { readonly kind: 'died'; readonly clean: boolean; readonly cause: string; readonly lastLines: readonly string[] };
 
+/** What cannot go on: the guest has powered off, its kernel has panicked, or QEMU has given it up. An I/O error is not among them: that guest continues when the disk does. */
+export const isSpent = (fact: GuestFact | null): boolean =>
+  fact?.kind === 'powered-off' || fact?.kind === 'panicked' || fact?.kind === 'broken';
+
 /**
  * The fact behind a run state of query-status, as a restarted agent finds it. Null for states that last only an instant
  * (`finish-migrate`, `restore-vm`, `save-vm`, `debug`, `colo`).

@@ -1,7 +1,7 @@
 import type { GuestSpec } from '@godwit/domain/guest-spec';
 import type { BootId, MigrationId, ServerId } from '@godwit/domain/ids';
 import { deathOf, watchGuest } from '../../qemu/guest-watch.ts';
-import type { GuestFact } from '../../qemu/guest-fact.ts';
+import { type GuestFact, isSpent } from '../../qemu/guest-fact.ts';
 import type { GuestProcess } from '../../qemu/guest-process.ts';
 import type { GuestReport, GuestState } from '../guest-report.ts';
 import type { HostEvents } from '../host-events.ts';
@@ -109,8 +109,8 @@ export class GuestRegistry {
     if (this.#entries.get(serverId) !== entry) return;
     // After `ended` both the watcher and we report the death: one is enough.
     if (fact.kind === 'died' && entry.fact?.kind === 'died') return;
-    // A guest that was powered off stays so when its QEMU, of no use any more, is ended.
-    if (fact.kind !== 'died' || entry.fact?.kind !== 'powered-off') entry.fact = fact;
+    // What ended the guest stays its end when its QEMU, of no use any more, is ended.
+    if (fact.kind !== 'died' || !isSpent(entry.fact)) entry.fact = fact;
     this.#observed(serverId, fact);
     this.tell(serverId);
   }

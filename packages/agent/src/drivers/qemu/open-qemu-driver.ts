@@ -13,14 +13,16 @@ import { ensureBridge } from '../../network/guest-bridge.ts';
 import { networkTools } from '../../network/network-tools.ts';
 import { sweepTaps } from '../../network/tap.ts';
 import { readConsole } from '../../qemu/console-log.ts';
+import { isSpent } from '../../qemu/guest-fact.ts';
 import { adoptGuests, findProcess } from '../../qemu/guest-process.ts';
 import { runDir } from '../../qemu/run-dir.ts';
 import { WallClock } from '../../wall-clock.ts';
 import { openControllerLink } from '../../rpc/controller-link.ts';
 import type { HostDriver } from '../host-driver.ts';
 import { HostEvents } from '../host-events.ts';
-import { DiskCopies } from './disk-copies.ts';
 import { destroyGuest, pauseGuest, rebootGuest, startGuest, stopGuest, unpauseGuest } from './guest-lifecycle.ts';
+import { DiskCopies } from './disk-copies.ts';
+import { endSpentGuest } from './end-spent-guest.ts';
 import { GuestRegistry } from './guest-registry.ts';
 import type { HostProbe } from './host-probe.ts';
 import { Moves } from './moves.ts';
@@ -56,6 +58,7 @@ export async function openQemuDriver(config: LoadedConfig, probe: HostProbe, ide
   });
   const guests: GuestRegistry = new GuestRegistry(custody, events, bootId, (serverId, fact) => {
     moves.guestIs(serverId, fact);
+    if (isSpent(fact)) void endSpentGuest(host, serverId);
     if (fact.kind !== 'died') return;
     custody.feed(serverId, { kind: 'observed' }).then(
       (told) => {
