@@ -21,9 +21,7 @@ const tap = (): string => `gt${String(guest.wire.nics?.[0]?.portId).slice(0, 8)}
 const filters = (namespace: string): Promise<string> => two.in(namespace, 'tc', 'filter', 'show', 'dev', tap(), 'egress').catch(() => '');
 
 /** Moves the guest while frames are sent; what was sent between STOP and RESUME, and what the destination's tap was handed. */
-async function moveUnderFire(
-  networkSwitch: boolean,
-): Promise<{
+async function moveUnderFire(networkSwitch: boolean): Promise<{
   readonly blackout: readonly number[];
   readonly arrived: ReadonlySet<number>;
   readonly longestEchoGapMs: number;
