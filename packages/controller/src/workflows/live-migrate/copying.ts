@@ -22,6 +22,7 @@ const START_TIMEOUT_MS = 30_000;
 /** How long one question for news may stay open; an abort does not wait for it. */
 const AWAIT_MS = 500;
 const RETRY_MS = 250;
+const NOTE_EVERY_MS = 400;
 /** A source that does not answer when it is to begin. Once it has begun it is waited for (custody rule 5). */
 const START_PATIENCE_MS = 20_000;
 /** No byte in this long means a dead link: QEMU says `active` for ever. */
@@ -36,6 +37,7 @@ export async function copy(context: WorkflowContext, run: WorkflowRun, first: Mo
   const client = await context.agents.client(first.source);
   let report = await begin(context, run, first, client);
   let moved = { bytes: -1n, at: Date.now() };
+  let noted = 0;
   while (report !== null) {
     checkpoint(run);
     const move = await readMove(db, first.moveId);
@@ -80,7 +82,11 @@ export async function copy(context: WorkflowContext, run: WorkflowRun, first: Mo
       });
       return;
     }
-    await note(context, run, move, current);
+    // Not at every change of state: the release comes right behind the last of them, and is not to wait for a progress bar.
+    if (Date.now() - noted >= NOTE_EVERY_MS) {
+      await note(context, run, move, current);
+      noted = Date.now();
+    }
     if (move.abort_requested_at !== null) return abort(context, run, move);
     const bytes = current.ram?.transferredBytes ?? 0n;
     if (bytes !== moved.bytes) moved = { bytes, at: Date.now() };
