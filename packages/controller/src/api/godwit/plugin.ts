@@ -6,6 +6,7 @@ import { eventRoutes } from './events.ts';
 import { hostFactRoutes } from './host-facts.ts';
 import { migrationRoutes } from './migrations.ts';
 import { serverDiskRoutes } from './server-disks.ts';
+import { serverGroupRoutes } from './server-groups.ts';
 
 /** Godwit's own API: what OpenStack's has no word for. Errors are `{"error": {"code", "message", "requestId"}}`, the code being one of domain/errors. */
 export const godwitPlugin: ServicePlugin = async (app, context) => {
@@ -32,6 +33,10 @@ export const godwitPlugin: ServicePlugin = async (app, context) => {
       'POST /migrations/{id}/abort',
       'GET /servers/{id}/destinations',
       'GET /servers/{id}/disks',
+      'GET /server-groups',
+      'GET /server-groups/{id}',
+      'POST /server-groups/{id}/members/{server}',
+      'DELETE /server-groups/{id}/members/{server}',
       'GET /hosts',
       'GET /events',
     ],
@@ -41,6 +46,7 @@ export const godwitPlugin: ServicePlugin = async (app, context) => {
   migrationRoutes(app, context);
   destinationRoutes(app, context);
   serverDiskRoutes(app, context);
+  serverGroupRoutes(app, context);
   hostFactRoutes(app, context);
   eventRoutes(app, context);
 };
