@@ -271,6 +271,31 @@ describe('two hosts, real QEMU, no disks', () => {
     await until('disarmed', () => a.news.some((message) => message.kind === 'disarmed' && message.source === 'runs'));
   });
 
+  for (const armed of [true, false])
+    onTwoHosts(
+      `an agent that dies in pre-switchover, ${armed ? 'armed: the next one keeps the limit' : 'its arm unknown: the next one cancels at once'}`,
+      async (lab, a, b) => {
+        const qemu = await started(lab, a);
+        const incoming = await prepared(lab, a, b, grantTo(b, a, 2), qemu, 'pre-switchover');
+        if (armed) await a.feed({ kind: 'migrate', fence, epoch: asEpoch(2) });
+        else {
+          await a.feed({ kind: 'disarm', fence, epoch: asEpoch(2) });
+          await qemu.qmp.execute('migrate', channels(incoming.address));
+        }
+        await qemu.shows({ migration: 'pre-switchover' });
+        a.restart(null);
+        await pause(200);
+        // Dead agents limit nothing: without the next one, QEMU would stand there for ever.
+        await qemu.shows({ migration: 'pre-switchover' });
+        a.gate.attach(serverId, qemu.control);
+        watched(a, qemu);
+        await a.feed({ kind: 'adopt' });
+        await qemu.shows(afterCancel);
+        expect((await incoming.now().catch(() => null))?.runstate).not.toBe('running');
+        if (armed) await until('disarmed', () => a.news.some((message) => message.kind === 'disarmed' && message.source === 'runs'));
+      },
+    );
+
   onTwoHosts('a stream that nobody is armed for is cancelled when the agent comes back', async (lab, a, b) => {
     const qemu = await started(lab, a);
     const other = await lab.listening();

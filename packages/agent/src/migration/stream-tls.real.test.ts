@@ -1,0 +1,58 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { demoImages } from '../testing/demo-images.ts';
+import { untilGuestAnswers } from '../testing/guest-control.ts';
+import { custodyOf, newMove, prepare, start, startTestGuest, testGuest, untilEnded } from '../testing/test-guest.ts';
+import { startTwoHosts, type TwoHosts } from '../testing/two-hosts.ts';
+
+let two: TwoHosts;
+beforeAll(async () => {
+  two = await startTwoHosts({ prefix: 'gwagtl', dir: '/tmp/gw-ag-tls', network: '10.79.6', images: await demoImages() });
+}, 120_000);
+afterAll(async () => {
+  await two?.close();
+}, 60_000);
+
+/** The first bytes that a TLS client sends: a handshake record (RFC 8446, section 5.1). */
+const tlsHandshake = Buffer.from([0x16, 0x03]);
+/** What QEMU's migration stream begins with when nobody wraps it (migration/savevm.c, QEMU_VM_FILE_MAGIC). */
+const bareStream = Buffer.from('QEVM');
+
+test('on the wire the stream begins as TLS, and never shows the header of a bare one', async () => {
+  const guest = testGuest(two.hosts[0], { number: 1 });
+  await startTestGuest(guest);
+  await untilGuestAnswers(two, guest);
+  const move = newMove(guest, two.hosts[1]);
+  const ready = await prepare(guest, move);
+  const wire = await capture(two.hosts[1].namespace, ready.ramPort);
+  await start(move, ready);
+  await Promise.all([untilEnded(move.from, move.migrationId), untilEnded(move.to, move.migrationId)]);
+  guest.held = guest.epoch;
+  await move.to.client.finishIncoming({ custody: custodyOf(guest), migrationId: move.migrationId });
+  await move.from.client.dropOutgoing({ custody: custodyOf(guest), migrationId: move.migrationId, guest: guest.wire });
+  const seen = await wire.stop();
+  expect(seen.length).toBeGreaterThan(1_000);
+  expect(seen.includes(tlsHandshake)).toBe(true);
+  expect(seen.includes(bareStream)).toBe(false);
+  for (const host of two.hosts)
+    await host.client.destroyGuest({ custody: custodyOf(guest, guest.epoch + 50), deleteDisks: true, guest: guest.wire });
+}, 90_000);
+
+/** The first packets that reach a port, whole. */
+async function capture(namespace: string, port: number): Promise<{ stop(): Promise<Buffer> }> {
+  const words = ['-i', 'mgmt0', '-U', '-w', '-', '-c', '200', 'tcp', 'dst', 'port', String(port)];
+  const child = spawn('ip', ['netns', 'exec', namespace, 'tcpdump', ...words], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const parts: Buffer[] = [];
+  child.stdout.on('data', (part: Buffer) => parts.push(part));
+  const closed = once(child, 'close');
+  // tcpdump says on stderr that it listens; what is sent before is not seen.
+  await once(child.stderr, 'data');
+  return {
+    stop: async () => {
+      child.kill('SIGINT');
+      await closed;
+      return Buffer.concat(parts);
+    },
+  };
+}
