@@ -24,6 +24,8 @@ export type WantedDisk = {
   readonly sizeBytes: number;
   /** null: blank. */
   readonly image: WantedImage | null;
+  /** The guest has run with it: it is never made anew. */
+  readonly exists?: boolean;
 };
 
 export type WantedImage = { readonly imageId: ImageId; readonly format: DiskFormat; readonly sha512: string };

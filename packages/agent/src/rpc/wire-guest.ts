@@ -40,6 +40,7 @@ export function guestFromWire(wire: Guest | undefined): WantedGuest {
       pool: disk.pool,
       format: formatFromWire(disk.format),
       sizeBytes: numberFromWire(disk.sizeBytes, 'size_bytes'),
+      exists: disk.exists,
       image:
         disk.imageId === ''
           ? null

@@ -10,12 +10,17 @@ import { bootPool, poolNamed } from './guest-spec-of.ts';
 type Pools = ReadonlyMap<string, Pool>;
 type Fetch = (imageId: ImageId) => Promise<AsyncIterable<Uint8Array>>;
 
-/** Makes every disk of a new guest, fetching images where this host's pools do not have them yet. Repeating it finds them. Throws what createDisk and cacheImage throw. */
+/** Makes every disk of a new guest, fetching images where this host's pools do not have them yet. Repeating it finds them. Throws what createDisk and cacheImage throw, and NotFound when a disk that must exist does not. */
 export async function createGuestDisks(guest: WantedGuest, pools: Pools, fetch: Fetch): Promise<void> {
   await cacheBootImages(guest, pools, fetch);
   for (const disk of guest.disks) {
     const pool = poolNamed(pools, disk.pool);
     const { image } = disk;
+    // A pool that is not mounted here must not turn into a blank disk under a guest that has data.
+    if (disk.exists === true && !(await diskFacts(diskPath(pool, guest.serverId, disk.diskId, disk.format), disk.format)))
+      throw new GodwitError('NotFound', `disk ${disk.diskId} is not in pool ${pool.name} of this host, and is not made anew`, {
+        pool: pool.name,
+      });
     if (!image) {
       await createDisk(pool, { serverId: guest.serverId, diskId: disk.diskId, format: disk.format, sizeBytes: disk.sizeBytes });
       continue;

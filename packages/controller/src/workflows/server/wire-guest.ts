@@ -40,6 +40,8 @@ export async function wireGuest(db: Db, serverId: ServerId): Promise<Guest> {
       imageId: disk.image_id ?? '',
       imageFormat: disk.image_id === null ? '' : (disk.disk_format ?? ''),
       imageSha512: disk.sha512 ?? '',
+      // Launched once: its disks were made then.
+      exists: server.launched_at !== null,
     })),
     nics: ports.map((port) => ({
       portId: port.id,

@@ -130,6 +130,13 @@ export declare type Disk = Message<"godwit.agent.v1.Disk"> & {
    * @generated from field: string image_sha512 = 7;
    */
   imageSha512: string;
+
+  /**
+   * the guest has run with it: a start that does not find it fails, instead of making a blank one
+   *
+   * @generated from field: bool exists = 8;
+   */
+  exists: boolean;
 };
 
 /**
