@@ -360,7 +360,7 @@ describe('a resize', () => {
     await database.db.updateTable('server').set({ flavor: sql`jsonb_set(flavor, '{disk_gib}', '4')` }).where('id', '=', id).execute();
     await flavor('small', { disk_gib: 3 });
     for (const wanted of ['nowhere', 'f1', 'zero', 'metal', 'local', 'small'])
-      await expect(resize(engine, id, wanted), wanted).rejects.toMatchObject({ code: 'BadRequest' });
+      await expect(resize(engine, id, wanted)).rejects.toMatchObject({ code: 'BadRequest' });
     expect(await database.db.selectFrom('migration').selectAll().execute()).toEqual([]);
   });
 
