@@ -201,10 +201,12 @@ describe('the dashboard', () => {
     await page.keyboard.press('Enter');
     await page.getByRole('heading', { name: 'web-1', level: 1 }).waitFor();
     await page.getByRole('tab', { name: words.tabs.console }).click();
-    await page
-      .getByRole('log')
-      .getByText(/tick \d+/)
-      .waitFor();
+    await eventually(
+      async () => page.getByRole('log').textContent(),
+      (text) => /tick \d+/.test(text ?? ''),
+      20_000,
+    );
+    expect(new URL(page.url()).searchParams.get('tab')).toBe('console');
   }, 60_000);
 
   it('shows a member their project only', async () => {

@@ -45,6 +45,7 @@ export function Appearance({ children }: { readonly children: ReactNode }) {
           token: {
             colorPrimary: dark ? '#2dd4bf' : '#0f766e',
             colorLink: dark ? '#2dd4bf' : '#0f766e',
+            colorLinkHover: dark ? '#5eead4' : '#115e59',
             colorBgContainer: dark ? '#161b22' : '#ffffff',
             colorBgElevated: dark ? '#1c222b' : '#ffffff',
             colorText: dark ? '#e6eaf0' : '#1b2430',

@@ -21,7 +21,9 @@ export function MigrationChart({ migrationId, moving }: { readonly migrationId: 
         <Plot samples={samples} />
       ) : (
         <p className="muted">
-          {moving ? 'Waiting for the first reports of the copy.' : 'The chart is drawn from what arrives while this page is open.'}
+          {moving
+            ? 'Waiting for the first reports of the copy.'
+            : 'Nothing of the copy was reported while this page was open: the chart is drawn from what arrives live.'}
         </p>
       )}
       {enough && <Words samples={samples} />}

@@ -12,6 +12,7 @@ it('never shows 100 before the record says completed', () => {
   const none = { totalBytes: 0, remainingBytes: 0 };
   expect(progressPercent({ status: 'running', memory: counters, disk: none })).toBe(99);
   expect(progressPercent({ status: 'completed', memory: counters, disk: none })).toBe(100);
+  expect(progressPercent({ status: 'running', memory: { totalBytes: 100, remainingBytes: null }, disk: none })).toBe(0);
   expect(progressPercent({ status: 'queued', memory: { totalBytes: null, remainingBytes: null }, disk: none })).toBe(0);
 });
 

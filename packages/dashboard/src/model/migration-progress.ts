@@ -7,7 +7,9 @@ export function progressPercent(migration: { readonly status: string; readonly m
   if (migration.status === 'completed') return 100;
   const total = (migration.memory.totalBytes ?? 0) + (migration.disk.totalBytes ?? 0);
   if (total === 0) return 0;
-  const remaining = (migration.memory.remainingBytes ?? 0) + (migration.disk.remainingBytes ?? 0);
+  // What has not been counted yet has not been sent.
+  const left = (counters: Counters): number => counters.remainingBytes ?? counters.totalBytes ?? 0;
+  const remaining = left(migration.memory) + left(migration.disk);
   return Math.max(0, Math.min(99, Math.round(100 * (1 - remaining / total))));
 }
 

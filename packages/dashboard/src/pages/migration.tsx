@@ -127,7 +127,7 @@ function Progress({ record }: { readonly record: MigrationRecord }) {
   const samples = useSyncExternalStore(onSample, () => samplesOf(record.id));
   const latest = samples.at(-1);
   const left = record.phase === 'copying' && latest !== undefined ? timeLeft(latest) : null;
-  const sending = record.memory.totalBytes !== null && record.memory.totalBytes > 0;
+  const sending = record.memory.remainingBytes !== null;
   return (
     <div style={{ marginBottom: 12 }}>
       <div
