@@ -3,6 +3,7 @@ import { explainRank, explainRejection } from './explain.ts';
 import type { Rejection, RejectionData } from './filter.ts';
 import type { Load } from './load.ts';
 import type { FilterName, RejectionCode } from './rejection-codes.ts';
+import type { ServerDemand } from './server-demand.ts';
 
 /** What is kept of a decision with its migration or instance action: JSON, a few hundred bytes to some tens of kB whatever the size of the cloud. */
 export type StoredVerdicts = {
@@ -11,6 +12,8 @@ export type StoredVerdicts = {
   /** The first of `ranked` was taken unless its claim failed; see the record for the host that it became. */
   readonly ranked: readonly StoredCandidate[];
   readonly rejected: readonly StoredRejection[];
+  /** Whether the server stays in its zone, in one sentence. Absent in records of decisions made before it was kept. */
+  readonly zoneRule?: string;
 };
 
 export type StoredCandidate = {
@@ -88,7 +91,15 @@ export function storedVerdicts(decision: Decision): StoredVerdicts {
           .toSorted((a, b) => ((a.hosts[0] ?? '') < (b.hosts[0] ?? '') ? -1 : 1)),
       }))
       .toSorted((a, b) => b.count - a.count || (a.code < b.code ? -1 : 1)),
+    zoneRule: zoneRule(decision.demand),
   };
+}
+
+function zoneRule({ kind, requestedZone }: ServerDemand): string {
+  if (kind === 'create') return requestedZone === null ? 'No zone was asked for.' : `Zone ${requestedZone} was asked for.`;
+  return requestedZone === null
+    ? 'It was created without a zone and may cross zones.'
+    : `It was created in zone ${requestedZone} and stays in it.`;
 }
 
 function storedCandidate(candidate: Candidate, { demand }: Decision): StoredCandidate {

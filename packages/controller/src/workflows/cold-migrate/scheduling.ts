@@ -5,11 +5,12 @@ import type { Db } from '../../store/database.ts';
 import { finishMove } from '../live-migrate/finish-move.ts';
 import { advance, type Move } from '../live-migrate/move.ts';
 import type { WorkflowRun } from '../port.ts';
+import { finishEvent } from '../record/actions.ts';
 import { claimMove, place } from '../scheduling/claim.ts';
 import { serverFault } from '../server/fault.ts';
 import { writeServer } from '../server/server-record.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
-import { begin, type ColdEvent, close, endsWith } from './events.ts';
+import { begin, type ColdEvent, endsWith } from './events.ts';
 
 const EVENT = 'conductor_migrate_server';
 
@@ -47,7 +48,7 @@ export async function schedule(context: WorkflowContext, run: WorkflowRun, move:
       destination_host_id: placement.host.id,
       verdicts: JSON.stringify(placement.verdicts),
     });
-    await close(tx, actionId, EVENT);
+    if (actionId !== null) await finishEvent(tx, actionId, EVENT, { ok: true, details: placement.details });
     await begin(tx, actionId, 'compute_prep_resize', placement.host.id);
   });
 }

@@ -52,7 +52,7 @@ export async function schedule(context: WorkflowContext, run: WorkflowRun, move:
       destination_host_id: placement.host.id,
       verdicts: JSON.stringify(placement.verdicts),
     });
-    if (actionId !== null) await finishEvent(tx, actionId, EVENT, { ok: true });
+    if (actionId !== null) await finishEvent(tx, actionId, EVENT, { ok: true, details: placement.details });
     if (await isTurnOf(tx, move.moveId, context.config.limits)) {
       const timeline = [...queued.timeline, { at: Date.now(), clock: 'controller' as const, what: 'phase', detail: 'queued' }];
       await advance(tx, run, { ...queued, timeline }, 'preparing', 'preparing');

@@ -30,17 +30,17 @@ export async function beginEvent(tx: Db, actionId: number, event: string, hostId
   return id;
 }
 
-/** Closes the open events of an action called `event`; an error marks the action `Error` too, as its message. */
+/** Closes the open events of an action called `event`, with what is to be told of it; an error marks the action `Error` too, as its message. */
 export async function finishEvent(
   tx: Db,
   actionId: number,
   event: string,
-  result: { readonly ok: true } | { readonly ok: false; readonly details: string },
+  result: { readonly ok: true; readonly details?: string } | { readonly ok: false; readonly details: string },
 ): Promise<void> {
   const now = new Date();
   await tx
     .updateTable('instance_action_event')
-    .set({ finish_time: now, result: result.ok ? 'Success' : 'Error', details: result.ok ? null : result.details })
+    .set({ finish_time: now, result: result.ok ? 'Success' : 'Error', details: result.details ?? null })
     .where('action_id', '=', actionId)
     .where('event', '=', event)
     .where('finish_time', 'is', null)

@@ -3,6 +3,7 @@ import { decide } from '@godwit/domain/scheduling/decide';
 import type { HostState } from '@godwit/domain/scheduling/host-state';
 import { noValidHostDetails } from '@godwit/domain/scheduling/no-valid-host';
 import { placeDisks } from '@godwit/domain/scheduling/place-disks';
+import { placedDetails } from '@godwit/domain/scheduling/placed-details';
 import type { ServerDemand } from '@godwit/domain/scheduling/server-demand';
 import { snapshotOf } from '@godwit/domain/scheduling/snapshot';
 import { type StoredVerdicts, storedVerdicts } from '@godwit/domain/scheduling/stored-verdicts';
@@ -18,6 +19,8 @@ export type Placement =
       readonly demand: ServerDemand;
       readonly pools: readonly { readonly name: string; readonly kind: 'shared' | 'local' }[];
       readonly verdicts: StoredVerdicts;
+      /** The decision in words, for those who may see host names. */
+      readonly details: string;
     }
   | { readonly kind: 'no-valid-host'; readonly verdicts: StoredVerdicts; readonly details: string };
 
@@ -67,7 +70,14 @@ export async function place(tx: Db, serverId: ServerId, options: PlaceOptions): 
     if (locked !== undefined && again !== null && again.chosen.length === 1) {
       const placed = placeDisks(demand.disks, locked.facts, demand.copiesLocalDisks);
       if ('pools' in placed)
-        return { kind: 'placed', host: locked, demand, pools: placed.pools.map(({ name, kind }) => ({ name, kind })), verdicts };
+        return {
+          kind: 'placed',
+          host: locked,
+          demand,
+          pools: placed.pools.map(({ name, kind }) => ({ name, kind })),
+          verdicts,
+          details: placedDetails(verdicts),
+        };
     }
     if (attempt >= ATTEMPTS) excluded.push({ id: best.host.id, reason: 'other requests kept taking what it had' });
   }

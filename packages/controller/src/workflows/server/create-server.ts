@@ -133,7 +133,7 @@ async function scheduled(context: WorkflowContext, run: WorkflowRun, serverId: S
         .execute();
     }
     await writeServer(tx, run, serverId, { host_id: hostId, task_state: 'spawning' });
-    await finishEvent(tx, input.actionId, SCHEDULED, { ok: true });
+    await finishEvent(tx, input.actionId, SCHEDULED, { ok: true, details: placement.details });
     await beginEvent(tx, input.actionId, BUILT, hostId);
     return hostId;
   });
