@@ -193,7 +193,12 @@ async function nextReport(
   await Promise.all([asked, woken]);
   checkpoint(run);
   if (first.kind === 'report') return first.report;
-  if (first.kind === 'woken') return known;
+  // The source's own progress wakes us too, sooner than a question ends: what it said before would be believed for ever, and the move be called stuck.
+  if (first.kind === 'woken')
+    return client.getMigration({ migrationId: move.moveId }, { timeoutMs: AWAIT_MS, signal: run.signal }).catch((error: unknown) => {
+      if (agentFailure(error).kind !== 'unreachable') throw error;
+      return known;
+    });
   const failure = agentFailure(first.error);
   if (failure.kind === 'unreachable') {
     if (await hasTaken(context, run, move)) return null;
