@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startTestServer, type TestServer } from '../../store/test-database.ts';
 import { computeMicroversions } from '../microversion.ts';
 import type { TestUser } from '../test-api.ts';
-import { variantAt } from './route.ts';
+import { type ComputeRoute, variantAt } from './route.ts';
 import { computeRoutes } from './routes.ts';
 import { startTestCloud, type TestCloud } from './test-cloud.ts';
 
@@ -223,7 +223,7 @@ describe('closed schemas', () => {
       host: 'node1',
     };
     const readable = computeRoutes.filter((route) => route.method === 'GET');
-    // Nothing changes between them; all 93 with GODWIT_ALL_MICROVERSIONS=1.
+    // Where answers change; all 93 with GODWIT_ALL_MICROVERSIONS=1.
     const changing = [
       1, 2, 3, 9, 13, 16, 19, 21, 23, 26, 33, 35, 36, 39, 43, 47, 51, 53, 55, 57, 58, 59, 61, 62, 63, 64, 66, 69, 70, 71, 73, 75, 80, 84,
       88, 90, 92, 93,
@@ -231,13 +231,17 @@ describe('closed schemas', () => {
     const minors =
       process.env['GODWIT_ALL_MICROVERSIONS'] === '1'
         ? Array.from({ length: computeMicroversions.maxMinor }, (_, index) => index + 1)
-        : changing;
+        : [...new Set(changing.flatMap((minor) => [minor - 1, minor]))].filter((minor) => minor > 0);
+    const whole = (minor: number) => process.env['GODWIT_ALL_MICROVERSIONS'] === '1' || changing.includes(minor);
+    // Just before a change only what changes is asked, by the admin, who is shown most: a change that comes too early is seen there.
+    const shape = (one: ComputeRoute, minor: number) => JSON.stringify(variantAt(one, minor)?.response?.(minor, true) ?? null);
     let answers = 0;
     for (const minor of minors) {
       for (const route of readable) {
         const variant = variantAt(route, minor);
         const path = route.path.replace(/:(\w+)/g, (_all, name: string) => known[name] ?? '1');
-        for (const as of [cloud.admin, reader]) {
+        if (!whole(minor) && shape(route, minor) === shape(route, minor + 1)) continue;
+        for (const as of whole(minor) ? [cloud.admin, reader] : [cloud.admin]) {
           const answer = await cloud.call('GET', base + path, { as, microversion: `2.${minor}` });
           if (answer.statusCode === 500)
             throw new Error(`${path} at 2.${minor}: ${String(Reflect.get((cloud.unexpected.at(-1) as { err: Error }).err, 'message'))}`);
@@ -250,6 +254,6 @@ describe('closed schemas', () => {
         }
       }
     }
-    expect(answers).toBe(readable.length * minors.length * 2);
+    expect(answers).toBeGreaterThan(readable.length * changing.length * 2);
   });
 });
