@@ -3,7 +3,7 @@ import type { Grant } from '@godwit/domain/custody/grant';
 import type { HostMessage, PeerMessage } from '@godwit/domain/custody/host-effect';
 import { as, asEpoch, asFence, type BootId, type HostId, type MigrationId, type ServerId } from '@godwit/domain/ids';
 import { describe, expect, test } from 'vitest';
-import { afterCancel, channels, pause, TinyLab, type TinyQemu } from './conformance/tiny-qemu.ts';
+import { afterCancel, channels, migrate, pause, TinyLab, type TinyQemu } from './conformance/tiny-qemu.ts';
 import { CustodyRefused } from './custody-refused.ts';
 import { type CustodyInput, type Gate, openGate } from './gate.ts';
 import { type CustodyJournal, openJournal } from './journal.ts';
@@ -278,12 +278,9 @@ describe('two hosts, real QEMU, no disks', () => {
       `an agent that dies in pre-switchover, ${armed ? 'armed: the next one keeps the limit' : 'its arm unknown: the next one cancels at once'}`,
       async (lab, a, b) => {
         const qemu = await started(lab, a);
-        const incoming = await prepared(lab, a, b, grantTo(b, a, 2), qemu, 'pre-switchover');
+        const incoming = armed ? await prepared(lab, a, b, grantTo(b, a, 2), qemu, 'pre-switchover') : await lab.listening();
         if (armed) await a.feed({ kind: 'migrate', fence, epoch: asEpoch(2) });
-        else {
-          await a.feed({ kind: 'disarm', fence, epoch: asEpoch(2) });
-          await qemu.qmp.execute('migrate', channels(incoming.address));
-        }
+        else await migrate(qemu, incoming, 'pre-switchover');
         await qemu.shows({ migration: 'pre-switchover' });
         // With no arm known it does not wait for the limit.
         if (!armed) a.preSwitchoverLimitMs = 60_000;
