@@ -83,6 +83,9 @@ describe('the dashboard', () => {
     await dialog.getByRole('radio', { name: target }).check();
     await dialog.getByRole('button', { name: words.dialog.confirm }).click();
     await page.getByText('Live migration of web-1 queued').first().waitFor();
+    expect(await page.getByRole('link', { name: 'View the run' }).first().getAttribute('href')).toMatch(
+      /^\/admin\/migrations\/[0-9a-f-]{36}$/,
+    );
     await page.getByText('Live migration of web-1 completed').first().waitFor({ timeout: 60_000 });
     await page.getByTestId('host').getByText(target).waitFor();
     expect(await page.evaluate('window.notReloaded')).toBe(true);
@@ -90,7 +93,12 @@ describe('the dashboard', () => {
   }, 120_000);
 
   it('tells the whole run on its page, after a reload too', async () => {
-    await page.getByRole('link', { name: 'View the run' }).first().click();
+    // The message with its link is gone after a while; the tab keeps it.
+    await page.getByRole('tab', { name: words.tabs.migrations }).click();
+    await page
+      .getByRole('link', { name: /^Run \d+$/ })
+      .first()
+      .click();
     await page.getByRole('heading', { name: /^Run \d+: web-1$/, level: 1 }).waitFor();
     await page.reload();
     await page.getByText('completed', { exact: true }).first().waitFor();
