@@ -6,11 +6,17 @@ import { requireAdmin } from './require-admin.ts';
 export function hostFactRoutes(app: FastifyInstance, { db }: Pick<AppContext, 'db'>): void {
   app.get('/hosts', async (request) => {
     await requireAdmin(db, request);
-    const hosts = await db.selectFrom('host').select(['id', 'name', 'facts']).where('deleted_at', 'is', null).orderBy('api_id').execute();
+    const hosts = await db
+      .selectFrom('host')
+      .select(['id', 'name', 'facts', 'restart_guests_after_boot'])
+      .where('deleted_at', 'is', null)
+      .orderBy('api_id')
+      .execute();
     return {
-      hosts: hosts.map(({ id, name, facts }) => ({
+      hosts: hosts.map(({ id, name, facts, restart_guests_after_boot }) => ({
         id,
         name,
+        restartGuestsAfterBoot: restart_guests_after_boot,
         accelerator: facts.accelerator,
         acceleratorReason: facts.acceleratorReason,
         qemuVersion: facts.qemuVersion,

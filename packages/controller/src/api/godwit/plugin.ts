@@ -4,6 +4,7 @@ import type { ServicePlugin } from '../plugins.ts';
 import { destinationRoutes } from './destinations.ts';
 import { eventRoutes } from './events.ts';
 import { hostFactRoutes } from './host-facts.ts';
+import { hostSettingRoutes } from './host-settings.ts';
 import { migrationRoutes } from './migrations.ts';
 import { serverDiskRoutes } from './server-disks.ts';
 import { serverGroupRoutes } from './server-groups.ts';
@@ -38,6 +39,7 @@ export const godwitPlugin: ServicePlugin = async (app, context) => {
       'POST /server-groups/{id}/members/{server}',
       'DELETE /server-groups/{id}/members/{server}',
       'GET /hosts',
+      'PATCH /hosts/{name}',
       'GET /events',
     ],
     // What a client has to know to tell how long a finished cold move waits before it is confirmed by itself; 0: for ever.
@@ -48,5 +50,6 @@ export const godwitPlugin: ServicePlugin = async (app, context) => {
   serverDiskRoutes(app, context);
   serverGroupRoutes(app, context);
   hostFactRoutes(app, context);
+  hostSettingRoutes(app, context);
   eventRoutes(app, context);
 };

@@ -1,0 +1,30 @@
+import { GodwitError } from '@godwit/domain/errors';
+import type { FastifyInstance } from 'fastify';
+import { Type } from 'typebox';
+import type { AppContext } from '../../app-context.ts';
+import { assertBody } from '../json-body.ts';
+import { requireAdmin } from './require-admin.ts';
+
+const Settings = Type.Object({ restartGuestsAfterBoot: Type.Boolean() }, { additionalProperties: false });
+
+/**
+ * `PATCH /hosts/{name}`: what an operator sets of one host. `restartGuestsAfterBoot`: guests that ran when it lost its power are started again, each by a new grant; without it they
+ * are SHUTOFF. For admins.
+ */
+export function hostSettingRoutes(app: FastifyInstance, { db }: Pick<AppContext, 'db'>): void {
+  app.patch('/hosts/:name', async (request) => {
+    await requireAdmin(db, request);
+    const { name } = request.params as { readonly name: string };
+    assertBody(Settings, request.body);
+    const { restartGuestsAfterBoot } = request.body as { readonly restartGuestsAfterBoot: boolean };
+    const host = await db
+      .updateTable('host')
+      .set({ restart_guests_after_boot: restartGuestsAfterBoot, updated_at: new Date() })
+      .where('name', '=', name)
+      .where('deleted_at', 'is', null)
+      .returning(['id', 'name', 'restart_guests_after_boot'])
+      .executeTakeFirst();
+    if (host === undefined) throw new GodwitError('HostNotFound', `Compute host ${name.slice(0, 255)} could not be found.`);
+    return { host: { id: host.id, name: host.name, restartGuestsAfterBoot: host.restart_guests_after_boot } };
+  });
+}
