@@ -12,9 +12,7 @@ export type HostId = Branded<'HostId'>;
 /** UUID of a migration (the API's integer id is another column). */
 export type MigrationId = Branded<'MigrationId'>;
 export type ProjectId = Branded<'ProjectId'>;
-export type UserId = Branded<'UserId'>;
 export type ImageId = Branded<'ImageId'>;
-export type FlavorId = Branded<'FlavorId'>;
 export type NetworkId = Branded<'NetworkId'>;
 export type PortId = Branded<'PortId'>;
 export type ServerGroupId = Branded<'ServerGroupId'>;

@@ -1,6 +1,6 @@
-import { CustodyRefused } from '../../custody/custody-refused.ts';
 import { GodwitError } from '@godwit/domain/errors';
 import type { ServerId } from '@godwit/domain/ids';
+import { CustodyRefused } from '../../custody/custody-refused.ts';
 import { delay } from '../../migration/deadline.ts';
 import { isSpent } from '../../qemu/guest-fact.ts';
 import { stopGuest } from './guest-lifecycle.ts';

@@ -1,5 +1,7 @@
+import { rm } from 'node:fs/promises';
 import type { Grant } from '@godwit/domain/custody/grant';
 import { GodwitError } from '@godwit/domain/errors';
+import type { GuestSpec } from '@godwit/domain/guest-spec';
 import type { ServerId } from '@godwit/domain/ids';
 import { delay } from '../../migration/deadline.ts';
 import { makeTaps } from '../../migration/destination-network.ts';
@@ -13,8 +15,6 @@ import { createGuestDisks, deleteGuestDisks } from './guest-disks.ts';
 import { guestSpecOf } from './guest-spec-of.ts';
 import type { QemuHost } from './qemu-host.ts';
 import { startQemu } from './start-qemu.ts';
-import { rm } from 'node:fs/promises';
-import type { GuestSpec } from '@godwit/domain/guest-spec';
 
 /** How long a soft reboot waits for the guest to shut itself down. */
 const softRebootMs = 60_000;
@@ -38,7 +38,9 @@ export async function startGuest(host: QemuHost, grant: Grant, wanted: WantedGue
     await startQemu(host, spec, grant.epoch, false);
     await host.custody.feed(serverId, { kind: 'launch', fence: grant.fence, epoch: grant.epoch });
   } catch (error) {
-    await host.custody.feed(serverId, { kind: 'forfeit', fence: grant.fence, epoch: grant.epoch, bootId: grant.bootId }).catch((refused: unknown) => host.log.warn({ err: refused, serverId }, 'a failed start could not be forfeited'));
+    await host.custody
+      .feed(serverId, { kind: 'forfeit', fence: grant.fence, epoch: grant.epoch, bootId: grant.bootId })
+      .catch((refused: unknown) => host.log.warn({ err: refused, serverId }, 'a failed start could not be forfeited'));
     if (host.custody.state(serverId).copy.kind === 'none') await removeTraces(host, serverId, spec);
     throw error;
   }
@@ -69,7 +71,10 @@ export async function unpauseGuest(host: QemuHost, authority: Authority): Promis
   await host.custody.feed(authority.serverId, { kind: 'unpause', fence: authority.fence, epoch: authority.epoch });
   await settledIn(host, authority.serverId, 'running');
   // A guest that was moved while paused has not been announced: nobody sends in its name until now.
-  await host.guests.process(authority.serverId)?.qmp.execute('announce-self', { initial: 50, max: 550, rounds: 5, step: 100 }).catch(() => undefined);
+  await host.guests
+    .process(authority.serverId)
+    ?.qmp.execute('announce-self', { initial: 50, max: 550, rounds: 5, step: 100 })
+    .catch(() => undefined);
   return host.guests.report(authority.serverId);
 }
 
@@ -86,7 +91,12 @@ export async function rebootGuest(host: QemuHost, authority: Authority, hard: bo
 }
 
 /** Every copy below the epoch is dead when it returns. `deleteDisks` takes the disks too; on a shared pool that is the server's data, so only a server delete asks for it. */
-export async function destroyGuest(host: QemuHost, authority: Authority, deleteDisks: boolean, wanted: WantedGuest | null): Promise<boolean> {
+export async function destroyGuest(
+  host: QemuHost,
+  authority: Authority,
+  deleteDisks: boolean,
+  wanted: WantedGuest | null,
+): Promise<boolean> {
   const { serverId } = authority;
   const process = host.guests.process(serverId);
   const existed = host.custody.state(serverId).copy.kind !== 'none' || process !== null;

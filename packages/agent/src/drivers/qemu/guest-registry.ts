@@ -1,8 +1,8 @@
 import type { GuestSpec } from '@godwit/domain/guest-spec';
 import type { BootId, MigrationId, ServerId } from '@godwit/domain/ids';
-import { deathOf, watchGuest } from '../../qemu/guest-watch.ts';
 import { type GuestFact, isSpent } from '../../qemu/guest-fact.ts';
 import type { GuestProcess } from '../../qemu/guest-process.ts';
+import { deathOf, watchGuest } from '../../qemu/guest-watch.ts';
 import type { GuestReport, GuestState } from '../guest-report.ts';
 import type { HostEvents } from '../host-events.ts';
 import type { CustodyPort } from './custody-port.ts';
@@ -93,7 +93,18 @@ export class GuestRegistry {
     const { state, detail } = stateOf(custody.copy.kind, custody.copy.kind === 'held' && custody.copy.alive, entry?.fact ?? null);
     const spec = entry?.spec;
     return {
-      serverId, epoch: custody.knownEpoch, custody, ...(custody.copy.kind === 'none' ? {} : { copyEpoch: custody.copy.grant.epoch }), state, detail, migrationId: entry?.migrationId ?? null, pid: entry?.process?.ref.pid ?? null, machineType: spec?.machineType ?? '', cpuModel: spec?.cpuModel ?? '', bootId: this.#bootId, diskBytesUsed: 0,
+      serverId,
+      epoch: custody.knownEpoch,
+      custody,
+      ...(custody.copy.kind === 'none' ? {} : { copyEpoch: custody.copy.grant.epoch }),
+      state,
+      detail,
+      migrationId: entry?.migrationId ?? null,
+      pid: entry?.process?.ref.pid ?? null,
+      machineType: spec?.machineType ?? '',
+      cpuModel: spec?.cpuModel ?? '',
+      bootId: this.#bootId,
+      diskBytesUsed: 0,
     };
   }
 
@@ -117,7 +128,11 @@ export class GuestRegistry {
 }
 
 /** Custody says whose the guest is, QEMU says what it does. */
-export function stateOf(copy: 'none' | 'granted' | 'held' | 'released', alive: boolean, fact: GuestFact | null): { readonly state: GuestState; readonly detail: string } {
+export function stateOf(
+  copy: 'none' | 'granted' | 'held' | 'released',
+  alive: boolean,
+  fact: GuestFact | null,
+): { readonly state: GuestState; readonly detail: string } {
   if (copy === 'released') return { state: 'released', detail: '' };
   if (copy === 'granted') return { state: 'incoming', detail: fact?.kind === 'died' ? fact.cause : '' };
   if (copy === 'none') return { state: 'shutoff', detail: '' };
@@ -129,12 +144,19 @@ export function stateOf(copy: 'none' | 'granted' | 'held' | 'released', alive: b
     case 'broken':
       return { state: 'crashed', detail: fact.detail };
     case 'io-error':
-      return { state: 'io-error', detail: fact.noSpace ? `a disk is full (${fact.device})` : `a disk failed (${fact.device}): ${fact.detail}` };
+      return {
+        state: 'io-error',
+        detail: fact.noSpace ? `a disk is full (${fact.device})` : `a disk failed (${fact.device}): ${fact.detail}`,
+      };
     case 'died':
       return { state: 'crashed', detail: fact.cause };
-    case 'paused': case 'migrated': case 'incoming': case 'prelaunch':
+    case 'paused':
+    case 'migrated':
+    case 'incoming':
+    case 'prelaunch':
       return { state: 'paused', detail: '' };
-    case 'running': case 'reset':
+    case 'running':
+    case 'reset':
       return { state: 'running', detail: '' };
     case undefined:
       // Held, and nothing seen: its process did not outlive the agent or the boot.

@@ -4,7 +4,7 @@ import type { LoadedConfig } from '../../load-agent-config.ts';
 import { type AcceleratorChoice, chooseAccelerator } from '../../qemu/accelerator.ts';
 import { defaultCpuModel, newestMachine } from '../../qemu/capabilities.ts';
 import { hostFacts } from '../../qemu/host-facts.ts';
-import { selfTest, type SelfTestResult } from '../../qemu/self-test.ts';
+import { type SelfTestResult, selfTest } from '../../qemu/self-test.ts';
 import { openPool, type Pool } from '../../storage/pool.ts';
 import type { HostDefaults } from './guest-spec-of.ts';
 import type { DriverLog } from './qemu-host.ts';
@@ -28,7 +28,12 @@ export type HostProbe = {
  * logged: the host serves with the others. Throws GodwitError GuestStartFailed when QEMU does not start at all.
  */
 export async function probeHost(config: LoadedConfig, log: DriverLog): Promise<HostProbe & { readonly whenTested: Promise<void> }> {
-  const choice = await chooseAccelerator({ wanted: config.accelerator ?? 'auto', qemuBinary, stateDir: config.stateDir, deadlineMs: probeDeadlineMs });
+  const choice = await chooseAccelerator({
+    wanted: config.accelerator ?? 'auto',
+    qemuBinary,
+    stateDir: config.stateDir,
+    deadlineMs: probeDeadlineMs,
+  });
   const pools = new Map<string, Pool>();
   for (const one of config.pools) {
     try {

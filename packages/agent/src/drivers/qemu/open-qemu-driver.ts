@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
+import { GodwitError } from '@godwit/domain/errors';
 import type { GuestSpec } from '@godwit/domain/guest-spec';
 import type { BootId, ServerId } from '@godwit/domain/ids';
-import { GodwitError } from '@godwit/domain/errors';
 import { as } from '@godwit/domain/ids';
 import { openCustody } from '../../custody/open-custody.ts';
 import type { CurrentIdentity } from '../../host-agent.ts';
@@ -16,13 +16,13 @@ import { readConsole } from '../../qemu/console-log.ts';
 import { isSpent } from '../../qemu/guest-fact.ts';
 import { adoptGuests, findProcess } from '../../qemu/guest-process.ts';
 import { runDir } from '../../qemu/run-dir.ts';
-import { WallClock } from '../../wall-clock.ts';
 import { openControllerLink } from '../../rpc/controller-link.ts';
+import { WallClock } from '../../wall-clock.ts';
 import type { HostDriver } from '../host-driver.ts';
 import { HostEvents } from '../host-events.ts';
-import { destroyGuest, pauseGuest, rebootGuest, startGuest, stopGuest, unpauseGuest } from './guest-lifecycle.ts';
 import { DiskCopies } from './disk-copies.ts';
 import { endSpentGuest } from './end-spent-guest.ts';
+import { destroyGuest, pauseGuest, rebootGuest, startGuest, stopGuest, unpauseGuest } from './guest-lifecycle.ts';
 import { GuestRegistry } from './guest-registry.ts';
 import type { HostProbe } from './host-probe.ts';
 import { Moves } from './moves.ts';
@@ -35,7 +35,13 @@ const adoptDeadlineMs = 5_000;
  * Opens this host for work: makes the guest bridge, adopts every QEMU that outlived the last agent, and lets custody make its journal agree with what is there. When it returns,
  * guests and moves are as they would be had this agent never been away. Starts no guest.
  */
-export async function openQemuDriver(config: LoadedConfig, probe: HostProbe, identity: CurrentIdentity, bootId: BootId, log: DriverLog): Promise<HostDriver> {
+export async function openQemuDriver(
+  config: LoadedConfig,
+  probe: HostProbe,
+  identity: CurrentIdentity,
+  bootId: BootId,
+  log: DriverLog,
+): Promise<HostDriver> {
   const clock = new WallClock(config.clockSkewMs ?? 0);
   const events = new HostEvents(() => clock.nowMs());
   const tools = networkTools();
@@ -68,8 +74,22 @@ export async function openQemuDriver(config: LoadedConfig, probe: HostProbe, ide
     );
   });
   const host: QemuHost = {
-    config, hostId, bootId, identity, clock, events, tools, custody, controller, guests, log,
-    capabilities: probe.choice.capabilities, defaults: probe.defaults, pools: probe.pools, ports: new PortRange(config.migrationPorts), exclusive: oneAtATime(),
+    config,
+    hostId,
+    bootId,
+    identity,
+    clock,
+    events,
+    tools,
+    custody,
+    controller,
+    guests,
+    log,
+    capabilities: probe.choice.capabilities,
+    defaults: probe.defaults,
+    pools: probe.pools,
+    ports: new PortRange(config.migrationPorts),
+    exclusive: oneAtATime(),
   };
   const moves = new Moves(host, store);
   const copies = new DiskCopies(host);
@@ -77,7 +97,9 @@ export async function openQemuDriver(config: LoadedConfig, probe: HostProbe, ide
   const { exclusive } = host;
 
   return {
-    hostId, bootId, events,
+    hostId,
+    bootId,
+    events,
     facts: probe.facts,
     guests: () => Promise.resolve(guests.servers().map((serverId) => guests.report(serverId))),
     migrations: () => moves.reports(),
@@ -109,7 +131,8 @@ export async function openQemuDriver(config: LoadedConfig, probe: HostProbe, ide
     offerDisks: (authority, migrationId, destination, wanted) => copies.offer(authority, migrationId, destination, wanted),
     readDisk: (from, migrationId, diskId) => copies.read(from, migrationId, diskId),
     // No guest starts here while its disks are being written.
-    fetchDisks: (authority, migrationId, source, wanted, copied) => exclusive(wanted.serverId, () => copies.fetch(authority, migrationId, source, wanted, copied)),
+    fetchDisks: (authority, migrationId, source, wanted, copied) =>
+      exclusive(wanted.serverId, () => copies.fetch(authority, migrationId, source, wanted, copied)),
     release: (notice) => moves.release(notice),
     setNetworkOpen: (from, migrationId, open) => moves.setNetworkOpen(from, migrationId, open),
     nowMs: () => clock.nowMs(),
@@ -136,7 +159,8 @@ async function adopt(host: QemuHost, moves: Moves, store: MigrationStore): Promi
       const last = found.lastLines.at(-1);
       const cause = `QEMU died while the agent was away${last === undefined ? '' : `: ${last}`}`;
       // A reboot of the host is no crash of the guest: it is off, and starts again only under a new grant.
-      if (copy.grant.bootId !== host.bootId) guests.addDead(serverId, { kind: 'powered-off', byGuest: false, reason: 'the host restarted' });
+      if (copy.grant.bootId !== host.bootId)
+        guests.addDead(serverId, { kind: 'powered-off', byGuest: false, reason: 'the host restarted' });
       else guests.addDead(serverId, { kind: 'died', clean: false, cause, lastLines: found.lastLines });
     } else log.error({ err: found.cause, serverId: found.name, pid: found.ref.pid }, 'a QEMU that outlived the agent does not answer');
   }
@@ -157,7 +181,12 @@ async function adopt(host: QemuHost, moves: Moves, store: MigrationStore): Promi
 /** Where the console log of a guest lies that has, or had, a QEMU here. */
 async function consoleDirOf(host: QemuHost, serverId: ServerId): Promise<string> {
   const run = runDir(host.config.stateDir, serverId);
-  const known = host.guests.spec(serverId) ?? (await readFile(run.specFile, 'utf8').then((text) => JSON.parse(text) as GuestSpec, () => null));
+  const known =
+    host.guests.spec(serverId) ??
+    (await readFile(run.specFile, 'utf8').then(
+      (text) => JSON.parse(text) as GuestSpec,
+      () => null,
+    ));
   return known?.consoleDir ?? run.consoleDir;
 }
 

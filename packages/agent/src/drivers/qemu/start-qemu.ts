@@ -1,7 +1,7 @@
-import type { GuestSpec } from '@godwit/domain/guest-spec';
 import { GodwitError } from '@godwit/domain/errors';
+import type { GuestSpec } from '@godwit/domain/guest-spec';
 import type { Epoch } from '@godwit/domain/ids';
-import { startGuest, type GuestProcess } from '../../qemu/guest-process.ts';
+import { type GuestProcess, startGuest } from '../../qemu/guest-process.ts';
 import type { ProcessRef } from '../../qemu/process-ref.ts';
 import type { QemuHost } from './qemu-host.ts';
 
@@ -14,15 +14,27 @@ const startDeadlineMs = 20_000;
  */
 export async function startQemu(host: QemuHost, spec: GuestSpec, epoch: Epoch, incoming: boolean): Promise<GuestProcess> {
   const { capabilities, config } = host;
-  const bind = (ref: ProcessRef): Promise<unknown> => host.custody.feed(spec.serverId, { kind: 'bind', epoch, process: { pid: ref.pid, startTicks: ref.startTicks } });
+  const bind = (ref: ProcessRef): Promise<unknown> =>
+    host.custody.feed(spec.serverId, { kind: 'bind', epoch, process: { pid: ref.pid, startTicks: ref.startTicks } });
   let process: GuestProcess;
   try {
     process = await startGuest(spec, {
-      qemuBinary: capabilities.qemuBinary, stateDir: config.stateDir, epoch, incoming, imageLocking: config.imageLocking ?? true, sandbox: capabilities.sandbox, vhostNet: false, tls: [], deadlineMs: startDeadlineMs,
+      qemuBinary: capabilities.qemuBinary,
+      stateDir: config.stateDir,
+      epoch,
+      incoming,
+      imageLocking: config.imageLocking ?? true,
+      sandbox: capabilities.sandbox,
+      vhostNet: false,
+      tls: [],
+      deadlineMs: startDeadlineMs,
     });
   } catch (error) {
     const ref = error instanceof GodwitError ? (error.details['ref'] as ProcessRef | undefined) : undefined;
-    if (ref) await bind(ref).catch((refused: unknown) => host.log.error({ err: refused, serverId: spec.serverId }, 'a QEMU that did not start could not be bound to its grant'));
+    if (ref)
+      await bind(ref).catch((refused: unknown) =>
+        host.log.error({ err: refused, serverId: spec.serverId }, 'a QEMU that did not start could not be bound to its grant'),
+      );
     throw error;
   }
   host.guests.add(spec.serverId, process);

@@ -7,7 +7,7 @@ import { GodwitError } from '@godwit/domain/errors';
 import type { HostFacts } from '@godwit/domain/host';
 import type { BootId, HostId, MigrationId, ServerId } from '@godwit/domain/ids';
 import type { MigrationCause } from '@godwit/domain/migration';
-import { openGate, type CustodyInput, type Gate } from '../../custody/gate.ts';
+import { type CustodyInput, type Gate, openGate } from '../../custody/gate.ts';
 import { openJournal } from '../../custody/journal.ts';
 import type { CurrentIdentity } from '../../host-agent.ts';
 import { delay } from '../../migration/deadline.ts';
@@ -22,11 +22,18 @@ import type { MigrationReport, TakeAnswer } from '../migration-report.ts';
 import type { WantedGuest } from '../wanted-guest.ts';
 import { type SimulatedGuest, SimulatedGuests } from './simulated-guests.ts';
 import { SimulatedQemu } from './simulated-qemu.ts';
-import { simulatedTimings, type SimulatedTimings } from './simulated-timings.ts';
+import { type SimulatedTimings, simulatedTimings } from './simulated-timings.ts';
 
 export type SimulatedHost = NonNullable<AgentConfig['simulatedHosts']>[number];
 
-export type SimulatedHostOptions = { readonly host: SimulatedHost; readonly stateDir: string; readonly identity: CurrentIdentity; readonly bootId: BootId; readonly controllerUrl: string; readonly timings?: SimulatedTimings };
+export type SimulatedHostOptions = {
+  readonly host: SimulatedHost;
+  readonly stateDir: string;
+  readonly identity: CurrentIdentity;
+  readonly bootId: BootId;
+  readonly controllerUrl: string;
+  readonly timings?: SimulatedTimings;
+};
 
 const startedAtMs = Date.now();
 const machineType = 'pc-q35-10.0';
@@ -46,7 +53,13 @@ export const simulatedFacts = (host: SimulatedHost): HostFacts => ({
   bootedAtMs: startedAtMs,
   load: [0, 0, 0],
   // All simulated hosts see one shared pool, and each has a local one.
-  pools: ['shared', 'local'].map((kind) => ({ name: kind, poolId: kind === 'shared' ? 'simulated-shared' : `simulated-${host.name}`, kind: kind as 'shared' | 'local', totalBytes: host.diskGib * 1_073_741_824, freeBytes: host.diskGib * 1_073_741_824 })),
+  pools: ['shared', 'local'].map((kind) => ({
+    name: kind,
+    poolId: kind === 'shared' ? 'simulated-shared' : `simulated-${host.name}`,
+    kind: kind as 'shared' | 'local',
+    totalBytes: host.diskGib * 1_073_741_824,
+    freeBytes: host.diskGib * 1_073_741_824,
+  })),
   bridges: ['simulated'],
   selfTest: [],
   agentVersion: '0.1.0',
@@ -55,7 +68,13 @@ export const simulatedFacts = (host: SimulatedHost): HostFacts => ({
 /** Simulated hosts that this process plays: a release between two of them takes no network. */
 const played = new Map<HostId, HostDriver>();
 
-type SimulatedMove = { readonly record: MigrationRecord; readonly grant: Grant; readonly ready: IncomingReady | null; readonly peer: PeerAddress; cause: MigrationCause | null };
+type SimulatedMove = {
+  readonly record: MigrationRecord;
+  readonly grant: Grant;
+  readonly ready: IncomingReady | null;
+  readonly peer: PeerAddress;
+  cause: MigrationCause | null;
+};
 
 /**
  * A host without QEMU: the same port, the same custody (journal and gate included), and guests that are state machines with settable timings. A host of type `ironic` starts and stops
@@ -102,7 +121,8 @@ class SimulatedDriver implements HostDriver {
 
   async open(): Promise<void> {
     await this.#guests.load(this.#timings, (serverId, guest) => this.#watch(serverId, guest));
-    for (const serverId of this.#gate.servers()) for (const message of await this.#gate.feed(serverId, { kind: 'adopt' })) this.#heard(serverId, message);
+    for (const serverId of this.#gate.servers())
+      for (const message of await this.#gate.feed(serverId, { kind: 'adopt' })) this.#heard(serverId, message);
   }
 
   nowMs(): number {
@@ -191,9 +211,18 @@ class SimulatedDriver implements HostDriver {
     const migrationId = moveId(grant);
     const known = this.#moves.get(migrationId);
     if (known?.ready && !known.record.ended) return known.ready;
-    if (policy.blockMigration) throw new GodwitError('BlockMigrationUnavailable', 'copying disks during a live migration is not available yet');
+    if (policy.blockMigration)
+      throw new GodwitError('BlockMigrationUnavailable', 'copying disks during a live migration is not available yet');
     const startedAt = performance.now();
-    const ready: IncomingReady = { migrationId, ramAddress: `sim-${randomBytes(6).toString('hex')}`, ramPort: 1, nbdPort: 0, machineType: wanted.machineType || machineType, cpuModel: wanted.cpuModel || 'simulated', preparedMs: 0 };
+    const ready: IncomingReady = {
+      migrationId,
+      ramAddress: `sim-${randomBytes(6).toString('hex')}`,
+      ramPort: 1,
+      nbdPort: 0,
+      machineType: wanted.machineType || machineType,
+      cpuModel: wanted.cpuModel || 'simulated',
+      preparedMs: 0,
+    };
     const record = new MigrationRecord({ ...grant, migrationId }, 'destination', 'preparing', this.events, () => this.nowMs());
     this.#moves.set(migrationId, { record, grant, ready, peer: source, cause: null });
     try {
@@ -213,7 +242,8 @@ class SimulatedDriver implements HostDriver {
     const migrationId = moveId(grant);
     const known = this.#moves.get(migrationId);
     if (known) return known.record.report;
-    if (policy.blockMigration) throw new GodwitError('BlockMigrationUnavailable', 'copying disks during a live migration is not available yet');
+    if (policy.blockMigration)
+      throw new GodwitError('BlockMigrationUnavailable', 'copying disks during a live migration is not available yet');
     const record = new MigrationRecord({ ...grant, migrationId }, 'source', 'armed', this.events, () => this.nowMs());
     this.#moves.set(migrationId, { record, grant, ready, peer: destination, cause: null });
     try {
@@ -234,7 +264,13 @@ class SimulatedDriver implements HostDriver {
 
   async cancelOutgoing(grant: Grant): Promise<MigrationReport> {
     const migrationId = moveId(grant);
-    const move = this.#moves.get(migrationId) ?? { record: new MigrationRecord({ ...grant, migrationId }, 'source', 'armed', this.events, () => this.nowMs()), grant, ready: null, peer: { hostId: grant.destination, address: '', rpcPort: 0 }, cause: null };
+    const move = this.#moves.get(migrationId) ?? {
+      record: new MigrationRecord({ ...grant, migrationId }, 'source', 'armed', this.events, () => this.nowMs()),
+      grant,
+      ready: null,
+      peer: { hostId: grant.destination, address: '', rpcPort: 0 },
+      cause: null,
+    };
     this.#moves.set(migrationId, move);
     if (move.record.ended) return move.record.report;
     move.cause = 'CancelledByOperator';
@@ -261,7 +297,8 @@ class SimulatedDriver implements HostDriver {
 
   async finishIncoming(_authority: Authority, migrationId: MigrationId): Promise<MigrationReport> {
     const { record } = this.#move(migrationId);
-    if (record.report.state !== 'running') throw new GodwitError('InvalidMigrationState', `the guest has not been taken here: the move is ${record.report.state}`);
+    if (record.report.state !== 'running')
+      throw new GodwitError('InvalidMigrationState', `the guest has not been taken here: the move is ${record.report.state}`);
     record.note({ networkVerified: true });
     return Promise.resolve(record.report);
   }
@@ -313,7 +350,8 @@ class SimulatedDriver implements HostDriver {
   // ── inside ──
 
   #refuseBareMetal(): void {
-    if (this.#options.host.hypervisorType === 'ironic') throw new GodwitError('BareMetalCannotMigrate', 'bare metal instances cannot be migrated');
+    if (this.#options.host.hypervisorType === 'ironic')
+      throw new GodwitError('BareMetalCannotMigrate', 'bare metal instances cannot be migrated');
   }
 
   async #spawn(grant: Grant, wanted: WantedGuest, runstate: 'prelaunch' | 'inmigrate', listens: string | null): Promise<void> {
@@ -326,13 +364,16 @@ class SimulatedDriver implements HostDriver {
   #watch(serverId: ServerId, guest: SimulatedGuest): void {
     const { qemu } = guest;
     this.#gate.attach(serverId, qemu);
-    const current = (): SimulatedMove | undefined => [...this.#moves.values()].find((move) => move.grant.serverId === serverId && !move.record.ended);
+    const current = (): SimulatedMove | undefined =>
+      [...this.#moves.values()].find((move) => move.grant.serverId === serverId && !move.record.ended);
     qemu.onMigrationStatus((status) => {
       const move = current();
       move?.record.note({ qemuStatus: status });
-      if (move?.record.report.role === 'source' && status === 'completed') move.record.note({ completedAtMs: this.nowMs(), qemuDowntimeMs: this.#timings.blackoutMs });
+      if (move?.record.report.role === 'source' && status === 'completed')
+        move.record.note({ completedAtMs: this.nowMs(), qemuDowntimeMs: this.#timings.blackoutMs });
       if (move?.record.report.role === 'destination' && status === 'completed') move.record.become('loaded');
-      if (status === 'completed' || status === 'failed' || status === 'cancelled') void this.#feed(serverId, { kind: 'observed' }).catch(() => []);
+      if (status === 'completed' || status === 'failed' || status === 'cancelled')
+        void this.#feed(serverId, { kind: 'observed' }).catch(() => []);
     });
     qemu.on((event) => {
       const move = current();
@@ -355,7 +396,10 @@ class SimulatedDriver implements HostDriver {
     switch (message.kind) {
       case 'took':
         if (move?.record.report.role === 'destination' && message.epoch === move.grant.epoch) {
-          move.record.note({ taken: message.alive ? 'took-alive' : 'took-dead', ...(move.grant.endState === 'paused' && { resumedAtMs: this.nowMs() }) });
+          move.record.note({
+            taken: message.alive ? 'took-alive' : 'took-dead',
+            ...(move.grant.endState === 'paused' && { resumedAtMs: this.nowMs() }),
+          });
           move.record.become('running', { guestState: move.grant.endState });
         }
         return;
@@ -380,8 +424,15 @@ class SimulatedDriver implements HostDriver {
         }
         return;
       case 'disarmed':
-        if (move && message.epoch === move.grant.epoch && message.source === 'runs') move.record.fail(move.cause === null ? 'failed' : 'cancelled', move.cause ?? 'StreamFailed', move.cause === null ? 'the simulated stream failed' : 'cancelled', { guestState: move.grant.endState });
-        else if (move && message.epoch === move.grant.epoch && message.source === 'lost') move.record.fail('lost', 'SourceDied', 'the source has no live copy', { guestState: 'crashed' });
+        if (move && message.epoch === move.grant.epoch && message.source === 'runs')
+          move.record.fail(
+            move.cause === null ? 'failed' : 'cancelled',
+            move.cause ?? 'StreamFailed',
+            move.cause === null ? 'the simulated stream failed' : 'cancelled',
+            { guestState: move.grant.endState },
+          );
+        else if (move && message.epoch === move.grant.epoch && message.source === 'lost')
+          move.record.fail('lost', 'SourceDied', 'the source has no live copy', { guestState: 'crashed' });
         return;
       default:
         return;
@@ -397,7 +448,9 @@ class SimulatedDriver implements HostDriver {
     for (let turn = 0; !this.#closed && turn < 20 && this.#gate.state(serverId).copy.kind !== 'none'; turn += 1) {
       const link = neighbour ? null : openPeerLink(move.peer, this.#options.identity.current);
       try {
-        const { answer } = await (neighbour ? neighbour.release(notice) : (link?.release(notice, 3_000) ?? Promise.reject(new Error('no link'))));
+        const { answer } = await (neighbour
+          ? neighbour.release(notice)
+          : (link?.release(notice, 3_000) ?? Promise.reject(new Error('no link'))));
         move.record.note({ taken: answer });
         if (answer !== 'unknown') return;
       } catch {
@@ -411,11 +464,20 @@ class SimulatedDriver implements HostDriver {
 
   #notice(move: SimulatedMove, epoch: ReleaseNotice['epoch']): ReleaseNotice {
     const { serverId, destination } = move.grant;
-    return { serverId, migrationId: moveId(move.grant), source: this.hostId, destination, epoch, stoppedAtMs: move.record.report.stoppedAtMs ?? 0, completedAtMs: move.record.report.completedAtMs ?? 0 };
+    return {
+      serverId,
+      migrationId: moveId(move.grant),
+      source: this.hostId,
+      destination,
+      epoch,
+      stoppedAtMs: move.record.report.stoppedAtMs ?? 0,
+      completedAtMs: move.record.report.completedAtMs ?? 0,
+    };
   }
 
   #streamOf(serverId: ServerId, epoch: number): string {
-    for (const move of this.#moves.values()) if (move.grant.serverId === serverId && move.grant.epoch === epoch && move.ready) return move.ready.ramAddress;
+    for (const move of this.#moves.values())
+      if (move.grant.serverId === serverId && move.grant.epoch === epoch && move.ready) return move.ready.ramAddress;
     throw new Error(`no move of server ${serverId} under epoch ${epoch} has been prepared`);
   }
 
@@ -437,8 +499,18 @@ class SimulatedDriver implements HostDriver {
     const guest = this.#guests.get(serverId);
     const move = [...this.#moves.values()].find((one) => one.grant.serverId === serverId && !one.record.ended);
     return {
-      serverId, epoch: knownEpoch, custody, ...(copy.kind !== 'none' && { copyEpoch: copy.grant.epoch }), state: stateOf(copy.kind, guest?.qemu), detail: '', migrationId: move ? moveId(move.grant) : null, pid: guest?.qemu.dead === false ? guest.qemu.process.pid : null,
-      machineType: guest ? guest.wanted.machineType || machineType : '', cpuModel: guest ? guest.wanted.cpuModel || 'simulated' : '', bootId: this.bootId, diskBytesUsed: 0,
+      serverId,
+      epoch: knownEpoch,
+      custody,
+      ...(copy.kind !== 'none' && { copyEpoch: copy.grant.epoch }),
+      state: stateOf(copy.kind, guest?.qemu),
+      detail: '',
+      migrationId: move ? moveId(move.grant) : null,
+      pid: guest?.qemu.dead === false ? guest.qemu.process.pid : null,
+      machineType: guest ? guest.wanted.machineType || machineType : '',
+      cpuModel: guest ? guest.wanted.cpuModel || 'simulated' : '',
+      bootId: this.bootId,
+      diskBytesUsed: 0,
     };
   }
 }

@@ -7,7 +7,15 @@ import type { SimulatedTimings } from './simulated-timings.ts';
 
 export type SimulatedGuest = { readonly wanted: WantedGuest; readonly qemu: SimulatedQemu };
 
-type Stored = { readonly bootId: BootId; readonly guests: readonly { readonly wanted: WantedGuest; readonly pid: number; readonly runstate: SimulatedQemu['runstate']; readonly migration: SimulatedQemu['migration'] }[] };
+type Stored = {
+  readonly bootId: BootId;
+  readonly guests: readonly {
+    readonly wanted: WantedGuest;
+    readonly pid: number;
+    readonly runstate: SimulatedQemu['runstate'];
+    readonly migration: SimulatedQemu['migration'];
+  }[];
+};
 
 /** The guests of one simulated host, in a file, so that they outlive the agent as QEMU processes do; a move under way does not. */
 export class SimulatedGuests {
@@ -23,7 +31,9 @@ export class SimulatedGuests {
 
   /** Reads what an earlier agent left in this boot of the host. */
   async load(timings: SimulatedTimings, watch: (serverId: ServerId, guest: SimulatedGuest) => void): Promise<void> {
-    const text = await readFile(this.#path, 'utf8').catch((error: NodeJS.ErrnoException) => (error.code === 'ENOENT' ? null : Promise.reject(error)));
+    const text = await readFile(this.#path, 'utf8').catch((error: NodeJS.ErrnoException) =>
+      error.code === 'ENOENT' ? null : Promise.reject(error),
+    );
     const stored = text === null ? null : (JSON.parse(text) as Stored);
     if (stored?.bootId !== this.#bootId) return;
     for (const { wanted, pid, runstate, migration } of stored.guests) {
@@ -55,11 +65,15 @@ export class SimulatedGuests {
 
   /** Writes them down behind the caller's back; the newest state wins. */
   save(): void {
-    this.#writing = this.#writing.catch(() => undefined).then(async () => {
-      const guests = [...this.#guests.values()].filter(({ qemu }) => !qemu.dead).map(({ wanted, qemu }) => ({ wanted, pid: qemu.process.pid, runstate: qemu.runstate, migration: qemu.migration }));
-      await writeFile(`${this.#path}.new`, JSON.stringify({ bootId: this.#bootId, guests } satisfies Stored), { mode: 0o600 });
-      await rename(`${this.#path}.new`, this.#path);
-    });
+    this.#writing = this.#writing
+      .catch(() => undefined)
+      .then(async () => {
+        const guests = [...this.#guests.values()]
+          .filter(({ qemu }) => !qemu.dead)
+          .map(({ wanted, qemu }) => ({ wanted, pid: qemu.process.pid, runstate: qemu.runstate, migration: qemu.migration }));
+        await writeFile(`${this.#path}.new`, JSON.stringify({ bootId: this.#bootId, guests } satisfies Stored), { mode: 0o600 });
+        await rename(`${this.#path}.new`, this.#path);
+      });
   }
 
   flushed(): Promise<void> {

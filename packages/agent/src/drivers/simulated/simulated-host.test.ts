@@ -11,9 +11,24 @@ import type { WantedGuest } from '../wanted-guest.ts';
 import { openSimulatedHost, type SimulatedHostOptions } from './open-simulated-host.ts';
 import type { SimulatedTimings } from './simulated-timings.ts';
 
-const fast: SimulatedTimings = { qemuStartMs: 1, diskCreateMs: 0, bandwidthBytesPerSecond: 0, dirtyBytesPerSecond: 0, blackoutMs: 1, failureRate: 0 };
+const fast: SimulatedTimings = {
+  qemuStartMs: 1,
+  diskCreateMs: 0,
+  bandwidthBytesPerSecond: 0,
+  dirtyBytesPerSecond: 0,
+  blackoutMs: 1,
+  failureRate: 0,
+};
 const slow: SimulatedTimings = { ...fast, bandwidthBytesPerSecond: 1_000_000, dirtyBytesPerSecond: 0 };
-const policy: MigrationPolicy = { downtimeLimitMs: 30, maxBandwidthBytes: 0, blockMigration: false, localDiskIds: [], networkSwitch: true, postCopyAllowed: false, deadlineMs: 0 };
+const policy: MigrationPolicy = {
+  downtimeLimitMs: 30,
+  maxBandwidthBytes: 0,
+  blockMigration: false,
+  localDiskIds: [],
+  networkSwitch: true,
+  postCopyAllowed: false,
+  deadlineMs: 0,
+};
 const fence = asFence(1);
 
 let directory: string;
@@ -30,20 +45,53 @@ afterEach(async () => {
 const ca = await createTestCa();
 async function optionsFor(name: string, hypervisorType: 'QEMU' | 'ironic', timings: SimulatedTimings): Promise<SimulatedHostOptions> {
   const identity = { current: await ca.host(randomUUID(), ['127.0.0.1']) };
-  return { host: { name, hypervisorType, cores: 8, ramMib: 65_536, diskGib: 100 }, stateDir: join(directory, name), identity, bootId: as<BootId>('boot-1'), controllerUrl: 'https://127.0.0.1:1', timings };
+  return {
+    host: { name, hypervisorType, cores: 8, ramMib: 65_536, diskGib: 100 },
+    stateDir: join(directory, name),
+    identity,
+    bootId: as<BootId>('boot-1'),
+    controllerUrl: 'https://127.0.0.1:1',
+    timings,
+  };
 }
 async function open(options: SimulatedHostOptions): Promise<HostDriver> {
   const driver = await openSimulatedHost(options);
   drivers.push(driver);
   return driver;
 }
-const guest = (): WantedGuest => ({ serverId: as<ServerId>(randomUUID()), projectId: as<ProjectId>('p'), name: 'g', hostname: 'g', vcpus: 1, ramMib: 512, machineType: '', cpuModel: '', disks: [], nics: [], directBoot: null });
-const startGrant = (wanted: WantedGuest, at: HostDriver, epoch = 1): Grant => ({
-  serverId: wanted.serverId, migrationId: null, source: null, destination: at.hostId, epoch: asEpoch(epoch), previousEpoch: asEpoch(epoch - 1), fence, endState: 'running', bootId: at.bootId, postCopy: false,
+const guest = (): WantedGuest => ({
+  serverId: as<ServerId>(randomUUID()),
+  projectId: as<ProjectId>('p'),
+  name: 'g',
+  hostname: 'g',
+  vcpus: 1,
+  ramMib: 512,
+  machineType: '',
+  cpuModel: '',
+  disks: [],
+  nics: [],
+  directBoot: null,
 });
-const moveGrant = (wanted: WantedGuest, from: HostDriver, to: HostDriver, epoch = 2): Grant => ({ ...startGrant(wanted, to, epoch), migrationId: as<MigrationId>(randomUUID()), source: from.hostId });
+const startGrant = (wanted: WantedGuest, at: HostDriver, epoch = 1): Grant => ({
+  serverId: wanted.serverId,
+  migrationId: null,
+  source: null,
+  destination: at.hostId,
+  epoch: asEpoch(epoch),
+  previousEpoch: asEpoch(epoch - 1),
+  fence,
+  endState: 'running',
+  bootId: at.bootId,
+  postCopy: false,
+});
+const moveGrant = (wanted: WantedGuest, from: HostDriver, to: HostDriver, epoch = 2): Grant => ({
+  ...startGrant(wanted, to, epoch),
+  migrationId: as<MigrationId>(randomUUID()),
+  source: from.hostId,
+});
 const peer = (driver: HostDriver): PeerAddress => ({ hostId: driver.hostId, address: '127.0.0.1', rpcPort: 1 });
-const stateOn = async (driver: HostDriver, wanted: WantedGuest): Promise<string | undefined> => (await driver.guests()).find((one) => one.serverId === wanted.serverId)?.state;
+const stateOn = async (driver: HostDriver, wanted: WantedGuest): Promise<string | undefined> =>
+  (await driver.guests()).find((one) => one.serverId === wanted.serverId)?.state;
 
 async function until(holds: () => boolean): Promise<void> {
   for (const limit = performance.now() + 5_000; !holds(); ) {
@@ -108,15 +156,28 @@ test('custody is the real one: a lower fence and an old epoch are refused', asyn
   const a = await open(await optionsFor('a', 'QEMU', fast));
   const wanted = guest();
   await a.startGuest({ ...startGrant(wanted, a, 5), fence: asFence(9) }, wanted);
-  await expect(a.pauseGuest({ serverId: wanted.serverId, epoch: asEpoch(5), fence: asFence(8) })).rejects.toMatchObject({ refusal: { code: 'custody-fence-low' } });
-  await expect(a.pauseGuest({ serverId: wanted.serverId, epoch: asEpoch(4), fence: asFence(9) })).rejects.toMatchObject({ refusal: { code: 'custody-epoch-unknown' } });
+  await expect(a.pauseGuest({ serverId: wanted.serverId, epoch: asEpoch(5), fence: asFence(8) })).rejects.toMatchObject({
+    refusal: { code: 'custody-fence-low' },
+  });
+  await expect(a.pauseGuest({ serverId: wanted.serverId, epoch: asEpoch(4), fence: asFence(9) })).rejects.toMatchObject({
+    refusal: { code: 'custody-epoch-unknown' },
+  });
 });
 
 test('bare metal starts and stops, and refuses every move', async () => {
   const [metal, a] = [await open(await optionsFor('metal1', 'ironic', fast)), await open(await optionsFor('a', 'QEMU', fast))];
   const wanted = guest();
   expect((await metal.startGuest(startGrant(wanted, metal), wanted)).state).toBe('running');
-  await expect(metal.startOutgoing(moveGrant(wanted, metal, a), { migrationId: as<MigrationId>('m'), ramAddress: 'x', ramPort: 1, nbdPort: 0, machineType: '', cpuModel: '', preparedMs: 0 }, policy, peer(a))).rejects.toMatchObject({ code: 'BareMetalCannotMigrate' });
-  await expect(metal.prepareIncoming(moveGrant(wanted, a, metal), wanted, policy, { ...peer(a), hostId: as<HostId>(a.hostId) })).rejects.toMatchObject({ code: 'BareMetalCannotMigrate' });
+  await expect(
+    metal.startOutgoing(
+      moveGrant(wanted, metal, a),
+      { migrationId: as<MigrationId>('m'), ramAddress: 'x', ramPort: 1, nbdPort: 0, machineType: '', cpuModel: '', preparedMs: 0 },
+      policy,
+      peer(a),
+    ),
+  ).rejects.toMatchObject({ code: 'BareMetalCannotMigrate' });
+  await expect(
+    metal.prepareIncoming(moveGrant(wanted, a, metal), wanted, policy, { ...peer(a), hostId: as<HostId>(a.hostId) }),
+  ).rejects.toMatchObject({ code: 'BareMetalCannotMigrate' });
   expect(await stateOn(metal, wanted)).toBe('running');
 });

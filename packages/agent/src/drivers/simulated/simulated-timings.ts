@@ -11,13 +11,22 @@ export type SimulatedTimings = {
   readonly failureRate: number;
 };
 
-const defaults: SimulatedTimings = { qemuStartMs: 100, diskCreateMs: 20, bandwidthBytesPerSecond: 1_150_000_000, dirtyBytesPerSecond: 20_000_000, blackoutMs: 15, failureRate: 0 };
+const defaults: SimulatedTimings = {
+  qemuStartMs: 100,
+  diskCreateMs: 20,
+  bandwidthBytesPerSecond: 1_150_000_000,
+  dirtyBytesPerSecond: 20_000_000,
+  blackoutMs: 15,
+  failureRate: 0,
+};
 
 /** Defaults with what the environment changes: GODWIT_SIMULATED_TIMINGS is a JSON object of the names above. Throws on a name or value that means nothing. */
 export function simulatedTimings(text = process.env['GODWIT_SIMULATED_TIMINGS']): SimulatedTimings {
   if (text === undefined || text === '') return defaults;
   const changes = JSON.parse(text) as Record<string, unknown>;
-  for (const [name, value] of Object.entries(changes)) if (!(name in defaults) || typeof value !== 'number' || !(value >= 0)) throw new Error(`GODWIT_SIMULATED_TIMINGS: ${name} is no timing, or its value none`);
+  for (const [name, value] of Object.entries(changes))
+    if (!(name in defaults) || typeof value !== 'number' || !(value >= 0))
+      throw new Error(`GODWIT_SIMULATED_TIMINGS: ${name} is no timing, or its value none`);
   return { ...defaults, ...changes };
 }
 

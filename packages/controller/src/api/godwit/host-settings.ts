@@ -1,11 +1,9 @@
+import { HostSettings } from '@godwit/contract/schemas/godwit/host-settings';
 import { GodwitError } from '@godwit/domain/errors';
 import type { FastifyInstance } from 'fastify';
-import { Type } from 'typebox';
 import type { AppContext } from '../../app-context.ts';
 import { assertBody } from '../json-body.ts';
 import { requireAdmin } from './require-admin.ts';
-
-const Settings = Type.Object({ restartGuestsAfterBoot: Type.Boolean() }, { additionalProperties: false });
 
 /**
  * `PATCH /hosts/{name}`: what an operator sets of one host. `restartGuestsAfterBoot`: guests that ran when it lost its power are started again, each by a new grant; without it they
@@ -15,7 +13,7 @@ export function hostSettingRoutes(app: FastifyInstance, { db }: Pick<AppContext,
   app.patch('/hosts/:name', async (request) => {
     await requireAdmin(db, request);
     const { name } = request.params as { readonly name: string };
-    assertBody(Settings, request.body);
+    assertBody(HostSettings, request.body);
     const { restartGuestsAfterBoot } = request.body as { readonly restartGuestsAfterBoot: boolean };
     const host = await db
       .updateTable('host')
