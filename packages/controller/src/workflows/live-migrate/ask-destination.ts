@@ -8,6 +8,8 @@ import { measuresOf } from './measures.ts';
 import { advance, type Move } from './move.ts';
 
 const CALL_MS = 5_000;
+/** The source sees a broken stream at once, the destination's agent the death behind it a moment later. */
+const DEATH_MS = 1_000;
 
 /**
  * Asks the destination whether it has taken, when the source cannot be asked any more: a take is proof of the release that nobody told us of. True when it has: the record then
@@ -35,5 +37,24 @@ export async function hasTaken(context: WorkflowContext, run: WorkflowRun, move:
     checkpoint(run);
     agentFailure(error);
     return false;
+  }
+}
+
+/**
+ * Why the stream broke, as the destination knows it: its words when its QEMU was killed by a signal, else null (it lives, or it ended by itself because of what it read from the
+ * stream, which is no cause but a consequence; or nobody answers).
+ */
+export async function killedAtDestination(context: WorkflowContext, run: WorkflowRun, move: Move): Promise<string | null> {
+  try {
+    const client = await context.agents.client(as<HostId>(move.destination_host_id ?? ''));
+    const report = await client.awaitMigration(
+      { migrationId: move.moveId, knownState: 'listening', waitMs: BigInt(DEATH_MS) },
+      { timeoutMs: CALL_MS, signal: run.signal },
+    );
+    return report.state === 'died' && /ended by SIG/.test(report.detail) ? report.detail : null;
+  } catch (error) {
+    checkpoint(run);
+    agentFailure(error);
+    return null;
   }
 }

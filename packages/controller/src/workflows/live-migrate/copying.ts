@@ -10,7 +10,7 @@ import { wireGrant } from '../custody/wire-grant.ts';
 import { checkpoint, type WorkflowRun } from '../port.ts';
 import { writeServer } from '../server/server-record.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
-import { hasTaken } from './ask-destination.ts';
+import { hasTaken, killedAtDestination } from './ask-destination.ts';
 import { causeOf, reportedCause } from './cause.ts';
 import { giveUp } from './give-up.ts';
 import { counters, measuresOf, progressOf } from './measures.ts';
@@ -68,12 +68,15 @@ export async function copy(context: WorkflowContext, run: WorkflowRun, first: Mo
       return;
     }
     if (current.state === 'cancelled' || current.state === 'failed' || current.state === 'guest-gone' || current.state === 'lost') {
+      const cause = reportedCause(
+        current.cause,
+        current.state === 'guest-gone' ? 'GuestCrashed' : current.state === 'lost' ? 'SourceDied' : 'StreamFailed',
+      );
+      // The source only sees that the stream broke.
+      const killed = current.state === 'failed' && cause === 'StreamFailed' ? await killedAtDestination(context, run, move) : null;
       await giveUp(context, run, move, {
-        cause: reportedCause(
-          current.cause,
-          current.state === 'guest-gone' ? 'GuestCrashed' : current.state === 'lost' ? 'SourceDied' : 'StreamFailed',
-        ),
-        sentence: sentenceOf(current),
+        cause: killed === null ? cause : 'DestinationDied',
+        sentence: killed === null ? sentenceOf(current) : `The guest runs on at the source: ${killed}`,
         phase: 'failed',
         evidence: [
           `source: ${current.state}${current.detail === '' ? '' : `: ${current.detail}`}`,
