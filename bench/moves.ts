@@ -1,12 +1,16 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { startProbe } from '@godwit/lab/client/probe';
 import { startWitness } from '@godwit/lab/client/witness';
 import { describeViolation } from '@godwit/lab/client/witness-judge';
 import { type OpenStackClient, signIn } from '@godwit/lab/cloud/openstack-client';
 import { ensureGuest, startMove } from '@godwit/lab/demo/demo-cloud';
+import type { LabPlan } from '@godwit/lab/lab-plan';
+import { askSupervisor } from '@godwit/lab/supervisor/control-client';
 import { waitFor } from '@godwit/lab/wait-for';
 import { withLab } from './bench-lab.ts';
-import { residentMemory } from './memory.ts';
+import { type ResidentMemory, residentMemory } from './memory.ts';
 import { printed, summarise } from './quantiles.ts';
 
 /** One live migration through the public API, in milliseconds on one machine's clock; null where it was not measured. */
@@ -31,6 +35,7 @@ export type MeasuredMove = {
 
 type RawRecord = {
   readonly status: string;
+  readonly outcome: { readonly sentence: string } | null;
   readonly createdAt: string;
   readonly finishedAt: string | null;
   readonly measures: Readonly<Record<string, number | null>>;
@@ -39,6 +44,8 @@ type RawRecord = {
 
 const flavor = 'demo.small';
 const workingSetMib = 128;
+/** Dirty rate of the moves that are made without the network switch, MB/s. */
+const bareRateMBs = 50;
 /** A run in which the guest wrote less than this share of its nominal rate says nothing about that rate. */
 const leastShareOfRate = 0.8;
 /** How long the client looks on after a move, so that a stall at its end is seen in full. */
@@ -51,7 +58,11 @@ const afterglowMs = 500;
 export async function benchMoves(options: {
   readonly perRate: number;
   readonly ratesMBs: readonly number[];
-}): Promise<readonly MeasuredMove[]> {
+}): Promise<{
+  readonly memory: ResidentMemory;
+  readonly moves: readonly MeasuredMove[];
+  readonly withoutNetworkSwitch: readonly MeasuredMove[];
+}> {
   return withLab(async ({ plan, admin }) => {
     const idle = await residentMemory(plan);
     console.log(
@@ -77,7 +88,7 @@ export async function benchMoves(options: {
       await probe.watch(guest.address);
       const moves: MeasuredMove[] = [];
       const order = shuffled(options.ratesMBs.flatMap((rate) => Array.from({ length: options.perRate }, () => rate)));
-      for (const [index, rateMBs] of order.entries()) {
+      const measure = async (what: string, rateMBs: number): Promise<MeasuredMove> => {
         await probe.control(guest.address, `memory ${rateMBs} ${rateMBs === 0 ? 0 : workingSetMib}`);
         await delay(1_500); // the working set is written once, and the rate settles
         await probe.reset();
@@ -98,10 +109,15 @@ export async function benchMoves(options: {
           tcpStallMs: tcp?.longestSilenceMs ?? null,
           tcpResets: tcp?.resets ?? 0,
         };
-        if (move.status !== 'completed') throw new Error(`migration ${id} ended ${move.status}`);
-        console.log(`${index + 1}/${order.length} ${rateMBs} MB/s (achieved ${move.achievedMBs.toFixed(0)}): ${JSON.stringify(move)}`);
-        moves.push(move);
-      }
+        if (move.status !== 'completed') throw new Error(`migration ${id} ended ${move.status}: ${record.outcome?.sentence ?? ''}`);
+        console.log(`${what} ${rateMBs} MB/s (achieved ${move.achievedMBs.toFixed(0)}): ${JSON.stringify(move)}`);
+        return move;
+      };
+      for (const [index, rateMBs] of order.entries()) moves.push(await measure(`${index + 1}/${order.length}`, rateMBs));
+      await withoutNetworkSwitch(plan);
+      const bare: MeasuredMove[] = [];
+      for (let index = 0; index < options.perRate; index++)
+        bare.push(await measure(`without the network switch ${index + 1}`, bareRateMBs));
       const verdict = await probe.verifyDisk(guest.address);
       const { memory } = await probe.status(guest.address);
       const problems = [
@@ -116,12 +132,28 @@ export async function benchMoves(options: {
           rate,
           moves.filter((move) => move.rateMBs === rate),
         );
-      return moves;
+      console.log(
+        `\nwithout the network switch, ${bareRateMBs} MB/s: longest TCP stall ${printed(summarise(bare.flatMap(({ tcpStallMs }) => tcpStallMs ?? [])))}`,
+      );
+      return { memory: idle, moves, withoutNetworkSwitch: bare };
     } finally {
       await probe.stop();
       if (witness.isWatching) await witness.stop().catch(() => {});
     }
   });
+}
+
+/** Starts the lab's controller again with the switch off, and waits until it serves. */
+async function withoutNetworkSwitch(plan: LabPlan): Promise<void> {
+  const file = path.join(plan.dir, 'controller.json');
+  await writeFile(file, JSON.stringify({ ...(JSON.parse(await readFile(file, 'utf8')) as object), networkSwitch: false }));
+  await askSupervisor(plan.dir, { op: 'restart', process: 'controller' });
+  const answers = async (): Promise<boolean> =>
+    fetch(`${plan.publicUrl}/healthz`, { signal: AbortSignal.timeout(2000) }).then(
+      (response) => response.ok,
+      () => false,
+    );
+  await waitFor('the controller does not serve again', answers, 30_000, 100);
 }
 
 async function finished(cloud: OpenStackClient, id: string): Promise<RawRecord> {

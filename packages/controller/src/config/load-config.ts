@@ -22,6 +22,7 @@ export type ResolvedConfig = {
   readonly limits: { readonly outgoingPerHost: number; readonly incomingPerHost: number; readonly total: number };
   /** 0: finished cold moves wait for their confirmation for ever. */
   readonly resizeConfirmWindowSeconds: number;
+  readonly networkSwitch: boolean;
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
 };
 
@@ -70,6 +71,7 @@ const known = new Set<keyof ControllerConfig>([
   'diskAllocationRatio',
   'limits',
   'resizeConfirmWindowSeconds',
+  'networkSwitch',
   'logLevel',
 ]);
 const logLevels = ['debug', 'info', 'warn', 'error'] as const;
@@ -96,6 +98,8 @@ export function resolveConfig(value: unknown, env: Readonly<Record<string, strin
   const window = input.resizeConfirmWindowSeconds ?? 0;
   if (typeof window !== 'number' || !Number.isInteger(window) || window < 0)
     throw new ConfigError('"resizeConfirmWindowSeconds" must be a whole number of seconds, 0 for never');
+  const networkSwitch = input.networkSwitch ?? true;
+  if (typeof networkSwitch !== 'boolean') throw new ConfigError('"networkSwitch" must be true or false');
   const level = input.logLevel ?? 'info';
   if (!logLevels.includes(level as (typeof logLevels)[number])) throw new ConfigError(`"logLevel" must be one of ${logLevels.join(', ')}`);
   return {
@@ -121,6 +125,7 @@ export function resolveConfig(value: unknown, env: Readonly<Record<string, strin
       total: count(limits.total ?? 1_000, 'limits.total'),
     },
     resizeConfirmWindowSeconds: window,
+    networkSwitch,
     logLevel: level as ResolvedConfig['logLevel'],
   };
 }

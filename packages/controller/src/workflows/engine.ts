@@ -34,7 +34,7 @@ import type { WorkflowContext } from './workflow-context.ts';
 
 export type EngineParts = {
   readonly config: Pick<ResolvedConfig, 'executorName' | 'limits' | 'cpuAllocationRatio' | 'ramAllocationRatio' | 'diskAllocationRatio'> &
-    Partial<Pick<ResolvedConfig, 'resizeConfirmWindowSeconds'>>;
+    Partial<Pick<ResolvedConfig, 'resizeConfirmWindowSeconds' | 'networkSwitch'>>;
   readonly database: Database;
   readonly agents: Agents;
   readonly metrics: Metrics;

@@ -10,7 +10,8 @@ import type { Workflows } from './port.ts';
 export type WorkflowContext = {
   readonly db: Db;
   readonly agents: Agents;
-  readonly config: Pick<ResolvedConfig, 'limits' | 'cpuAllocationRatio' | 'ramAllocationRatio' | 'diskAllocationRatio'>;
+  readonly config: Pick<ResolvedConfig, 'limits' | 'cpuAllocationRatio' | 'ramAllocationRatio' | 'diskAllocationRatio'> &
+    Partial<Pick<ResolvedConfig, 'networkSwitch'>>;
   readonly metrics: Metrics;
   readonly log: Logger;
   /** What decisions are made on; without one every decision reads every host. */

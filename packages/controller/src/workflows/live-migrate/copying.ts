@@ -138,7 +138,7 @@ async function begin(context: WorkflowContext, run: WorkflowRun, move: Move, cli
       }
       const destination = await peerAddress(db, as<HostId>(move.destination_host_id ?? ''));
       const report = await client.startOutgoing(
-        { grant: wireGrant(grant, run.fence), ready: readyOf(move), policy: wirePolicy(move), destination, requestId: run.id },
+        { grant: wireGrant(grant, run.fence), ready: readyOf(move), policy: wirePolicy(context, move), destination, requestId: run.id },
         { timeoutMs: START_TIMEOUT_MS, signal: run.signal },
       );
       await context.faultPoint('copying:started');

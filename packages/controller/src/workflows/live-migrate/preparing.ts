@@ -70,7 +70,7 @@ export async function prepare(context: WorkflowContext, run: WorkflowRun, move: 
         peerAddress(db, move.source),
       ]);
       const ready = await client.prepareIncoming(
-        { grant: wireGrant(grant, run.fence), guest, policy: wirePolicy(move), source, requestId: run.id },
+        { grant: wireGrant(grant, run.fence), guest, policy: wirePolicy(context, move), source, requestId: run.id },
         { timeoutMs: PREPARE_TIMEOUT_MS, signal: run.signal },
       );
       await context.faultPoint('preparing:answered');
@@ -148,13 +148,13 @@ export async function peerAddress(
 type StoredPolicy = { readonly downtimeLimitMs?: number; readonly maxBandwidthBytes?: number; readonly deadlineMs?: number };
 
 /** What the record says the operator is willing to pay; what it leaves open is the agent's default (30 ms, unlimited bandwidth). */
-export function wirePolicy(move: Move): MigrationPolicy {
+export function wirePolicy({ config }: Pick<WorkflowContext, 'config'>, move: Move): MigrationPolicy {
   const policy = move.policy as StoredPolicy;
   return create(MigrationPolicySchema, {
     downtimeLimitMs: BigInt(policy.downtimeLimitMs ?? 0),
     maxBandwidthBytes: BigInt(policy.maxBandwidthBytes ?? 0),
     blockMigration: false,
-    networkSwitch: true,
+    networkSwitch: config.networkSwitch ?? true,
     postCopyAllowed: false,
     deadlineMs: BigInt(policy.deadlineMs ?? 0),
   });
