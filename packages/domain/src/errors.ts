@@ -31,6 +31,7 @@ export const errorCodes = [
   'InvalidLocalStorage',
   'InvalidSharedStorage',
   'MigrationPreCheck',
+  'ForbiddenCombination',
   'InvalidMigrationState',
   'ImageTooLarge',
   'ImageTruncated',

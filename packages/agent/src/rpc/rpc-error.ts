@@ -65,6 +65,7 @@ function codeOf(code: ErrorCode): Code {
     case 'InvalidLocalStorage':
     case 'InvalidSharedStorage':
     case 'MigrationPreCheck':
+    case 'ForbiddenCombination':
     case 'InvalidMigrationState':
     case 'CustodyRefused':
       return Code.FailedPrecondition;

@@ -16,6 +16,7 @@ export function httpStatus(code: ErrorCode): number {
     case 'InvalidLocalStorage':
     case 'InvalidSharedStorage':
     case 'MigrationPreCheck':
+    case 'ForbiddenCombination':
     case 'InvalidMigrationState':
     case 'ImageTruncated':
     case 'ImageUnsafe':

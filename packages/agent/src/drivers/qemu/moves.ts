@@ -9,7 +9,7 @@ import type { MigrationStore, StoredMigration } from '../../migration/migration-
 import { type MoveGrant, OutgoingMigration } from '../../migration/source.ts';
 import { streamChannels } from '../../migration/stream-setup.ts';
 import { deleteTap } from '../../network/tap.ts';
-import { allowed } from '../../qemu/forbidden.ts';
+import { allowed, type MigrationFeature } from '../../qemu/forbidden.ts';
 import type { GuestFact } from '../../qemu/guest-fact.ts';
 import type {
   Authority,
@@ -30,6 +30,9 @@ import type { QemuHost } from './qemu-host.ts';
 
 /** Accounts of ended moves kept in memory, for a controller that asks late. */
 const keptAccounts = 256;
+
+/** What every live migration of ours uses. */
+const usedFeatures: ReadonlySet<MigrationFeature> = new Set(['pre-copy', 'tls', 'return-path']);
 
 type Move = OutgoingMigration | IncomingMigration;
 
@@ -64,9 +67,8 @@ export class Moves {
     if (grant.source === host.hostId) throw new GodwitError('SameHost', 'a guest is not moved to the host that it runs on');
     if (policy.blockMigration)
       throw new GodwitError('BlockMigrationUnavailable', 'copying disks during a live migration is not available yet');
+    refuseForbidden(host);
     const spec = guestSpecOf(wanted, host.pools, host.defaults);
-    const verdict = allowed(new Set(['pre-copy', 'tls', 'return-path']), [host.capabilities.version], host.defaults.accelerator);
-    if (!verdict.allowed) throw new GodwitError('MigrationPreCheck', verdict.sentence);
     await Promise.all([
       requireSharedDisks(wanted, host.pools),
       cacheBootImages(wanted, host.pools, (imageId) => fetchImage(host.config.controllerUrl, host.identity.current, imageId)),
@@ -147,6 +149,7 @@ export class Moves {
       throw new GodwitError('BlockMigrationUnavailable', 'copying disks during a live migration is not available yet');
     if (grant.destination !== destination.hostId)
       throw new GodwitError('BadRequest', `the grant names ${grant.destination} as destination, the request ${destination.hostId}`);
+    refuseForbidden(host);
     const process = requireProcess(host, grant.serverId);
     const local = process.spec.disks.find((disk) => disk.storage === 'local' && !disk.readOnly);
     if (local)
@@ -363,6 +366,15 @@ export class Moves {
       this.#accounts.delete(oldest);
     }
   }
+}
+
+/**
+ * Throws ForbiddenCombination when this host's QEMU has no part in a live migration. A row of the table counts when either side is in its range, so each side judges its own version:
+ * the destination in `prepare`, the source in `start`, both before anything has changed.
+ */
+function refuseForbidden(host: QemuHost): void {
+  const verdict = allowed(usedFeatures, [host.capabilities.version], host.defaults.accelerator);
+  if (!verdict.allowed) throw new GodwitError('ForbiddenCombination', verdict.sentence);
 }
 
 function movable(grant: Grant): MoveGrant {

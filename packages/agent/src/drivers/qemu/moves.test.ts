@@ -1,0 +1,58 @@
+import type { Grant } from '@godwit/domain/custody/grant';
+import { as, asEpoch, asFence, type HostId, type MigrationId, type ServerId } from '@godwit/domain/ids';
+import { describe, expect, test } from 'vitest';
+import type { MigrationStore } from '../../migration/migration-store.ts';
+import type { IncomingReady, MigrationPolicy, PeerAddress } from '../host-driver.ts';
+import type { WantedGuest } from '../wanted-guest.ts';
+import { Moves } from './moves.ts';
+import type { QemuHost } from './qemu-host.ts';
+
+const [source, destination] = [as<HostId>('33333333-3333-4333-8333-333333333333'), as<HostId>('44444444-4444-4444-8444-444444444444')];
+const grant = {
+  serverId: as<ServerId>('11111111-1111-4111-8111-111111111111'),
+  migrationId: as<MigrationId>('22222222-2222-4222-8222-222222222222'),
+  source,
+  destination,
+  epoch: asEpoch(2),
+  previousEpoch: asEpoch(1),
+  fence: asFence(9),
+} as unknown as Grant;
+const policy = { blockMigration: false } as MigrationPolicy;
+const peer = (hostId: HostId): PeerAddress => ({ hostId }) as PeerAddress;
+
+/** A host on which only its facts can be read: whatever touches custody, guests, disks or the network throws another error. */
+const factsOnly = (hostId: HostId, version: string, accelerator: 'tcg' | 'kvm'): QemuHost =>
+  new Proxy({ hostId, capabilities: { version }, defaults: { accelerator } } as unknown as QemuHost, {
+    get(facts, name) {
+      if (name in facts) return facts[name as keyof QemuHost];
+      throw new Error(`touched ${String(name)}`);
+    },
+  });
+const store = new Proxy({} as MigrationStore, {
+  get: (_target, name) => {
+    throw new Error(`touched the store: ${String(name)}`);
+  },
+});
+const prepare = (version: string, accelerator: 'tcg' | 'kvm') =>
+  new Moves(factsOnly(destination, version, accelerator), store).prepare(grant, {} as WantedGuest, policy, peer(source));
+const start = (version: string, accelerator: 'tcg' | 'kvm') =>
+  new Moves(factsOnly(source, version, accelerator), store).start(grant, {} as IncomingReady, policy, peer(destination));
+
+describe.each([
+  ['the destination', prepare],
+  ['the source', start],
+] as const)('%s', (_side, begin) => {
+  test('refuses a move with a QEMU that loses pages under TCG, before anything changes', async () => {
+    await expect(begin('7.2.22', 'tcg')).rejects.toMatchObject({
+      code: 'ForbiddenCombination',
+      message: expect.stringContaining('QEMU 7.2.22 under tcg'),
+    });
+  });
+
+  test.each([
+    ['10.0.2', 'tcg'],
+    ['7.2.22', 'kvm'],
+  ] as const)('goes on with %s under %s', async (version, accelerator) => {
+    await expect(begin(version, accelerator)).rejects.toThrow(/touched/);
+  });
+});
