@@ -195,6 +195,8 @@ describe('faults', () => {
   it.each([
     ['prepareIncoming', refusal('IncompatibleCpu', 'the CPU lacks avx2'), 'failed', 'IncompatibleCpu'],
     ['prepareIncoming', refusal('NoSpace', 'no space left'), 'failed', 'NoSpace'],
+    ['prepareIncoming', refusal('ForbiddenCombination', 'an old QEMU'), 'failed', 'ForbiddenCombination'],
+    ['startOutgoing', refusal('ForbiddenCombination', 'an old QEMU'), 'failed', 'ForbiddenCombination'],
     ['startOutgoing', refusal('custody-not-armed', 'no'), 'failed', 'StreamFailed'],
   ] as const)('%s refused: %s', async (call, error, status, cause) => {
     const engine = await cloud.controller('c1');
@@ -338,6 +340,7 @@ describe('faults', () => {
 
 const points = [
   'phase:accepted',
+  'phase:queued',
   'phase:preparing',
   'preparing:granted',
   'preparing:answered',
@@ -348,6 +351,24 @@ const points = [
   'phase:committing',
   'committing:cleaned',
 ] as const;
+
+/** What makes a move wait at `phase:queued`: another one that copies over the same link until `free` is called. Any other point is reached without. */
+async function ahead(engine: Engine, point: (typeof points)[number]): Promise<{ readonly free: (waiting: string) => Promise<void> }> {
+  if (point !== 'phase:queued') return { free: async () => {} };
+  const id = await cloud.server(engine, 'node1');
+  hostNamed('node1').copyRounds = null;
+  const first = await move(engine, id);
+  await phase(first, 'copying');
+  return {
+    free: async (waiting) => {
+      expect(await readMove(waiting)).toMatchObject({ phase: 'queued', finished_at: null });
+      hostNamed('node1').copyRounds = 1;
+      await ended(first);
+      expect((await readMove(first)).status).toBe('completed');
+      await consistent(id, first);
+    },
+  };
+}
 
 describe('takeover', () => {
   it.each(points)('a controller that freezes at %s is taken over, and does no harm when it wakes', async (point) => {
@@ -363,6 +384,7 @@ describe('takeover', () => {
       await frozen;
     });
     const id = await cloud.server(first, 'node1');
+    const other = await ahead(first, point);
     armed = true;
     const migration = await move(first, id);
     await until(async () => reached);
@@ -373,6 +395,7 @@ describe('takeover', () => {
       .where('name', '=', 'c1')
       .execute();
     const second = await cloud.controller('c2');
+    await other.free(migration);
     await until(async () => {
       await database.db
         .updateTable('executor')
@@ -407,10 +430,12 @@ describe('takeover', () => {
       await dead;
     });
     const id = await cloud.server(first, 'node1');
+    const other = await ahead(first, point);
     armed = true;
     const migration = await move(first, id);
     await until(async () => died);
     await cloud.controller('c1');
+    await other.free(migration);
     await ended(migration);
     expect((await readMove(migration)).status).toBe('completed');
     await consistent(id, migration);
