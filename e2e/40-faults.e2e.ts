@@ -106,6 +106,47 @@ describe('faults of hosts and guests', () => {
       await cloud.diskIsWhole(id);
     });
 
+    it('the destination loses its power while copying: failed with the cause, the guest runs on, and the host is a destination again when it is back', async () => {
+      const source = await hostOf();
+      const move = await cloud.copying(id);
+      const destination = (await cloud.migration(move)).destination?.name ?? '';
+      await cloud.break({ op: 'power-loss', host: destination, stayOff: true });
+      // Decided at once; the record stays open until the host is heard again: nobody knows before what is left on it.
+      await eventually(
+        () => cloud.migration(move),
+        (one) => one.outcome !== null,
+        90_000,
+      );
+      expect(await cloud.server(id)).toMatchObject({ status: 'MIGRATING', 'OS-EXT-SRV-ATTR:host': source });
+      await cloud.answers(id);
+      await cloud.break({ op: 'power-on', host: destination });
+      const ended = await cloud.ended(move);
+      expect(ended).toMatchObject({ status: 'failed', outcome: { cause: 'DestinationDown', runsOn: 'source' } });
+      expect(await cloud.settled(id, true)).toMatchObject({ status: 'ACTIVE', 'OS-EXT-SRV-ATTR:host': source });
+      await cloud.diskIsWhole(id);
+      await cloud.mend();
+      expect(await cloud.ended(await cloud.move(id))).toMatchObject({ status: 'completed', destination: { name: destination } });
+      expect(await cloud.settled(id, true)).toMatchObject({ status: 'ACTIVE', 'OS-EXT-SRV-ATTR:host': destination });
+      await cloud.answers(id);
+      await cloud.diskIsWhole(id);
+    });
+
+    it('the source loses its power while copying: the destination is discarded, never resumed, and a start brings the guest back', async () => {
+      const source = await hostOf();
+      const { nonce } = await cloud.probe.status(await cloud.address(id));
+      const move = await cloud.copying(id);
+      await cloud.break({ op: 'power-loss', host: source });
+      const ended = await cloud.ended(move);
+      expect(ended).toMatchObject({ status: 'failed', outcome: { cause: 'SourceDied', runsOn: 'nowhere' } });
+      expect(ended.outcome?.sentence).toContain('rebooted');
+      expect(await cloud.settled(id, false)).toMatchObject({ status: 'SHUTOFF', 'OS-EXT-SRV-ATTR:host': source });
+      expect((await cloud.actions(id))[0]).toMatchObject({ action: 'stop', message: `The host ${source} has rebooted.` });
+      await start();
+      expect((await cloud.probe.status(await cloud.address(id))).nonce).not.toBe(nonce);
+      await cloud.settled(id, true);
+      await cloud.diskIsWhole(id);
+    });
+
     it('the guest powers itself off while copying: the record says so, the server is SHUTOFF', async () => {
       const move = await cloud.copying(id);
       await cloud.probe.control(await cloud.address(id), 'poweroff').catch(() => {});

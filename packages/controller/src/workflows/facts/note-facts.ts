@@ -10,6 +10,7 @@ import { copyEpoch, custodyReport } from '../custody/guest-report.ts';
 import { recordFact } from '../record/actions.ts';
 import { tellServer } from '../record/server-event.ts';
 import { serverFault } from '../server/fault.ts';
+import { noteReboot } from '../server/note-reboot.ts';
 import { observed } from '../server/power-server.ts';
 import { readServer, type ServerRecord } from '../server/server-record.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
@@ -117,21 +118,13 @@ async function noteGone(
   from: HostId,
   rebooted: boolean,
 ): Promise<void> {
-  const host = await tx.selectFrom('host').select(['name', 'restart_guests_after_boot']).where('id', '=', from).executeTakeFirst();
   await writeFact(tx, server, next, {
     vm_state: kept(server) ?? (rebooted ? 'stopped' : 'error'),
     power_state: rebooted ? powerState.shutdown : powerState.crashed,
     fault: rebooted ? null : serverFault('The guest has ended, and its host does not know how.'),
   });
-  const actionId = await recordFact(
-    tx,
-    server,
-    'stop',
-    rebooted ? `The host ${host?.name ?? ''} has rebooted.` : 'The guest was gone when its host came back.',
-  );
-  if (!rebooted || host?.restart_guests_after_boot !== true || kept(server) !== null) return;
-  await tx.updateTable('server').set({ task_state: 'powering-on' }).where('id', '=', server.id).execute();
-  await context.workflows.enqueue(tx, { kind: 'power-server', subjectId: server.id, input: { operation: 'start', actionId } });
+  if (rebooted) await noteReboot(context, tx, server, from, kept(server) === null);
+  else await recordFact(tx, server, 'stop', 'The guest was gone when its host came back.');
 }
 
 /** True when the holder's copy was started under a boot of this host that is over: no process of it can be left. */

@@ -1,4 +1,6 @@
+import type { Grant } from '@godwit/domain/custody/grant';
 import { as, type HostId } from '@godwit/domain/ids';
+import type { MigrationCause } from '@godwit/domain/migration';
 import { agentFailure } from '../../agents/agent-error.ts';
 import { readCustody, stepCustody } from '../custody/custody-store.ts';
 import { grantOf } from '../custody/settle.ts';
@@ -41,20 +43,32 @@ export async function hasTaken(context: WorkflowContext, run: WorkflowRun, move:
 }
 
 /**
- * Why the stream broke, as the destination knows it: its words when its QEMU was killed by a signal, else null (it lives, or it ended by itself because of what it read from the
- * stream, which is no cause but a consequence; or nobody answers).
+ * Why the stream broke, as far as the destination tells: its QEMU was killed by a signal, its host has booted again, or nobody answers there any more. Null: it lives, or it ended
+ * by itself because of what it read from the stream, which is no cause but a consequence.
  */
-export async function killedAtDestination(context: WorkflowContext, run: WorkflowRun, move: Move): Promise<string | null> {
+export async function brokenAtDestination(
+  context: WorkflowContext,
+  run: WorkflowRun,
+  move: Move,
+  grant: Grant,
+): Promise<{ readonly cause: MigrationCause; readonly sentence: string } | null> {
   try {
-    const client = await context.agents.client(as<HostId>(move.destination_host_id ?? ''));
+    const client = await context.agents.client(grant.destination);
+    const { bootId } = await client.getHost({}, { timeoutMs: CALL_MS, signal: run.signal });
+    if (bootId !== grant.bootId)
+      return { cause: 'DestinationDown', sentence: 'The guest runs on at the source: the destination has rebooted.' };
     const report = await client.awaitMigration(
       { migrationId: move.moveId, knownState: 'listening', waitMs: BigInt(DEATH_MS) },
       { timeoutMs: CALL_MS, signal: run.signal },
     );
-    return report.state === 'died' && /ended by SIG/.test(report.detail) ? report.detail : null;
+    if (report.state !== 'died' || !/ended by SIG/.test(report.detail)) return null;
+    return { cause: 'DestinationDied', sentence: `The guest runs on at the source: ${report.detail}` };
   } catch (error) {
     checkpoint(run);
-    agentFailure(error);
-    return null;
+    if (agentFailure(error).kind !== 'unreachable') return null;
+    return {
+      cause: 'DestinationDown',
+      sentence: 'The guest runs on at the source: the stream broke, and the destination does not answer.',
+    };
   }
 }

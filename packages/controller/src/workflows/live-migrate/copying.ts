@@ -10,7 +10,8 @@ import { wireGrant } from '../custody/wire-grant.ts';
 import { checkpoint, type WorkflowRun } from '../port.ts';
 import { writeServer } from '../server/server-record.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
-import { hasTaken, killedAtDestination } from './ask-destination.ts';
+import { brokenAtDestination, hasTaken } from './ask-destination.ts';
+import { sourceRebooted } from './ask-source.ts';
 import { causeOf, reportedCause } from './cause.ts';
 import { giveUp } from './give-up.ts';
 import { counters, measuresOf, progressOf } from './measures.ts';
@@ -27,6 +28,7 @@ const NOTE_EVERY_MS = 400;
 const START_PATIENCE_MS = 20_000;
 /** No byte in this long means a dead link: QEMU says `active` for ever. */
 const STUCK_MS = 30_000;
+const SOURCE_REBOOTED = 'The source has rebooted during the migration: the guest is off, and what had been copied was discarded.';
 
 /**
  * copying → switchover. The source is armed and copies; this loop only watches. It ends with the source's release heard and stored, or with the
@@ -73,11 +75,13 @@ export async function copy(context: WorkflowContext, run: WorkflowRun, first: Mo
         current.state === 'guest-gone' ? 'GuestCrashed' : current.state === 'lost' ? 'SourceDied' : 'StreamFailed',
       );
       // The source only sees that the stream broke.
-      const killed = current.state === 'failed' && cause === 'StreamFailed' ? await killedAtDestination(context, run, move) : null;
+      const broken = current.state === 'failed' && cause === 'StreamFailed' ? await brokenAtDestination(context, run, move, grant) : null;
+      const rebooted = current.state === 'lost' && (await sourceRebooted(context, run, move, row));
       await giveUp(context, run, move, {
-        cause: killed === null ? cause : 'DestinationDied',
-        sentence: killed === null ? sentenceOf(current) : `The guest runs on at the source: ${killed}`,
+        cause: broken?.cause ?? cause,
+        sentence: rebooted ? SOURCE_REBOOTED : (broken?.sentence ?? sentenceOf(current)),
         phase: 'failed',
+        sourceRebooted: rebooted,
         evidence: [
           `source: ${current.state}${current.detail === '' ? '' : `: ${current.detail}`}`,
           ...(current.qemuStatus === '' ? [] : [`QEMU says ${current.qemuStatus}`]),
@@ -208,10 +212,12 @@ async function nextReport(
     await run.pause(RETRY_MS);
     return known;
   }
+  const rebooted = await sourceRebooted(context, run, move, await readCustody(context.db, move.serverId));
   await giveUp(context, run, await readMove(context.db, move.moveId), {
-    cause: causeOf(failure, { failed: 'StreamFailed', unreachable: 'SourceDown' }),
-    sentence: `The source has lost track of the migration: ${failure.message}`,
+    cause: rebooted ? 'SourceDied' : causeOf(failure, { failed: 'StreamFailed', unreachable: 'SourceDown' }),
+    sentence: rebooted ? SOURCE_REBOOTED : `The source has lost track of the migration: ${failure.message}`,
     phase: 'failed',
+    sourceRebooted: rebooted,
     evidence: [`${failure.code}: ${failure.message}`],
   });
   return null;

@@ -5,6 +5,8 @@ import type { VmState } from '@godwit/domain/server';
 import { readCustody, stepCustody } from '../custody/custody-store.ts';
 import { settle } from '../custody/settle.ts';
 import { checkpoint, type WorkflowRun } from '../port.ts';
+import { noteReboot } from '../server/note-reboot.ts';
+import { readServer } from '../server/server-record.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
 import { hasTaken } from './ask-destination.ts';
 import { finishMove } from './finish-move.ts';
@@ -78,14 +80,15 @@ export async function afterSettled(context: WorkflowContext, run: WorkflowRun, m
     runsOn: onSource ? 'source' : 'nowhere',
     evidence: why.evidence,
   };
-  await db.transaction().execute((tx) =>
-    finishMove(tx, context, run, move, {
+  await db.transaction().execute(async (tx) => {
+    await finishMove(tx, context, run, move, {
       phase: onSource || why.phase !== 'cancelled' ? why.phase : 'error',
       status: onSource || why.phase !== 'cancelled' ? why.phase : 'error',
       outcome,
       server: { hostId: move.source, vmState: ended },
-    }),
-  );
+    });
+    if (!onSource && why.sourceRebooted === true) await noteReboot(context, tx, await readServer(tx, move.serverId), move.source, true);
+  });
 }
 
 /** Before anything was granted: nothing to undo at the hosts, only the claim. */
@@ -102,19 +105,21 @@ export async function endBeforeGrant(context: WorkflowContext, run: WorkflowRun,
 
 /** What the record says about a move that is being given up; null while it goes on. */
 export function givenUp(move: Move): GivingUp | null {
-  const stored = move.outcome as (MigrationOutcome & { readonly ends?: GivingUp['phase'] }) | null;
+  const stored = move.outcome as (MigrationOutcome & Partial<ReturnType<typeof pending>>) | null;
   if (stored === null || stored.cause === null || stored.ends === undefined) return null;
-  return { cause: stored.cause, sentence: stored.sentence, phase: stored.ends, evidence: stored.evidence };
+  const { cause, sentence, evidence, sourceRebooted = false } = stored;
+  return { cause, sentence, phase: stored.ends, evidence, sourceRebooted };
 }
 
 /** The outcome of a move that is being undone: it says how the record will end. */
-export function pending(why: GivingUp): MigrationOutcome & { readonly ends: GivingUp['phase'] } {
-  return { cause: why.cause, sentence: why.sentence, runsOn: 'unknown', evidence: why.evidence, ends: why.phase };
+export function pending(why: GivingUp): MigrationOutcome & { readonly ends: GivingUp['phase']; readonly sourceRebooted: boolean } {
+  const { cause, sentence, evidence, phase, sourceRebooted = false } = why;
+  return { cause, sentence, runsOn: 'unknown', evidence, ends: phase, sourceRebooted };
 }
 
-/** The server's state when no copy is left: it was powered off inside, or it is lost. */
+/** The server's state when no copy is left: it was powered off inside, or with its host, or it is lost. */
 function endedState(why: GivingUp): VmState {
-  return why.cause === 'GuestPoweredOff' ? 'stopped' : 'error';
+  return why.cause === 'GuestPoweredOff' || why.sourceRebooted === true ? 'stopped' : 'error';
 }
 
 /** A host that was fenced since the move began will not answer: custody is told so instead. */

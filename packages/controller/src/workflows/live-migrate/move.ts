@@ -17,6 +17,8 @@ export type GivingUp = {
   readonly sentence: string;
   readonly phase: 'failed' | 'cancelled' | 'error';
   readonly evidence: readonly string[];
+  /** The source has booted again since: its guest is not broken, only off. */
+  readonly sourceRebooted?: boolean;
 };
 
 export async function readMove(db: Db, migrationId: MigrationId): Promise<Move> {
