@@ -20,6 +20,7 @@ import { acceptResize } from './accept/resize.ts';
 import { acceptRevertResize } from './accept/revert-resize.ts';
 import { startAutoConfirm } from './cold-migrate/auto-confirm.ts';
 import { coldMigrate } from './cold-migrate/cold-migrate.ts';
+import { countEnds, type WrittenEnd } from './count-ends.ts';
 import { readCustody, stepCustody } from './custody/custody-store.ts';
 import { createWorkflows } from './executor.ts';
 import { factListener } from './facts/note-facts.ts';
@@ -70,8 +71,20 @@ const handlers: Readonly<Record<WorkflowKind, (context: WorkflowContext, run: Pa
 export async function startWorkflowEngine(parts: EngineParts): Promise<Engine> {
   const { database, log, config } = parts;
   const { db } = database;
+  const counting = async (work: (wroteEnd: WorkflowContext['wroteEnd']) => Promise<void>): Promise<void> => {
+    const ends: WrittenEnd[] = [];
+    try {
+      await work((end) => ends.push(end));
+    } finally {
+      // A count that is lost must not make a run that has done its work run again.
+      await countEnds(db, parts.metrics, ends).catch((error: unknown) => log.warn({ err: error }, 'ended migrations were not counted'));
+    }
+  };
   const bound = Object.fromEntries(
-    Object.entries(handlers).map(([kind, handler]) => [kind, (run) => handler(context, run)] satisfies [string, WorkflowHandler]),
+    Object.entries(handlers).map(
+      ([kind, handler]) =>
+        [kind, (run) => counting((wroteEnd) => handler({ ...context, wroteEnd }, run))] satisfies [string, WorkflowHandler],
+    ),
   ) as Record<WorkflowKind, WorkflowHandler>;
   const workflows = createWorkflows(database, {
     name: config.executorName,
@@ -88,6 +101,9 @@ export async function startWorkflowEngine(parts: EngineParts): Promise<Engine> {
     log,
     hosts: createWarmSnapshot(config),
     workflows,
+    wroteEnd: () => {
+      throw new Error('a migration is ended by a run alone');
+    },
     faultPoint: parts.faultPoint ?? (() => {}),
   };
   await workflows.start();

@@ -4,6 +4,7 @@ import type { ResolvedConfig } from '../config/load-config.ts';
 import type { Metrics } from '../metrics.ts';
 import type { WarmSnapshot } from '../scheduling/warm-snapshot.ts';
 import type { Db } from '../store/database.ts';
+import type { WrittenEnd } from './count-ends.ts';
 import type { Workflows } from './port.ts';
 
 /** What every workflow works with. */
@@ -17,6 +18,8 @@ export type WorkflowContext = {
   /** What decisions are made on; without one every decision reads every host. */
   readonly hosts?: WarmSnapshot;
   readonly workflows: Workflows;
+  /** A migration's end that this run has written; it is counted when the run is over, if it was committed. Only runs end migrations. */
+  readonly wroteEnd: (end: WrittenEnd) => void;
   /** Fault points: called by name between steps; a test makes it throw. Production's does nothing. */
   readonly faultPoint: (name: string) => Promise<void> | void;
 };

@@ -71,9 +71,9 @@ export async function commit(context: WorkflowContext, run: WorkflowRun, move: M
         measures: JSON.stringify(measures),
         timeline: JSON.stringify(timeline),
       },
+      blackoutMs: measures.blackoutMs ?? null,
       server: { hostId: destination, vmState },
     });
-    if (!dead && typeof measures.blackoutMs === 'number') context.metrics.migrationBlackoutSeconds.observe(measures.blackoutMs / 1000);
   });
 }
 

@@ -11,6 +11,8 @@ export type MigrationEnd = {
   readonly status: 'completed' | 'failed' | 'cancelled' | 'error' | 'confirmed' | 'reverted';
   readonly outcome: MigrationOutcome;
   readonly more?: Updateable<MigrationTable>;
+  /** Measured; for the metrics, the record has it among its measures. */
+  readonly blackoutMs?: number | null;
 };
 
 /**
@@ -19,7 +21,7 @@ export type MigrationEnd = {
  */
 export async function endMigration(
   tx: Db,
-  context: Pick<WorkflowContext, 'metrics' | 'workflows'>,
+  context: Pick<WorkflowContext, 'wroteEnd' | 'workflows'>,
   migrationId: string,
   end: MigrationEnd,
 ): Promise<void> {
@@ -63,7 +65,13 @@ export async function endMigration(
   // Those that queue behind one of its hosts look again.
   const waiting = await tx.selectFrom('migration').select('id').where('phase', '=', 'queued').where('finished_at', 'is', null).execute();
   for (const { id } of waiting) await context.workflows.wake(tx, id);
-  context.metrics.migrationsTotal.inc({ type: row.type, outcome: end.status, cause: end.outcome.cause ?? '' });
-  if (end.outcome.cause === null)
-    for (const [phase, ms] of Object.entries(phaseDurations)) context.metrics.migrationDurationSeconds.observe({ phase }, ms / 1000);
+  context.wroteEnd({
+    migrationId,
+    at: now,
+    type: row.type,
+    status: end.status,
+    cause: end.outcome.cause,
+    phaseDurationsMs: phaseDurations,
+    blackoutMs: end.blackoutMs ?? null,
+  });
 }

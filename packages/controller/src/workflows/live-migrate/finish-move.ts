@@ -24,7 +24,7 @@ export type MoveEnd = MigrationEnd & {
  */
 export async function finishMove(
   tx: Db,
-  context: Pick<WorkflowContext, 'metrics' | 'workflows'>,
+  context: Pick<WorkflowContext, 'wroteEnd' | 'workflows'>,
   run: Pick<WorkflowRun, 'fence'>,
   move: Move,
   end: MoveEnd,

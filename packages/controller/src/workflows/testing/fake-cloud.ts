@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { as, type ServerId } from '@godwit/domain/ids';
 import pino from 'pino';
-import { createMetrics } from '../../metrics.ts';
+import { createMetrics, type Metrics } from '../../metrics.ts';
 import type { Database } from '../../store/database.ts';
 import { insertFlavor, insertImage } from '../../store/testing/rows.ts';
 import { type Engine, startWorkflowEngine } from '../engine.ts';
@@ -15,7 +15,7 @@ export type FakeCloud = {
   readonly admin: Caller;
   readonly flavorId: string;
   readonly imageId: string;
-  readonly controller: (name: string, faultPoint?: WorkflowContext['faultPoint']) => Promise<Engine>;
+  readonly controller: (name: string, faultPoint?: WorkflowContext['faultPoint'], metrics?: Metrics) => Promise<Engine>;
   /** A server, active on the named host. */
   readonly server: (engine: Engine, host?: string) => Promise<ServerId>;
   readonly stop: () => Promise<void>;
@@ -50,7 +50,7 @@ export async function fakeCloud(database: Database, names: readonly string[] = [
     admin,
     flavorId,
     imageId,
-    controller: async (name, faultPoint) => {
+    controller: async (name, faultPoint, metrics = createMetrics({ process: false })) => {
       const engine = await startWorkflowEngine({
         config: {
           executorName: name,
@@ -61,7 +61,7 @@ export async function fakeCloud(database: Database, names: readonly string[] = [
         },
         database,
         agents: fakeAgents(hosts),
-        metrics: createMetrics({ process: false }),
+        metrics,
         log: pino({ level: process.env.GODWIT_TEST_LOG ?? 'silent' }),
         heartbeatMs: 50,
         deadAfterMs: 400,
