@@ -66,6 +66,17 @@ describe('faults of hosts and guests', () => {
       await cloud.diskIsWhole(id);
     });
 
+    it('the guest’s kernel panics: ERROR with the cause, and a hard reboot brings it back', async () => {
+      await cloud.probe.control(await cloud.address(id), 'panic').catch(() => {});
+      const server = await cloud.becomes(id, 'ERROR');
+      expect(server.fault?.message).toContain('panicked');
+      await cloud.lab.openstack(`server reboot --hard ${id}`);
+      await cloud.becomes(id, 'ACTIVE');
+      await cloud.answers(id);
+      await cloud.settled(id, true);
+      await cloud.diskIsWhole(id);
+    });
+
     it('its QEMU is killed: ERROR with the cause, and a hard reboot brings it back', async () => {
       await cloud.killQemu(await hostOf());
       const server = await cloud.becomes(id, 'ERROR');

@@ -108,7 +108,7 @@ find_missing() {
 # virtio, network and block for the guest to run at all; button and pvpanic tell it to shut down and us that it crashed; isofs is for a
 # config drive. What the kernel has built in has no file.
 readonly KERNEL_MODULES='virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci failover net_failover virtio_net
-  virtio_blk virtio_scsi virtio_balloon virtio_mem virtio_console rng-core virtio-rng button pvpanic pvpanic-pci cdrom isofs'
+  virtio_blk virtio_scsi virtio_balloon virtio_mem virtio_console rng-core virtio-rng button pvpanic pvpanic-mmio cdrom isofs'
 
 # The record is the last file written; a kernel unpacked with another list of modules is not complete.
 has_kernel() { [[ -f $cache/kernel/vmlinuz && -f $cache/kernel/record && $(tail -n +2 "$cache/kernel/record") == "$KERNEL_MODULES" ]]; }

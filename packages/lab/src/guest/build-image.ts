@@ -26,7 +26,8 @@ const moduleOrder = [
   'virtio_blk',
   'button',
   'pvpanic',
-  'pvpanic-pci',
+  // The driver of the ISA device too, which is what guests get: ACPI names it QEMU0001.
+  'pvpanic-mmio',
 ] as const;
 
 /** A kernel may have any of the others built in; without these two as files something is wrong with the extraction. */
