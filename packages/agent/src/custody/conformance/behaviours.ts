@@ -20,6 +20,7 @@ export const BEHAVIOURS = {
   'arrived-shows-completed': 'a guest that arrived shows status completed while it runs, until it leaves itself',
   'ended-status-stays': 'after a failed migration the status stays failed until the next one, which can be begun',
   'paused-after-forfeit-stays-postmigrate': 'stop does not take a completed source out of postmigrate',
+  'late-activation-waits-for-cont': 'with late-block-activate neither side holds the image lock from the source’s completion until cont',
   'zombie-is-dead': 'a killed QEMU that nobody reaps still has a pid that can be signalled, and counts as dead',
 } as const;
 

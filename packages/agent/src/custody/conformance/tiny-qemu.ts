@@ -8,7 +8,7 @@ import { connectQmp, type QmpClient } from '../../qemu/qmp-client.ts';
 import type { QemuControl } from '../qemu-control.ts';
 import { qmpControl } from '../qmp-control.ts';
 
-/** A real QEMU with no disk, no network and a BIOS that finds nothing to boot; image locks, which custody must not rest on, cannot exist. */
+/** A real QEMU with no network and a BIOS that finds nothing to boot; and no disk unless asked for, so that image locks, which custody must not rest on, cannot exist. */
 export type TinyQemu = {
   readonly pid: number;
   readonly qmp: QmpClient;
@@ -97,9 +97,9 @@ export class TinyLab implements AsyncDisposable {
   }
 
   /** A QEMU that listens for a guest. */
-  async listening(extra?: readonly string[]): Promise<TinyQemu> {
+  async listening(extra?: readonly string[], lateBlockActivate = false): Promise<TinyQemu> {
     const qemu = await this.start({ incoming: true, ...(extra !== undefined && { extra }) });
-    await setCapabilities(qemu.qmp, false);
+    await setCapabilities(qemu.qmp, { 'late-block-activate': lateBlockActivate });
     await qemu.qmp.execute('migrate-incoming', channels(qemu.address));
     return qemu;
   }
@@ -116,7 +116,7 @@ export class TinyLab implements AsyncDisposable {
 
 /** Begins a migration; `stopAt` keeps it in that state: a trickle of bandwidth, or QEMU's own pause before the switchover. */
 export async function migrate(source: TinyQemu, destination: TinyQemu, stopAt: 'active' | 'pre-switchover' | null = null): Promise<void> {
-  await setCapabilities(source.qmp, stopAt === 'pre-switchover');
+  await setCapabilities(source.qmp, { 'pause-before-switchover': stopAt === 'pre-switchover' });
   await source.qmp.execute('migrate-set-parameters', { 'max-bandwidth': stopAt === 'active' ? 10_000 : 0 });
   await source.qmp.execute('migrate', channels(destination.address));
   if (stopAt !== null) await source.shows({ migration: stopAt });
@@ -128,8 +128,8 @@ export const channels = (path: string): Readonly<Record<string, unknown>> => ({
 
 export const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
-async function setCapabilities(qmp: QmpClient, pauseBeforeSwitchover: boolean): Promise<void> {
-  const on = { events: true, 'return-path': true, 'pause-before-switchover': pauseBeforeSwitchover };
+async function setCapabilities(qmp: QmpClient, more: Readonly<Record<string, boolean>>): Promise<void> {
+  const on = { events: true, 'return-path': true, ...more };
   await qmp.execute('migrate-set-capabilities', { capabilities: Object.entries(on).map(([capability, state]) => ({ capability, state })) });
 }
 
