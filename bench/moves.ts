@@ -55,10 +55,7 @@ const afterglowMs = 500;
  * Moves one guest (256 MiB, 128 MiB working set) back and forth, the dirty rates in random order, and prints each part of a move apart. Throws when a move
  * did not complete, a copy too many was seen, or a page or an acknowledged write was lost: figures of broken moves are worth nothing.
  */
-export async function benchMoves(options: {
-  readonly perRate: number;
-  readonly ratesMBs: readonly number[];
-}): Promise<{
+export async function benchMoves(options: { readonly perRate: number; readonly ratesMBs: readonly number[] }): Promise<{
   readonly memory: ResidentMemory;
   readonly moves: readonly MeasuredMove[];
   readonly withoutNetworkSwitch: readonly MeasuredMove[];
