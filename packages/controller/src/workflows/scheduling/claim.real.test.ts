@@ -57,37 +57,26 @@ async function newServer(db: Db, ramMib: number, groupId: string | null): Promis
   return id;
 }
 
-/** One decision and its claim, as the workflows make them; a move lets the migration hold the source first. Retries what PostgreSQL broke off as a deadlock. */
+/** One decision and its claim, as the workflows make them; a move lets the migration hold the source first. A deadlock would reject. */
 async function decideAndClaim(db: Db, id: ServerId, hosts: WarmSnapshot | undefined, seed: number): Promise<HostId | null> {
-  for (;;) {
-    try {
-      return await db.transaction().execute(async (tx) => {
-        const { host_id: from } = await tx
-          .selectFrom('server')
-          .select('host_id')
-          .where('id', '=', id)
-          .forUpdate()
-          .executeTakeFirstOrThrow();
-        const kind = from === null ? 'create' : 'migration';
-        const placed = await place(tx, id, {
-          kind,
-          requestedHost: null,
-          copiesLocalDisks: true,
-          excludedHosts: [],
-          ratios,
-          seed,
-          ...(hosts === undefined ? {} : { hosts }),
-        });
-        if (placed.kind === 'no-valid-host') return null;
-        if (from !== null) await tx.deleteFrom('allocation').where('consumer_id', '=', id).where('host_id', '=', from).execute();
-        await claim(tx, id, placed.host.id, placed.demand);
-        await tx.updateTable('server').set({ host_id: placed.host.id }).where('id', '=', id).execute();
-        return placed.host.id;
-      });
-    } catch (error) {
-      if (!(error instanceof Error && 'code' in error && error.code === '40P01')) throw error;
-    }
-  }
+  return db.transaction().execute(async (tx) => {
+    const { host_id: from } = await tx.selectFrom('server').select('host_id').where('id', '=', id).forUpdate().executeTakeFirstOrThrow();
+    const kind = from === null ? 'create' : 'migration';
+    const placed = await place(tx, id, {
+      kind,
+      requestedHost: null,
+      copiesLocalDisks: true,
+      excludedHosts: [],
+      ratios,
+      seed,
+      ...(hosts === undefined ? {} : { hosts }),
+    });
+    if (placed.kind === 'no-valid-host') return null;
+    if (from !== null) await tx.deleteFrom('allocation').where('consumer_id', '=', id).where('host_id', '=', from).execute();
+    await claim(tx, id, placed.host.id, placed.demand);
+    await tx.updateTable('server').set({ host_id: placed.host.id }).where('id', '=', id).execute();
+    return placed.host.id;
+  });
 }
 
 const usage = (db: Db) =>

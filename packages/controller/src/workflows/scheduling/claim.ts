@@ -7,6 +7,7 @@ import { placedDetails } from '@godwit/domain/scheduling/placed-details';
 import type { ServerDemand } from '@godwit/domain/scheduling/server-demand';
 import { snapshotOf } from '@godwit/domain/scheduling/snapshot';
 import { type StoredVerdicts, storedVerdicts } from '@godwit/domain/scheduling/stored-verdicts';
+import { sql } from 'kysely';
 import type { WarmSnapshot } from '../../scheduling/warm-snapshot.ts';
 import type { Db } from '../../store/database.ts';
 import { type DemandOptions, loadDemand } from './load-demand.ts';
@@ -56,6 +57,8 @@ export async function place(tx: Db, serverId: ServerId, options: PlaceOptions): 
     const verdicts = storedVerdicts(decision);
     const best = decision.chosen[0];
     if (best === undefined) return { kind: 'no-valid-host', verdicts, details: noValidHostDetails(verdicts, options.requestedHost) };
+    // The lock of a host that was lost again is given back before the next one is taken: two decisions that held each other's choice would wait for ever.
+    await sql`savepoint candidate`.execute(tx);
     // No key update: rows that only refer to the host (a server, a port) are not held up.
     await tx.selectFrom('host').select('id').where('id', '=', best.host.id).forNoKeyUpdate().execute();
     // What was committed while we waited for the lock is seen by this second look (read committed).
@@ -79,6 +82,7 @@ export async function place(tx: Db, serverId: ServerId, options: PlaceOptions): 
           details: placedDetails(verdicts),
         };
     }
+    await sql`rollback to savepoint candidate`.execute(tx);
     if (attempt >= ATTEMPTS) excluded.push({ id: best.host.id, reason: 'other requests kept taking what it had' });
   }
 }
