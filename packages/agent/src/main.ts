@@ -10,6 +10,9 @@ import { openSimulatedHost, simulatedFacts } from './drivers/simulated/open-simu
 import { type HostAgent, type HostSetup, readBootId, startHostAgent } from './host-agent.ts';
 import { type LoadedConfig, loadAgentConfig } from './load-agent-config.ts';
 
+/** Hosts of one process that join and open at the same time: more only wait for each other at the controller. */
+const startedTogether = 16;
+
 /**
  * Runs the agent until SIGINT or SIGTERM; guests outlive it. Returns the exit code: 0 after a signal, 2 for a wrong command line or configuration,
  * 1 for anything else that keeps it from serving.
@@ -34,10 +37,14 @@ export const main = async (argv: readonly string[]): Promise<number> => {
   const agents: HostAgent[] = [];
   try {
     await mkdir(config.stateDir, { recursive: true, mode: 0o700 });
-    for (const setup of await hostSetups(config, log)) {
-      if (stop.signal.aborted) break;
-      agents.push(await startHostAgent(setup, stop.signal));
-    }
+    const waiting = (await hostSetups(config, log)).values();
+    const startNext = async (): Promise<void> => {
+      for (const setup of waiting) {
+        if (stop.signal.aborted) return;
+        agents.push(await startHostAgent(setup, stop.signal));
+      }
+    };
+    await Promise.all(Array.from({ length: startedTogether }, startNext));
     await stopped;
     return 0;
   } catch (error) {

@@ -57,9 +57,9 @@ export async function startController(config: ResolvedConfig, log: Logger): Prom
     closers.push(async () => own.stop());
     const events = await startEventFeed(database, log);
     closers.push(() => events.close());
-    const agents = createAgents(database.db, own);
+    const metrics = createMetrics({ process: true, database: database.db });
+    const agents = createAgents(database.db, own, (method) => metrics.agentCallsTotal.inc({ method }));
     closers.push(() => agents.close());
-    const metrics = createMetrics({ process: true });
     const engine = await startWorkflowEngine({ config, database, agents, metrics, log });
     closers.push(() => engine.stop());
     const listener: AgentListener = await startAgentListener({

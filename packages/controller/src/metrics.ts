@@ -1,4 +1,6 @@
+import { sql } from 'kysely';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import type { Db } from './store/database.ts';
 
 /** What GET /metrics shows. */
 export type Metrics = {
@@ -7,13 +9,16 @@ export type Metrics = {
   readonly migrationBlackoutSeconds: Histogram;
   readonly migrationDurationSeconds: Histogram<'phase'>;
   readonly hostsReachable: Gauge;
+  /** Calls that this controller sent to agents. */
+  readonly agentCallsTotal: Counter<'method'>;
 };
 
 /** Fresh metrics in a registry of their own, so that several controllers fit in one test process. */
-export function createMetrics(options: { readonly process: boolean }): Metrics {
+export function createMetrics(options: { readonly process: boolean; readonly database?: Db }): Metrics {
   const registry = new Registry();
   if (options.process) collectDefaultMetrics({ register: registry, prefix: 'godwit_' });
   const registers = [registry];
+  if (options.database !== undefined) databaseMetrics(registry, options.database);
   return {
     registry,
     migrationsTotal: new Counter({
@@ -36,5 +41,34 @@ export function createMetrics(options: { readonly process: boolean }): Metrics {
       registers,
     }),
     hostsReachable: new Gauge({ name: 'godwit_hosts_reachable', help: 'Hosts whose agent answers this controller.', registers }),
+    agentCallsTotal: new Counter({ name: 'godwit_agent_calls_total', help: 'RPCs sent to agents.', labelNames: ['method'], registers }),
   };
+}
+
+/** What all controllers together ask of the database, by its own statistics; read when somebody asks. */
+function databaseMetrics(registry: Registry, db: Db): void {
+  new Gauge({
+    name: 'godwit_database_commits_total',
+    help: 'Transactions committed in the database.',
+    registers: [registry],
+    async collect() {
+      const { rows } = await sql<{
+        commits: number;
+      }>`select xact_commit as commits from pg_stat_database where datname = current_database()`.execute(db);
+      this.set(rows[0]?.commits ?? 0);
+    },
+  });
+  new Gauge({
+    name: 'godwit_database_row_writes_total',
+    help: 'Rows inserted, updated or deleted, by table.',
+    labelNames: ['table'],
+    registers: [registry],
+    async collect() {
+      const { rows } = await sql<{
+        table: string;
+        writes: number;
+      }>`select relname as table, n_tup_ins + n_tup_upd + n_tup_del as writes from pg_stat_user_tables`.execute(db);
+      for (const { table, writes } of rows) this.set({ table }, writes);
+    },
+  });
 }

@@ -1,5 +1,5 @@
 import { checkServerIdentity, type PeerCertificate } from 'node:tls';
-import { type Client, createClient } from '@connectrpc/connect';
+import { type Client, createClient, type Interceptor } from '@connectrpc/connect';
 import { createConnectTransport, Http2SessionManager } from '@connectrpc/connect-node';
 import { certificateRole } from '@godwit/contract/certificate-names';
 import { Agent } from '@godwit/contract/gen/agent_pb';
@@ -27,10 +27,14 @@ const PING_INTERVAL_MS = 2_000;
 const PING_TIMEOUT_MS = 3_000;
 const IDLE_MS = 3_600_000;
 
-/** Clients by the address in the host's row; the host must prove by its certificate that it is that host. */
-export function createAgents(db: Db, own: OwnCertificate): Agents {
+/** Clients by the address in the host's row; the host must prove by its certificate that it is that host. `onCall` is told of every call that is sent. */
+export function createAgents(db: Db, own: OwnCertificate, onCall: (method: string) => void = () => {}): Agents {
   type Link = { readonly client: AgentClient; readonly sessions: Http2SessionManager };
   const links = new Map<HostId, Promise<Link>>();
+  const counting: Interceptor = (next) => (request) => {
+    onCall(request.method.name);
+    return next(request);
+  };
   const connect = async (host: HostId): Promise<Link> => {
     const row = await db
       .selectFrom('host')
@@ -59,7 +63,10 @@ export function createAgents(db: Db, own: OwnCertificate): Agents {
     );
     return {
       sessions,
-      client: createClient(Agent, createConnectTransport({ baseUrl, httpVersion: '2', sessionManager: sessions, useBinaryFormat: true })),
+      client: createClient(
+        Agent,
+        createConnectTransport({ baseUrl, httpVersion: '2', sessionManager: sessions, useBinaryFormat: true, interceptors: [counting] }),
+      ),
     };
   };
   const forget = (host: HostId): void => {

@@ -9,6 +9,7 @@ import type { Metrics } from '../metrics.ts';
 import type { Db } from '../store/database.ts';
 import type { Agents } from './agents.ts';
 import { holdDuty, leaveDuty } from './duty.ts';
+import { type Heartbeats, noteHeartbeats } from './heartbeats.ts';
 
 /** What the hosts say, to whoever keeps the servers' rows true. */
 export type HostListener = {
@@ -57,6 +58,7 @@ export function startHostWatcher(parts: HostWatcherParts): HostWatcher {
   const stopping = new AbortController();
   const watched = new Map<HostId, { readonly abort: AbortController; readonly done: Promise<void> }>();
   let wake: (() => void) | null = null;
+  const beats = noteHeartbeats(db, log);
 
   const release = (host: HostId): void => {
     watched.get(host)?.abort.abort();
@@ -74,7 +76,7 @@ export function startHostWatcher(parts: HostWatcherParts): HostWatcher {
     for (const host of present) {
       if (watched.has(host)) continue;
       const abort = new AbortController();
-      watched.set(host, { abort, done: watchHost(parts, host, abort.signal) });
+      watched.set(host, { abort, done: watchHost(parts, host, beats, abort.signal) });
     }
     const silent = await db
       .updateTable('host')
@@ -120,13 +122,14 @@ export function startHostWatcher(parts: HostWatcherParts): HostWatcher {
       for (const host of [...watched.keys()]) release(host);
       await loop;
       await Promise.all(ends);
+      await beats.stop();
       await leaveDuty(db, DUTY, parts.executorId).catch(() => {});
     },
   };
 }
 
 /** One host until the signal aborts: a full report at each connection, then what happens, and a sign of life at each heartbeat. */
-async function watchHost(parts: HostWatcherParts, host: HostId, signal: AbortSignal): Promise<void> {
+async function watchHost(parts: HostWatcherParts, host: HostId, beats: Heartbeats, signal: AbortSignal): Promise<void> {
   const { db, agents, listener, log } = parts;
   let failing = false;
   while (!signal.aborted) {
@@ -161,7 +164,7 @@ async function watchHost(parts: HostWatcherParts, host: HostId, signal: AbortSig
               factsAt = Date.now();
               const again = await client.getHost({}, { timeoutMs: CALL_MS, signal: until });
               await seen(db, host, again.bootId, JSON.parse(again.factsJson) as HostFacts, false);
-            } else await db.updateTable('host').set({ last_seen_at: new Date(), reachable: true }).where('id', '=', host).execute();
+            } else beats.heard(host);
             break;
           default:
             break;
@@ -188,7 +191,7 @@ async function seen(db: Db, host: HostId, bootId: string, facts: HostFacts, tell
       .selectFrom('host')
       .select(['name', 'boot_id', 'reachable'])
       .where('id', '=', host)
-      .forUpdate()
+      .forNoKeyUpdate()
       .executeTakeFirst();
     if (before === undefined) return null;
     const now = new Date();
