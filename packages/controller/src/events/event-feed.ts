@@ -8,7 +8,7 @@ import { EVENT_CHANNEL } from './record-event.ts';
 /** One event as stored. `cursor` is what a client sends back as Last-Event-ID. */
 export type StoredEvent = {
   readonly cursor: string;
-  readonly kind: 'server' | 'migration' | 'host' | 'drain';
+  readonly kind: 'server' | 'migration' | 'host' | 'operation';
   readonly subjectId: string;
   readonly projectId: string | null;
   readonly data: Readonly<Record<string, unknown>>;

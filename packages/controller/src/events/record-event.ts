@@ -5,7 +5,7 @@ import type { Db } from '../store/database.ts';
 export const EVENT_CHANNEL = 'godwit_event';
 
 export type NewEvent = {
-  readonly kind: 'server' | 'migration' | 'host' | 'drain';
+  readonly kind: 'server' | 'migration' | 'host' | 'operation';
   readonly subjectId: string;
   /** Who may see it besides admins; null: admins only. */
   readonly projectId: string | null;
