@@ -1,0 +1,61 @@
+import { describe, expect, it } from 'vitest';
+import { defaultPolicy, policyFieldNames, policyFields } from './policy.ts';
+import { flavorPolicy, parsePolicy, resolvePolicy } from './resolve-policy.ts';
+
+describe('resolvePolicy', () => {
+  it('takes each field from the nearest that sets it, and says from where', () => {
+    const policy = resolvePolicy({
+      request: { largestBlackoutMs: 100 },
+      flavor: { largestBlackoutMs: 200, slowDownPercent: 40 },
+      project: { slowDownPercent: 10, deadlineMs: 60_000 },
+      default: { deadlineMs: 90_000, whenNotConverging: 'pause' },
+    });
+    expect(policy).toEqual({
+      largestBlackoutMs: 100,
+      slowDownPercent: 40,
+      deadlineMs: 60_000,
+      whenNotConverging: 'pause',
+      postCopyAllowed: false,
+      from: {
+        largestBlackoutMs: 'request',
+        slowDownPercent: 'flavor',
+        deadlineMs: 'project',
+        whenNotConverging: 'default',
+        postCopyAllowed: 'built-in',
+      },
+    });
+  });
+});
+
+describe('parsePolicy', () => {
+  it('accepts every default, and refuses what is no field or no value', () => {
+    expect(parsePolicy(defaultPolicy)).toEqual({ policy: defaultPolicy, problems: [] });
+    expect(
+      parsePolicy({ largestBlackoutMs: 49, deadlineMs: '5000', slowDownPercent: 100, postCopyAllowed: 'true', patience: 1 }).problems.map(
+        ({ field }) => field,
+      ),
+    ).toEqual(['largestBlackoutMs', 'deadlineMs', 'slowDownPercent', 'postCopyAllowed', 'patience']);
+  });
+});
+
+describe('flavorPolicy', () => {
+  it('reads texts, and names the extra spec that is none', () => {
+    expect(
+      flavorPolicy({
+        'godwit:largest_blackout_ms': '120',
+        'godwit:post_copy_allowed': 'true',
+        'godwit:storage': 'local',
+        'godwit:slow_down_percent': '1e1',
+      }),
+    ).toEqual({
+      policy: { largestBlackoutMs: 120, postCopyAllowed: true },
+      problems: [
+        { field: 'godwit:slow_down_percent', sentence: 'Extra spec "godwit:slow_down_percent" must be a whole number from 0 to 99.' },
+      ],
+    });
+  });
+
+  it('knows a spelling for each field', () => {
+    expect(new Set(policyFieldNames.map((field) => policyFields[field].extraSpec)).size).toBe(policyFieldNames.length);
+  });
+});
