@@ -21,7 +21,7 @@ import { delay, within } from './deadline.ts';
 import { DestinationNetwork } from './destination-network.ts';
 import { MigrationRecord } from './migration-record.ts';
 import type { MigrationStore } from './migration-store.ts';
-import type { MoveGrant } from './source.ts';
+import type { MoveGrant } from './move-grant.ts';
 import { credentialsId, removeCredentials, setUpIncoming } from './stream-setup.ts';
 
 export type Incoming = {

@@ -4,9 +4,10 @@ import { GodwitError } from '@godwit/domain/errors';
 import type { Epoch, HostId, MigrationId, ServerId } from '@godwit/domain/ids';
 import { IncomingMigration } from '../../migration/destination.ts';
 import { sweepTunnels } from '../../migration/frame-mirror.ts';
-import { isTerminal, MigrationRecord } from '../../migration/migration-record.ts';
+import { MigrationRecord } from '../../migration/migration-record.ts';
 import type { MigrationStore, StoredMigration } from '../../migration/migration-store.ts';
-import { type MoveGrant, OutgoingMigration } from '../../migration/source.ts';
+import { movable } from '../../migration/move-grant.ts';
+import { OutgoingMigration } from '../../migration/source.ts';
 import { streamChannels } from '../../migration/stream-setup.ts';
 import { deleteTap } from '../../network/tap.ts';
 import { allowed, type MigrationFeature } from '../../qemu/forbidden.ts';
@@ -22,14 +23,14 @@ import type {
 } from '../host-driver.ts';
 import type { MigrationReport, TakeAnswer } from '../migration-report.ts';
 import type { WantedGuest } from '../wanted-guest.ts';
+import { Clearing } from './clearing.ts';
+import { EndedAccounts } from './ended-accounts.ts';
+import { concerns, endedReport } from './ended-report.ts';
 import { fetchImage } from './fetch-image.ts';
 import { cacheBootImages, deleteGuestDisks, requireSharedDisks } from './guest-disks.ts';
 import { requireProcess } from './guest-lifecycle.ts';
 import { guestSpecOf } from './guest-spec-of.ts';
 import type { QemuHost } from './qemu-host.ts';
-
-/** Accounts of ended moves kept in memory, for a controller that asks late. */
-const keptAccounts = 256;
 
 /** What every live migration of ours uses. */
 const usedFeatures: ReadonlySet<MigrationFeature> = new Set(['pre-copy', 'tls', 'return-path']);
@@ -42,17 +43,17 @@ export class Moves {
   readonly #store: MigrationStore;
   /** By migration id, oldest first. A host is never both ends of one move. */
   readonly #moves = new Map<MigrationId, Move>();
-  /** Accounts whose guest and process are gone: told, and nothing else. */
-  readonly #accounts = new Map<MigrationId, MigrationReport>();
-  readonly #clearing = new Map<ServerId, Promise<void>>();
+  readonly #accounts = new EndedAccounts();
+  readonly #clearing: Clearing;
 
   constructor(host: QemuHost, store: MigrationStore) {
     this.#host = host;
     this.#store = store;
+    this.#clearing = new Clearing(host.log);
   }
 
   reports(): readonly MigrationReport[] {
-    return [...this.#accounts.values(), ...[...this.#moves.values()].map((move) => move.record.report)];
+    return [...this.#accounts.reports(), ...[...this.#moves.values()].map((move) => move.record.report)];
   }
 
   // ── destination ──
@@ -185,7 +186,7 @@ export class Moves {
       record.fail('lost', 'SourceDied', 'the source has no live copy', { guestState: 'crashed' });
     else if (how?.kind === 'disarmed' && how.source === 'completed') record.become('released', { guestState: 'released' });
     else record.fail('cancelled', 'CancelledByOperator', 'cancelled before it began');
-    this.#account(record.report);
+    this.#accounts.add(record.report);
     return record.report;
   }
 
@@ -215,7 +216,7 @@ export class Moves {
     await host.custody.feed(serverId, { kind: 'destroy', fence: authority.fence, epoch: authority.epoch });
     // The copy is dead: nobody waits for the rest. First the mirror, then the tap: a filter on a device that vanishes is harmless, a tunnel without a reader is not.
     const local = wanted && { ...wanted, disks: wanted.disks.filter((disk) => host.pools.get(disk.pool)?.kind === 'local') };
-    this.#clear(serverId, async () => {
+    this.#clearing.add(serverId, async () => {
       if (move instanceof OutgoingMigration) await move.close();
       const spec = process?.spec ?? (wanted && guestSpecOf(wanted, host.pools, host.defaults));
       if (spec) await Promise.all(spec.nics.map(({ tapName }) => deleteTap(host.tools, tapName)));
@@ -229,16 +230,7 @@ export class Moves {
 
   /** Resolves once nothing of an earlier copy of this server is being cleared away on this host: before another one comes. */
   async cleared(serverId: ServerId): Promise<void> {
-    await this.#clearing.get(serverId);
-  }
-
-  #clear(serverId: ServerId, work: () => Promise<void>): void {
-    const done: Promise<void> = work()
-      .catch((error: unknown) => this.#host.log.warn({ err: error, serverId }, 'traces of a copy that has left could not be cleared away'))
-      .finally(() => {
-        if (this.#clearing.get(serverId) === done) this.#clearing.delete(serverId);
-      });
-    this.#clearing.set(serverId, done);
+    await this.#clearing.done(serverId);
   }
 
   // ── custody, QEMU ──
@@ -276,7 +268,7 @@ export class Moves {
       const record = MigrationRecord.restored(one.report, grant, host.events, () => host.clock.nowMs());
       const concerned = process !== null && concerns(host, one);
       if (!concerned) {
-        this.#account(endedReport(host, one));
+        this.#accounts.add(endedReport(host, one));
         continue;
       }
       const move =
@@ -318,7 +310,7 @@ export class Moves {
   }
 
   async close(): Promise<void> {
-    await Promise.all(this.#clearing.values());
+    await this.#clearing.allDone();
     for (const move of this.#moves.values()) if (move instanceof IncomingMigration) move.close();
   }
 
@@ -356,15 +348,7 @@ export class Moves {
       void move
         .close()
         .catch((error: unknown) => this.#host.log.warn({ err: error, migrationId }, 'traces of an ended move could not be cleared away'));
-    this.#account(move.record.report);
-  }
-
-  #account(report: MigrationReport): void {
-    this.#accounts.set(report.migrationId, report);
-    for (const oldest of this.#accounts.keys()) {
-      if (this.#accounts.size <= keptAccounts) break;
-      this.#accounts.delete(oldest);
-    }
+    this.#accounts.add(move.record.report);
   }
 }
 
@@ -377,53 +361,10 @@ function refuseForbidden(host: QemuHost): void {
   if (!verdict.allowed) throw new GodwitError('ForbiddenCombination', verdict.sentence);
 }
 
-function movable(grant: Grant): MoveGrant {
-  if (grant.migrationId === null || grant.source === null) throw new GodwitError('BadRequest', 'the grant is for a start, not for a move');
-  return { ...grant, migrationId: grant.migrationId };
-}
-
 function answerOf(told: readonly HostMessage[]): TakeAnswer {
   for (const message of told) {
     if (message.kind === 'forfeited') return 'has-not-and-forfeits';
     if (message.kind === 'took') return message.alive ? 'took-alive' : 'took-dead';
   }
   return 'unknown';
-}
-
-/** The account of a move that ended while no agent looked: its end, as far as custody and QEMU still show it. */
-function endedReport(host: QemuHost, one: StoredMigration): MigrationReport {
-  const { report, grant } = one;
-  if (isTerminal(report.state)) return report;
-  const { copy } = host.custody.state(grant.serverId);
-  const why = "the move ended while this host's agent was away";
-  if (one.role === 'source') {
-    const alive = host.guests.process(grant.serverId) !== null;
-    return {
-      ...report,
-      state: alive ? 'failed' : 'lost',
-      cause: alive ? 'StreamFailed' : 'SourceDied',
-      detail: why,
-      guestState: alive ? 'running' : 'crashed',
-    };
-  }
-  const took = copy.kind === 'held' && copy.grant.epoch === grant.epoch;
-  return took
-    ? { ...report, state: 'running', taken: 'took-dead', cause: 'GuestCrashedOnArrival', detail: why, guestState: 'crashed' }
-    : {
-        ...report,
-        state: copy.kind === 'granted' ? 'died' : 'forfeited',
-        cause: copy.kind === 'granted' ? 'DestinationDied' : null,
-        detail: why,
-        guestState: 'crashed',
-      };
-}
-
-/** Whether a stored move is about the copy that lives here now, and not an earlier one of the same guest. */
-function concerns(host: QemuHost, one: StoredMigration): boolean {
-  const { copy } = host.custody.state(one.grant.serverId);
-  if (one.role === 'destination') return copy.kind !== 'none' && copy.grant.epoch === one.grant.epoch;
-  return (
-    (copy.kind === 'held' && copy.outgoing?.grant.epoch === one.grant.epoch) ||
-    (copy.kind === 'released' && copy.to.epoch === one.grant.epoch)
-  );
 }

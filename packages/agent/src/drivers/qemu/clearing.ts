@@ -1,0 +1,30 @@
+import type { ServerId } from '@godwit/domain/ids';
+import type { QemuHost } from './qemu-host.ts';
+
+/** Work behind the answers: what copies that have left are cleared away with. A failure is logged; the next sweep finds what it left. */
+export class Clearing {
+  readonly #log: QemuHost['log'];
+  readonly #running = new Map<ServerId, Promise<void>>();
+
+  constructor(log: QemuHost['log']) {
+    this.#log = log;
+  }
+
+  add(serverId: ServerId, work: () => Promise<void>): void {
+    const done: Promise<void> = work()
+      .catch((error: unknown) => this.#log.warn({ err: error, serverId }, 'traces of a copy that has left could not be cleared away'))
+      .finally(() => {
+        if (this.#running.get(serverId) === done) this.#running.delete(serverId);
+      });
+    this.#running.set(serverId, done);
+  }
+
+  /** Resolves once nothing of an earlier copy of this server is being cleared away. */
+  async done(serverId: ServerId): Promise<void> {
+    await this.#running.get(serverId);
+  }
+
+  async allDone(): Promise<void> {
+    await Promise.all(this.#running.values());
+  }
+}

@@ -1,0 +1,123 @@
+import type { MigrationPolicy } from '../drivers/host-driver.ts';
+import type { RamProgress } from '../drivers/migration-report.ts';
+import type { QemuHost } from '../drivers/qemu/qemu-host.ts';
+import type { GuestProcess } from '../qemu/guest-process.ts';
+import type { MigrationRecord } from './migration-record.ts';
+import type { Outgoing } from './outgoing.ts';
+import type { PeerLink } from './peer-link.ts';
+import { SourceNetwork } from './source-network.ts';
+import { setLimits } from './stream-setup.ts';
+import { holdDowntimeLimitMs, stopIsNear } from './switch-timing.ts';
+
+/** Readings of the destination's clock; the best one counts. On a LAN each takes well under a millisecond. */
+const clockReadings = 8;
+const clockEveryMs = 1_000;
+
+/**
+ * What has to be ready on both sides when QEMU stops the guest, made while the copy runs: the destination's clock, the frame mirror, and the downtime limit that keeps
+ * QEMU from stopping before them. None of it can fail the move: without the mirror the frames of the blackout are lost, as in any other system, and the record says so.
+ */
+export class ApproachToStop {
+  readonly #host: QemuHost;
+  readonly #process: GuestProcess;
+  readonly #move: Outgoing;
+  readonly #record: MigrationRecord;
+  readonly #link: PeerLink;
+  readonly #network: SourceNetwork;
+  #policy: MigrationPolicy;
+  #clockReadAtMs = 0;
+  #stopped = false;
+
+  constructor(host: QemuHost, process: GuestProcess, move: Outgoing, record: MigrationRecord, link: PeerLink) {
+    this.#host = host;
+    this.#process = process;
+    this.#move = move;
+    this.#record = record;
+    this.#link = link;
+    this.#policy = move.policy;
+    this.#network = new SourceNetwork(
+      host.tools,
+      move.grant.migrationId,
+      process.spec.nics,
+      host.config.managementAddress,
+      move.policy.networkSwitch,
+    );
+  }
+
+  /** Until the mirror is open QEMU is asked to prefer another short round to stopping. */
+  get downtimeLimitMs(): number {
+    return this.#network.pending ? Math.min(holdDowntimeLimitMs, this.#policy.downtimeLimitMs) : this.#policy.downtimeLimitMs;
+  }
+
+  async setPolicy(policy: MigrationPolicy): Promise<void> {
+    this.#policy = policy;
+    if (!this.#record.ended) await setLimits(this.#process.qmp, policy, this.downtimeLimitMs);
+  }
+
+  /** Behind the running copy: the destination's clock, and the tunnels of the frame mirror. Done long before the stop, or the stop is held back. */
+  async meetPeer(): Promise<void> {
+    try {
+      const { migrationId } = this.#move.grant;
+      const encapsulation = this.#policy.networkSwitch ? await this.#link.setNetworkOpen(migrationId, false) : null;
+      if (encapsulation) await this.#network.prepare(encapsulation);
+      else await this.#withoutMirror('the destination has none');
+      await this.#readClock();
+    } catch (error) {
+      await this.#withoutMirror((error as Error).message);
+    }
+  }
+
+  /**
+   * One look at the running copy. Nothing is waited for: a dead link must not keep anybody from seeing that it is dead. The clock also keeps the connection warm: an idle
+   * one would first be pinged, inside the blackout.
+   */
+  seen(ram: RamProgress | null, elapsedMs: number): void {
+    if (performance.now() - this.#clockReadAtMs > clockEveryMs) void this.#readClock().catch(() => undefined);
+    if (this.#network.pending && stopIsNear(ram, elapsedMs)) void this.#open('the stop is near').catch(this.#logged);
+  }
+
+  /** QEMU has stopped the guest: whatever is not open yet is opened now. */
+  stopped(): void {
+    this.#stopped = true;
+    void this.#open('late: QEMU stopped first').catch(this.#logged);
+  }
+
+  /** The guest runs here again: its frames go nowhere else. */
+  undo(): void {
+    void this.#network.undo().catch(this.#logged);
+  }
+
+  /** Takes away what this host has of the mirror; with `tellPeer` the destination's side is closed too. */
+  async remove(tellPeer: boolean): Promise<void> {
+    await this.#network.remove().catch(this.#logged);
+    if (this.#network.wasOpen && tellPeer) await this.#link.setNetworkOpen(this.#move.grant.migrationId, false).catch(() => undefined);
+  }
+
+  /** The best of all readings so far; later ones are nearer to the stop, and clocks drift. */
+  async #readClock(): Promise<void> {
+    this.#clockReadAtMs = performance.now();
+    const offset = await this.#link.clock(() => this.#host.clock.nowMs(), clockReadings);
+    this.#record.note({ clockOffsetMs: offset.offsetMs, clockErrorMs: offset.errorMs });
+  }
+
+  async #withoutMirror(why: string): Promise<void> {
+    if (!this.#network.giveUp()) return;
+    this.#record.mark('no frame mirror', why);
+    await setLimits(this.#process.qmp, this.#policy, this.#policy.downtimeLimitMs).catch(this.#logged);
+  }
+
+  async #open(why: string): Promise<void> {
+    if (!this.#network.begin()) return;
+    try {
+      await Promise.all([this.#link.setNetworkOpen(this.#move.grant.migrationId, true), this.#network.open()]);
+      this.#record.mark('network open at both', why);
+      await setLimits(this.#process.qmp, this.#policy, this.#policy.downtimeLimitMs);
+      if (!this.#stopped) await this.#readClock();
+    } catch (error) {
+      await this.#withoutMirror((error as Error).message);
+    }
+  }
+
+  readonly #logged = (error: unknown): void =>
+    this.#host.log.warn({ err: error, migrationId: this.#move.grant.migrationId }, 'a step of an outgoing move failed');
+}
