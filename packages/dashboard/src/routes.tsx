@@ -45,6 +45,11 @@ const admin = createRoute({
   },
 });
 const project = createRoute({ getParentRoute: () => signedIn, path: '/project', component: Outlet });
+const guide = createRoute({
+  getParentRoute: () => signedIn,
+  path: '/guide',
+  component: lazyRouteComponent(async () => import('./pages/guide.tsx'), 'Guide'),
+});
 
 /** Typed into a URL, `?name=1` is a number. */
 const wordOf = (value: unknown): readonly string[] =>
@@ -119,6 +124,9 @@ const projectPages = [
   createRoute({ ...under(project), path: 'key-pairs', component: lazyRouteComponent(keyPairs, 'KeyPairs') }),
 ] as const;
 
-const tree = root.addChildren([signIn, signedIn.addChildren([home, admin.addChildren(adminPages), project.addChildren(projectPages)])]);
+const tree = root.addChildren([
+  signIn,
+  signedIn.addChildren([home, guide, admin.addChildren(adminPages), project.addChildren(projectPages)]),
+]);
 
 export const createAppRouter = (queries: QueryClient) => createRouter({ routeTree: tree, context: { queries }, defaultPreload: 'intent' });

@@ -23,6 +23,7 @@ export const words = {
   administratorRequired: 'Administrator access required: this needs the `admin` role. Contact your administrator.',
   views: { administrator: 'Administrator', project: 'Project' },
   tabs: { overview: 'Overview', migrations: 'Migrations', actions: 'Action log', console: 'Console log' },
+  guide: 'Guide to live migration',
   abort: 'Abort',
   revert: 'Revert',
 } as const;

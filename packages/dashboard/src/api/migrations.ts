@@ -9,6 +9,7 @@ import type {
 import { terminalMigrationStatuses } from '@godwit/domain/migration';
 import type { StoredVerdicts } from '@godwit/domain/scheduling/stored-verdicts';
 import { queryOptions } from '@tanstack/react-query';
+import type { Sample } from '../model/samples.ts';
 import type { Api } from './request.ts';
 
 export type HostRef = { readonly id: string; readonly name: string | null };
@@ -67,6 +68,18 @@ export const migrationShow = (api: Api, id: string) =>
   queryOptions({
     queryKey: ['migration', 'show', id],
     queryFn: async () => (await api.get<{ readonly migration: MigrationRecord }>(`/godwit/v1/migrations/${id}`)).migration,
+  });
+
+/** What its progress reports said since the move began, oldest first. */
+export const migrationSamples = (api: Api, id: string) =>
+  queryOptions({
+    queryKey: ['samples', id],
+    queryFn: async (): Promise<readonly Sample[]> => {
+      type Told = Omit<Sample, 'at'> & { readonly at: string };
+      const { samples } = await api.get<{ readonly samples: readonly Told[] }>(`/godwit/v1/migrations/${id}/samples`);
+      return samples.map((sample) => ({ ...sample, at: Date.parse(sample.at) }));
+    },
+    staleTime: 0,
   });
 
 /** The server's newest migration, which is the one just accepted. */

@@ -1,3 +1,4 @@
+import type { ServerGroupView } from '@godwit/contract/schemas/godwit/server-groups';
 import { queryOptions } from '@tanstack/react-query';
 import type { Api } from './request.ts';
 
@@ -102,6 +103,15 @@ export const serverGroupList = (api: Api, all: boolean) =>
         )
       ).server_groups,
   });
+/** Groups with their members and what is not as the policy says: the caller's project's, every project's for admins. */
+export const serverGroupViews = (api: Api) =>
+  queryOptions({
+    queryKey: ['server', 'group-views'],
+    queryFn: async () => (await api.get<{ readonly serverGroups: readonly ServerGroupView[] }>('/godwit/v1/server-groups')).serverGroups,
+  });
+/** POST puts a server into a group where it is; DELETE takes it out. Nothing moves. */
+export const changeMembership = async (api: Api, method: 'POST' | 'DELETE', group: string, server: string): Promise<unknown> =>
+  api.send(method, `/godwit/v1/server-groups/${group}/members/${server}`);
 export async function createServerGroup(api: Api, name: string, policy: GroupPolicy, most: number | null): Promise<void> {
   const rules = most === null ? {} : { rules: { max_server_per_host: most } };
   await api.send('POST', '/compute/v2.1/os-server-groups', { server_group: { name, policy, ...rules } });

@@ -1,7 +1,7 @@
 import type { ServerFacts } from '@godwit/domain/server-states';
 import { infiniteQueryOptions, queryOptions } from '@tanstack/react-query';
 import type { View } from '../sidebar.ts';
-import type { Api } from './request.ts';
+import { type Api, ApiRefusal } from './request.ts';
 import { isAdmin } from './session.ts';
 
 /** A server as the compute API shows it from 2.75 on; what only an admin sees may be absent. */
@@ -39,7 +39,7 @@ export type Server = {
   readonly 'OS-EXT-SRV-ATTR:instance_name'?: string;
 };
 
-/** What the Instances pages filter by; `group` is applied to what arrives, the others by the API. */
+/** What the Instances pages filter by: all by the API, but a group's members, which are asked for one by one. */
 export type ServerFilters = {
   readonly name?: string;
   readonly host?: string;
@@ -55,6 +55,8 @@ export type ServerPage = {
 
 const pageSize = 500;
 
+const escaped = (text: string): string => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
+
 /** Servers page by page, newest first: the next page is fetched when the table is scrolled near its end. */
 export const serverList = (api: Api, view: View, filters: ServerFilters) =>
   infiniteQueryOptions({
@@ -64,7 +66,7 @@ export const serverList = (api: Api, view: View, filters: ServerFilters) =>
       const query = new URLSearchParams({ limit: String(pageSize) });
       if (view === 'admin') query.set('all_tenants', '1');
       // The API takes a regular expression; people type plain text.
-      if (filters.name !== undefined) query.set('name', filters.name.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'));
+      if (filters.name !== undefined) query.set('name', escaped(filters.name));
       if (filters.host !== undefined && view === 'admin') query.set('host', filters.host);
       if (filters.status !== undefined) query.set('status', filters.status);
       if (filters.project !== undefined && view === 'admin') query.set('project_id', filters.project);
@@ -73,6 +75,47 @@ export const serverList = (api: Api, view: View, filters: ServerFilters) =>
     },
     getNextPageParam: (page) =>
       page.servers_links?.some((link) => link.rel === 'next') === true ? (page.servers.at(-1)?.id ?? null) : null,
+  });
+
+/** The newest servers whose name holds the text: enough for a list to choose from, whatever the size of the cloud. */
+export const serversNamed = (api: Api, view: View, text: string) =>
+  queryOptions({
+    queryKey: ['server', 'named', view, text],
+    queryFn: async () => {
+      const query = new URLSearchParams({ limit: '50', ...(view === 'admin' ? { all_tenants: '1' } : {}) });
+      if (text.trim() !== '') query.set('name', escaped(text.trim()));
+      return (await api.get<ServerPage>(`/compute/v2.1/servers/detail?${query}`)).servers;
+    },
+    placeholderData: (before) => before,
+  });
+
+/** Servers that wait for Confirm or Revert. */
+export const waitingServers = (api: Api, view: View) =>
+  queryOptions({
+    queryKey: ['server', 'list', 'waiting', view],
+    queryFn: async () =>
+      (await api.get<ServerPage>(`/compute/v2.1/servers/detail?status=VERIFY_RESIZE&limit=1000${view === 'admin' ? '&all_tenants=1' : ''}`))
+        .servers,
+  });
+
+/** The servers themselves, one request each: for a group's few members. Those that are gone meanwhile are left out. */
+export const serversById = (api: Api, ids: readonly string[]) =>
+  queryOptions({
+    queryKey: ['server', 'by-id', ids],
+    queryFn: async (): Promise<readonly Server[]> => {
+      const found = await Promise.all(
+        ids.map(async (id) =>
+          api.get<{ readonly server: Server }>(`/compute/v2.1/servers/${id}`).then(
+            ({ server }) => server,
+            (error: unknown) => {
+              if (error instanceof ApiRefusal && error.status === 404) return null;
+              throw error;
+            },
+          ),
+        ),
+      );
+      return found.filter((server) => server !== null);
+    },
   });
 
 export const serverShow = (api: Api, id: string) =>

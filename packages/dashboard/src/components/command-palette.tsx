@@ -1,9 +1,9 @@
 import { useQuery } from '@tanstack/react-query';
 import { useNavigate } from '@tanstack/react-router';
 import { Modal } from 'antd';
-import { type KeyboardEvent, useState } from 'react';
+import { type KeyboardEvent, useDeferredValue, useState } from 'react';
 import { hostList } from '../api/hosts.ts';
-import type { ServerPage } from '../api/servers.ts';
+import { serversNamed } from '../api/servers.ts';
 import { isAdmin } from '../api/session.ts';
 import { matching } from '../model/palette-match.ts';
 import { sidebar } from '../sidebar.ts';
@@ -25,10 +25,8 @@ export function CommandPalette({ onClose }: { readonly onClose: () => void }) {
   const view = admin ? 'admin' : 'project';
   const [text, setText] = useState('');
   const [at, setAt] = useState(0);
-  const servers = useQuery({
-    queryKey: ['server', 'palette', view],
-    queryFn: async () => (await api.get<ServerPage>(`/compute/v2.1/servers?limit=1000${admin ? '&all_tenants=1' : ''}`)).servers,
-  });
+  const [first = ''] = text.trim().split(/\s+/);
+  const servers = useQuery(serversNamed(api, view, useDeferredValue(first)));
   const hosts = useQuery({ ...hostList(api), enabled: admin });
   const pages = (['admin', 'project'] as const)
     .filter((one) => one === 'project' || admin)

@@ -31,7 +31,7 @@ export function HostTable({
   const passing = hosts.filter((host) => host.verdict === 'passes');
   const [name, setName] = useState('');
   const shown = (onlyPassing ? passing : hosts).filter((host) => host.name.includes(name.trim()));
-  const rows: readonly Row[] = [{ kind: 'automatic' }, ...(onlyPassing ? passing : hosts).map((host): Row => ({ kind: 'host', host }))];
+  const rows: readonly Row[] = [{ kind: 'automatic' }, ...shown.slice(0, most).map((host): Row => ({ kind: 'host', host }))];
   const selectable = (row: Row): boolean => (row.kind === 'automatic' ? error || passing.length > 0 : row.host.verdict === 'passes');
   const columns: readonly Column<Row>[] = [
     {

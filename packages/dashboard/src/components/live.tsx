@@ -94,7 +94,8 @@ function applyServer(queries: QueryClient, event: ServerEvent, refresh: (key: re
   });
   let settled = event.deleted || event.taskState === null;
   queries.setQueriesData<InfiniteData<ServerPage>>({ queryKey: ['server', 'list'] }, (data) => {
-    if (data === undefined) return data;
+    // Not every list is paged; those that are not are fetched again.
+    if (data?.pages === undefined) return data;
     let known = false;
     const pages = data.pages.map((page) => {
       if (!page.servers.some((server) => server.id === event.id)) return page;
@@ -109,7 +110,11 @@ function applyServer(queries: QueryClient, event: ServerEvent, refresh: (key: re
   });
   queries.setQueryData<Server>(['server', 'show', event.id], (server) => (server === undefined ? undefined : patch(server)));
   // Progress alone needs no second look; a change of state does (fault, addresses, zone, what the filter lets through).
-  if (settled) refresh(['server', 'list']);
+  if (settled) {
+    refresh(['server', 'list']);
+    refresh(['server', 'by-id']);
+    refresh(['server', 'group-views']);
+  }
   if (settled) refresh(['server', 'show', event.id]);
   refresh(['server', 'actions', event.id]);
   if (settled) refresh(['host']);

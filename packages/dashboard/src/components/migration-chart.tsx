@@ -1,18 +1,19 @@
-import { useEffect, useRef, useSyncExternalStore } from 'react';
+import { useEffect, useRef } from 'react';
 import uPlot from 'uplot';
 import 'uplot/dist/uPlot.min.css';
 import { formatBytes } from '../model/formats.ts';
-import { onSample, type Sample, samplesOf } from '../model/samples.ts';
+import type { Sample } from '../model/samples.ts';
 import { useMode } from './appearance.tsx';
+import { useSamples } from './use-samples.ts';
 
 const colours = {
   dark: { remaining: '#2dd4bf', dirty: '#fbbf24', sent: '#93c5fd', text: '#a3aebb', grid: '#303844' },
   light: { remaining: '#0f766e', dirty: '#b45309', sent: '#1d4ed8', text: '#55606e', grid: '#d9dee5' },
 };
 
-/** Remaining bytes, dirty rate and throughput over time, as they were reported while this tab was open. */
+/** Remaining bytes, dirty rate and throughput over time, as they were reported since the move began. */
 export function MigrationChart({ migrationId, moving }: { readonly migrationId: string; readonly moving: boolean }) {
-  const samples = useSyncExternalStore(onSample, () => samplesOf(migrationId));
+  const samples = useSamples(migrationId);
   const enough = samples.length >= 2;
   return (
     <section className="panel" aria-label="Chart">
@@ -23,7 +24,7 @@ export function MigrationChart({ migrationId, moving }: { readonly migrationId: 
         <p className="muted">
           {moving
             ? 'Waiting for the first reports of the copy.'
-            : 'Nothing of the copy was reported while this page was open: the chart is drawn from what arrives live.'}
+            : 'Too little of the copy was reported to draw it: it was over within a second, or more than a day ago.'}
         </p>
       )}
       {enough && <Words samples={samples} />}

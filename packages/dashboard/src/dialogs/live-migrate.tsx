@@ -3,6 +3,7 @@ import { Checkbox, Modal } from 'antd';
 import { useState } from 'react';
 import { destinations, serverDisks } from '../api/destinations.ts';
 import { hostOf, liveMigrate, type Server } from '../api/servers.ts';
+import { GuideLink } from '../components/guide-link.tsx';
 import { useTellQueued } from '../components/outcomes.tsx';
 import { Problem } from '../components/problem.tsx';
 import { useApi } from '../components/signed-in.tsx';
@@ -78,7 +79,7 @@ export function LiveMigrateDialog({ server, onClose }: { readonly server: Server
       <DestinationChoice table={table} host={host} onChange={setHost} />
       <p className="muted" style={{ marginBottom: 0 }}>
         Needs the role admin, disks on shared storage or Block Migrate, and a destination with a compatible CPU. The guest keeps running
-        while its memory is copied; it stands still only for the switch at the end.
+        while its memory is copied; it stands still only for the switch at the end. <GuideLink />
       </p>
     </Modal>
   );

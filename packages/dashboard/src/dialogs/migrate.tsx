@@ -3,6 +3,7 @@ import { Modal } from 'antd';
 import { useState } from 'react';
 import { destinations } from '../api/destinations.ts';
 import { coldMigrate, hostOf, type Server } from '../api/servers.ts';
+import { GuideLink } from '../components/guide-link.tsx';
 import { useTellQueued } from '../components/outcomes.tsx';
 import { Problem } from '../components/problem.tsx';
 import { useApi } from '../components/signed-in.tsx';
@@ -54,7 +55,7 @@ export function MigrateDialog({ server, onClose }: { readonly server: Server; re
       <DestinationChoice table={table} host={host} onChange={setHost} />
       <p className="muted" style={{ marginBottom: 0 }}>
         The guest is shut down, moved and started on the other host. The instance then stands in Verify Resize until the move is confirmed
-        or reverted.
+        or reverted. <GuideLink />
       </p>
     </Modal>
   );

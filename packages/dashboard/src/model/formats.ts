@@ -34,8 +34,11 @@ export function formatAge(ms: number): string {
   return `${Math.floor(seconds / 86_400)} d`;
 }
 
-/** `512 MiB`, `4 GiB`: memory as operators write it. */
-export const formatMib = (mib: number): string => (mib >= 1024 && mib % 256 === 0 ? `${mib / 1024} GiB` : `${mib} MiB`);
+/** `512 MiB`, `4 GiB`, `23.5 GiB`: memory as operators write it; a tenth of a GiB is exact enough where there are many. */
+export function formatMib(mib: number): string {
+  if (mib < 1024 || (mib < 10_240 && mib % 256 !== 0)) return `${mib} MiB`;
+  return mib % 256 === 0 ? `${mib / 1024} GiB` : `${(mib / 1024).toFixed(1)} GiB`;
+}
 
 const pair = (large: number, largeUnit: string, small: number, smallUnit: string): string =>
   small === 0 ? `${large} ${largeUnit}` : `${large} ${largeUnit} ${small} ${smallUnit}`;

@@ -13,7 +13,7 @@ const byMigration = new Map<string, readonly Sample[]>();
 const none: readonly Sample[] = [];
 const listeners = new Set<() => void>();
 
-/** The samples seen since this tab was opened, oldest first; the same array until there is a new one. */
+/** The samples known of a migration, oldest first; the same array until there is a new one. */
 export const samplesOf = (migrationId: string): readonly Sample[] => byMigration.get(migrationId) ?? none;
 
 /** Adds a sample; one that is not newer than the last is a repetition after a reconnect and is left out. */
@@ -23,6 +23,16 @@ export function noteSample(migrationId: string, sample: Sample): void {
   if (last !== undefined && sample.at <= last.at) return;
   const thinned = known.length < most ? known : known.filter((_, index) => index % 2 === 0);
   byMigration.set(migrationId, [...thinned, sample]);
+  for (const listener of listeners) listener();
+}
+
+/** Adds what was reported before this tab watched; what it has seen itself stays. */
+export function noteEarlierSamples(migrationId: string, earlier: readonly Sample[]): void {
+  const known = samplesOf(migrationId);
+  const first = known[0]?.at ?? Number.POSITIVE_INFINITY;
+  const before = earlier.filter((sample) => sample.at < first);
+  if (before.length === 0) return;
+  byMigration.set(migrationId, [...before, ...known]);
   for (const listener of listeners) listener();
 }
 

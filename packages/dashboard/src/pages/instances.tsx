@@ -4,7 +4,7 @@ import { Button, Input, Select } from 'antd';
 import { lazy, Suspense, useCallback, useDeferredValue, useEffect, useMemo, useState } from 'react';
 import { type Host, hostList } from '../api/hosts.ts';
 import { projectList, serverGroupList } from '../api/resources.ts';
-import { addressesOf, hostOf, type Server, type ServerFilters, serverList } from '../api/servers.ts';
+import { addressesOf, hostOf, type Server, type ServerFilters, serverList, serversById } from '../api/servers.ts';
 import { CopyableId } from '../components/copyable-id.tsx';
 import { type Column, DataTable } from '../components/data-table.tsx';
 import { useFallbackPolling } from '../components/live.tsx';
@@ -34,11 +34,20 @@ function Instances({ view }: { readonly view: View }) {
   const projects = useQuery({ ...projectList(api), enabled: admin });
   const groups = useQuery(serverGroupList(api, admin));
   const [moving, setMoving] = useState(false);
-  const servers = useInfiniteQuery({ ...serverList(api, view, filters), refetchInterval: useFallbackPolling(moving) });
-  const members = filters.group === undefined ? null : new Set(groups.data?.find((group) => group.id === filters.group)?.members ?? []);
+  const servers = useInfiniteQuery({
+    ...serverList(api, view, filters),
+    refetchInterval: useFallbackPolling(moving),
+    enabled: filters.group === undefined,
+  });
+  const members = groups.data?.find((group) => group.id === filters.group)?.members ?? [];
+  const grouped = filters.group !== undefined;
+  const ofGroup = useQuery({ ...serversById(api, members), enabled: grouped && groups.data !== undefined });
   const rows = useMemo(
-    () => (servers.data?.pages ?? []).flatMap((page) => page.servers).filter((server) => members === null || members.has(server.id)),
-    [servers.data, members],
+    () =>
+      grouped
+        ? (ofGroup.data ?? []).filter((server) => isShown(server, filters))
+        : (servers.data?.pages ?? []).flatMap((page) => page.servers),
+    [servers.data, ofGroup.data, grouped, filters],
   );
   const inMotion = rows.some((server) => server['OS-EXT-STS:task_state'] !== null);
   useEffect(() => setMoving(inMotion), [inMotion]);
@@ -46,7 +55,8 @@ function Instances({ view }: { readonly view: View }) {
     () => columnsOf(view, new Map((projects.data ?? []).map((project) => [project.id, project.name])), hosts.data ?? []),
     [view, projects.data, hosts.data],
   );
-  const { hasNextPage, isFetching, fetchNextPage } = servers;
+  const { isFetching, fetchNextPage } = servers;
+  const hasNextPage = servers.hasNextPage && !grouped;
   const more = useCallback(() => {
     if (hasNextPage && !isFetching) void fetchNextPage();
   }, [hasNextPage, isFetching, fetchNextPage]);
@@ -71,13 +81,13 @@ function Instances({ view }: { readonly view: View }) {
         groups={(groups.data ?? []).map((group) => ({ value: group.id, label: group.name }))}
       />
       {servers.isError && <Problem error={servers.error} what="The instances could not be listed." />}
-      <WaitingMoves servers={rows} view={view} />
+      <WaitingMoves view={view} />
       <DataTable<Server>
         label="Instances"
         columns={columns}
         rows={rows}
         rowKey={(server) => server.id}
-        loading={servers.isFetching && rows.length === 0}
+        loading={(servers.isFetching || ofGroup.isFetching) && rows.length === 0}
         onNearEnd={more}
         empty={filtered ? 'No instance matches these filters.' : 'There are no instances yet. Launch the first one with the button above.'}
       />
@@ -89,6 +99,13 @@ function Instances({ view }: { readonly view: View }) {
     </>
   );
 }
+
+/** The filters beside a group's, as the API would apply them. */
+const isShown = (server: Server, { name, host, status, project }: ServerFilters): boolean =>
+  (name === undefined || server.name.includes(name)) &&
+  (host === undefined || hostOf(server) === host) &&
+  (status === undefined || server.status === status) &&
+  (project === undefined || server.tenant_id === project);
 
 function columnsOf(view: View, projects: ReadonlyMap<string, string>, hosts: readonly Host[]): readonly Column<Server>[] {
   const types = new Map(hosts.map((host) => [host.name, host.type]));

@@ -1,7 +1,7 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { Link, useParams } from '@tanstack/react-router';
 import { App, Button } from 'antd';
-import { lazy, Suspense, useEffect, useRef, useSyncExternalStore } from 'react';
+import { lazy, Suspense, useEffect, useRef } from 'react';
 import { abortMigration, isOver, type MigrationRecord, migrationShow } from '../api/migrations.ts';
 import { announce } from '../components/announcer.tsx';
 import { Decision } from '../components/decision.tsx';
@@ -10,11 +10,11 @@ import { PageHead } from '../components/page-head.tsx';
 import { Problem } from '../components/problem.tsx';
 import { useApi } from '../components/signed-in.tsx';
 import { MigrationStatusWord } from '../components/status.tsx';
+import { useSamples } from '../components/use-samples.ts';
 import { useNow, When } from '../components/when.tsx';
 import { formatBytes, formatDuration } from '../model/formats.ts';
 import { furthestPercent, phaseSteps, progressPercent, timeLeft } from '../model/migration-progress.ts';
 import { nextSteps, whereItRuns } from '../model/next-steps.ts';
-import { onSample, samplesOf } from '../model/samples.ts';
 import { words } from '../words.ts';
 
 const MigrationChart = lazy(async () => ({ default: (await import('../components/migration-chart.tsx')).MigrationChart }));
@@ -123,8 +123,12 @@ function Abort({ record }: { readonly record: MigrationRecord }) {
 }
 
 function Progress({ record }: { readonly record: MigrationRecord }) {
-  const percent = furthestPercent(record.id, progressPercent(record));
-  const samples = useSyncExternalStore(onSample, () => samplesOf(record.id));
+  const samples = useSamples(record.id);
+  // Also the furthest that it was before this page was opened.
+  const least = samples.reduce((remaining, sample) => Math.min(remaining, sample.remainingBytes), Number.POSITIVE_INFINITY);
+  const total = (record.memory.totalBytes ?? 0) + (record.disk.totalBytes ?? 0);
+  const before = Number.isFinite(least) && total > 0 ? Math.min(99, Math.max(0, Math.round(100 * (1 - least / total)))) : 0;
+  const percent = furthestPercent(record.id, Math.max(before, progressPercent(record)));
   const latest = samples.at(-1);
   const left = record.phase === 'copying' && latest !== undefined ? timeLeft(latest) : null;
   const sending = record.memory.remainingBytes !== null;

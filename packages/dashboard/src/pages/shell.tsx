@@ -1,7 +1,8 @@
 import { Link, Outlet, useLocation, useNavigate } from '@tanstack/react-router';
 import { Button, Dropdown, Segmented } from 'antd';
 import { lazy, Suspense, useEffect, useRef, useState } from 'react';
-import { isAdmin, storeSession } from '../api/session.ts';
+import { isAdmin } from '../api/session.ts';
+import { endSession } from '../api/session-handover.ts';
 import { useMode } from '../components/appearance.tsx';
 import { LiveProvider, useLive } from '../components/live.tsx';
 import { Outcomes } from '../components/outcomes.tsx';
@@ -110,10 +111,6 @@ function UserMenu() {
   const session = useSession();
   const { mode, setMode } = useMode();
   const [openrc, setOpenrc] = useState(false);
-  const leave = (): void => {
-    storeSession(null);
-    window.location.assign('/sign-in');
-  };
   return (
     <>
       <Dropdown
@@ -127,7 +124,7 @@ function UserMenu() {
               onClick: () => setMode(mode === 'dark' ? 'light' : 'dark'),
             },
             { key: 'openrc', label: 'Download openrc.sh', onClick: () => setOpenrc(true) },
-            { key: 'out', label: 'Sign out', onClick: leave },
+            { key: 'out', label: 'Sign out', onClick: () => void endSession(session) },
           ],
         }}
       >

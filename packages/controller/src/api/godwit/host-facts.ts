@@ -8,15 +8,19 @@ export function hostFactRoutes(app: FastifyInstance, { db }: Pick<AppContext, 'd
     await requireAdmin(db, request);
     const hosts = await db
       .selectFrom('host')
-      .select(['id', 'name', 'facts', 'restart_guests_after_boot'])
+      .select(['id', 'name', 'facts', 'restart_guests_after_boot', 'reachable', 'last_seen_at', 'fenced_at'])
       .where('deleted_at', 'is', null)
       .orderBy('api_id')
       .execute();
     return {
-      hosts: hosts.map(({ id, name, facts, restart_guests_after_boot }) => ({
+      hosts: hosts.map(({ id, name, facts, restart_guests_after_boot, reachable, last_seen_at, fenced_at }) => ({
         id,
         name,
         restartGuestsAfterBoot: restart_guests_after_boot,
+        reachable,
+        lastSeenAt: last_seen_at?.toISOString() ?? null,
+        // Null again once it is back and was compared.
+        fencedAt: fenced_at?.toISOString() ?? null,
         accelerator: facts.accelerator,
         acceleratorReason: facts.acceleratorReason,
         qemuVersion: facts.qemuVersion,

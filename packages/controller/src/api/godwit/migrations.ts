@@ -4,13 +4,14 @@ import type { FastifyInstance } from 'fastify';
 import type { AppContext } from '../../app-context.ts';
 import type { Db } from '../../store/database.ts';
 import { readQueue } from '../../workflows/live-migrate/queue.ts';
+import { migrationSamples } from './migration-samples.ts';
 import { type MigrationRow, migrationSummary, migrationView } from './migration-view.ts';
 import { requireAdmin } from './require-admin.ts';
 
 const PAGE = 1_000;
 const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
-/** `/migrations`: every move, newest first (`?server=`, `?host=`, `?status=`, `?limit=`), one whole record, and its abort. For admins. */
+/** `/migrations`: every move, newest first (`?server=`, `?host=`, `?status=`, `?limit=`), one whole record, its progress reports, and its abort. For admins. */
 export function migrationRoutes(app: FastifyInstance, context: AppContext): void {
   const { db } = context;
   app.get('/migrations', async (request) => {
@@ -30,6 +31,10 @@ export function migrationRoutes(app: FastifyInstance, context: AppContext): void
     await requireAdmin(db, request);
     const row = await one(db, (request.params as { id: string }).id);
     return { migration: migrationView(row, await readQueue(db)) };
+  });
+  app.get('/migrations/:id/samples', async (request) => {
+    await requireAdmin(db, request);
+    return { samples: await migrationSamples(db, await one(db, (request.params as { id: string }).id)) };
   });
   app.post('/migrations/:id/abort', async (request, reply) => {
     const caller = await requireAdmin(db, request);

@@ -3,6 +3,7 @@ import { failureOf } from '../http-error.ts';
 import type { ServicePlugin } from '../plugins.ts';
 import { destinationRoutes } from './destinations.ts';
 import { eventRoutes } from './events.ts';
+import { fenceHostRoutes } from './fence-host.ts';
 import { hostFactRoutes } from './host-facts.ts';
 import { hostSettingRoutes } from './host-settings.ts';
 import { migrationRoutes } from './migrations.ts';
@@ -31,6 +32,7 @@ export const godwitPlugin: ServicePlugin = async (app, context) => {
     resources: [
       'GET /migrations',
       'GET /migrations/{id}',
+      'GET /migrations/{id}/samples',
       'POST /migrations/{id}/abort',
       'GET /servers/{id}/destinations',
       'GET /servers/{id}/disks',
@@ -40,6 +42,7 @@ export const godwitPlugin: ServicePlugin = async (app, context) => {
       'DELETE /server-groups/{id}/members/{server}',
       'GET /hosts',
       'PATCH /hosts/{name}',
+      'POST /hosts/{name}/fence',
       'GET /events',
     ],
     // What a client has to know to tell how long a finished cold move waits before it is confirmed by itself; 0: for ever.
@@ -51,5 +54,6 @@ export const godwitPlugin: ServicePlugin = async (app, context) => {
   serverGroupRoutes(app, context);
   hostFactRoutes(app, context);
   hostSettingRoutes(app, context);
+  fenceHostRoutes(app, context);
   eventRoutes(app, context);
 };
