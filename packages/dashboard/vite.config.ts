@@ -45,8 +45,12 @@ function weighed(): Plugin {
   };
 }
 
+/** One guide for the repository and the page. */
+const guide = readFileSync(path.resolve(import.meta.dirname, '../../docs/live-migration.md'), 'utf8');
+
 export default defineConfig({
   plugins: [react(), weighed()],
+  define: { GUIDE_TEXT: JSON.stringify(guide) },
   build: { target: 'es2024', sourcemap: false, chunkSizeWarningLimit: 1200 },
   server: {
     proxy: Object.fromEntries(['/identity', '/compute', '/image', '/network', '/placement', '/godwit'].map((path) => [path, cloud])),

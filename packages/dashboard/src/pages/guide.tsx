@@ -1,8 +1,7 @@
-import guide from '../../../../docs/live-migration.md?raw';
 import { PageHead } from '../components/page-head.tsx';
 import { guideBlocks, type Span } from '../model/guide-blocks.ts';
 
-const blocks = guideBlocks(guide);
+const blocks = guideBlocks(GUIDE_TEXT);
 
 /** docs/live-migration.md, as it was when the dashboard was built. */
 export function Guide() {
