@@ -32,8 +32,9 @@ export default defineConfig({
           name: 'real',
           include: ['packages/*/src/**/*.real.test.ts', 'tools/**/*.real.test.ts'],
           exclude: ignored,
-          fileParallelism: false,
-          maxWorkers: 1,
+          globalSetup: 'packages/controller/src/store/testing/shared-server.ts',
+          // Two: a file waits for its guests and timers as much as it computes. No two share a name, a port or a directory.
+          maxWorkers: 2,
           testTimeout: 120 * SECOND_MS,
           hookTimeout: 60 * SECOND_MS,
           sequence: { groupOrder: 1 },

@@ -413,7 +413,7 @@ describe('takeover', () => {
     expect(await readMove(migration)).toEqual(after);
     expect(await readServer(id)).toEqual(serverAfter);
     await consistent(id, migration);
-    expect(second.idle()).toBe(true);
+    await until(async () => second.idle());
   });
 
   it.each(points)('a controller that dies at %s loses nothing: its successor of the same name finishes at once', async (point) => {
