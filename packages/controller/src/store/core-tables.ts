@@ -66,6 +66,10 @@ export interface HostTable {
   last_seen_at: Date | null;
   boot_id: string | null;
   fenced_at: Date | null;
+  /** Its boot when it was fenced: in another one nothing of what ran there is left. */
+  fenced_boot_id: string | null;
+  /** When everything that it has was compared with the database, after the fencing. */
+  fence_compared_at: Date | null;
   facts: ColumnType<HostFacts, string, string>;
   certificate_fingerprint: string | null;
   restart_guests_after_boot: Generated<boolean>;
@@ -390,7 +394,7 @@ export interface WorkflowTable {
 
 export interface EventTable {
   id: Generated<number>;
-  kind: 'server' | 'migration' | 'host' | 'drain';
+  kind: 'server' | 'migration' | 'host' | 'operation';
   subject_id: string;
   project_id: string | null;
   data: ColumnType<object, string, never>;

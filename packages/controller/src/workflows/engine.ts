@@ -5,6 +5,7 @@ import type { Agents } from '../agents/agents.ts';
 import type { ReportedRelease } from '../agents/cluster-service.ts';
 import { type HostWatcher, startHostWatcher } from '../agents/host-watcher.ts';
 import type { ResolvedConfig } from '../config/load-config.ts';
+import { fenceHost } from '../hosts/fence-host.ts';
 import type { Metrics } from '../metrics.ts';
 import { startPruningHostChanges } from '../scheduling/prune-host-changes.ts';
 import { createWarmSnapshot } from '../scheduling/warm-snapshot.ts';
@@ -132,6 +133,7 @@ export async function startWorkflowEngine(parts: EngineParts): Promise<Engine> {
       confirmResize: (caller, server) => acceptConfirmResize(db, workflows, caller, server),
       revertResize: (caller, server) => acceptRevertResize(db, workflows, caller, server),
       abortMigration: (caller, migration) => acceptAbort(db, workflows, caller, migration),
+      fenceHost: (caller, name) => fenceHost(db, workflows, caller, name),
     },
     hostChanged: (host) => watcher.changed(host),
     releaseReported: (from, release) => noteRelease(context, from, release),

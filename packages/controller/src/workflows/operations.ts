@@ -1,4 +1,5 @@
 import type { MigrationId, ServerId } from '@godwit/domain/ids';
+import type { FencedHost } from '../hosts/fence-host.ts';
 
 /** Who asks, as the token says; `requestId` is the `req-<uuid>` of the API answer. */
 export type Caller = {
@@ -68,4 +69,6 @@ export type ServerOperations = {
   revertResize(caller: Caller, server: ServerId): Promise<void>;
   /** Cancels a live migration before the release; the route has checked the contract's states. */
   abortMigration(caller: Caller, migration: MigrationId): Promise<void>;
+  /** An operator's word that a host can run and reach nothing any more; see hosts/fence-host.ts. */
+  fenceHost(caller: Caller, name: string): Promise<FencedHost>;
 };

@@ -3,6 +3,7 @@ import { as, asEpoch, asFence, type BootId, type HostId, type MigrationId, type 
 import { commandsFor, controllerStep } from './controller.ts';
 import type { ControllerEvent } from './controller-event.ts';
 import type { CustodyRow } from './custody-row.ts';
+import { fencingDecides } from './fencing.ts';
 import type { HostMessage, HostReport } from './host-effect.ts';
 import { waysOut } from './ways-out.ts';
 
@@ -169,4 +170,19 @@ test('the ways out are named: wait for the host, or fence it', () => {
     { kind: 'wait', hostId: b },
     { kind: 'fenced', hostId: b, outcome: 'continue' },
   ]);
+});
+
+test('a fencing decides where the host is waited for or holds, once; and nothing elsewhere', () => {
+  expect(fencingDecides(onA, b)).toBe(false);
+  expect(fencingDecides(onA, a)).toBe(true);
+  const fenced = after(onA, { kind: 'fenced', fence, hostId: a });
+  expect(fenced).toMatchObject({ holder: { kind: 'nowhere' }, remains: [{ hostId: a, below: 2 }] });
+  expect(fencingDecides(fenced, a)).toBe(false);
+  // A source that is silent: the fencing ends the wait for it, and then only the destination's word counts.
+  const copying = after(onA, move, heard(b, { kind: 'granted', epoch }), heard(a, { kind: 'armed', epoch }), { kind: 'abort', fence });
+  expect(fencingDecides(copying, a)).toBe(true);
+  const lost = after(copying, { kind: 'fenced', fence, hostId: a });
+  expect(orders({ ...lost, remains: [] })).toEqual(['forfeit → b']);
+  expect(fencingDecides(lost, a)).toBe(false);
+  expect(fencingDecides(lost, b)).toBe(true);
 });

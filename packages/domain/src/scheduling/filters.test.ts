@@ -44,6 +44,12 @@ describe('filters', () => {
     ],
     ['disabled', {}, { enabled: false }, ['Disabled: disabled → enable its compute service']],
     ['unreachable', {}, { reachable: false, enabled: false }, ['Unreachable: down: its agent does not answer → bring its agent back']],
+    [
+      'fenced',
+      {},
+      { fenced: true, reachable: false },
+      ['Fenced: fenced by an operator → let it come back and be compared with the database'],
+    ],
     ['forced down', {}, { forcedDown: true }, ['ForcedDown: down: forced down by an operator → unset forced-down on its compute service']],
     [
       'bare metal as a target',

@@ -29,6 +29,8 @@ export type HostState = {
   readonly disabledReason: string | null;
   readonly forcedDown: boolean;
   readonly reachable: boolean;
+  /** Fenced by an operator, and not compared since; takes nothing. Absent: it is not. */
+  readonly fenced?: boolean;
   /** Sum over the ledger's rows of this host; claims of moves in both directions included. */
   readonly usage: Resources;
   readonly ratios: AllocationRatios;

@@ -26,6 +26,7 @@ export const rejectionCodes = [
   'CurrentHost',
   'FailedBefore',
   'ForcedDown',
+  'Fenced',
   'Unreachable',
   'Disabled',
   'HypervisorType',

@@ -3,6 +3,7 @@ import type { HostFacts } from '@godwit/domain/host';
 import { factsFixture } from '@godwit/domain/scheduling/fixtures';
 import type { Insertable, Updateable } from 'kysely';
 import type { AgentClient, Agents } from '../../agents/agents.ts';
+import { fenceHost } from '../../hosts/fence-host.ts';
 import type { MigrationTable, ServerTable } from '../../store/core-tables.ts';
 import type { Db } from '../../store/database.ts';
 import { insertFlavor, insertImage } from '../../store/testing/rows.ts';
@@ -158,5 +159,6 @@ function acceptingOperations(db: Db, enqueued: NewWorkflow[]): ServerOperations 
     confirmResize: (caller, server) => acceptConfirmResize(db, workflows, caller, server),
     revertResize: (caller, server) => acceptRevertResize(db, workflows, caller, server),
     abortMigration: (caller, migration) => acceptAbort(db, workflows, caller, migration),
+    fenceHost: (caller, name) => fenceHost(db, workflows, caller, name),
   };
 }

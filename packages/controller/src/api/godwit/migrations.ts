@@ -7,6 +7,7 @@ import { readQueue } from '../../workflows/live-migrate/queue.ts';
 import { migrationSamples } from './migration-samples.ts';
 import { type MigrationRow, migrationSummary, migrationView } from './migration-view.ts';
 import { requireAdmin } from './require-admin.ts';
+import { readWaysOut } from './ways-out.ts';
 
 const PAGE = 1_000;
 const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
@@ -30,7 +31,8 @@ export function migrationRoutes(app: FastifyInstance, context: AppContext): void
   app.get('/migrations/:id', async (request) => {
     await requireAdmin(db, request);
     const row = await one(db, (request.params as { id: string }).id);
-    return { migration: migrationView(row, await readQueue(db)) };
+    const [queue, waysOut] = await Promise.all([readQueue(db), readWaysOut(db, row)]);
+    return { migration: { ...migrationView(row, queue), waysOut } };
   });
   app.get('/migrations/:id/samples', async (request) => {
     await requireAdmin(db, request);

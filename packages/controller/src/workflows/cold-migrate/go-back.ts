@@ -1,10 +1,11 @@
 import type { CustodyRow } from '@godwit/domain/custody/custody-row';
 import type { HostId } from '@godwit/domain/ids';
 import type { VmState } from '@godwit/domain/server';
+import { applyFences } from '../custody/apply-fences.ts';
 import { readCustody, stepCustody } from '../custody/custody-store.ts';
 import { settle } from '../custody/settle.ts';
 import { finishMove } from '../live-migrate/finish-move.ts';
-import { fencedHosts, givenUp, pending } from '../live-migrate/give-up.ts';
+import { givenUp, pending } from '../live-migrate/give-up.ts';
 import { type GivingUp, type Move, writeMove } from '../live-migrate/move.ts';
 import { checkpoint, type WorkflowRun } from '../port.ts';
 import { serverFault } from '../server/fault.ts';
@@ -95,7 +96,7 @@ export async function startAgain(
   const outcome = await startGuest(context, run, move.serverId, hostId, { deleteDisksOnFailure: false, patienceMs: PATIENCE_MS });
   if (outcome.kind === 'running') return { vmState: 'active', why: null };
   if (outcome.kind === 'failed') return { vmState: 'stopped', why: `${outcome.code}: ${outcome.why}` };
-  await fencedHosts(context, run, move);
+  await applyFences(context, run, move.serverId);
   await run.pause(RETRY_MS);
   return null;
 }
@@ -106,7 +107,7 @@ async function settledCustody(context: WorkflowContext, run: WorkflowRun, move: 
   const row = await readCustody(context.db, move.serverId);
   // A start at the source that an executor before has begun is continued, not settled.
   if (row.operation?.kind === 'start' && row.operation.step !== 'forfeiting' && row.operation.grant.destination === move.source) return row;
-  await fencedHosts(context, run, move);
+  await applyFences(context, run, move.serverId);
   const settled = await settle(context, run, move.serverId, { deleteDisks: false });
   if (settled.kind === 'settled') return settled.row;
   context.log.warn({ migration: move.moveId, host: settled.hostId, why: settled.why }, 'a cold move that failed waits for a host');

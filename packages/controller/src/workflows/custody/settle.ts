@@ -7,6 +7,7 @@ import type { Grant } from '@godwit/domain/custody/grant';
 import type { HostMessage } from '@godwit/domain/custody/host-effect';
 import { as, type BootId, type HostId, type ServerId } from '@godwit/domain/ids';
 import { agentFailure } from '../../agents/agent-error.ts';
+import { letFencedHostBack } from '../../hosts/fence-host.ts';
 import { checkpoint, type WorkflowRun } from '../port.ts';
 import { wireGuest } from '../server/wire-guest.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
@@ -84,11 +85,10 @@ export async function clearRemains(context: WorkflowContext, run: WorkflowRun, s
         { custody: wireCustody(serverId, below, run.fence), requestId: run.id },
         { timeoutMs: RPC_TIMEOUT_MS, signal: run.signal },
       );
-      await context.db
-        .transaction()
-        .execute((tx) =>
-          stepCustody(tx, serverId, run.fence, [{ kind: 'heard', from: hostId, message: { kind: 'destroyed', epoch: below } }]),
-        );
+      await context.db.transaction().execute(async (tx) => {
+        await stepCustody(tx, serverId, run.fence, [{ kind: 'heard', from: hostId, message: { kind: 'destroyed', epoch: below } }]);
+        await letFencedHostBack(tx, hostId);
+      });
     } catch (error) {
       checkpoint(run);
       const failure = agentFailure(error);

@@ -2,7 +2,7 @@ import { GuestState } from '@godwit/contract/gen/guest_pb';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Database } from '../../store/database.ts';
 import { startTestServer, type TestServer } from '../../store/test-database.ts';
-import { type FakeHost, runningCopies } from '../testing/fake-agents.ts';
+import { type FakeHost, refusal, runningCopies } from '../testing/fake-agents.ts';
 import { type FakeCloud, fakeCloud, until } from '../testing/fake-cloud.ts';
 
 let postgres: TestServer;
@@ -129,5 +129,141 @@ describe('guests outside a move', () => {
     first().down = false;
     await until(async () => first().guests.get(id)?.state === GuestState.SHUTOFF);
     await until(async () => (await database.db.selectFrom('disk').selectAll().where('server_id', '=', id).execute()).length === 0);
+  }, 60_000);
+});
+
+/** As the watcher writes it of a host that is silent, some seconds later. */
+const silent = async (host: FakeHost): Promise<void> => {
+  host.down = true;
+  await until(async () => {
+    await database.db
+      .updateTable('host')
+      .set({ reachable: false, last_seen_at: new Date(Date.now() - 10_000) })
+      .where('id', '=', host.id)
+      .execute();
+    // A beat that was under way may have come after it.
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    return !(await hostRow(host)).reachable;
+  });
+};
+const hostRow = (host: FakeHost) => database.db.selectFrom('host').selectAll().where('id', '=', host.id).executeTakeFirstOrThrow();
+const fenced = async (host: FakeHost) => (await hostRow(host)).fenced_at !== null;
+
+describe('a host that an operator fences', () => {
+  it('is refused while the host is heard of, and for a host that is none; nothing changes', async () => {
+    const engine = await cloud.controller('c1');
+    const id = await cloud.server(engine, 'node1');
+    const before = await read(id);
+    await expect(engine.operations.fenceHost(cloud.admin, 'node1')).rejects.toMatchObject({
+      code: 'Conflict',
+      message: expect.stringContaining('answers'),
+    });
+    await expect(engine.operations.fenceHost(cloud.admin, 'nowhere')).rejects.toMatchObject({ code: 'NotFound' });
+    expect(await fenced(first())).toBe(false);
+    expect(await read(id)).toEqual(before);
+  });
+
+  it('gives up its guests, takes none, and is let back in the same boot only when what it still had was killed', async () => {
+    const engine = await cloud.controller('c1');
+    const id = await cloud.server(engine, 'node1');
+    await silent(first());
+    await engine.operations.fenceHost(cloud.admin, 'node1');
+    await state(id, 'error');
+    expect(await read(id)).toMatchObject({
+      task_state: null,
+      custody: { holder: { kind: 'nowhere' }, operation: null, remains: [{ hostId: first().id, below: 2 }] },
+      fault: { message: expect.stringContaining('node1 was fenced') },
+    });
+    expect((await messages(id)).at(-1)).toMatch(/^stop: The host node1 was fenced/);
+    // Cut off, its guest runs on there: nobody can know.
+    expect(first().guests.get(id)).toMatchObject({ epoch: 1, state: GuestState.RUNNING });
+    const again = await engine.operations.fenceHost(cloud.admin, 'node1');
+    expect(again.fencedAt).toEqual((await hostRow(first())).fenced_at);
+    // The killing fails once: until it has been done the host stays fenced, however often it is heard.
+    first().faults.push({ call: 'supersede', when: 'before', error: refusal('Internal') });
+    first().down = false;
+    await until(async () => first().guests.get(id)?.state === GuestState.SHUTOFF);
+    await until(async () => !(await fenced(first())));
+    const calls = first().calls.map(({ call }) => call);
+    expect(calls.filter((call) => call === 'supersede').length).toBeGreaterThanOrEqual(2);
+    expect((await read(id)).custody.remains).toEqual([]);
+    await engine.operations.reboot(cloud.admin, id, 'HARD');
+    await state(id, 'active');
+    expect(await read(id)).toMatchObject({ epoch: 3, host_id: first().id });
+    expect(runningCopies(cloud.hosts, id)).toBe(1);
+  }, 60_000);
+
+  it('is let back after a new boot, once its report was compared', async () => {
+    const engine = await cloud.controller('c1');
+    const id = await cloud.server(engine, 'node1');
+    await silent(first());
+    await engine.operations.fenceHost(cloud.admin, 'node1');
+    await state(id, 'error');
+    first().guests.clear();
+    first().bootId = 'boot-node1-2';
+    first().down = false;
+    await until(async () => !(await fenced(first())));
+    expect(runningCopies(cloud.hosts, id)).toBe(0);
+  }, 60_000);
+
+  it('ends the wait for a destination that was silent after the release: the guest starts again from its disk, under a newer epoch', async () => {
+    const engine = await cloud.controller('c1');
+    const id = await cloud.server(engine, 'node1');
+    second().onRelease = 'deaf';
+    first().copyRounds = null;
+    const migration = await engine.operations.liveMigrate(cloud.admin, id, {
+      host: 'node2',
+      blockMigration: 'auto',
+      force: false,
+      checksBeforeAnswer: false,
+    });
+    const record = () => database.db.selectFrom('migration').selectAll().where('id', '=', migration).executeTakeFirstOrThrow();
+    await until(async () => (await record()).phase === 'copying');
+    second().down = true;
+    first().copyRounds = 1;
+    await until(async () => (await record()).phase === 'switchover');
+    await silent(second());
+    expect(runningCopies(cloud.hosts, id)).toBe(0);
+    await engine.operations.fenceHost(cloud.admin, 'node2');
+    await until(async () => (await record()).finished_at !== null);
+    expect(await record()).toMatchObject({
+      status: 'error',
+      outcome: { cause: 'DestinationDown', runsOn: 'nowhere', sentence: expect.stringContaining('was fenced') },
+    });
+    expect(await read(id)).toMatchObject({ vm_state: 'error', host_id: first().id, custody: { holder: { kind: 'nowhere' } } });
+    await engine.operations.reboot(cloud.admin, id, 'HARD');
+    await state(id, 'active');
+    const { epoch } = await read(id);
+    expect(epoch).toBeGreaterThan(2);
+    expect(first().guests.get(id)).toMatchObject({ state: GuestState.RUNNING, epoch });
+    // What the destination had loaded is never let run.
+    second().down = false;
+    await until(async () => !(await fenced(second())));
+    expect(runningCopies(cloud.hosts, id)).toBe(1);
+    expect((await read(id)).custody.remains).toEqual([]);
+  }, 60_000);
+
+  it('ends the wait for a source that is silent while copying: what was loaded is discarded, never resumed', async () => {
+    const engine = await cloud.controller('c1');
+    const id = await cloud.server(engine, 'node1');
+    first().copyRounds = null;
+    const migration = await engine.operations.liveMigrate(cloud.admin, id, {
+      host: 'node2',
+      blockMigration: 'auto',
+      force: false,
+      checksBeforeAnswer: false,
+    });
+    const record = () => database.db.selectFrom('migration').selectAll().where('id', '=', migration).executeTakeFirstOrThrow();
+    await until(async () => (await record()).phase === 'copying');
+    await silent(first());
+    await engine.operations.fenceHost(cloud.admin, 'node1');
+    await until(async () => (await record()).finished_at !== null);
+    expect(await record()).toMatchObject({ status: 'failed', outcome: { cause: 'SourceDown', runsOn: 'nowhere' } });
+    expect(second().moves.get(migration)?.state).toBe('forfeited');
+    expect(runningCopies([second()], id)).toBe(0);
+    expect(await read(id)).toMatchObject({
+      vm_state: 'error',
+      custody: { holder: { kind: 'nowhere' }, remains: [{ hostId: first().id }] },
+    });
   }, 60_000);
 });

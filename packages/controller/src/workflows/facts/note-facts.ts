@@ -4,6 +4,7 @@ import type { CustodyRow, Operation } from '@godwit/domain/custody/custody-row';
 import { as, type HostId, type ServerId } from '@godwit/domain/ids';
 import { powerState } from '@godwit/domain/server';
 import type { HostListener, HostReport } from '../../agents/host-watcher.ts';
+import { letFencedHostBack, noteFencedHostCompared } from '../../hosts/fence-host.ts';
 import type { Db, Tx } from '../../store/database.ts';
 import { readCustody } from '../custody/custody-store.ts';
 import { copyEpoch, custodyReport } from '../custody/guest-report.ts';
@@ -57,6 +58,8 @@ async function noteReport(context: WorkflowContext, report: HostReport): Promise
     )
       await enqueueSettling(context, serverId);
   }
+  await noteFencedHostCompared(db, report.host);
+  await letFencedHostBack(db, report.host);
 }
 
 /** The hosts that an operation waits for. */

@@ -2,6 +2,7 @@ import type { MigrationReport } from '@godwit/contract/gen/migration_pb';
 import { as, type HostId } from '@godwit/domain/ids';
 import { agentFailure } from '../../agents/agent-error.ts';
 import type { AgentClient } from '../../agents/agents.ts';
+import { isFenced } from '../../hosts/fence-host.ts';
 import { readCustody, stepCustody } from '../custody/custody-store.ts';
 import { noteRefusal } from '../custody/note-refusal.ts';
 import { sourceMessages } from '../custody/report-messages.ts';
@@ -155,7 +156,8 @@ async function begin(context: WorkflowContext, run: WorkflowRun, move: Move, cli
     } catch (error) {
       checkpoint(run);
       const failure = agentFailure(error);
-      if (started && failure.kind === 'unreachable' && (await hasTaken(context, run, move))) return null;
+      if (started && failure.kind === 'unreachable' && ((await hasTaken(context, run, move)) || (await sourceFenced(context, run, move))))
+        return null;
       if (failure.kind === 'unreachable' && (started || Date.now() < deadline)) {
         await run.pause(RETRY_MS);
         continue;
@@ -208,7 +210,7 @@ async function nextReport(
     });
   const failure = agentFailure(first.error);
   if (failure.kind === 'unreachable') {
-    if (await hasTaken(context, run, move)) return null;
+    if ((await hasTaken(context, run, move)) || (await sourceFenced(context, run, move))) return null;
     await run.pause(RETRY_MS);
     return known;
   }
@@ -221,6 +223,19 @@ async function nextReport(
     evidence: [`${failure.code}: ${failure.message}`],
   });
   return null;
+}
+
+/** True when the source was fenced, so that the move is given up: without its word nobody knows whether it had released, and only a take that the destination shows is a success. */
+async function sourceFenced(context: WorkflowContext, run: WorkflowRun, move: Move): Promise<boolean> {
+  if (!(await isFenced(context.db, move.source))) return false;
+  await giveUp(context, run, await readMove(context.db, move.moveId), {
+    cause: 'SourceDown',
+    sentence:
+      'The source was fenced while the guest was on its way: what had been copied is discarded, and the guest can be started again from its disk, without what it had not written there.',
+    phase: 'failed',
+    evidence: [],
+  });
+  return true;
 }
 
 /** Writes what has been counted so far, for the record, the server's progress and the event stream. */

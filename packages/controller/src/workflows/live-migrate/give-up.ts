@@ -2,6 +2,7 @@ import type { CustodyRow } from '@godwit/domain/custody/custody-row';
 import { as, type HostId } from '@godwit/domain/ids';
 import type { MigrationOutcome } from '@godwit/domain/migration';
 import type { VmState } from '@godwit/domain/server';
+import { applyFences } from '../custody/apply-fences.ts';
 import { readCustody, stepCustody } from '../custody/custody-store.ts';
 import { settle } from '../custody/settle.ts';
 import { checkpoint, type WorkflowRun } from '../port.ts';
@@ -46,7 +47,7 @@ export async function undo(context: WorkflowContext, run: WorkflowRun, move: Mov
   let delay = RETRY_FIRST_MS;
   for (;;) {
     checkpoint(run);
-    await fencedHosts(context, run, move);
+    await applyFences(context, run, move.serverId);
     const settled = await settle(context, run, move.serverId, { deleteDisks: false });
     if (settled.kind === 'settled') return afterSettled(context, run, await readMove(context.db, move.moveId), settled.row);
     if (settled.hostId === move.source && (await hasTaken(context, run, await readMove(context.db, move.moveId)))) return;
@@ -120,21 +121,4 @@ export function pending(why: GivingUp): MigrationOutcome & { readonly ends: Givi
 /** The server's state when no copy is left: it was powered off inside, or with its host, or it is lost. */
 function endedState(why: GivingUp): VmState {
   return why.cause === 'GuestPoweredOff' || why.sourceRebooted === true ? 'stopped' : 'error';
-}
-
-/** A host that was fenced since the move began will not answer: custody is told so instead. */
-export async function fencedHosts(context: WorkflowContext, run: WorkflowRun, move: Move): Promise<void> {
-  const hosts = [move.source, move.destination_host_id].filter((id) => id !== null);
-  const fenced = await context.db
-    .selectFrom('host')
-    .select('id')
-    .where('id', 'in', hosts)
-    .where('fenced_at', '>', move.created_at)
-    .execute();
-  for (const { id } of fenced) {
-    await context.db.transaction().execute(async (tx) => {
-      const row = await readCustody(tx, move.serverId, true);
-      if (row.operation !== null) await stepCustody(tx, move.serverId, run.fence, [{ kind: 'fenced', hostId: as<HostId>(id) }]);
-    });
-  }
 }

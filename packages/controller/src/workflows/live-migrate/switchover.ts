@@ -2,6 +2,7 @@ import { GuestState } from '@godwit/contract/gen/guest_pb';
 import type { MigrationReport } from '@godwit/contract/gen/migration_pb';
 import { as, type HostId } from '@godwit/domain/ids';
 import { agentFailure } from '../../agents/agent-error.ts';
+import { isFenced } from '../../hosts/fence-host.ts';
 import { readCustody, stepCustody } from '../custody/custody-store.ts';
 import { destinationMessages } from '../custody/report-messages.ts';
 import { settle } from '../custody/settle.ts';
@@ -25,6 +26,23 @@ export async function switchOver(context: WorkflowContext, run: WorkflowRun, mov
     checkpoint(run);
     const row = await readCustody(db, move.serverId);
     if (row.operation === null) return afterSettled(context, run, move, row);
+    if (await isFenced(db, destination)) {
+      // The source's memory is not resumed for it: the destination may have run the guest before.
+      await giveUp(
+        context,
+        run,
+        move,
+        {
+          cause: 'DestinationDown',
+          sentence:
+            'The destination was fenced after the source had released the guest: it can be started again from its disk, without what it had not written there.',
+          phase: 'error',
+          evidence: [],
+        },
+        { afterRelease: true },
+      );
+      return;
+    }
     try {
       const client = await context.agents.client(destination);
       let report: MigrationReport = await client.awaitMigration(

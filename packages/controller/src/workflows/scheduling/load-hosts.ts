@@ -18,6 +18,7 @@ export async function loadHosts(db: Db, ratios: Ratios, only: readonly HostId[] 
       'host.disabled_reason',
       'host.forced_down',
       'host.reachable',
+      'host.fenced_at',
       sql<{
         vcpus: number;
         ramMib: number;
@@ -57,6 +58,7 @@ export async function loadHosts(db: Db, ratios: Ratios, only: readonly HostId[] 
       disabledReason: row.disabled_reason,
       forcedDown: row.forced_down,
       reachable: row.reachable,
+      ...(row.fenced_at === null ? {} : { fenced: true }),
       usage: row.usage,
       ratios: { vcpus: ratios.cpuAllocationRatio, ramMib: ratios.ramAllocationRatio, diskGib: ratios.diskAllocationRatio },
       incomingMigrations: row.incoming,

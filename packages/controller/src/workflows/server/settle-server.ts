@@ -1,10 +1,14 @@
 import { GuestState } from '@godwit/contract/gen/guest_pb';
 import { as, type HostId, type ServerId } from '@godwit/domain/ids';
+import { powerState } from '@godwit/domain/server';
 import { agentFailure } from '../../agents/agent-error.ts';
+import { applyFences } from '../custody/apply-fences.ts';
 import { readCustody, stepCustody, takeCharge } from '../custody/custody-store.ts';
 import { clearRemains, settle } from '../custody/settle.ts';
 import { checkpoint, type WorkflowRun } from '../port.ts';
+import { recordFact } from '../record/actions.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
+import { serverFault } from './fault.ts';
 import { observed } from './power-server.ts';
 import { recoverServer } from './recover-server.ts';
 import { removeDisks } from './remove-disks.ts';
@@ -28,6 +32,7 @@ export async function settleServer(context: WorkflowContext, run: WorkflowRun): 
     await run.pause(BUSY_MS);
     checkpoint(run);
   }
+  await withoutFenced(context, run, serverId);
   let row = await readCustody(db, serverId);
   if (row.behind || row.operation?.kind === 'recovery') {
     if (!(await recoverServer(context, run, serverId))) return;
@@ -47,6 +52,27 @@ export async function settleServer(context: WorkflowContext, run: WorkflowRun): 
     if (await removeDisks(context, run, serverId)) await db.deleteFrom('disk').where('server_id', '=', serverId).execute();
   } else if (settled.kind === 'settled' && row.holder.kind === 'host') await showGuest(context, run, serverId, row.holder.hostId);
   await clearRemains(context, run, serverId);
+}
+
+/** Settles a server without the hosts that an operator has fenced: a guest that was there runs nowhere now. */
+async function withoutFenced(context: WorkflowContext, run: WorkflowRun, serverId: ServerId): Promise<void> {
+  const { db } = context;
+  const before = await readCustody(db, serverId);
+  const fenced = await applyFences(context, run, serverId);
+  const { holder } = before;
+  const lost = fenced.find(({ id }) => holder.kind === 'host' && holder.hostId === id);
+  if (lost === undefined || (await readCustody(db, serverId)).holder.kind !== 'nowhere') return;
+  const server = await readServer(db, serverId);
+  if (server.deleted_at !== null) return;
+  const why = `The host ${lost.name} was fenced: the guest does not run. It can be started again from its disk, without what it had not written there.`;
+  await db.transaction().execute(async (tx) => {
+    await writeServer(tx, run, serverId, {
+      // One that waits to be confirmed or reverted goes on waiting.
+      ...(server.vm_state === 'resized' ? {} : { vm_state: 'error', fault: serverFault(why) }),
+      power_state: powerState.shutdown,
+    });
+    await recordFact(tx, server, 'stop', why);
+  });
 }
 
 /** A start whose answer was never heard has succeeded after all: the row says what the host shows. */

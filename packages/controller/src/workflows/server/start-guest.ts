@@ -72,7 +72,13 @@ export async function startGuest(
         .execute((tx) => stepCustody(tx, serverId, run.fence, [{ kind: 'heard', from, message: { kind: 'ended', epoch } }]));
       continue;
     } else {
-      const host = await context.db.selectFrom('host').select('boot_id').where('id', '=', hostId).executeTakeFirst();
+      const host = await context.db.selectFrom('host').select(['boot_id', 'name', 'fenced_at']).where('id', '=', hostId).executeTakeFirst();
+      if (host !== undefined && host.fenced_at !== null) {
+        // It may just have come back, and be compared.
+        if (Date.now() > deadline) return { kind: 'failed', code: 'AgentUnreachable', why: `host ${host.name} is fenced` };
+        await run.pause(RETRY_MS);
+        continue;
+      }
       const bootId = host?.boot_id ?? null;
       if (bootId === null) {
         if (Date.now() > deadline)
