@@ -1,7 +1,9 @@
+import type { ConvergencePolicy } from '@godwit/domain/convergence/policy';
 import type { Grant } from '@godwit/domain/custody/grant';
 import type { HostFacts } from '@godwit/domain/host';
 import type { BootId, Epoch, Fence, HostId, MigrationId, ServerId } from '@godwit/domain/ids';
 import type { DiskChunk } from '../storage/disk-stream.ts';
+import type { GuestConsoles } from './guest-consoles.ts';
 import type { GuestReport } from './guest-report.ts';
 import type { HostEvents } from './host-events.ts';
 import type { MigrationReport, TakeAnswer } from './migration-report.ts';
@@ -24,6 +26,10 @@ export type MigrationPolicy = {
   readonly postCopyAllowed: boolean;
   /** Of copying; 0: none. */
   readonly deadlineMs: number;
+  /** What the source steers by; null: it does not, and the downtime limit stays as it is. */
+  readonly convergence: ConvergencePolicy | null;
+  /** Stop the guest now and finish. Never taken back. */
+  readonly forceComplete: boolean;
 };
 
 /** What the destination opened for the source. */
@@ -66,6 +72,7 @@ export type HostDriver = {
   readonly hostId: HostId;
   readonly bootId: BootId;
   readonly events: HostEvents;
+  readonly consoles: GuestConsoles;
   facts(): Promise<HostFacts>;
   guests(): Promise<readonly GuestReport[]>;
   migrations(): readonly MigrationReport[];

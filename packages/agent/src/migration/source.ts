@@ -21,11 +21,10 @@ import { openPeerLink, type PeerLink } from './peer-link.ts';
 import { type MigrateLook, queryMigrate } from './query-migrate.ts';
 import { ReleaseSender } from './release-sender.ts';
 import { type Ending, endedAs, endingFor } from './source-endings.ts';
-import { credentialsId, removeCredentials, setUpOutgoing } from './stream-setup.ts';
+import { Steering } from './steering.ts';
+import { credentialsId, removeCredentials, setThrottle, setUpOutgoing } from './stream-setup.ts';
 import { StreamWatch } from './stream-watch.ts';
 
-/** From STOP to the end, before the stream is cut: nobody runs meanwhile. */
-const switchoverLimitMs = 5_000;
 /** A cancel that QEMU has not carried out by then is helped by cutting the stream: the promise is one second. */
 const cancelHelpMs = 500;
 /** QEMU's figures of a finished stream are there at once, unless it hangs. */
@@ -44,6 +43,7 @@ export class OutgoingMigration {
   readonly #link: PeerLink;
   readonly #approach: ApproachToStop;
   readonly #sender: ReleaseSender;
+  readonly #steering: Steering;
   #policy: MigrationPolicy;
   #unlisten: () => void = () => undefined;
   /** Why we are ending it, when it is we who end it. */
@@ -59,10 +59,15 @@ export class OutgoingMigration {
     this.#store = store;
     this.#process = process;
     this.move = move;
-    this.#policy = move.policy;
     this.record = record ?? new MigrationRecord(move.grant, 'source', 'armed', host.events, () => host.clock.nowMs());
     this.#link = openPeerLink(move.destination, host.identity.current);
-    this.#approach = new ApproachToStop(host, process, move, this.record, this.#link);
+    this.#steering = new Steering(move.policy, this.record, {
+      setDowntimeLimit: (downtimeLimitMs) => this.#approach.setPolicy({ ...this.#policy, downtimeLimitMs }),
+      setThrottle: (percent) => setThrottle(this.#process.qmp, percent),
+      giveUp: (cause, why) => this.cancel(cause, why),
+    });
+    this.#policy = { ...move.policy, downtimeLimitMs: this.#steering.firstLimitMs ?? move.policy.downtimeLimitMs };
+    this.#approach = new ApproachToStop(host, process, { ...move, policy: this.#policy }, this.record, this.#link);
     this.#sender = new ReleaseSender(this.#link, this.record);
   }
 
@@ -133,7 +138,8 @@ export class OutgoingMigration {
 
   async setPolicy(policy: MigrationPolicy): Promise<void> {
     this.#policy = policy;
-    await this.#approach.setPolicy(policy);
+    await this.#steering.setPolicy(policy);
+    await this.#save();
   }
 
   /** Custody's news about this move. */
@@ -210,7 +216,10 @@ export class OutgoingMigration {
           if (status === 'failed' || status === 'cancelled') void this.#observe().catch(this.#logged);
           else if (status === 'pre-switchover') record.become('pre-switchover');
         }
-      } else if (event.event === 'MIGRATION_PASS') record.mark('round', String(event.data['pass']), at);
+      } else if (event.event === 'MIGRATION_PASS') {
+        record.mark('round', String(event.data['pass']), at);
+        void this.#roundEnded().catch(this.#logged);
+      }
     });
     this.#unlisten = offQmp;
   }
@@ -225,6 +234,14 @@ export class OutgoingMigration {
       await this.#observe();
       if (!this.record.ended && !this.#releaseTold) await new Promise((resolve) => setTimeout(resolve, turn < 20 ? 0 : 2));
     }
+  }
+
+  /** What is left right after a round is what a stop would have to send: looked at now, not at the next look. */
+  async #roundEnded(): Promise<void> {
+    if (this.record.ended || this.#ending || this.#stoppedAt !== null) return;
+    const look = await queryMigrate(this.#process.qmp, hangMs);
+    if (!this.record.ended && !this.#ending && this.#stoppedAt === null)
+      await this.#steering.seen(look, performance.now() - this.#startedAtMs);
   }
 
   async #watch(): Promise<void> {
@@ -246,10 +263,14 @@ export class OutgoingMigration {
       this.#approach.seen(look.ram, elapsedMs);
       if (progress.stalled(look.ram, now))
         return this.cancel('StreamFailed', `the stream to ${this.move.ready.ramAddress}:${this.move.ready.ramPort} stood still for 5 s`);
-      if (this.#policy.deadlineMs > 0 && elapsedMs > this.#policy.deadlineMs)
+      if (this.#policy.convergence) await this.#steering.seen(look, elapsedMs);
+      else if (this.#policy.deadlineMs > 0 && elapsedMs > this.#policy.deadlineMs)
         return this.cancel('DeadlineExceeded', `copying took longer than ${this.#policy.deadlineMs} ms`);
-    } else if (now - this.#stoppedAt > switchoverLimitMs && record.report.completedAtMs === null) {
-      this.#ending = { cause: 'SwitchoverTimeout', detail: `the switchover was not finished ${switchoverLimitMs} ms after the stop` };
+    } else if (now - this.#stoppedAt > this.#steering.switchoverLimitMs && record.report.completedAtMs === null) {
+      this.#ending = {
+        cause: 'SwitchoverTimeout',
+        detail: `the switchover was not finished ${this.#steering.switchoverLimitMs} ms after the stop`,
+      };
       await this.#cut('the switchover takes too long');
     }
     if (look.status === 'failed' || look.status === 'cancelled' || look.status === 'completed') await this.#observe();

@@ -8,6 +8,8 @@ import type { QmpClient } from '../qemu/qmp-client.ts';
 const capabilities = ['events', 'return-path', 'late-block-activate', 'validate-uuid'] as const;
 
 const setCapabilities = { capabilities: capabilities.map((capability) => ({ capability, state: true })) };
+/** QEMU takes CPU time from a guest only with auto-converge on; how much and when is `setThrottle`'s. */
+const slowingDown = (may: boolean) => ({ capability: 'auto-converge', state: may });
 
 /** QMP's name of one end of the stream. */
 export const streamChannels = (address: string, port: number): Readonly<Record<string, unknown>> => ({
@@ -49,11 +51,16 @@ export async function setUpOutgoing(
   },
 ): Promise<void> {
   const id = credentialsId(options.migrationId);
-  await Promise.all([addCredentials(qmp, id, options.tlsDir, 'client'), qmp.execute('migrate-set-capabilities', setCapabilities)]);
+  const maySlowDown = (options.policy.convergence?.slowDownPercent ?? 0) > 0;
+  await Promise.all([
+    addCredentials(qmp, id, options.tlsDir, 'client'),
+    qmp.execute('migrate-set-capabilities', { capabilities: [...setCapabilities.capabilities, slowingDown(maySlowDown)] }),
+  ]);
   await qmp.execute('migrate-set-parameters', {
     'tls-creds': id,
     'tls-hostname': options.address,
     ...limits(options.policy, options.downtimeLimitMs),
+    ...(maySlowDown && throttle(1, 100)),
   });
 }
 
@@ -64,6 +71,22 @@ const limitsAnswerMs = 2_000;
 export async function setLimits(qmp: QmpClient, policy: MigrationPolicy, downtimeLimitMs: number): Promise<void> {
   await qmp.execute('migrate-set-parameters', limits(policy, downtimeLimitMs), { timeoutMs: limitsAnswerMs });
 }
+
+/**
+ * Takes about this share of the guest's CPU time away from the end of a round on, when two of them in a row, a second long at least, found that the guest had written anything worth
+ * mentioning. QEMU has no order for it: auto-converge's first step, further steps and ceiling are all set to the share wanted.
+ */
+export async function setThrottle(qmp: QmpClient, percent: number): Promise<void> {
+  await qmp.execute('migrate-set-parameters', throttle(percent, 1), { timeoutMs: limitsAnswerMs });
+}
+
+/** Until steering asks for more QEMU takes 1 %, its least. */
+const throttle = (percent: number, triggerPercent: number) => ({
+  'cpu-throttle-initial': percent,
+  'cpu-throttle-increment': percent,
+  'max-cpu-throttle': percent,
+  'throttle-trigger-threshold': triggerPercent,
+});
 
 const limits = (policy: MigrationPolicy, downtimeLimitMs: number) => ({
   'downtime-limit': downtimeLimitMs,

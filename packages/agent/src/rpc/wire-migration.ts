@@ -8,6 +8,8 @@ import {
   type IncomingReady as WireReady,
   type MigrationReport as WireReport,
 } from '@godwit/contract/gen/migration_pb';
+import { type ConvergencePolicy, defaultPolicy } from '@godwit/domain/convergence/policy';
+import { parsePolicy } from '@godwit/domain/convergence/resolve-policy';
 import { GodwitError } from '@godwit/domain/errors';
 import type { IncomingReady, MigrationPolicy, PeerAddress } from '../drivers/host-driver.ts';
 import type { MigrationReport } from '../drivers/migration-report.ts';
@@ -29,7 +31,23 @@ export function policyFromWire(wire: WirePolicy | undefined): MigrationPolicy {
     networkSwitch: wire?.networkSwitch ?? false,
     postCopyAllowed: wire?.postCopyAllowed ?? false,
     deadlineMs: wire ? numberFromWire(wire.deadlineMs, 'deadline_ms') : 0,
+    convergence: wire ? convergenceFromWire(wire) : null,
+    forceComplete: wire?.forceComplete ?? false,
   };
+}
+
+function convergenceFromWire(wire: WirePolicy): ConvergencePolicy | null {
+  const largestBlackoutMs = numberFromWire(wire.largestBlackoutMs, 'largest_blackout_ms');
+  if (largestBlackoutMs === 0) return null;
+  const { policy, problems } = parsePolicy({
+    largestBlackoutMs,
+    deadlineMs: numberFromWire(wire.deadlineMs, 'deadline_ms'),
+    slowDownPercent: wire.slowDownPercent,
+    postCopyAllowed: wire.postCopyAllowed,
+    whenNotConverging: wire.pauseWhenNotConverging ? 'pause' : 'give-up',
+  });
+  if (problems[0]) throw new GodwitError('BadRequest', problems[0].sentence);
+  return { ...defaultPolicy, ...policy };
 }
 
 export function peerFromWire(wire: WirePeer | undefined, field: string): PeerAddress {

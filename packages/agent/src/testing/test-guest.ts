@@ -81,6 +81,9 @@ export type MoveOptions = {
   readonly downtimeLimitMs?: number;
   readonly maxBandwidthBytes?: number;
   readonly deadlineMs?: number;
+  /** What the source steers by; without it, it does not. */
+  readonly largestBlackoutMs?: number;
+  readonly slowDownPercent?: number;
 };
 export type Move = {
   readonly migrationId: string;
@@ -108,7 +111,9 @@ export function newMove(guest: TestGuest, to: TestHost, options: MoveOptions = {
     networkSwitch: options.networkSwitch ?? true,
     downtimeLimitMs: BigInt(options.downtimeLimitMs ?? 30),
     maxBandwidthBytes: BigInt(options.maxBandwidthBytes ?? 0),
-    deadlineMs: BigInt(options.deadlineMs ?? 0),
+    deadlineMs: BigInt(options.deadlineMs ?? (options.largestBlackoutMs ? 60_000 : 0)),
+    largestBlackoutMs: BigInt(options.largestBlackoutMs ?? 0),
+    slowDownPercent: options.slowDownPercent ?? 0,
   };
   return { migrationId, grant, policy, from: guest.at, to };
 }

@@ -61,6 +61,15 @@ describe('a copy under a policy', () => {
     expect(runPrecopy(large, policy({ postCopyAllowed: true })).outcome).toBe('given-up');
   });
 
+  it('keeps the largest blackout although the link slows down by a fifth in the moment of the stop', () => {
+    for (const setMs of [300, 330, 400, 430, 470]) {
+      const world = { firstPassBytes: 1024 * MB, ...cyclicWriter(500 * MB, setMs * 0.3 * MB), ...link(300 * MB), stopShare: 0.8 };
+      const run = runPrecopy(world, policy());
+      expect(run.outcome).toBe(setMs < 384 ? 'completed' : 'given-up');
+      if (run.blackoutMs !== null) expect(run.blackoutMs).toBeLessThanOrEqual(500);
+    }
+  });
+
   it('says that the first pass was too much for the deadline', () => {
     const run = runPrecopy({ firstPassBytes: 64_000 * MB, ...cyclicWriter(0, 0), ...link(100 * MB) }, policy({ deadlineMs: 10_000 }));
     expect(run.outcome).toBe('given-up');
@@ -100,12 +109,14 @@ describe('for every guest, link and policy', () => {
       jitter: fc.double({ min: 0, max: 0.2, noNaN: true }),
       periodMs: fc.integer({ min: 10, max: 3_000 }),
       random: fc.boolean(),
+      stopShare: fc.double({ min: 0.8, max: 1, noNaN: true }),
     })
-    .map(({ link: speed, passMs, setMs, writes, jitter, periodMs, random }): PrecopyWorld => {
+    .map(({ link: speed, passMs, setMs, writes, jitter, periodMs, random, stopShare }): PrecopyWorld => {
       const perMs = speed * 1_000;
       const bytes = perMs * passMs;
       return {
         firstPassBytes: bytes,
+        stopShare,
         ...(random ? randomWriter : cyclicWriter)(writes * speed * MB, Math.min(bytes, perMs * setMs)),
         bandwidthBytesPerSecond: (atMs) => speed * MB * (1 - jitter * Math.abs(Math.sin(atMs / periodMs))),
       };

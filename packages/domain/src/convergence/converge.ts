@@ -5,8 +5,8 @@ import { deadlineSentence, hopelessSentence, rate } from './sentences.ts';
 
 /** Rounds, and time, without a better one before anything is done: bursts pass. */
 const patience = { rounds: 3, ms: 500 } as const;
-/** Without a better moment for so long, and so many rounds, and nothing left to try: it will not converge. */
-const hopeless = { rounds: 6, ms: 20_000 } as const;
+/** Without a better moment for so long (or that share of the deadline, if shorter), and so many rounds, and nothing left to try: it will not converge. */
+const hopeless = { rounds: 6, ms: 20_000, shareOfDeadline: 0.25 } as const;
 /** A moment counts as better when it is this much nearer to the end than the best before. */
 const betterBy = 0.95;
 /** Rounds that the best remaining is looked for in: an old best may never come again. */
@@ -14,6 +14,8 @@ const window = 8;
 /** How far above the best moment the limit is set: the next one as good must meet it although it is never quite the same. */
 const nearBest = 1.15;
 const throttleStep = 20;
+/** Rounds get shorter quickly when the guest writes at most this share of what the link carries. */
+const sustainable = 0.6;
 /** QEMU changes the throttle when a round ends, and looks at two periods of a second at least. */
 const throttleSettlesMs = 4_000;
 /** Post-copy only when what is left is sent within this: so long a dead link or destination is the end of the guest. */
@@ -133,7 +135,7 @@ function atBoundary(state: ConvergenceState, policy: ConvergencePolicy, sample: 
   }
   if (state.throttlePercent < policy.slowDownPercent) {
     if (state.throttlePercent > 0 && atMs - state.actedAtMs < throttleSettlesMs) return { state, action: wait };
-    const percent = Math.min(policy.slowDownPercent, state.throttlePercent + throttleStep);
+    const percent = Math.min(policy.slowDownPercent, Math.max(state.throttlePercent + throttleStep, sufficientPercent(state, sample)));
     return {
       state: { ...state, throttlePercent: percent, recentMs: [], best: null, stalledRounds: 0, actedAtMs: atMs },
       action: { kind: 'throttle', percent, why: `A stop would take ${Math.round(lowest)} ms, more than the policy allows.` },
@@ -145,13 +147,20 @@ function atBoundary(state: ConvergenceState, policy: ConvergencePolicy, sample: 
       action: { kind: 'post-copy', why: `The rest is sent within ${Math.round(needed)} ms while the guest runs at the destination.` },
     };
   // From here on there is nothing left but to wait for a calmer moment, and to end.
-  const calmer = atMs - Math.max(state.best?.atMs ?? 0, state.actedAtMs) < hopeless.ms || state.stalledRounds < hopeless.rounds;
-  if (calmer) return { state, action: wait };
+  const patienceMs = Math.min(hopeless.ms, policy.deadlineMs * hopeless.shareOfDeadline);
+  if (since < patienceMs || state.stalledRounds < hopeless.rounds) return { state, action: wait };
   if (policy.whenNotConverging === 'pause' && atMs + needed < policy.deadlineMs)
     return needed <= lowest * nearBest
       ? hold(state, sample, needed, hopelessSentence(policy, state, sample, lowest))
       : { state, action: wait };
   return giveUp(state, 'WillNotConverge', hopelessSentence(policy, state, sample, lowest));
+}
+
+/** The throttle under which the guest writes well below what the link carries, going by what it writes now; 0 when that is not known. */
+function sufficientPercent(state: ConvergenceState, { dirtyBytesPerSecond }: ConvergenceSample): number {
+  if (dirtyBytesPerSecond <= 0) return 0;
+  const unthrottled = dirtyBytesPerSecond / (1 - state.throttlePercent / 100);
+  return Math.ceil((1 - (sustainable * state.bandwidthBytesPerSecond) / unthrottled) * 10) * 10;
 }
 
 function hold(state: ConvergenceState, { atMs }: ConvergenceSample, needed: number, why: string): ConvergenceStep {

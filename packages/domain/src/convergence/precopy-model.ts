@@ -12,6 +12,8 @@ export type PrecopyWorld = {
   /** The most that it can ever have dirtied: the size of what it writes to. */
   readonly workingSetBytes: number;
   readonly bandwidthBytesPerSecond: (atMs: number) => number;
+  /** What share of its speed the link still has when the guest has been stopped; default 1. */
+  readonly stopShare?: number;
   /** Of the stop besides sending; default: what is measured on idle guests. */
   readonly fixedMs?: number;
 };
@@ -69,8 +71,7 @@ export function runPrecopy(world: PrecopyWorld, policy: ConvergencePolicy, force
       round += 1;
       roundBeganAt = now;
       if (left <= threshold) {
-        // The link goes on as it will: not as it was when the stop was decided.
-        const blackoutMs = fixedMs + (left / world.bandwidthBytesPerSecond(now + limitMs / 2)) * 1000;
+        const blackoutMs = fixedMs + (left / (bandwidth * (world.stopShare ?? 1))) * 1000;
         return ended('completed', 'QEMU stopped the guest within its limit.', now + blackoutMs, blackoutMs);
       }
     }

@@ -28,6 +28,8 @@ const policy: MigrationPolicy = {
   networkSwitch: true,
   postCopyAllowed: false,
   deadlineMs: 0,
+  convergence: null,
+  forceComplete: false,
 };
 const fence = asFence(1);
 

@@ -360,6 +360,128 @@ export declare type ReadConsoleResponse = Message<"godwit.agent.v1.ReadConsoleRe
 export declare const ReadConsoleResponseSchema: GenMessage<ReadConsoleResponse>;
 
 /**
+ * @generated from message godwit.agent.v1.ConsolePosition
+ */
+export declare type ConsolePosition = Message<"godwit.agent.v1.ConsolePosition"> & {
+  /**
+   * @generated from field: int64 epoch = 1;
+   */
+  epoch: bigint;
+
+  /**
+   * @generated from field: int64 offset = 2;
+   */
+  offset: bigint;
+};
+
+/**
+ * Describes the message godwit.agent.v1.ConsolePosition.
+ * Use `create(ConsolePositionSchema)` to create a new message.
+ */
+export declare const ConsolePositionSchema: GenMessage<ConsolePosition>;
+
+/**
+ * @generated from message godwit.agent.v1.FollowConsoleRequest
+ */
+export declare type FollowConsoleRequest = Message<"godwit.agent.v1.FollowConsoleRequest"> & {
+  /**
+   * @generated from field: string server_id = 1;
+   */
+  serverId: string;
+
+  /**
+   * @generated from field: godwit.agent.v1.ConsolePosition from = 2;
+   */
+  from?: ConsolePosition | undefined;
+
+  /**
+   * @generated from field: int64 tail_bytes = 3;
+   */
+  tailBytes: bigint;
+};
+
+/**
+ * Describes the message godwit.agent.v1.FollowConsoleRequest.
+ * Use `create(FollowConsoleRequestSchema)` to create a new message.
+ */
+export declare const FollowConsoleRequestSchema: GenMessage<FollowConsoleRequest>;
+
+/**
+ * @generated from message godwit.agent.v1.ConsoleChunk
+ */
+export declare type ConsoleChunk = Message<"godwit.agent.v1.ConsoleChunk"> & {
+  /**
+   * @generated from field: bytes data = 1;
+   */
+  data: Uint8Array;
+
+  /**
+   * @generated from field: godwit.agent.v1.ConsolePosition position = 2;
+   */
+  position?: ConsolePosition | undefined;
+};
+
+/**
+ * Describes the message godwit.agent.v1.ConsoleChunk.
+ * Use `create(ConsoleChunkSchema)` to create a new message.
+ */
+export declare const ConsoleChunkSchema: GenMessage<ConsoleChunk>;
+
+/**
+ * @generated from message godwit.agent.v1.WriteConsoleRequest
+ */
+export declare type WriteConsoleRequest = Message<"godwit.agent.v1.WriteConsoleRequest"> & {
+  /**
+   * @generated from field: string server_id = 1;
+   */
+  serverId: string;
+
+  /**
+   * @generated from field: bytes data = 2;
+   */
+  data: Uint8Array;
+};
+
+/**
+ * Describes the message godwit.agent.v1.WriteConsoleRequest.
+ * Use `create(WriteConsoleRequestSchema)` to create a new message.
+ */
+export declare const WriteConsoleRequestSchema: GenMessage<WriteConsoleRequest>;
+
+/**
+ * @generated from message godwit.agent.v1.WriteConsoleResponse
+ */
+export declare type WriteConsoleResponse = Message<"godwit.agent.v1.WriteConsoleResponse"> & {
+};
+
+/**
+ * Describes the message godwit.agent.v1.WriteConsoleResponse.
+ * Use `create(WriteConsoleResponseSchema)` to create a new message.
+ */
+export declare const WriteConsoleResponseSchema: GenMessage<WriteConsoleResponse>;
+
+/**
+ * @generated from message godwit.agent.v1.DisplayData
+ */
+export declare type DisplayData = Message<"godwit.agent.v1.DisplayData"> & {
+  /**
+   * @generated from field: string server_id = 1;
+   */
+  serverId: string;
+
+  /**
+   * @generated from field: bytes data = 2;
+   */
+  data: Uint8Array;
+};
+
+/**
+ * Describes the message godwit.agent.v1.DisplayData.
+ * Use `create(DisplayDataSchema)` to create a new message.
+ */
+export declare const DisplayDataSchema: GenMessage<DisplayData>;
+
+/**
  * @generated from message godwit.agent.v1.PrepareIncomingRequest
  */
 export declare type PrepareIncomingRequest = Message<"godwit.agent.v1.PrepareIncomingRequest"> & {
@@ -1049,6 +1171,36 @@ export declare const Agent: GenService<{
     output: typeof ReadConsoleResponseSchema;
   },
   /**
+   * The serial console's log from a place on, and what is added to it, without end. Each chunk says the place behind it, which is good on every host that has the log.
+   *
+   * @generated from rpc godwit.agent.v1.Agent.FollowConsole
+   */
+  followConsole: {
+    methodKind: "server_streaming";
+    input: typeof FollowConsoleRequestSchema;
+    output: typeof ConsoleChunkSchema;
+  },
+  /**
+   * Into the guest's serial port.
+   *
+   * @generated from rpc godwit.agent.v1.Agent.WriteConsole
+   */
+  writeConsole: {
+    methodKind: "unary";
+    input: typeof WriteConsoleRequestSchema;
+    output: typeof WriteConsoleResponseSchema;
+  },
+  /**
+   * The guest's display, RFB both ways; the first message names the guest. Ends when either side does, or the guest's QEMU.
+   *
+   * @generated from rpc godwit.agent.v1.Agent.Display
+   */
+  display: {
+    methodKind: "bidi_streaming";
+    input: typeof DisplayDataSchema;
+    output: typeof DisplayDataSchema;
+  },
+  /**
    * @generated from rpc godwit.agent.v1.Agent.PrepareIncoming
    */
   prepareIncoming: {
@@ -1057,7 +1209,7 @@ export declare const Agent: GenService<{
     output: typeof IncomingReadySchema;
   },
   /**
-   * Arms the grant durably at the source, then starts the copy. Returns when QEMU has accepted `migrate`.
+   * Arms the grant durably at the source, then starts the copy. Returns when QEMU has accepted `migrate`; with disks to copy, when their mirrors have begun.
    *
    * @generated from rpc godwit.agent.v1.Agent.StartOutgoing
    */

@@ -76,6 +76,13 @@ export declare type Guest = Message<"godwit.agent.v1.Guest"> & {
    * @generated from field: godwit.agent.v1.DirectBoot direct_boot = 11;
    */
   directBoot?: DirectBoot | undefined;
+
+  /**
+   * vnc; empty: a serial console alone
+   *
+   * @generated from field: string display = 20;
+   */
+  display: string;
 };
 
 /**

@@ -90,6 +90,30 @@ export declare type MigrationPolicy = Message<"godwit.agent.v1.MigrationPolicy">
    * @generated from field: int64 deadline_ms = 7;
    */
   deadlineMs: bigint;
+
+  /**
+   * What the source steers by (domain ConvergencePolicy); 0: it does not steer, and downtime_limit_ms stays as it is.
+   *
+   * @generated from field: int64 largest_blackout_ms = 20;
+   */
+  largestBlackoutMs: bigint;
+
+  /**
+   * @generated from field: int32 slow_down_percent = 21;
+   */
+  slowDownPercent: number;
+
+  /**
+   * @generated from field: bool pause_when_not_converging = 22;
+   */
+  pauseWhenNotConverging: boolean;
+
+  /**
+   * stop the guest now and finish; never taken back
+   *
+   * @generated from field: bool force_complete = 23;
+   */
+  forceComplete: boolean;
 };
 
 /**
@@ -140,6 +164,20 @@ export declare type IncomingReady = Message<"godwit.agent.v1.IncomingReady"> & {
    * @generated from field: double prepared_ms = 7;
    */
   preparedMs: number;
+
+  /**
+   * of the disks to copy: what lies below them is here already, only the disk's own layer is copied
+   *
+   * @generated from field: repeated string overlay_disk_ids = 8;
+   */
+  overlayDiskIds: string[];
+
+  /**
+   * the disk stream is not TLS, by the destination's explicit setting
+   *
+   * @generated from field: bool nbd_plain = 9;
+   */
+  nbdPlain: boolean;
 };
 
 /**

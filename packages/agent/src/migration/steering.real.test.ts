@@ -1,0 +1,96 @@
+import { TakeAnswer } from '@godwit/contract/gen/custody_pb';
+import { GuestState } from '@godwit/contract/gen/guest_pb';
+import type { MigrationReport } from '@godwit/contract/gen/migration_pb';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { demoImages } from '../testing/demo-images.ts';
+import { controlGuest, untilGuestAnswers } from '../testing/guest-control.ts';
+import {
+  custodyOf,
+  type Move,
+  moveGuest,
+  newMove,
+  prepare,
+  start,
+  startTestGuest,
+  type TestGuest,
+  testGuest,
+  untilEnded,
+} from '../testing/test-guest.ts';
+import { startTwoHosts, type TwoHosts } from '../testing/two-hosts.ts';
+
+/** A link that a guest easily overtakes. */
+const link = 30_000_000;
+const writing = 'memory 200 40';
+
+let two: TwoHosts;
+let guest: TestGuest;
+beforeAll(async () => {
+  two = await startTwoHosts({ prefix: 'gwagst', dir: '/tmp/gw-ag-steer', network: '10.79.9', images: await demoImages() });
+  guest = testGuest(two.hosts[0], { number: 1 });
+  await startTestGuest(guest);
+  await untilGuestAnswers(two, guest);
+  await controlGuest(two, guest, writing);
+}, 120_000);
+afterAll(async () => {
+  await two?.close();
+}, 60_000);
+
+const done = (report: MigrationReport): readonly string[] => report.timeline.map(({ what }) => what);
+const other = () => two.hosts[guest.at === two.hosts[0] ? 1 : 0];
+
+test('a guest that writes faster than the link carries is given up with the truth, and runs on', async () => {
+  const move = newMove(guest, other(), { maxBandwidthBytes: link, largestBlackoutMs: 500, deadlineMs: 14_000 });
+  await start(move, await prepare(guest, move));
+  const ended = await untilEnded(move.from, move.migrationId, 40_000);
+  expect(ended).toMatchObject({ state: 'failed', cause: 'WillNotConverge', guestState: GuestState.RUNNING });
+  expect(ended.detail).toMatch(/^The guest changes memory at \d+ MB\/s, the link carries \d+ MB\/s: .* 500 ms are allowed in all\.$/);
+  expect((await move.to.client.forfeitIncoming({ grant: move.grant })).answer).toBe(TakeAnswer.HAS_NOT_AND_FORFEITS);
+  await controlGuest(two, guest, 'status');
+}, 90_000);
+
+test('forcing it stops the guest for as long as the rest takes; asking twice changes nothing', async () => {
+  const move = newMove(guest, other(), { maxBandwidthBytes: link, largestBlackoutMs: 500 });
+  await start(move, await prepare(guest, move));
+  await untilRound(move, 2n);
+  const force = () =>
+    move.from.client.setMigrationPolicy({
+      custody: custodyOf(guest),
+      migrationId: move.migrationId,
+      policy: { ...move.policy, forceComplete: true },
+    });
+  await Promise.all([force(), force()]);
+  const [source, destination] = await Promise.all([untilEnded(move.from, move.migrationId), untilEnded(move.to, move.migrationId)]);
+  expect(source.state).toBe('released');
+  expect(destination.state).toBe('running');
+  expect(done(source).filter((what) => what === 'pause and finish')).toHaveLength(1);
+  guest.held = guest.epoch;
+  await move.to.client.finishIncoming({ custody: custodyOf(guest), migrationId: move.migrationId });
+  await move.from.client.dropOutgoing({ custody: custodyOf(guest), migrationId: move.migrationId, guest: guest.wire });
+  guest.at = move.to;
+  expect((await controlGuest(two, guest, 'status')).memory.pagesCorrupt).toBe(0);
+}, 60_000);
+
+test('allowed to slow it down, it moves within the policy', async () => {
+  const moved = await moveGuest(guest, other(), { maxBandwidthBytes: link, largestBlackoutMs: 500, slowDownPercent: 95 });
+  expect(done(moved.source).join()).toMatch(/slowed down by \d+ %/);
+  expect(moved.blackoutMs).toBeLessThanOrEqual(500);
+}, 90_000);
+
+test('the downtime limit is raised to the best moment, within the policy', async () => {
+  await controlGuest(two, guest, 'memory 200 10');
+  const moved = await moveGuest(guest, other(), { maxBandwidthBytes: link, largestBlackoutMs: 1_000 });
+  expect(done(moved.source).join()).toMatch(/downtime limit \d+ ms/);
+  expect(done(moved.source).join()).not.toMatch(/slowed down/);
+  expect(moved.blackoutMs).toBeLessThanOrEqual(1_000);
+  expect((await controlGuest(two, guest, 'status')).memory.pagesCorrupt).toBe(0);
+}, 60_000);
+
+async function untilRound(move: Move, round: bigint): Promise<void> {
+  const until = performance.now() + 30_000;
+  for (;;) {
+    const report = await move.from.client.getMigration({ migrationId: move.migrationId });
+    if ((report.ram?.dirtySyncCount ?? 0n) >= round) return;
+    if (performance.now() > until) throw new Error(`no round ${round} after 30 s`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
