@@ -1,3 +1,5 @@
+import { commandFiles } from '@godwit/cli/commands/index';
+
 /** What a command's module exports. Resolves to the exit code of the process. */
 export interface CommandModule {
   readonly main: (argv: readonly string[]) => Promise<number>;
@@ -15,4 +17,22 @@ export const commands: ReadonlyMap<string, Command> = new Map<string, Command>([
   ['lab', { summary: 'up, down or inspect a cloud of several hosts on this machine', load: () => import('@godwit/lab/cli') }],
   ['controller', { summary: 'run the control plane', load: () => import('@godwit/controller/main') }],
   ['agent', { summary: 'run the agent of one host', load: () => import('@godwit/agent/main') }],
+  ...clientCommands(),
 ]);
+
+/** The words that the client shares with the `openstack` command: each is one more first word. */
+function clientCommands(): readonly (readonly [string, Command])[] {
+  return [...commandFiles].map(([word, { summary }]) => [
+    word,
+    {
+      summary,
+      load: async () => {
+        const client = await import('@godwit/cli/main');
+        return { main: async (argv) => client.main([word, ...argv]) };
+      },
+    },
+  ]);
+}
+
+/** For command lines that begin with an option of the cloud: `--os-cloud lab server list`. */
+export const client: Command = { summary: 'talk to a cloud', load: async () => import('@godwit/cli/main') };

@@ -17,6 +17,8 @@ const table: ReadonlyMap<string, Command> = new Map([
   ['zero', { summary: 'returns zero', load: async () => recording('zero', 0) }],
 ]);
 
+const client: Command = { summary: 'the client', load: async () => recording('client', 3) };
+
 function recording(name: string, code: number) {
   loaded.push(name);
   return {
@@ -30,7 +32,7 @@ function recording(name: string, code: number) {
 async function runWith(argv: readonly string[]) {
   const out: string[] = [];
   const err: string[] = [];
-  const code = await dispatch(argv, table, '1.2.3', { out: (text) => out.push(text), err: (text) => err.push(text) });
+  const code = await dispatch(argv, table, '1.2.3', { out: (text) => out.push(text), err: (text) => err.push(text) }, client);
   return { code, out: out.join(''), err: err.join('') };
 }
 
@@ -57,6 +59,11 @@ describe('dispatch', () => {
     expect(help.code).toBe(0);
     expect(bare.err).toBe(help.out);
     expect(help.out).toContain('returns seven');
+  });
+
+  it('hands a line that begins with an option of the cloud to the client, whole', async () => {
+    expect((await runWith(['--os-cloud', 'lab', 'server', 'list'])).code).toBe(3);
+    expect(loaded).toEqual(['client', 'client(--os-cloud lab server list)']);
   });
 
   it('prints the version', async () => {

@@ -19,6 +19,7 @@ export async function dispatch(
   commands: ReadonlyMap<string, Command>,
   version: string,
   output: Output,
+  client: Command,
 ): Promise<number> {
   const [name, ...rest] = argv;
   if (name === '--version' || name === '-V') {
@@ -33,6 +34,7 @@ export async function dispatch(
     output.err(helpText(commands));
     return USAGE_EXIT_CODE;
   }
+  if (/^--(os-|insecure)/.test(name)) return (await client.load()).main(argv);
   const command = commands.get(name);
   if (command === undefined) {
     output.err(`godwit: there is no command '${name}'; the commands are ${[...commands.keys()].join(', ')}\n`);

@@ -7,6 +7,8 @@ const services = [
   { type: 'image', name: 'glance', path: '/image' },
   { type: 'network', name: 'neutron', path: '/network' },
   { type: 'placement', name: 'placement', path: '/placement' },
+  // What no OpenStack service has: explanations, plans, drains, events.
+  { type: 'godwit', name: 'godwit', path: '/godwit/v1' },
 ] as const;
 
 const interfaces = ['public', 'internal', 'admin'] as const;

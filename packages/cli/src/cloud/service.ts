@@ -1,0 +1,80 @@
+import { isObject, type Json, type JsonObject, objectsAt, textAt } from '../json.ts';
+import { type Answer, type Request, send, succeeded } from './http.ts';
+
+export type Query = Readonly<Record<string, string | number | boolean | null | undefined>>;
+
+/** One API of the cloud, at its endpoint, with the caller's token. Every method throws `HttpError` for an answer of 400 and above. */
+export class Service {
+  readonly endpoint: string;
+  readonly #headers: Readonly<Record<string, string>>;
+
+  constructor(endpoint: string, headers: Readonly<Record<string, string>>) {
+    this.endpoint = endpoint.replace(/\/+$/, '');
+    this.#headers = headers;
+  }
+
+  /** The same API with other headers: another microversion, another type of content. */
+  with(headers: Readonly<Record<string, string>>): Service {
+    return new Service(this.endpoint, { ...this.#headers, ...headers });
+  }
+
+  async answer(method: Request['method'], path: string, body?: Request['body'], signal?: AbortSignal): Promise<Answer> {
+    return send({
+      method,
+      url: path.startsWith('http') ? path : this.endpoint + path,
+      headers: this.#headers,
+      ...(body === undefined ? {} : { body }),
+      ...(signal === undefined ? {} : { signal }),
+    });
+  }
+
+  async get(path: string, query: Query = {}): Promise<Json> {
+    return succeeded(await this.answer('GET', path + queryText(query))).body;
+  }
+
+  /** Every member of a list, all its pages: the next one is where the answer's `KEY_links` or `links.next` says. */
+  async all(path: string, key: string, query: Query = {}): Promise<readonly JsonObject[]> {
+    const found: JsonObject[] = [];
+    let at: string | null = path + queryText(query);
+    while (at !== null) {
+      const body: Json = succeeded(await this.answer('GET', at)).body;
+      const page = objectsAt(body, key);
+      found.push(...page);
+      at = page.length === 0 ? null : this.#next(body, key);
+    }
+    return found;
+  }
+
+  async post(path: string, body: Request['body'] = {}): Promise<Json> {
+    return succeeded(await this.answer('POST', path, body)).body;
+  }
+
+  async put(path: string, body?: Request['body']): Promise<Json> {
+    return succeeded(await this.answer('PUT', path, body)).body;
+  }
+
+  async patch(path: string, body: Json): Promise<Json> {
+    return succeeded(await this.answer('PATCH', path, body)).body;
+  }
+
+  async delete(path: string, body?: Json): Promise<Json> {
+    return succeeded(await this.answer('DELETE', path, body)).body;
+  }
+
+  #next(body: Json, key: string): string | null {
+    const link = objectsAt(body, `${key}_links`).find((each) => each.rel === 'next');
+    const plain = isObject(body) ? textAt(body.links, 'next') || textAt(body, 'next') : '';
+    const href = link === undefined ? plain : textAt(link, 'href');
+    if (href === '') return null;
+    // Behind a proxy the link may name another origin: only its path and query are taken.
+    const url = new URL(href, this.endpoint);
+    return new URL(this.endpoint).origin + url.pathname + url.search;
+  }
+}
+
+function queryText(query: Query): string {
+  const parts = Object.entries(query).flatMap(([key, value]) =>
+    value === null || value === undefined ? [] : [`${encodeURIComponent(key)}=${encodeURIComponent(String(value))}`],
+  );
+  return parts.length === 0 ? '' : `?${parts.join('&')}`;
+}

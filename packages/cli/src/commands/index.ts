@@ -1,0 +1,29 @@
+import type { Command } from '../command.ts';
+
+/** One file of commands: what stands in the help beside its first word, and how it is loaded. */
+export interface CommandFile {
+  readonly summary: string;
+  readonly load: () => Promise<{ readonly commands: readonly Command[] }>;
+}
+
+const server = async () => import('./server.ts');
+
+/** The files that hold commands, by the first word of what they hold. Only the chosen word's file is loaded: start-up time is a promise. */
+export const commandFiles: ReadonlyMap<string, CommandFile> = new Map<string, CommandFile>([
+  ['server', { summary: 'servers: create, list, show, migrate, groups, events', load: server }],
+  ['console', { summary: 'console log and console address of a server', load: server }],
+  ['hypervisor', { summary: 'what the hosts have and use', load: async () => import('./hypervisor.ts') }],
+  ['compute', { summary: 'compute service list, set, delete', load: async () => import('./compute-service.ts') }],
+  ['aggregate', { summary: 'host aggregates', load: async () => import('./aggregate.ts') }],
+  ['availability', { summary: 'availability zone list', load: async () => import('./availability-zone.ts') }],
+  ['flavor', { summary: 'flavors', load: async () => import('./flavor.ts') }],
+  ['image', { summary: 'images', load: async () => import('./image.ts') }],
+  ['network', { summary: 'networks', load: async () => import('./network.ts') }],
+  ['subnet', { summary: 'subnets', load: async () => import('./subnet.ts') }],
+  ['keypair', { summary: 'key pairs', load: async () => import('./keypair.ts') }],
+  ['project', { summary: 'projects', load: async () => import('./project.ts') }],
+  ['user', { summary: 'users', load: async () => import('./user.ts') }],
+  ['role', { summary: 'roles and who has them', load: async () => import('./role.ts') }],
+  ['token', { summary: 'token issue, revoke', load: async () => import('./token.ts') }],
+  ['catalog', { summary: 'the services of this cloud', load: async () => import('./catalog.ts') }],
+]);

@@ -1,0 +1,28 @@
+import type { Command } from '../command.ts';
+import { serverActions } from './server/actions.ts';
+import { serverConsole } from './server/console.ts';
+import { serverCreate } from './server/create.ts';
+import { serverDelete } from './server/delete.ts';
+import { serverEvents } from './server/events.ts';
+import { serverGroups } from './server/groups.ts';
+import { serverList } from './server/list.ts';
+import { serverMigrate } from './server/migrate.ts';
+import { serverMigrations } from './server/migrations.ts';
+import { serverResize } from './server/resize.ts';
+import { serverSet } from './server/set.ts';
+import { serverShow } from './server/show.ts';
+
+export const commands: readonly Command[] = [
+  serverList,
+  serverShow,
+  serverCreate,
+  serverDelete,
+  ...serverActions,
+  ...serverSet,
+  ...serverConsole,
+  serverMigrate,
+  serverResize,
+  ...serverMigrations,
+  ...serverEvents,
+  ...serverGroups,
+];

@@ -1,0 +1,30 @@
+import { find } from '../../cloud/find.ts';
+import type { Command, ShowResult } from '../../command.ts';
+import { isObject, textAt } from '../../json.ts';
+import { dictionary } from '../../render/cell.ts';
+import { serverDetail } from '../../server-detail.ts';
+
+export const serverShow: Command = {
+  words: 'server show',
+  summary: 'Show a server',
+  arguments: ['<server>'],
+  options: [
+    { flags: '--diagnostics', description: 'what the hypervisor tells of the running guest' },
+    { flags: '--topology', description: 'include the topology (2.78)' },
+  ],
+  output: 'show',
+  run: async (cloud, input): Promise<ShowResult> => {
+    const server = await find(cloud, 'server', input.argument('server'));
+    const compute = await cloud.compute();
+    const id = textAt(server, 'id');
+    if (input.flag('diagnostics')) {
+      const body = await compute.get(`/servers/${id}/diagnostics`);
+      return isObject(body) ? Object.entries(body).toSorted(([a], [b]) => (a < b ? -1 : 1)) : [];
+    }
+    const fields = await serverDetail(cloud, server);
+    if (!input.flag('topology')) return fields;
+    cloud.require(78, 'support the --topology option');
+    const topology = await compute.get(`/servers/${id}/topology`);
+    return [...fields, ['topology', dictionary(isObject(topology) ? topology : {})]];
+  },
+};
