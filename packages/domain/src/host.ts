@@ -30,7 +30,7 @@ export type HostFacts = {
   readonly pools: readonly PoolFacts[];
   /** Networks (physical bridge names) that guests on this host can reach. */
   readonly bridges: readonly string[];
-  /** Features that the self-test at the agent's start has seen working, or why not. */
+  /** Features that the self-test at the agent's start (once per boot, while all works) has seen working, or why not. */
   readonly selfTest: readonly { readonly feature: string; readonly works: boolean; readonly detail: string; readonly durationMs: number }[];
   readonly agentVersion: string;
 };

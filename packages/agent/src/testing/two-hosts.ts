@@ -23,6 +23,8 @@ export type TestHost = {
   client: Client<typeof Agent>;
   /** The agent's process; replaced by `restart`. */
   process: ChildProcess;
+  /** What it was started with as GODWIT_FAULT_POINTS. */
+  faults: string;
   link: TlsTransport;
 };
 
@@ -35,6 +37,8 @@ export type TwoHosts = {
   readonly releases: ReportReleaseRequest[];
   /** Starts an agent again on its host, e.g. after its kill -9; `faults` becomes GODWIT_FAULT_POINTS. */
   restart(host: TestHost, faults?: string): Promise<void>;
+  /** After a test: every agent that is dead or has a fault point is started again without. */
+  mend(): Promise<void>;
   in(namespace: string, ...command: readonly string[]): Promise<string>;
   close(): Promise<void>;
 };
@@ -48,6 +52,8 @@ export type TwoHostsOptions = {
   readonly images: Readonly<Record<string, string>>;
   readonly clockSkewMs?: readonly [number, number];
   readonly imageLocking?: boolean;
+  /** More of the agents' configuration. */
+  readonly agentConfig?: Readonly<Record<string, unknown>>;
 };
 
 const rpcPort = 8781;
@@ -101,7 +107,7 @@ export async function startTwoHosts(options: TwoHostsOptions): Promise<TwoHosts>
   for (const [index, namespace] of [a, b].entries()) {
     const name = index === 0 ? 'nodeA' : 'nodeB';
     const stateDir = join(dir, name);
-    await mkdir(stateDir, { recursive: true });
+    await mkdir(join(stateDir, 'local'), { recursive: true });
     await writeFile(join(stateDir, 'boot-id'), `boot-${name}-1\n`);
     await writeFile(join(stateDir, 'token'), `${tokenSecret}.${ca.fingerprint}`);
     const skew = options.clockSkewMs?.[index];
@@ -117,7 +123,11 @@ export async function startTwoHosts(options: TwoHostsOptions): Promise<TwoHosts>
         joinTokenFile: join(stateDir, 'token'),
         bootIdFile: join(stateDir, 'boot-id'),
         bridge: { name: 'br-guest', uplink: 'up0' },
-        pools: [{ name: 'shared', kind: 'shared', path: poolPath, declaredCoherent: true }],
+        pools: [
+          { name: 'shared', kind: 'shared', path: poolPath, declaredCoherent: true },
+          { name: 'local', kind: 'local', path: join(stateDir, 'local') },
+        ],
+        ...options.agentConfig,
         accelerator: 'tcg',
         imageLocking: options.imageLocking ?? true,
         ...(skew !== undefined && { clockSkewMs: skew }),
@@ -132,6 +142,7 @@ export async function startTwoHosts(options: TwoHostsOptions): Promise<TwoHosts>
       bootId: `boot-${name}-1`,
       client: undefined as never,
       process: undefined as never,
+      faults: '',
       link: undefined as never,
     });
   }
@@ -145,10 +156,16 @@ export async function startTwoHosts(options: TwoHostsOptions): Promise<TwoHosts>
     restart: async (host, faults = '') => {
       await ended(host.process);
       host.link?.close();
-      host.process = startAgent(host, faults);
+      host.faults = faults;
+      host.process = startAgent(host);
       host.link = createTlsTransport(`https://${host.address}:${rpcPort}`, own, { role: 'host', hostId: host.hostId });
       host.client = createClient(Agent, host.link.transport);
       await untilServes(host);
+    },
+    mend: async () => {
+      const isWell = ({ process: { exitCode, signalCode }, faults }: TestHost): boolean =>
+        exitCode === null && signalCode === null && faults === '';
+      await Promise.all(hosts.filter((host) => !isWell(host)).map((host) => twoHosts.restart(host)));
     },
     in: async (namespace, ...command) => (await run('ip', ['netns', 'exec', namespace, ...command])).stdout,
     close: async () => {
@@ -171,7 +188,7 @@ export async function startTwoHosts(options: TwoHostsOptions): Promise<TwoHosts>
   }
 }
 
-function startAgent(host: TestHost, faults: string): ChildProcess {
+function startAgent(host: TestHost): ChildProcess {
   const log = openSync(join(host.stateDir, 'agent.log'), 'a');
   return spawn(
     'ip',
@@ -186,7 +203,13 @@ function startAgent(host: TestHost, faults: string): ChildProcess {
     ],
     {
       stdio: ['ignore', log, log],
-      env: { PATH: process.env['PATH'], GODWIT_FAULT_POINTS: faults, GODWIT_LOG_LEVEL: 'debug' },
+      env: {
+        PATH: process.env['PATH'],
+        GODWIT_FAULT_POINTS: host.faults,
+        GODWIT_LOG_LEVEL: 'debug',
+        // As bin/godwit has it: an agent that has been compiled before is there in half the time.
+        NODE_COMPILE_CACHE: join(import.meta.dirname, '../../../../.cache/compile'),
+      },
     },
   );
 }

@@ -1,9 +1,11 @@
+import { readFile } from 'node:fs/promises';
 import { GodwitError } from '@godwit/domain/errors';
 import type { HostFacts } from '@godwit/domain/host';
 import type { LoadedConfig } from '../../load-agent-config.ts';
 import { type AcceleratorChoice, chooseAccelerator } from '../../qemu/accelerator.ts';
 import { defaultCpuModel, newestMachine } from '../../qemu/capabilities.ts';
 import { hostFacts } from '../../qemu/host-facts.ts';
+import { rememberedSelfTest } from '../../qemu/remembered-self-test.ts';
 import { type SelfTestResult, selfTest } from '../../qemu/self-test.ts';
 import { openPool, type Pool } from '../../storage/pool.ts';
 import type { HostDefaults } from './guest-spec-of.ts';
@@ -24,7 +26,7 @@ export type HostProbe = {
 };
 
 /**
- * Asks QEMU what it can do and opens the pools; the self-test runs on behind, and its results are in the facts once it is done (`whenTested`). A pool that cannot be used is left out and
+ * Asks QEMU what it can do and opens the pools; the self-test (once per boot, unless something did not work) runs on behind, and its results are in the facts once it is done (`whenTested`). A pool that cannot be used is left out and
  * logged: the host serves with the others. Throws GodwitError GuestStartFailed when QEMU does not start at all.
  */
 export async function probeHost(config: LoadedConfig, log: DriverLog): Promise<HostProbe & { readonly whenTested: Promise<void> }> {
@@ -45,7 +47,14 @@ export async function probeHost(config: LoadedConfig, log: DriverLog): Promise<H
   const machineType = newestMachine(choice.capabilities, 'q35');
   if (machineType === undefined) throw new GodwitError('GuestStartFailed', 'this QEMU has no q35 machine');
   let tested: readonly SelfTestResult[] = [];
-  const whenTested = selfTest({ capabilities: choice.capabilities, stateDir: config.stateDir, ...selfTestLimits }).then(
+  const { capabilities } = choice;
+  const whenTested = rememberedSelfTest({
+    stateDir: config.stateDir,
+    bootId: (await readFile(config.bootIdFile, 'utf8')).trim(),
+    program: qemuBinary,
+    holdsFor: { capabilities, agentVersion },
+    test: () => selfTest({ capabilities, stateDir: config.stateDir, ...selfTestLimits }),
+  }).then(
     (results) => {
       tested = results;
       log.info({ selfTest: results.map(({ feature, works }) => `${feature}: ${works ? 'works' : 'does not work'}`) }, 'self-test done');
