@@ -67,6 +67,15 @@ export type MigrationOutcome = {
   readonly evidence: readonly string[];
 };
 
+/** A destination that was tried before the present one, and failed by its own fault before the release. `at` is UTC milliseconds. */
+export type EarlierAttempt = {
+  readonly hostId: string;
+  readonly host: string;
+  readonly cause: MigrationCause;
+  readonly sentence: string;
+  readonly at: number;
+};
+
 export const migrationCauses = [
   'NoValidHost',
   'DestinationDown',

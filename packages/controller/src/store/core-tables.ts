@@ -1,6 +1,8 @@
+import type { ResolvedPolicy } from '@godwit/domain/convergence/resolve-policy';
 import type { CustodyRow } from '@godwit/domain/custody/custody-row';
 import type { HostFacts } from '@godwit/domain/host';
 import type {
+  EarlierAttempt,
   MigrationMeasures,
   MigrationOutcome,
   MigrationPhase,
@@ -73,6 +75,7 @@ export interface HostTable {
   facts: ColumnType<HostFacts, string, string>;
   certificate_fingerprint: string | null;
   restart_guests_after_boot: Generated<boolean>;
+  migration_bandwidth_bytes: number | null;
   deleted_at: Date | null;
   created_at: Now;
   updated_at: Now;
@@ -294,7 +297,8 @@ export interface MigrationTable {
   destination_host_id: string | null;
   requested_host: string | null;
   block_migration: Generated<'auto' | 'true' | 'false'>;
-  policy: Json<object>;
+  /** What it may cost, and who said so. Empty in records older than policies. */
+  policy: Json<Partial<ResolvedPolicy>>;
   epoch_from: number | null;
   epoch_to: number | null;
   grant_end_state: 'running' | 'paused' | null;
@@ -318,6 +322,13 @@ export interface MigrationTable {
   incoming_ready: NullableJson<object>;
   release: NullableJson<object>;
   outcome: NullableJson<MigrationOutcome>;
+  force_requested_at: Date | null;
+  /** Grows when what it may cost is changed while it runs. */
+  policy_version: Generated<number>;
+  max_bandwidth_bytes: number | null;
+  attempts: Json<readonly EarlierAttempt[]>;
+  prediction: NullableJson<object>;
+  prediction_score: NullableJson<object>;
   user_id: string;
   project_id: string;
   request_id: string;

@@ -11,9 +11,11 @@ import { startPruningHostChanges } from '../scheduling/prune-host-changes.ts';
 import { createWarmSnapshot } from '../scheduling/warm-snapshot.ts';
 import type { Database } from '../store/database.ts';
 import { acceptAbort } from './accept/abort-migration.ts';
+import { acceptBandwidth, acceptLinkBandwidth } from './accept/change-bandwidth.ts';
 import { acceptConfirmResize } from './accept/confirm-resize.ts';
 import { acceptCreate } from './accept/create-servers.ts';
 import { acceptDelete } from './accept/delete-server.ts';
+import { acceptForceComplete } from './accept/force-complete.ts';
 import { acceptLiveMigrate } from './accept/live-migrate.ts';
 import { acceptMigrate } from './accept/migrate.ts';
 import { acceptPower } from './accept/power-action.ts';
@@ -25,6 +27,8 @@ import { countEnds, type WrittenEnd } from './count-ends.ts';
 import { readCustody, stepCustody } from './custody/custody-store.ts';
 import { createWorkflows } from './executor.ts';
 import { factListener } from './facts/note-facts.ts';
+import { fleetOperation } from './fleet/fleet-operation.ts';
+import { type FleetOperations, fleetOperations } from './fleet/fleet-operations.ts';
 import { liveMigrate } from './live-migrate/live-migrate.ts';
 import type { ServerOperations } from './operations.ts';
 import type { WorkflowHandler, WorkflowKind } from './port.ts';
@@ -51,6 +55,7 @@ export type EngineParts = {
 /** The running workflows of one controller, and what the API asks of them. */
 export type Engine = {
   readonly operations: ServerOperations;
+  readonly fleet: FleetOperations;
   readonly hostChanged: (host: HostId) => void;
   readonly releaseReported: (from: HostId, release: ReportedRelease) => Promise<void>;
   /** True when this controller has nothing in progress. */
@@ -66,6 +71,7 @@ const handlers: Readonly<Record<WorkflowKind, (context: WorkflowContext, run: Pa
   'live-migrate': liveMigrate,
   'cold-migrate': coldMigrate,
   'settle-server': settleServer,
+  'fleet-operation': fleetOperation,
 };
 
 /** Starts executing workflows and watching hosts. What other controllers left unfinished is continued. */
@@ -133,8 +139,12 @@ export async function startWorkflowEngine(parts: EngineParts): Promise<Engine> {
       confirmResize: (caller, server) => acceptConfirmResize(db, workflows, caller, server),
       revertResize: (caller, server) => acceptRevertResize(db, workflows, caller, server),
       abortMigration: (caller, migration) => acceptAbort(db, workflows, caller, migration),
+      forceComplete: (caller, migration) => acceptForceComplete(db, workflows, caller, migration),
+      capMigration: (migration, bytes) => acceptBandwidth(db, workflows, migration, bytes),
+      capLink: (host, bytes) => acceptLinkBandwidth(db, workflows, host, bytes),
       fenceHost: (caller, name) => fenceHost(db, workflows, caller, name),
     },
+    fleet: fleetOperations(context),
     hostChanged: (host) => watcher.changed(host),
     releaseReported: (from, release) => noteRelease(context, from, release),
     idle: () => workflows.idle(),

@@ -1,3 +1,4 @@
+import type { PartialPolicy } from '@godwit/domain/convergence/resolve-policy';
 import type { MigrationId, ServerId } from '@godwit/domain/ids';
 import type { FencedHost } from '../hosts/fence-host.ts';
 
@@ -37,6 +38,10 @@ export type LiveMigrateRequest = {
   readonly force: boolean;
   /** Below 2.34: scheduling and pre-checks happen before the answer, and a refusal is thrown (HTTP 400) instead of recorded. */
   readonly checksBeforeAnswer: boolean;
+  /** What it may cost, as far as the request says; the rest is the flavor's, the project's, the cloud's. */
+  readonly policy?: PartialPolicy;
+  /** Bytes per second; without it, what the links allow. */
+  readonly maxBandwidthBytes?: number;
 };
 
 export type MigrateRequest = {
@@ -69,6 +74,12 @@ export type ServerOperations = {
   revertResize(caller: Caller, server: ServerId): Promise<void>;
   /** Cancels a live migration before the release; the route has checked the contract's states. */
   abortMigration(caller: Caller, migration: MigrationId): Promise<void>;
+  /** Stops the guest now and finishes the copy; the route has checked the contract's states. */
+  forceComplete(caller: Caller, migration: MigrationId): Promise<void>;
+  /** Bytes per second of one live migration, also while it copies; null: no cap of its own. */
+  capMigration(migration: MigrationId, maxBandwidthBytes: number | null): Promise<void>;
+  /** Bytes per second of all migrations over one host's link; null: all of it. */
+  capLink(hostName: string, bytesPerSecond: number | null): Promise<void>;
   /** An operator's word that a host can run and reach nothing any more; see hosts/fence-host.ts. */
   fenceHost(caller: Caller, name: string): Promise<FencedHost>;
 };

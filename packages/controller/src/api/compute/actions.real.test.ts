@@ -285,7 +285,14 @@ describe('migrations', () => {
     await cloud.db.updateTable('server').set({ task_state: 'migrating' }).where('id', '=', id).execute();
     expect([(await force('x')).statusCode, (await force(999_999)).statusCode, (await force(apiId)).statusCode]).toEqual([400, 400, 400]);
     await cloud.db.updateTable('migration').set({ status: 'running' }).where('api_id', '=', apiId).execute();
-    expect((await force(apiId)).statusCode).toBe(501);
+    for (const _ of ['asked', 'asked again']) expect((await force(apiId)).statusCode).toBe(202);
+    const row = await cloud.db.selectFrom('migration').selectAll().where('api_id', '=', apiId).executeTakeFirstOrThrow();
+    expect(row.force_requested_at).not.toBeNull();
+    expect(row.policy_version).toBe(1);
+    const actions = await cloud.db.selectFrom('instance_action').select('action').where('server_id', '=', id).execute();
+    expect(actions.filter(({ action }) => action === 'live_migration_force_complete')).toHaveLength(1);
+    await cloud.db.updateTable('server').set({ vm_state: 'paused' }).where('id', '=', id).execute();
+    expect((await force(apiId)).statusCode).toBe(409);
   });
 });
 

@@ -1,5 +1,6 @@
 import { always } from '@godwit/contract/schemas/closed';
 import { CreateExtraSpecs, ExtraSpecAnswer, ExtraSpecsAnswer, UpdateExtraSpec } from '@godwit/contract/schemas/compute/flavors';
+import { flavorPolicy } from '@godwit/domain/convergence/resolve-policy';
 import { GodwitError } from '@godwit/domain/errors';
 import { assertAllowed } from '../../auth/policy.ts';
 import type { Db } from '../../store/database.ts';
@@ -7,6 +8,8 @@ import { type FlavorRow, flavorOf } from './flavor-rows.ts';
 import { type ComputeRequest, type ComputeRoute, param, route } from './route.ts';
 
 async function writeSpecs(db: Db, id: string, specs: Readonly<Record<string, string>>): Promise<void> {
+  const [problem] = flavorPolicy(specs).problems;
+  if (problem !== undefined) throw new GodwitError('BadRequest', problem.sentence);
   await db
     .updateTable('flavor')
     .set({ extra_specs: JSON.stringify(specs), updated_at: new Date() })

@@ -79,7 +79,8 @@ async function act(request: ComputeRequest<{ readonly force_complete: unknown }>
       `Migration ${row.api_id} state of instance ${server.id} is ${row.status}. Cannot force_complete while the migration is in this state.`,
     );
   }
-  throw new GodwitError('NotImplemented', 'Forcing a live migration to complete is not available in this version.');
+  await request.context.operations.forceComplete(request.caller, as<MigrationId>(row.id));
+  return { status: 202 };
 }
 
 export const serverMigrationRoutes: readonly ComputeRoute[] = [

@@ -11,6 +11,8 @@ import { acceptAbort } from '../../workflows/accept/abort-migration.ts';
 import { acceptConfirmResize } from '../../workflows/accept/confirm-resize.ts';
 import { acceptCreate } from '../../workflows/accept/create-servers.ts';
 import { acceptDelete } from '../../workflows/accept/delete-server.ts';
+import { acceptBandwidth, acceptLinkBandwidth } from '../../workflows/accept/change-bandwidth.ts';
+import { acceptForceComplete } from '../../workflows/accept/force-complete.ts';
 import { acceptLiveMigrate } from '../../workflows/accept/live-migrate.ts';
 import { acceptMigrate } from '../../workflows/accept/migrate.ts';
 import { acceptPower } from '../../workflows/accept/power-action.ts';
@@ -159,6 +161,9 @@ function acceptingOperations(db: Db, enqueued: NewWorkflow[]): ServerOperations 
     confirmResize: (caller, server) => acceptConfirmResize(db, workflows, caller, server),
     revertResize: (caller, server) => acceptRevertResize(db, workflows, caller, server),
     abortMigration: (caller, migration) => acceptAbort(db, workflows, caller, migration),
+    forceComplete: (caller, migration) => acceptForceComplete(db, workflows, caller, migration),
+    capMigration: (migration, bytes) => acceptBandwidth(db, workflows, migration, bytes),
+    capLink: (host, bytes) => acceptLinkBandwidth(db, workflows, host, bytes),
     fenceHost: (caller, name) => fenceHost(db, workflows, caller, name),
   };
 }

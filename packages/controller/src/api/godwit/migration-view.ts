@@ -18,6 +18,10 @@ export function migrationView(row: MigrationRow, queue: readonly Queued[]) {
     requestedHost: row.requested_host,
     blockMigration: row.block_migration,
     policy: row.policy,
+    maxBandwidthBytes: row.max_bandwidth_bytes,
+    attempts: row.attempts,
+    prediction: row.prediction,
+    predictionScore: row.prediction_score,
     previousVmState: row.previous_vm_state,
     epochFrom: row.epoch_from,
     epochTo: row.epoch_to,
@@ -60,6 +64,7 @@ export function migrationSummary(row: MigrationRow, queue: readonly Queued[]) {
       row.outcome === null
         ? null
         : { cause: row.outcome.cause, sentence: row.outcome.sentence, runsOn: row.outcome.runsOn, evidence: row.outcome.evidence },
+    forceRequestedAt: row.force_requested_at?.toISOString() ?? null,
     abortRequestedAt: row.abort_requested_at?.toISOString() ?? null,
     createdAt: row.created_at.toISOString(),
     updatedAt: row.updated_at?.toISOString() ?? null,

@@ -30,24 +30,24 @@ export function migrationRoutes(app: FastifyInstance, context: AppContext): void
   });
   app.get('/migrations/:id', async (request) => {
     await requireAdmin(db, request);
-    const row = await one(db, (request.params as { id: string }).id);
+    const row = await migrationOf(db, (request.params as { id: string }).id);
     const [queue, waysOut] = await Promise.all([readQueue(db), readWaysOut(db, row)]);
     return { migration: { ...migrationView(row, queue), waysOut } };
   });
   app.get('/migrations/:id/samples', async (request) => {
     await requireAdmin(db, request);
-    return { samples: await migrationSamples(db, await one(db, (request.params as { id: string }).id)) };
+    return { samples: await migrationSamples(db, await migrationOf(db, (request.params as { id: string }).id)) };
   });
   app.post('/migrations/:id/abort', async (request, reply) => {
     const caller = await requireAdmin(db, request);
-    const row = await one(db, (request.params as { id: string }).id);
+    const row = await migrationOf(db, (request.params as { id: string }).id);
     await context.operations.abortMigration(caller, as<MigrationId>(row.id));
     return reply.code(202).send({ migration: { id: row.id } });
   });
 }
 
-/** By its UUID, or by the integer of the compute API. */
-async function one(db: Db, id: string): Promise<MigrationRow> {
+/** One move by its UUID, or by the integer of the compute API. */
+export async function migrationOf(db: Db, id: string): Promise<MigrationRow> {
   const query = migrationRows(db);
   const row = uuid.test(id)
     ? await query.where('migration.id', '=', id).executeTakeFirst()

@@ -1,12 +1,16 @@
 import { GodwitError } from '@godwit/domain/errors';
 import { failureOf } from '../http-error.ts';
 import type { ServicePlugin } from '../plugins.ts';
+import { consoleSockets } from './consoles/console-sockets.ts';
 import { destinationRoutes } from './destinations.ts';
 import { eventRoutes } from './events.ts';
 import { fenceHostRoutes } from './fence-host.ts';
 import { hostFactRoutes } from './host-facts.ts';
 import { hostSettingRoutes } from './host-settings.ts';
+import { liveMigrationRoutes } from './live-migrations.ts';
+import { migrationPolicyRoutes } from './migration-policies.ts';
 import { migrationRoutes } from './migrations.ts';
+import { operationRoutes } from './operations.ts';
 import { serverDiskRoutes } from './server-disks.ts';
 import { serverGroupRoutes } from './server-groups.ts';
 
@@ -34,6 +38,12 @@ export const godwitPlugin: ServicePlugin = async (app, context) => {
       'GET /migrations/{id}',
       'GET /migrations/{id}/samples',
       'POST /migrations/{id}/abort',
+      'POST /migrations/{id}/force-complete',
+      'PATCH /migrations/{id}',
+      'GET /migration-policies',
+      'PUT /migration-policies/{default|project}',
+      'DELETE /migration-policies/{default|project}',
+      'POST /servers/{id}/live-migrations',
       'GET /servers/{id}/destinations',
       'GET /servers/{id}/disks',
       'GET /server-groups',
@@ -43,17 +53,30 @@ export const godwitPlugin: ServicePlugin = async (app, context) => {
       'GET /hosts',
       'PATCH /hosts/{name}',
       'POST /hosts/{name}/fence',
+      'POST /plans',
+      'GET /operations',
+      'POST /operations',
+      'GET /operations/{id}',
+      'POST /operations/{id}/pause',
+      'POST /operations/{id}/resume',
+      'POST /operations/{id}/abort',
+      'POST /operations/{id}/retry',
       'GET /events',
+      'GET /consoles (websocket)',
     ],
     // What a client has to know to tell how long a finished cold move waits before it is confirmed by itself; 0: for ever.
     settings: { resizeConfirmWindowSeconds: context.config.resizeConfirmWindowSeconds ?? 0 },
   }));
   migrationRoutes(app, context);
+  liveMigrationRoutes(app, context);
+  migrationPolicyRoutes(app, context);
   destinationRoutes(app, context);
   serverDiskRoutes(app, context);
   serverGroupRoutes(app, context);
+  operationRoutes(app, context);
   hostFactRoutes(app, context);
   hostSettingRoutes(app, context);
   fenceHostRoutes(app, context);
   eventRoutes(app, context);
+  consoleSockets(app, context);
 };

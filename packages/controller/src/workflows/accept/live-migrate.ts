@@ -2,8 +2,9 @@ import { randomUUID } from 'node:crypto';
 import { GodwitError } from '@godwit/domain/errors';
 import { as, type MigrationId, type ServerId } from '@godwit/domain/ids';
 import { recordEvent } from '../../events/record-event.ts';
-import type { Db, Tx } from '../../store/database.ts';
+import { type Db, inTransaction, type Tx } from '../../store/database.ts';
 import type { Caller, LiveMigrateRequest } from '../operations.ts';
+import { policyOfMove } from '../policy/policy-of-move.ts';
 import type { Workflows } from '../port.ts';
 import { recordAction } from '../record/actions.ts';
 import { tellServer } from '../record/server-event.ts';
@@ -24,7 +25,7 @@ export async function acceptLiveMigrate(
   request: LiveMigrateRequest,
 ): Promise<MigrationId> {
   const id = as<MigrationId>(randomUUID());
-  await db.transaction().execute(async (tx) => {
+  await inTransaction(db, async (tx) => {
     const server = await lockForAction(tx, 'live-migrate', serverId, caller);
     if (request.host !== null) await demandTarget(tx, request.host);
     await demandStorage(tx, serverId, request.blockMigration);
@@ -46,6 +47,8 @@ export async function acceptLiveMigrate(
         source_host_id: server.host_id,
         requested_host: request.host,
         block_migration: request.blockMigration === 'auto' ? 'auto' : request.blockMigration ? 'true' : 'false',
+        policy: JSON.stringify(await policyOfMove(tx, server, request.policy ?? {})),
+        max_bandwidth_bytes: request.maxBandwidthBytes ?? null,
         previous_vm_state: server.vm_state,
         memory_total_bytes: server.flavor.ram_mib * 2 ** 20,
         timeline: JSON.stringify([{ at: now, clock: 'controller', what: 'phase', detail: 'accepted' }]),

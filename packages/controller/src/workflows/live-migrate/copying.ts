@@ -17,8 +17,10 @@ import { causeOf, reportedCause } from './cause.ts';
 import { giveUp } from './give-up.ts';
 import { counters, measuresOf, progressOf } from './measures.ts';
 import { advance, type Move, readMove, tellMove, writeMove } from './move.ts';
-import { peerAddress, readyOf, wirePolicy } from './preparing.ts';
+import { peerAddress, readyOf } from './preparing.ts';
+import { tellPolicy } from './tell-policy.ts';
 import { withReported } from './timeline.ts';
+import { wirePolicy } from './wire-policy.ts';
 
 const START_TIMEOUT_MS = 30_000;
 /** How long one question for news may stay open; an abort does not wait for it. */
@@ -41,6 +43,7 @@ export async function copy(context: WorkflowContext, run: WorkflowRun, first: Mo
   let report = await begin(context, run, first, client);
   let moved = { bytes: -1n, at: Date.now() };
   let noted = 0;
+  let policyVersion = 0;
   while (report !== null) {
     checkpoint(run);
     const move = await readMove(db, first.moveId);
@@ -96,6 +99,7 @@ export async function copy(context: WorkflowContext, run: WorkflowRun, first: Mo
       noted = Date.now();
     }
     if (move.abort_requested_at !== null) return abort(context, run, move);
+    if (move.policy_version > policyVersion && (await tellPolicy(context, run, move, client, grant))) policyVersion = move.policy_version;
     const bytes = current.ram?.transferredBytes ?? 0n;
     if (bytes !== moved.bytes) moved = { bytes, at: Date.now() };
     else if (current.state === 'copying' && Date.now() - moved.at > STUCK_MS) {
@@ -141,9 +145,12 @@ async function begin(context: WorkflowContext, run: WorkflowRun, move: Move, cli
         await abort(context, run, move);
         return null;
       }
-      const destination = await peerAddress(db, as<HostId>(move.destination_host_id ?? ''));
+      const [destination, policy] = await Promise.all([
+        peerAddress(db, as<HostId>(move.destination_host_id ?? '')),
+        wirePolicy(context, await readMove(db, move.moveId)),
+      ]);
       const report = await client.startOutgoing(
-        { grant: wireGrant(grant, run.fence), ready: readyOf(move), policy: wirePolicy(context, move), destination, requestId: run.id },
+        { grant: wireGrant(grant, run.fence), ready: readyOf(move), policy, destination, requestId: run.id },
         { timeoutMs: START_TIMEOUT_MS, signal: run.signal },
       );
       await context.faultPoint('copying:started');

@@ -1,5 +1,5 @@
 import { create } from '@bufbuild/protobuf';
-import { type IncomingReady, IncomingReadySchema, type MigrationPolicy, MigrationPolicySchema } from '@godwit/contract/gen/migration_pb';
+import { type IncomingReady, IncomingReadySchema } from '@godwit/contract/gen/migration_pb';
 import type { Grant } from '@godwit/domain/custody/grant';
 import { GodwitError } from '@godwit/domain/errors';
 import { as, type BootId, type HostId } from '@godwit/domain/ids';
@@ -15,6 +15,7 @@ import type { WorkflowContext } from '../workflow-context.ts';
 import { causeOf } from './cause.ts';
 import { giveUp } from './give-up.ts';
 import { advance, type Move, writeMove } from './move.ts';
+import { wirePolicy } from './wire-policy.ts';
 
 // The destination starts a QEMU, and may have to fetch an image first.
 const PREPARE_TIMEOUT_MS = 300_000;
@@ -45,6 +46,7 @@ export async function prepare(context: WorkflowContext, run: WorkflowRun, move: 
         cause: 'DestinationDown',
         sentence: 'The destination has not yet cleared what an earlier move left there, and does not answer.',
         phase: 'failed',
+        elsewhere: true,
         evidence: [],
       });
       return;
@@ -64,13 +66,14 @@ export async function prepare(context: WorkflowContext, run: WorkflowRun, move: 
       await context.faultPoint('preparing:granted');
     }
     try {
-      const [client, guest, source] = await Promise.all([
+      const [client, guest, source, policy] = await Promise.all([
         context.agents.client(destination),
         wireGuest(db, move.serverId),
         peerAddress(db, move.source),
+        wirePolicy(context, move),
       ]);
       const ready = await client.prepareIncoming(
-        { grant: wireGrant(grant, run.fence), guest, policy: wirePolicy(context, move), source, requestId: run.id },
+        { grant: wireGrant(grant, run.fence), guest, policy, source, requestId: run.id },
         { timeoutMs: PREPARE_TIMEOUT_MS, signal: run.signal },
       );
       await context.faultPoint('preparing:answered');
@@ -95,6 +98,7 @@ export async function prepare(context: WorkflowContext, run: WorkflowRun, move: 
             ? 'The destination did not answer while it was to be prepared.'
             : `The destination could not be prepared: ${failure.message}`,
         phase: 'failed',
+        elsewhere: true,
         evidence: [`${failure.code}: ${failure.message}`],
       });
       return;
@@ -143,21 +147,6 @@ export async function peerAddress(
 ): Promise<{ readonly hostId: string; readonly address: string; readonly rpcPort: number }> {
   const host = await db.selectFrom('host').select(['address', 'rpc_port']).where('id', '=', hostId).executeTakeFirstOrThrow();
   return { hostId, address: host.address, rpcPort: host.rpc_port };
-}
-
-type StoredPolicy = { readonly downtimeLimitMs?: number; readonly maxBandwidthBytes?: number; readonly deadlineMs?: number };
-
-/** What the record says the operator is willing to pay; what it leaves open is the agent's default (30 ms, unlimited bandwidth). */
-export function wirePolicy({ config }: Pick<WorkflowContext, 'config'>, move: Move): MigrationPolicy {
-  const policy = move.policy as StoredPolicy;
-  return create(MigrationPolicySchema, {
-    downtimeLimitMs: BigInt(policy.downtimeLimitMs ?? 0),
-    maxBandwidthBytes: BigInt(policy.maxBandwidthBytes ?? 0),
-    blockMigration: false,
-    networkSwitch: config.networkSwitch ?? true,
-    postCopyAllowed: false,
-    deadlineMs: BigInt(policy.deadlineMs ?? 0),
-  });
 }
 
 type StoredReady = {

@@ -10,7 +10,13 @@ import {
 } from '@godwit/contract/gen/agent_pb';
 import { type Custody, EndState, type Grant, TakeAnswer } from '@godwit/contract/gen/custody_pb';
 import { type GuestReport, GuestReportSchema, GuestState } from '@godwit/contract/gen/guest_pb';
-import { IncomingReadySchema, type MigrationReport, MigrationReportSchema, MigrationRole } from '@godwit/contract/gen/migration_pb';
+import {
+  IncomingReadySchema,
+  type MigrationPolicy,
+  type MigrationReport,
+  MigrationReportSchema,
+  MigrationRole,
+} from '@godwit/contract/gen/migration_pb';
 import type { Grant as CustodyGrant } from '@godwit/domain/custody/grant';
 import type { HostReport } from '@godwit/domain/custody/host-effect';
 import type { HostFacts } from '@godwit/domain/host';
@@ -37,6 +43,8 @@ export type FakeHost = {
   readonly calls: { readonly call: Call; readonly fence: number }[];
   /** Thrown once at the next such call. */
   readonly faults: { call: Call; when: 'before' | 'after'; error: ConnectError }[];
+  /** What it was told that moves may cost, newest last. */
+  readonly policies: MigrationPolicy[];
   /** How many questions a copy takes; null: it never ends by itself. */
   copyRounds: number | null;
   /** As a destination, when the release comes: takes, loses its QEMU before, or does not hear it. */
@@ -96,6 +104,7 @@ export function fakeHost(id: string, name: string): FakeHost {
     moves: new Map(),
     calls: [],
     faults: [],
+    policies: [],
     copyRounds: 2,
     onRelease: 'takes',
   };
@@ -261,8 +270,9 @@ function clientOf(host: FakeHost, all: ReadonlyMap<HostId, FakeHost>): AgentClie
         preparedMs: 1,
       });
     },
-    startOutgoing: async ({ grant }: { grant?: Grant }) => {
+    startOutgoing: async ({ grant, policy }: { grant?: Grant; policy?: MigrationPolicy }) => {
       if (grant === undefined) throw refusal('BadRequest');
+      if (policy !== undefined) host.policies.push(policy);
       obey(grant.serverId, grant.fence);
       const known = host.moves.get(grant.migrationId);
       if (known !== undefined) return report(known);
@@ -277,6 +287,12 @@ function clientOf(host: FakeHost, all: ReadonlyMap<HostId, FakeHost>): AgentClie
       };
       host.moves.set(grant.migrationId, move);
       return report(move);
+    },
+    setMigrationPolicy: async ({ migrationId, policy }: { migrationId?: string; policy?: MigrationPolicy }) => {
+      if (policy !== undefined) host.policies.push(policy);
+      // The guest is stopped: the copy comes to its end.
+      if (policy?.forceComplete === true) host.copyRounds = 1;
+      return report(moveOf(migrationId ?? ''));
     },
     getMigration: async ({ migrationId }: { migrationId?: string }) => report(moveOf(migrationId ?? '')),
     awaitMigration: async ({ migrationId }: { migrationId?: string }, options?: { signal?: AbortSignal }) => {
