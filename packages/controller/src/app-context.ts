@@ -4,6 +4,7 @@ import type { ResolvedConfig } from './config/load-config.ts';
 import type { EventFeed } from './events/event-feed.ts';
 import type { Metrics } from './metrics.ts';
 import type { Database, Db } from './store/database.ts';
+import type { FleetOperations } from './workflows/fleet/fleet-operations.ts';
 import type { ServerOperations } from './workflows/operations.ts';
 
 /** What every route plugin gets: the parts of a running controller. */
@@ -12,6 +13,7 @@ export type AppContext = {
   readonly database: Database;
   readonly db: Db;
   readonly operations: ServerOperations;
+  readonly fleet: FleetOperations;
   readonly agents: Agents;
   readonly events: EventFeed;
   readonly metrics: Metrics;

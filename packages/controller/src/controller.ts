@@ -75,7 +75,17 @@ export async function startController(config: ResolvedConfig, log: Logger): Prom
       onRelease: (from, release) => engine.releaseReported(from, release),
     });
     closers.push(() => listener.close());
-    const context: AppContext = { config, database, db: database.db, operations: engine.operations, agents, events, metrics, log };
+    const context: AppContext = {
+      config,
+      database,
+      db: database.db,
+      operations: engine.operations,
+      fleet: engine.fleet,
+      agents,
+      events,
+      metrics,
+      log,
+    };
     const app = await buildApp(context);
     closers.push(() => app.close());
     await listen(app, config.listen);

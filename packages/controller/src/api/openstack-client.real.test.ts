@@ -53,6 +53,7 @@ beforeAll(async () => {
     database,
     db: database.db,
     operations: engine.operations,
+    fleet: engine.fleet,
     agents: fakeAgents(cloud.hosts),
     events,
     metrics: createMetrics({ process: false }),

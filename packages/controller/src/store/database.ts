@@ -7,6 +7,10 @@ export type Db = Kysely<Tables>;
 /** Inside a transaction; a function that takes `Db` takes this too. */
 export type Tx = Transaction<Tables>;
 
+/** Runs `work` in the transaction that `db` is, or in one of its own. */
+export const inTransaction = <T>(db: Db, work: (tx: Tx) => Promise<T>): Promise<T> =>
+  db.isTransaction ? work(db as Tx) : db.transaction().execute(work);
+
 /** A PostgreSQL database: the query builder, and connections of one's own for LISTEN and session locks. */
 export type Database = {
   readonly url: string;

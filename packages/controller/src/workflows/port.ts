@@ -20,7 +20,14 @@ export type Workflows = {
   readonly stop: () => Promise<void>;
 };
 
-export type WorkflowKind = 'create-server' | 'delete-server' | 'power-server' | 'live-migrate' | 'cold-migrate' | 'settle-server';
+export type WorkflowKind =
+  | 'create-server'
+  | 'delete-server'
+  | 'power-server'
+  | 'live-migrate'
+  | 'cold-migrate'
+  | 'settle-server'
+  | 'fleet-operation';
 
 export type NewWorkflow = { readonly kind: WorkflowKind; readonly subjectId: string; readonly input?: Readonly<Record<string, unknown>> };
 

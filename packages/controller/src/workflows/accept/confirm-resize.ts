@@ -1,5 +1,5 @@
 import { as, type ServerId } from '@godwit/domain/ids';
-import type { Db } from '../../store/database.ts';
+import { type Db, inTransaction } from '../../store/database.ts';
 import type { Caller } from '../operations.ts';
 import type { Workflows } from '../port.ts';
 import { recordAction } from '../record/actions.ts';
@@ -8,7 +8,7 @@ import { lockForAction } from './lock-server.ts';
 
 /** Accepts the confirmation of a cold move. The server shows no task: it stays as it is until the source has forgotten it. Throws the table's refusals, and BadRequest when nothing waits. */
 export async function acceptConfirmResize(db: Db, workflows: Workflows, caller: Caller, serverId: ServerId): Promise<void> {
-  await db.transaction().execute(async (tx) => {
+  await inTransaction(db, async (tx) => {
     const server = await lockForAction(tx, 'confirm-resize', serverId, caller);
     const move = await finishedMove(tx, serverId);
     await answerMove(tx, workflows, server, move, 'confirming', await recordAction(tx, serverId, 'confirmResize', caller));

@@ -1,6 +1,6 @@
 import { GodwitError } from '@godwit/domain/errors';
 import type { MigrationId, ServerId } from '@godwit/domain/ids';
-import type { Db } from '../../store/database.ts';
+import { type Db, inTransaction } from '../../store/database.ts';
 import type { Caller, MigrateRequest } from '../operations.ts';
 import type { Workflows } from '../port.ts';
 import { beginColdMove, demandServiceUp } from './begin-cold-move.ts';
@@ -18,7 +18,7 @@ export async function acceptMigrate(
   serverId: ServerId,
   request: MigrateRequest,
 ): Promise<MigrationId> {
-  return db.transaction().execute(async (tx) => {
+  return inTransaction(db, async (tx) => {
     const server = await lockForAction(tx, 'migrate', serverId, caller);
     await demandServiceUp(tx, server.host_id, 'Service is unavailable at this time.');
     if (request.host !== null) {

@@ -65,6 +65,9 @@ export async function endMigration(
   // Those that queue behind one of its hosts look again.
   const waiting = await tx.selectFrom('migration').select('id').where('phase', '=', 'queued').where('finished_at', 'is', null).execute();
   for (const { id } of waiting) await context.workflows.wake(tx, id);
+  // A fleet operation goes on with its next.
+  const items = await tx.selectFrom('fleet_item').select('operation_id').where('migration_id', '=', migrationId).execute();
+  for (const { operation_id } of items) await context.workflows.wake(tx, operation_id);
   context.wroteEnd({
     migrationId,
     at: now,
