@@ -7,12 +7,17 @@ export type FaultAction = { readonly kind: 'kill' } | { readonly kind: 'hold'; r
 /** All of them, in the order in which a move meets them. */
 export const faultPoints = [
   'destination.granted',
+  'destination.disks-made',
   'destination.started',
   'destination.listening',
   'source.warm',
   'source.armed',
+  'source.mirroring',
+  'source.mirrors-ready',
   'source.migrating',
   'source.stopped',
+  'source.pre-switchover',
+  'source.disks-whole',
   'source.completed',
   'source.release-sent',
   'destination.release-heard',

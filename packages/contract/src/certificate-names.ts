@@ -10,6 +10,10 @@ export const controllerCertificateUri = 'spiffe://godwit/controller';
 /** The URI of a host's certificate. */
 export const hostCertificateUri = (hostId: string): string => `${hostPrefix}${hostId}`;
 
+/** Subject of a certificate, which QEMU compares whole: the host's id, so that one host's disk stream is open to one host. */
+export const certificateSubject = (uri: string): string =>
+  uri.startsWith(hostPrefix) ? `CN=${uri.slice(hostPrefix.length)}` : 'CN=godwit';
+
 /**
  * The role that a certificate's subject alternative names give it, from Node's text of them
  * (`X509Certificate.subjectAltName`, e.g. `URI:spiffe://godwit/host/…, IP Address:10.0.0.1`).

@@ -37,7 +37,12 @@ export type IncomingReady = {
   readonly migrationId: MigrationId;
   readonly ramAddress: string;
   readonly ramPort: number;
+  /** 0: no disk is copied. */
   readonly nbdPort: number;
+  /** Of the disks to copy: what lies below them is there already, so that only the disk's own layer is copied. */
+  readonly overlayDiskIds: readonly string[];
+  /** The disk stream is not TLS, by the destination's explicit setting. */
+  readonly nbdPlain: boolean;
   readonly machineType: string;
   readonly cpuModel: string;
   readonly preparedMs: number;

@@ -1,6 +1,6 @@
 import 'reflect-metadata';
 import { X509Certificate as NodeCertificate, webcrypto } from 'node:crypto';
-import { controllerCertificateUri, hostCertificateUri } from '@godwit/contract/certificate-names';
+import { certificateSubject, controllerCertificateUri, hostCertificateUri } from '@godwit/contract/certificate-names';
 import {
   BasicConstraintsExtension,
   ExtendedKeyUsage,
@@ -53,7 +53,7 @@ export async function createTestCa(): Promise<TestCa> {
     const names: JsonGeneralName[] = [{ type: 'url', value: uri }, ...addresses.map((value) => ({ type: 'ip' as const, value }))];
     const certificate = await X509CertificateGenerator.create({
       serialNumber: (serial += 1).toString(16).padStart(16, '0'),
-      subject: 'CN=godwit',
+      subject: certificateSubject(uri),
       issuer: ca.subject,
       notBefore: new Date(Date.now() - 60_000),
       notAfter: new Date(Date.now() + lifetimeMs),

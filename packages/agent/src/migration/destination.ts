@@ -1,6 +1,6 @@
 import type { HostMessage } from '@godwit/domain/custody/host-effect';
 import { GodwitError } from '@godwit/domain/errors';
-import type { GuestSpec } from '@godwit/domain/guest-spec';
+import type { DiskSpec, GuestSpec } from '@godwit/domain/guest-spec';
 import type {
   IncomingReady,
   MigrationPolicy,
@@ -19,16 +19,21 @@ import type { GuestProcess } from '../qemu/guest-process.ts';
 import type { QmpEvent } from '../qemu/qmp-client.ts';
 import { delay, within } from './deadline.ts';
 import { DestinationNetwork } from './destination-network.ts';
+import { closeExports, openExports } from './disk-exports.ts';
 import { MigrationRecord } from './migration-record.ts';
 import type { MigrationStore } from './migration-store.ts';
 import type { MoveGrant } from './move-grant.ts';
+import { queryMigrate } from './query-migrate.ts';
 import { credentialsId, removeCredentials, setUpIncoming } from './stream-setup.ts';
+import { removeCopies } from './target-disks.ts';
 
 export type Incoming = {
   readonly grant: MoveGrant;
   readonly spec: GuestSpec;
   readonly policy: MigrationPolicy;
   readonly source: PeerAddress;
+  /** Makes the disks that the source will fill, once the grant is durable; answers which of them lie on what is here already. Absent: no disk is copied. */
+  readonly makeDisks?: () => Promise<readonly string[]>;
 };
 
 /** How long a source waits for the answer to its release; a little less, so that it hears ours. */
@@ -55,6 +60,7 @@ export class IncomingMigration {
   #finished = false;
   #tunnels: Promise<void> = Promise.resolve();
   #cleared: Promise<void> = Promise.resolve();
+  #exports: Promise<void> | null = null;
   readonly #settled = Promise.withResolvers<void>();
 
   constructor(
@@ -69,9 +75,18 @@ export class IncomingMigration {
     this.record = restored?.record ?? new MigrationRecord(move.grant, 'destination', 'preparing', host.events, () => host.clock.nowMs());
     this.#network = new DestinationNetwork(host.tools, move.grant.migrationId, move.spec.nics, host.config.bridge.name);
     this.#ready = restored?.ready ?? null;
-    if (restored?.ready) host.ports.hold(restored.ready.ramPort);
-    if (restored?.process) this.#adopt(restored.process);
+    for (const port of this.#ports) host.ports.hold(port);
+    if (restored?.process) {
+      this.#adopt(restored.process);
+      // What arrived while no agent looked.
+      if (!this.record.ended && this.#copies.length > 0) void this.#lookForArrival(restored.process).catch(this.#logged);
+    }
     if (this.record.ended) this.#settled.resolve();
+  }
+
+  /** Resolves when it is decided whether the guest runs here. */
+  get settled(): Promise<void> {
+    return this.#settled.promise;
   }
 
   get ready(): IncomingReady | null {
@@ -92,6 +107,14 @@ export class IncomingMigration {
       await Promise.all([this.#feed({ kind: 'grant', fence: grant.fence, grant }), this.#network.makeTaps(!move.policy.networkSwitch)]);
       record.mark('granted durably, taps made');
       await faultPoint('destination.granted');
+      let overlayDiskIds: readonly string[] = [];
+      if (move.makeDisks) {
+        // Written before they are there: whoever takes over finds what to delete.
+        await this.#save();
+        overlayDiskIds = await move.makeDisks();
+        record.mark('disks made', this.#copies.map(({ id }) => id).join(', '));
+        await faultPoint('destination.disks-made');
+      }
       const process = await startQemu(this.#host, spec, grant.epoch, true);
       this.#adopt(process);
       record.mark('QEMU started', `${Math.round(process.readyMs)} ms`);
@@ -102,11 +125,14 @@ export class IncomingMigration {
         address: this.#host.config.managementAddress,
         port,
       });
+      const nbdPort = await this.#openExports(process);
       const ready: IncomingReady = {
         migrationId: grant.migrationId,
         ramAddress: this.#host.config.managementAddress,
         ramPort: port,
-        nbdPort: 0,
+        nbdPort,
+        overlayDiskIds,
+        nbdPlain: this.#host.config.diskStreamTls === false,
         machineType: spec.machineType,
         cpuModel: spec.cpuModel,
         preparedMs: performance.now() - startedAt,
@@ -131,6 +157,8 @@ export class IncomingMigration {
     const point = faultPoint('destination.release-heard');
     if (point) await point;
     record.mark('release heard');
+    // The take lets the guest run: nobody else may write to its disks then.
+    await this.#exports;
     const { migrationId, source, destination, epoch } = notice;
     await this.#feed({ kind: 'release', release: { migrationId, source, destination, epoch } });
     if (record.report.taken === null) await within(this.#settled.promise, takeWithinMs, undefined);
@@ -276,11 +304,60 @@ export class IncomingMigration {
         record.mark(`QEMU ${status}`, '', at);
         record.note({ qemuStatus: status });
         if (status !== 'completed') return;
-        if (record.report.taken === null) record.become('loaded');
-        // A release that came before the load was complete is waiting for this look.
-        void this.#feed({ kind: 'observed' }).catch(this.#logged);
+        this.#arrived(process);
       }
     });
+  }
+
+  /** The guest is here, stopped: the source has ended its mirrors before, so nobody writes to the disks any more. */
+  #arrived(process: GuestProcess): void {
+    if (this.record.report.taken === null) this.record.become('loaded');
+    if (this.#copies.length > 0) this.#exports ??= closeExports(process.qmp).then(() => this.record.mark('exports closed'));
+    // A release that came before the load was complete is waiting for this look.
+    const observe = (): Promise<void> => this.#feed({ kind: 'observed' });
+    void (this.#exports?.then(observe) ?? observe()).catch(this.#logged);
+  }
+
+  async #lookForArrival(process: GuestProcess): Promise<void> {
+    const { status } = await queryMigrate(process.qmp, aliveMs);
+    if (status === 'completed') this.#arrived(process);
+  }
+
+  /** The port that the disks are written through; 0: no disk is copied. */
+  async #openExports(process: GuestProcess): Promise<number> {
+    const copies = this.#copies;
+    const { config, ports } = this.#host;
+    const { grant } = this.move;
+    if (copies.length === 0 || grant.source === null) return 0;
+    const port = ports.take();
+    try {
+      await openExports(
+        process.qmp,
+        copies.map(({ id }) => ({ index: this.move.spec.disks.findIndex((disk) => disk.id === id), diskId: id })),
+        {
+          address: config.managementAddress,
+          port,
+          source: grant.source,
+          credentials: config.diskStreamTls === false ? null : credentialsId(grant.migrationId),
+        },
+      );
+    } catch (error) {
+      ports.giveBack(port);
+      throw error;
+    }
+    this.record.mark('disks exported', config.diskStreamTls === false ? 'without TLS' : 'TLS');
+    return port;
+  }
+
+  /** The disks of this move that are made here and filled by the source. */
+  get #copies(): readonly DiskSpec[] {
+    const { spec, policy } = this.move;
+    return policy.blockMigration ? spec.disks.filter(({ id }) => policy.localDiskIds.includes(id)) : [];
+  }
+
+  get #ports(): readonly number[] {
+    const { ramPort = 0, nbdPort = 0 } = this.#ready ?? {};
+    return [ramPort, nbdPort].filter((port) => port !== 0);
   }
 
   #took(alive: boolean): void {
@@ -299,16 +376,17 @@ export class IncomingMigration {
   /** After a forfeit: the process is dead, and nothing else of the move stays. */
   async #discarded(): Promise<void> {
     this.#unlisten();
-    if (this.#ready) this.#host.ports.giveBack(this.#ready.ramPort);
+    for (const port of this.#ports) this.#host.ports.giveBack(port);
     await this.#tunnels;
     await this.#network.remove();
+    await removeCopies(this.#copies);
     this.#host.guests.forget(this.move.grant.serverId);
     await this.#save();
   }
 
   async #tidy(): Promise<void> {
     await this.#network.removeTunnels();
-    if (this.#ready) this.#host.ports.giveBack(this.#ready.ramPort);
+    for (const port of this.#ports) this.#host.ports.giveBack(port);
     if (this.#process && this.#host.guests.process(this.move.grant.serverId))
       await removeCredentials(this.#process.qmp, credentialsId(this.move.grant.migrationId));
     this.#unlisten();
@@ -327,6 +405,7 @@ export class IncomingMigration {
       policy,
       ready: this.#ready,
       udpPort: null,
+      copies: this.#copies,
       report: this.record.report,
     });
   }

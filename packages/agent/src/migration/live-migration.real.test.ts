@@ -188,11 +188,11 @@ test('requests that cannot be fulfilled are refused with a code, and change noth
   const block = move.to.client.prepareIncoming({
     grant: move.grant,
     guest: guest.wire,
-    policy: { blockMigration: true },
+    policy: { blockMigration: true, localDiskIds: ['root'] },
     source: { hostId: move.from.hostId, address: move.from.address, rpcPort: 8781 },
   });
   await expect(block).rejects.toMatchObject({
-    metadata: expect.toSatisfy((headers: Headers) => headers.get('godwit-code') === 'BlockMigrationUnavailable'),
+    metadata: expect.toSatisfy((headers: Headers) => headers.get('godwit-code') === 'InvalidLocalStorage'),
   });
   const ready = await prepare(guest, move);
   await expect(move.to.client.unpauseGuest({ custody: custodyOf(guest, guest.epoch) })).rejects.toMatchObject({

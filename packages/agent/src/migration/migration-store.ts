@@ -1,6 +1,7 @@
 import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Grant } from '@godwit/domain/custody/grant';
+import type { DiskSpec } from '@godwit/domain/guest-spec';
 import type { IncomingReady, MigrationPolicy, PeerAddress } from '../drivers/host-driver.ts';
 import type { MigrationReport } from '../drivers/migration-report.ts';
 
@@ -15,6 +16,8 @@ export type StoredMigration = {
   readonly policy: MigrationPolicy;
   readonly ready: IncomingReady | null;
   readonly udpPort: number | null;
+  /** Destination: disks made here for the source to fill. Only a forfeit deletes them. */
+  readonly copies?: readonly DiskSpec[];
   readonly report: MigrationReport;
 };
 

@@ -13,9 +13,11 @@ import type { QmpEvent } from '../qemu/qmp-client.ts';
 import { ApproachToStop } from './approach-to-stop.ts';
 import { cutConnection } from './cut-connection.ts';
 import { within } from './deadline.ts';
+import { type DiskMirrors, MirrorBroken } from './disk-mirrors.ts';
 import { hangMs, lookOn } from './look-loop.ts';
 import { MigrationRecord } from './migration-record.ts';
 import type { MigrationStore } from './migration-store.ts';
+import { memoryToCopy, mirrorsOf } from './mirrors-of.ts';
 import type { Outgoing } from './outgoing.ts';
 import { openPeerLink, type PeerLink } from './peer-link.ts';
 import { type MigrateLook, queryMigrate } from './query-migrate.ts';
@@ -27,6 +29,8 @@ import { StreamWatch } from './stream-watch.ts';
 
 /** A cancel that QEMU has not carried out by then is helped by cutting the stream: the promise is one second. */
 const cancelHelpMs = 500;
+/** Custody gives pre-switchover a second; what is not in step by then is cancelled a little before. */
+const settleMs = 900;
 /** QEMU's figures of a finished stream are there at once, unless it hangs. */
 const figuresMs = 250;
 
@@ -44,6 +48,9 @@ export class OutgoingMigration {
   readonly #approach: ApproachToStop;
   readonly #sender: ReleaseSender;
   readonly #steering: Steering;
+  /** null: no disk is copied. */
+  readonly #mirrors: DiskMirrors | null;
+  readonly #restored: boolean;
   #policy: MigrationPolicy;
   #unlisten: () => void = () => undefined;
   /** Why we are ending it, when it is we who end it. */
@@ -52,6 +59,7 @@ export class OutgoingMigration {
   #stoppedAt: number | null = null;
   #closed = false;
   #releaseTold = false;
+  #endingDisks = false;
   readonly #settled = Promise.withResolvers<void>();
 
   constructor(host: QemuHost, store: MigrationStore, process: GuestProcess, move: Outgoing, record?: MigrationRecord) {
@@ -59,6 +67,7 @@ export class OutgoingMigration {
     this.#store = store;
     this.#process = process;
     this.move = move;
+    this.#restored = record !== undefined;
     this.record = record ?? new MigrationRecord(move.grant, 'source', 'armed', host.events, () => host.clock.nowMs());
     this.#link = openPeerLink(move.destination, host.identity.current);
     this.#steering = new Steering(move.policy, this.record, {
@@ -69,10 +78,11 @@ export class OutgoingMigration {
     this.#policy = { ...move.policy, downtimeLimitMs: this.#steering.firstLimitMs ?? move.policy.downtimeLimitMs };
     this.#approach = new ApproachToStop(host, process, { ...move, policy: this.#policy }, this.record, this.#link);
     this.#sender = new ReleaseSender(this.#link, this.record);
+    this.#mirrors = mirrorsOf(process, move);
   }
 
   /**
-   * Prepares, arms and starts the stream; when it returns, QEMU has accepted `migrate`. When it throws, the guest runs here as before, the source is disarmed, and the
+   * Prepares, arms and starts the stream; when it returns, QEMU has accepted `migrate`, or with disks to copy, their mirrors have begun. When it throws, the guest runs here as before, the source is disarmed, and the
    * record has ended in `failed`.
    */
   async start(): Promise<void> {
@@ -89,6 +99,7 @@ export class OutgoingMigration {
           address: ready.ramAddress,
           policy: this.#policy,
           downtimeLimitMs: this.#approach.downtimeLimitMs,
+          pauseBeforeSwitchover: this.#mirrors !== null,
         }).then(() => record.mark('stream set up')),
         this.#feed({ kind: 'arm', fence: grant.fence, grant }).then(() => record.mark('armed durably')),
       ]);
@@ -96,17 +107,76 @@ export class OutgoingMigration {
       await this.#save();
       await faultPoint('source.armed');
       this.#listen();
-      this.#startedAtMs = performance.now();
-      await this.#feed({ kind: 'migrate', fence: grant.fence, epoch: grant.epoch });
+      if (this.#mirrors === null) return await this.#copyMemory();
+      await this.#mirrors.begin();
+      record.note({ disks: this.#mirrors.progress, ram: memoryToCopy(this.#process) });
+      record.mark('disks copying', `${ready.ramAddress}:${ready.nbdPort}, ${ready.nbdPlain ? 'without TLS' : 'TLS'}`);
       record.become('copying');
-      void this.#approach.meetPeer();
-      await faultPoint('source.migrating');
+      await faultPoint('source.mirroring');
       void this.#save();
-      void this.#watch();
+      void this.#copyDisks(this.#mirrors);
     } catch (error) {
       await this.#giveUp(error);
       throw error;
     }
+  }
+
+  async #copyMemory(): Promise<void> {
+    const { fence, epoch } = this.move.grant;
+    this.#startedAtMs = performance.now();
+    await this.#feed({ kind: 'migrate', fence, epoch });
+    this.record.become('copying');
+    void this.#approach.meetPeer();
+    await faultPoint('source.migrating');
+    void this.#save();
+    void this.#watch();
+  }
+
+  /** Memory follows when every disk is in step: a mirror that is not would be waited for while the guest stands. */
+  async #copyDisks(mirrors: DiskMirrors): Promise<void> {
+    const { record } = this;
+    const deadlineMs = this.#policy.deadlineMs;
+    const begunAtMs = performance.now();
+    const watched = mirrors.watch(() => {
+      record.note({ disks: mirrors.progress });
+      if (this.#stoppedAt === null && deadlineMs > 0 && performance.now() - begunAtMs > deadlineMs)
+        void this.cancel('DeadlineExceeded', `copying took longer than ${deadlineMs} ms`).catch(this.#logged);
+    });
+    watched.catch((error: unknown) => this.#disksBroken(error));
+    try {
+      await mirrors.ready;
+      if (record.ended || this.#ending) return;
+      record.note({ disks: mirrors.progress });
+      record.mark('disks in step');
+      await faultPoint('source.mirrors-ready');
+      await this.#copyMemory();
+    } catch (error) {
+      this.#disksBroken(error);
+    }
+  }
+
+  /** Nobody runs now: what the mirrors owe is written, and only when all of it is safe at the destination QEMU may go on. Anything else cancels, and the guest runs on here. */
+  async #endDisks(): Promise<void> {
+    if (this.#mirrors === null || this.#endingDisks || this.record.ended || this.#ending) return;
+    this.#endingDisks = true;
+    const behind = this.#mirrors.behindBytes;
+    try {
+      await faultPoint('source.pre-switchover');
+      await this.#mirrors.settle(settleMs);
+      this.record.note({ disks: this.#mirrors.progress });
+      this.record.mark('disks whole', `${behind} bytes behind at the last look`);
+      await faultPoint('source.disks-whole');
+      await this.#feed({ kind: 'continue', fence: this.#fence(), epoch: this.move.grant.epoch });
+    } catch (error) {
+      this.#disksBroken(error);
+    }
+  }
+
+  #disksBroken(error: unknown): void {
+    // The end of the move ends its mirrors too.
+    if (this.record.ended || this.#ending || this.#releaseTold) return;
+    const cause = error instanceof MirrorBroken ? error.migrationCause : 'StreamFailed';
+    void this.cancel(cause, (error as Error).message).catch(this.#logged);
   }
 
   /** Goes on watching a stream that an earlier agent started. */
@@ -116,6 +186,7 @@ export class OutgoingMigration {
     if (this.record.ended) return;
     void this.#approach.meetPeer();
     void this.#watch();
+    void this.#mirrors?.adopt().catch((error: unknown) => this.#disksBroken(error));
   }
 
   /**
@@ -138,6 +209,7 @@ export class OutgoingMigration {
 
   async setPolicy(policy: MigrationPolicy): Promise<void> {
     this.#policy = policy;
+    await this.#mirrors?.setSpeed(policy.maxBandwidthBytes);
     await this.#steering.setPolicy(policy);
     await this.#save();
   }
@@ -214,7 +286,10 @@ export class OutgoingMigration {
         else {
           record.note({ qemuStatus: status });
           if (status === 'failed' || status === 'cancelled') void this.#observe().catch(this.#logged);
-          else if (status === 'pre-switchover') record.become('pre-switchover');
+          else if (status === 'pre-switchover') {
+            record.become('pre-switchover');
+            void this.#endDisks();
+          }
         }
       } else if (event.event === 'MIGRATION_PASS') {
         record.mark('round', String(event.data['pass']), at);
@@ -273,6 +348,8 @@ export class OutgoingMigration {
       };
       await this.#cut('the switchover takes too long');
     }
+    // An agent that took over may have missed the event.
+    if (look.status === 'pre-switchover') void this.#endDisks();
     if (look.status === 'failed' || look.status === 'cancelled' || look.status === 'completed') await this.#observe();
   }
 
@@ -283,6 +360,8 @@ export class OutgoingMigration {
   async #cut(why: string): Promise<void> {
     this.record.mark('stream cut', why);
     this.#ending ??= { cause: 'StreamFailed', detail: why };
+    // A guest that stops waits for what the mirrors have sent: a dead link holds it there.
+    if (this.#mirrors) await this.#mirrors.cut();
     await this.#process.oob
       .execute('yank', { instances: [{ type: 'migration' }] }, { oob: true, timeoutMs: 1_000 })
       .catch((error: unknown) => this.record.mark('yank refused', (error as Error).message));
@@ -327,7 +406,7 @@ export class OutgoingMigration {
 
   /** The stream has ended and the guest is still ours. */
   #endedHere(): void {
-    const ending = this.#ending;
+    const ending = this.#ending ?? this.#endOfDisks();
     const { state, guestState } = endedAs(ending, this.move.grant.endState);
     if (ending) {
       this.#end(state, ending.cause, ending.detail, guestState);
@@ -336,6 +415,17 @@ export class OutgoingMigration {
     void queryMigrate(this.#process.qmp, hangMs)
       .catch(() => null)
       .then((look) => this.#end(state, 'StreamFailed', look?.error || 'the stream broke', guestState));
+  }
+
+  /** Why a move with disks has ended that nobody here has ended. */
+  #endOfDisks(): Ending | null {
+    if (this.#mirrors === null) return null;
+    const { state, qemuStatus } = this.record.report;
+    if (state === 'pre-switchover' && !this.#restored)
+      return { cause: 'SwitchoverTimeout', detail: 'the disks were not in step in time after the guest had stopped' };
+    return this.#restored && qemuStatus === 'none'
+      ? { cause: 'StreamFailed', detail: "the source's agent was restarted while the disks were copied" }
+      : null;
   }
 
   #end(
@@ -359,6 +449,8 @@ export class OutgoingMigration {
 
   async #cleanUp(): Promise<void> {
     this.#unlisten();
+    // A source that has released keeps them: with its QEMU they end. One that runs on needs them gone.
+    if (this.record.report.state !== 'released') await this.#mirrors?.remove();
     await this.#approach.remove(this.record.report.state !== 'released');
     await removeCredentials(this.#process.qmp, credentialsId(this.move.grant.migrationId));
     if (this.record.ended && !this.#sender.sending) this.#link.close();

@@ -8,6 +8,8 @@ import type { QmpClient } from '../qemu/qmp-client.ts';
 const capabilities = ['events', 'return-path', 'late-block-activate', 'validate-uuid'] as const;
 
 const setCapabilities = { capabilities: capabilities.map((capability) => ({ capability, state: true })) };
+/** Said either way: a QEMU keeps what an earlier move has set. With it the guest is stopped before anything is final, until `migrate-continue`. */
+const pausing = (pause: boolean) => ({ capability: 'pause-before-switchover', state: pause });
 /** QEMU takes CPU time from a guest only with auto-converge on; how much and when is `setThrottle`'s. */
 const slowingDown = (may: boolean) => ({ capability: 'auto-converge', state: may });
 
@@ -48,13 +50,17 @@ export async function setUpOutgoing(
     readonly address: string;
     readonly policy: MigrationPolicy;
     readonly downtimeLimitMs: number;
+    /** Disks have to be brought in step while the guest is stopped. */
+    readonly pauseBeforeSwitchover: boolean;
   },
 ): Promise<void> {
   const id = credentialsId(options.migrationId);
   const maySlowDown = (options.policy.convergence?.slowDownPercent ?? 0) > 0;
   await Promise.all([
     addCredentials(qmp, id, options.tlsDir, 'client'),
-    qmp.execute('migrate-set-capabilities', { capabilities: [...setCapabilities.capabilities, slowingDown(maySlowDown)] }),
+    qmp.execute('migrate-set-capabilities', {
+      capabilities: [...setCapabilities.capabilities, slowingDown(maySlowDown), pausing(options.pauseBeforeSwitchover)],
+    }),
   ]);
   await qmp.execute('migrate-set-parameters', {
     'tls-creds': id,

@@ -64,13 +64,16 @@ export function readyFromWire(wire: WireReady | undefined): IncomingReady {
     ramAddress: wire.ramAddress,
     ramPort: wire.ramPort,
     nbdPort: wire.nbdPort,
+    overlayDiskIds: wire.overlayDiskIds,
+    nbdPlain: wire.nbdPlain,
     machineType: wire.machineType,
     cpuModel: wire.cpuModel,
     preparedMs: wire.preparedMs,
   };
 }
 
-export const readyToWire = (ready: IncomingReady): WireReady => create(IncomingReadySchema, ready);
+export const readyToWire = (ready: IncomingReady): WireReady =>
+  create(IncomingReadySchema, { ...ready, overlayDiskIds: [...ready.overlayDiskIds] });
 
 export const migrationReportToWire = (report: MigrationReport): WireReport =>
   create(MigrationReportSchema, {

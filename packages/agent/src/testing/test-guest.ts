@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { EndState, type GrantSchema } from '@godwit/contract/gen/custody_pb';
-import type { GuestSchema } from '@godwit/contract/gen/guest_pb';
+import type { DiskSchema, GuestSchema } from '@godwit/contract/gen/guest_pb';
 import type { IncomingReady, MigrationReport } from '@godwit/contract/gen/migration_pb';
 import type { TestHost } from './two-hosts.ts';
 
@@ -23,12 +23,30 @@ export type TestGuest = {
   at: TestHost;
 };
 
+export const rootDisk = (pool: 'shared' | 'local', format: 'qcow2' | 'raw' = 'qcow2'): MessageInitShape<typeof DiskSchema> => ({
+  diskId: 'root',
+  pool,
+  format,
+  sizeBytes: 67_108_864n,
+  imageId: diskImage,
+  imageFormat: 'qcow2',
+});
+
+/** The disks that a move of the guest copies. */
+export const localDisks = (guest: TestGuest): readonly string[] =>
+  (guest.wire.disks ?? []).filter(({ pool }) => pool === 'local').map(({ diskId }) => diskId ?? '');
+
 /** A demo guest: 96 MiB, one port, its writer's disk on the shared pool (unless `diskless`). */
 export function testGuest(
   at: TestHost,
-  options: { readonly number: number; readonly commandLine?: string; readonly diskless?: boolean; readonly ramMib?: number } = {
-    number: 1,
-  },
+  options: {
+    readonly number: number;
+    readonly commandLine?: string;
+    readonly diskless?: boolean;
+    readonly ramMib?: number;
+    /** Instead of the one disk on the shared pool; those in the pool `local` are copied by every move. */
+    readonly disks?: readonly MessageInitShape<typeof DiskSchema>[];
+  } = { number: 1 },
 ): TestGuest {
   const serverId = randomUUID();
   const address = `10.89.0.${10 + options.number}`;
@@ -46,9 +64,7 @@ export function testGuest(
       hostname: `guest-${options.number}`,
       vcpus: 1,
       ramMib: BigInt(options.ramMib ?? 96),
-      disks: options.diskless
-        ? []
-        : [{ diskId: 'root', pool: 'shared', format: 'qcow2', sizeBytes: 67_108_864n, imageId: diskImage, imageFormat: 'qcow2' }],
+      disks: options.diskless ? [] : [...(options.disks ?? [rootDisk('shared')])],
       nics: [{ portId: randomUUID(), networkId: randomUUID(), mac, fixedIps: [{ address, prefixLength: 24, gateway: '10.89.0.1' }] }],
       directBoot: {
         kernelImageId: kernelImage,
@@ -114,6 +130,8 @@ export function newMove(guest: TestGuest, to: TestHost, options: MoveOptions = {
     deadlineMs: BigInt(options.deadlineMs ?? (options.largestBlackoutMs ? 60_000 : 0)),
     largestBlackoutMs: BigInt(options.largestBlackoutMs ?? 0),
     slowDownPercent: options.slowDownPercent ?? 0,
+    blockMigration: localDisks(guest).length > 0,
+    localDiskIds: [...localDisks(guest)],
   };
   return { migrationId, grant, policy, from: guest.at, to };
 }
@@ -173,7 +191,12 @@ export async function moveGuest(guest: TestGuest, to: TestHost, options: MoveOpt
     throw new Error(`source ${source.state} (${source.detail}), destination ${taken.state} (${taken.detail})`);
   guest.held = guest.epoch;
   const destination = await to.client.finishIncoming({ custody: custodyOf(guest), migrationId: move.migrationId });
-  await move.from.client.dropOutgoing({ custody: custodyOf(guest), migrationId: move.migrationId, guest: guest.wire });
+  await move.from.client.dropOutgoing({
+    custody: custodyOf(guest),
+    migrationId: move.migrationId,
+    guest: guest.wire,
+    deleteDisks: localDisks(guest).length > 0,
+  });
   const t3 = Date.now();
   guest.at = to;
   const offset = source.clockOffsetMs;

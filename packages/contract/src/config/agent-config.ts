@@ -42,6 +42,8 @@ export type AgentConfig = {
   readonly imageLocking?: boolean;
   /** Ports for migration streams, inclusive; default 49152-49215. */
   readonly migrationPorts?: readonly [number, number];
+  /** false: disks of a live migration are copied without TLS. Both hosts of a move have to say so. */
+  readonly diskStreamTls?: boolean;
   /** GODWIT_CLOCK_SKEW_MS: added to this agent's clock (tests of the blackout's clock correction). */
   readonly clockSkewMs?: number;
   /** Track unsynced journal bytes so that a lab can model a power loss. */

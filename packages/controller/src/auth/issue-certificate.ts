@@ -1,6 +1,7 @@
 import 'reflect-metadata';
 import { randomBytes, webcrypto } from 'node:crypto';
 import { isIP } from 'node:net';
+import { certificateSubject } from '@godwit/contract/certificate-names';
 import {
   BasicConstraintsExtension,
   ExtendedKeyUsage,
@@ -95,7 +96,7 @@ async function issue(
   ];
   const certificate = await X509CertificateGenerator.create({
     serialNumber: serial(),
-    subject: 'CN=godwit',
+    subject: certificateSubject(uri),
     issuer: ca.subject,
     notBefore: new Date(Date.now() - BACKDATE_MS),
     notAfter,

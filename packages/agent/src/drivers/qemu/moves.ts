@@ -1,7 +1,8 @@
 import type { Grant } from '@godwit/domain/custody/grant';
 import type { HostMessage, PeerMessage } from '@godwit/domain/custody/host-effect';
 import { GodwitError } from '@godwit/domain/errors';
-import type { Epoch, HostId, MigrationId, ServerId } from '@godwit/domain/ids';
+import type { DiskSpec, GuestSpec } from '@godwit/domain/guest-spec';
+import type { Epoch, HostId, ImageId, MigrationId, ServerId } from '@godwit/domain/ids';
 import { IncomingMigration } from '../../migration/destination.ts';
 import { sweepTunnels } from '../../migration/frame-mirror.ts';
 import { MigrationRecord } from '../../migration/migration-record.ts';
@@ -9,9 +10,12 @@ import type { MigrationStore, StoredMigration } from '../../migration/migration-
 import { movable } from '../../migration/move-grant.ts';
 import { OutgoingMigration } from '../../migration/source.ts';
 import { streamChannels } from '../../migration/stream-setup.ts';
+import { removeCopies } from '../../migration/target-disks.ts';
 import { deleteTap } from '../../network/tap.ts';
 import { allowed, type MigrationFeature } from '../../qemu/forbidden.ts';
 import type { GuestFact } from '../../qemu/guest-fact.ts';
+import { deleteDisk } from '../../storage/disk-store.ts';
+import { SpaceLedger } from '../../storage/space-ledger.ts';
 import type {
   Authority,
   IncomingReady,
@@ -29,8 +33,9 @@ import { concerns, endedReport } from './ended-report.ts';
 import { fetchImage } from './fetch-image.ts';
 import { cacheBootImages, deleteGuestDisks, requireSharedDisks } from './guest-disks.ts';
 import { requireProcess } from './guest-lifecycle.ts';
-import { guestSpecOf } from './guest-spec-of.ts';
+import { guestSpecOf, poolNamed } from './guest-spec-of.ts';
 import type { QemuHost } from './qemu-host.ts';
+import { receiveDisks, splitDisks } from './receive-disks.ts';
 
 /** What every live migration of ours uses. */
 const usedFeatures: ReadonlySet<MigrationFeature> = new Set(['pre-copy', 'tls', 'return-path']);
@@ -45,6 +50,9 @@ export class Moves {
   readonly #moves = new Map<MigrationId, Move>();
   readonly #accounts = new EndedAccounts();
   readonly #clearing: Clearing;
+  /** Disks that moves to this host had made when an earlier agent died, and which their forfeit deletes. */
+  readonly #unfinished = new Map<string, readonly DiskSpec[]>();
+  readonly #space = new SpaceLedger();
 
   constructor(host: QemuHost, store: MigrationStore) {
     this.#host = host;
@@ -66,15 +74,23 @@ export class Moves {
     if (known instanceof IncomingMigration && known.ready && !known.record.ended) return known.ready;
     if (known) throw new GodwitError('InvalidMigrationState', `migration ${move.migrationId} is ${known.record.report.state} on this host`);
     if (grant.source === host.hostId) throw new GodwitError('SameHost', 'a guest is not moved to the host that it runs on');
-    if (policy.blockMigration)
-      throw new GodwitError('BlockMigrationUnavailable', 'copying disks during a live migration is not available yet');
     refuseForbidden(host);
     const spec = guestSpecOf(wanted, host.pools, host.defaults);
-    await Promise.all([
-      requireSharedDisks(wanted, host.pools),
-      cacheBootImages(wanted, host.pools, (imageId) => fetchImage(host.config.controllerUrl, host.identity.current, imageId)),
+    const { copied, shared } = splitDisks(wanted, policy);
+    const fetch = (imageId: ImageId) => fetchImage(host.config.controllerUrl, host.identity.current, imageId);
+    const [reception] = await Promise.all([
+      copied.length === 0 ? null : receiveDisks(wanted, copied, host.pools, this.#space, ({ imageId }) => fetch(imageId)),
+      requireSharedDisks({ ...wanted, disks: shared }, host.pools),
+      cacheBootImages(wanted, host.pools, fetch),
     ]);
-    const incoming = new IncomingMigration(host, this.#store, { grant: move, spec, policy, source });
+    const incoming = new IncomingMigration(host, this.#store, {
+      grant: move,
+      spec,
+      policy,
+      source,
+      ...(reception && { makeDisks: reception.make }),
+    });
+    if (reception) void incoming.settled.then(reception.release);
     this.#add(move.migrationId, incoming);
     return incoming.prepare();
   }
@@ -112,8 +128,11 @@ export class Moves {
       await move.cleared;
     }
     const answer = answerOf(told);
-    // An agent that died while preparing left no account, but perhaps taps and a dead QEMU's traces.
-    if (answer === 'has-not-and-forfeits' && !(move instanceof IncomingMigration)) await this.#clearTraces(serverId, wanted);
+    // An agent that died while preparing left no move, but perhaps taps, a dead QEMU's traces, and disks that it had begun to fill.
+    if (answer === 'has-not-and-forfeits' && !(move instanceof IncomingMigration)) {
+      await this.#clearTraces(serverId, wanted);
+      await removeCopies(this.#unfinished.get(grant.migrationId ?? '') ?? []);
+    }
     // Only copies that this host alone has: on a shared pool the disk is the source's too.
     if (answer === 'has-not-and-forfeits' && deleteDisks && wanted)
       await deleteGuestDisks(
@@ -146,15 +165,11 @@ export class Moves {
     const move = movable(grant);
     const known = this.#moves.get(move.migrationId);
     if (known) return known.record.report;
-    if (policy.blockMigration)
-      throw new GodwitError('BlockMigrationUnavailable', 'copying disks during a live migration is not available yet');
     if (grant.destination !== destination.hostId)
       throw new GodwitError('BadRequest', `the grant names ${grant.destination} as destination, the request ${destination.hostId}`);
     refuseForbidden(host);
     const process = requireProcess(host, grant.serverId);
-    const local = process.spec.disks.find((disk) => disk.storage === 'local' && !disk.readOnly);
-    if (local)
-      throw new GodwitError('InvalidSharedStorage', `disk ${local.id} is on a pool local to this host: it would have to be copied`);
+    refuseDisks(process.spec, policy, ready, host.config.diskStreamTls !== false);
     const outgoing = new OutgoingMigration(host, this.#store, process, { grant: move, ready, policy, destination });
     this.#add(move.migrationId, outgoing);
     host.guests.setMigration(grant.serverId, move.migrationId);
@@ -220,7 +235,9 @@ export class Moves {
       if (move instanceof OutgoingMigration) await move.close();
       const spec = process?.spec ?? (wanted && guestSpecOf(wanted, host.pools, host.defaults));
       if (spec) await Promise.all(spec.nics.map(({ tapName }) => deleteTap(host.tools, tapName)));
-      if (deleteDisks && local) await deleteGuestDisks(serverId, local, host.pools);
+      // Not its console log, which may lie where the guest's new host goes on with it.
+      if (deleteDisks && local)
+        for (const { diskId, pool, format } of local.disks) await deleteDisk(poolNamed(host.pools, pool), serverId, diskId, format);
       if (move) this.#settle(migrationId, move);
     });
     host.guests.forget(serverId);
@@ -268,6 +285,7 @@ export class Moves {
       const record = MigrationRecord.restored(one.report, grant, host.events, () => host.clock.nowMs());
       const concerned = process !== null && concerns(host, one);
       if (!concerned) {
+        if (one.role === 'destination') this.#unfinished.set(grant.migrationId, one.copies ?? []);
         this.#accounts.add(endedReport(host, one));
         continue;
       }
@@ -359,6 +377,19 @@ export class Moves {
 function refuseForbidden(host: QemuHost): void {
   const verdict = allowed(usedFeatures, [host.capabilities.version], host.defaults.accelerator);
   if (!verdict.allowed) throw new GodwitError('ForbiddenCombination', verdict.sentence);
+}
+
+/** Throws GodwitError InvalidSharedStorage when a disk that only this host has is not to be copied, ForbiddenCombination when the disk stream would be readable on the wire. */
+function refuseDisks(spec: GuestSpec, policy: MigrationPolicy, ready: IncomingReady, tls: boolean): void {
+  const left = spec.disks.find(
+    ({ id, storage, readOnly }) => storage === 'local' && !readOnly && !(policy.blockMigration && policy.localDiskIds.includes(id)),
+  );
+  if (left) throw new GodwitError('InvalidSharedStorage', `disk ${left.id} is on a pool local to this host: it would have to be copied`);
+  if (policy.blockMigration && policy.localDiskIds.length > 0 && ready.nbdPlain && tls)
+    throw new GodwitError(
+      'ForbiddenCombination',
+      'the destination takes disks without TLS only (diskStreamTls), this host sends them with TLS only',
+    );
 }
 
 function answerOf(told: readonly HostMessage[]): TakeAnswer {

@@ -15,11 +15,13 @@ import { MigrationRecord } from '../../migration/migration-record.ts';
 import { openPeerLink } from '../../migration/peer-link.ts';
 import { openControllerLink } from '../../rpc/controller-link.ts';
 import { WallClock } from '../../wall-clock.ts';
+import type { GuestConsoles } from '../guest-consoles.ts';
 import type { GuestReport, GuestState } from '../guest-report.ts';
 import type { Authority, HostDriver, IncomingReady, MigrationPolicy, PeerAddress, ReleaseAnswer, ReleaseNotice } from '../host-driver.ts';
 import { HostEvents } from '../host-events.ts';
 import type { MigrationReport, TakeAnswer } from '../migration-report.ts';
-import type { WantedGuest } from '../wanted-guest.ts';
+import type { WantedDisk, WantedGuest } from '../wanted-guest.ts';
+import { simulatedConsoles } from './simulated-consoles.ts';
 import { type SimulatedGuest, SimulatedGuests } from './simulated-guests.ts';
 import { SimulatedQemu } from './simulated-qemu.ts';
 import { type SimulatedTimings, simulatedTimings } from './simulated-timings.ts';
@@ -91,6 +93,7 @@ class SimulatedDriver implements HostDriver {
   readonly hostId: HostId;
   readonly bootId: BootId;
   readonly events: HostEvents;
+  readonly consoles: GuestConsoles;
   readonly #options: SimulatedHostOptions;
   readonly #timings: SimulatedTimings;
   readonly #clock = new WallClock();
@@ -108,6 +111,7 @@ class SimulatedDriver implements HostDriver {
     this.bootId = options.bootId;
     this.events = new HostEvents(() => this.nowMs());
     this.#guests = new SimulatedGuests(options.stateDir, options.bootId);
+    this.consoles = simulatedConsoles((serverId) => this.#guests.get(serverId) !== undefined);
     this.#journal = openJournal({ path: join(options.stateDir, 'custody', 'journal'), hostId: this.hostId, bootId: options.bootId });
     this.#controller = openControllerLink(options.controllerUrl, options.identity);
     this.#gate = openGate({
@@ -211,14 +215,14 @@ class SimulatedDriver implements HostDriver {
     const migrationId = moveId(grant);
     const known = this.#moves.get(migrationId);
     if (known?.ready && !known.record.ended) return known.ready;
-    if (policy.blockMigration)
-      throw new GodwitError('BlockMigrationUnavailable', 'copying disks during a live migration is not available yet');
     const startedAt = performance.now();
     const ready: IncomingReady = {
       migrationId,
       ramAddress: `sim-${randomBytes(6).toString('hex')}`,
       ramPort: 1,
-      nbdPort: 0,
+      nbdPort: policy.blockMigration ? 1 : 0,
+      overlayDiskIds: [],
+      nbdPlain: false,
       machineType: wanted.machineType || machineType,
       cpuModel: wanted.cpuModel || 'simulated',
       preparedMs: 0,
@@ -242,14 +246,18 @@ class SimulatedDriver implements HostDriver {
     const migrationId = moveId(grant);
     const known = this.#moves.get(migrationId);
     if (known) return known.record.report;
-    if (policy.blockMigration)
-      throw new GodwitError('BlockMigrationUnavailable', 'copying disks during a live migration is not available yet');
     const record = new MigrationRecord({ ...grant, migrationId }, 'source', 'armed', this.events, () => this.nowMs());
     this.#moves.set(migrationId, { record, grant, ready, peer: destination, cause: null });
     try {
       await this.#feed(grant.serverId, { kind: 'arm', fence: grant.fence, grant });
-      await this.#feed(grant.serverId, { kind: 'migrate', fence: grant.fence, epoch: grant.epoch });
+      const memory = (): Promise<unknown> => this.#feed(grant.serverId, { kind: 'migrate', fence: grant.fence, epoch: grant.epoch });
+      const disks = policy.blockMigration ? this.#disksOf(grant.serverId, policy.localDiskIds) : [];
+      if (disks.length === 0) await memory();
       if (!record.ended) record.become('copying', { clockOffsetMs: 0, clockErrorMs: 0 });
+      if (disks.length > 0)
+        void this.#copyDisks(record, disks)
+          .then(() => (record.ended ? undefined : memory()))
+          .catch((error: unknown) => record.fail('failed', 'StreamFailed', (error as Error).message));
       return record.report;
     } catch (error) {
       await this.#feed(grant.serverId, { kind: 'disarm', fence: grant.fence, epoch: grant.epoch }).catch(() => []);
@@ -348,6 +356,27 @@ class SimulatedDriver implements HostDriver {
   }
 
   // ── inside ──
+
+  #disksOf(serverId: ServerId, ids: readonly string[]): readonly WantedDisk[] {
+    return this.#guests.get(serverId)?.wanted.disks.filter(({ diskId }) => ids.includes(diskId)) ?? [];
+  }
+
+  /** As long as their full size takes on the link; told in slices. */
+  async #copyDisks(record: MigrationRecord, disks: readonly WantedDisk[]): Promise<void> {
+    const perMs = this.#timings.bandwidthBytesPerSecond / 1000;
+    const totalBytes = disks.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+    for (let copied = perMs === 0 ? totalBytes : 0; !record.ended; copied += perMs * 100) {
+      let left = copied;
+      const progress = disks.map(({ diskId, sizeBytes }) => {
+        const offsetBytes = Math.min(sizeBytes, left);
+        left -= offsetBytes;
+        return { diskId, lengthBytes: sizeBytes, offsetBytes, ready: offsetBytes === sizeBytes };
+      });
+      record.note({ disks: progress });
+      if (copied >= totalBytes) return;
+      await delay(100);
+    }
+  }
 
   #refuseBareMetal(): void {
     if (this.#options.host.hypervisorType === 'ironic')

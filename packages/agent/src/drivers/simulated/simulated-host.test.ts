@@ -173,7 +173,17 @@ test('bare metal starts and stops, and refuses every move', async () => {
   await expect(
     metal.startOutgoing(
       moveGrant(wanted, metal, a),
-      { migrationId: as<MigrationId>('m'), ramAddress: 'x', ramPort: 1, nbdPort: 0, machineType: '', cpuModel: '', preparedMs: 0 },
+      {
+        migrationId: as<MigrationId>('m'),
+        ramAddress: 'x',
+        ramPort: 1,
+        nbdPort: 0,
+        overlayDiskIds: [],
+        nbdPlain: false,
+        machineType: '',
+        cpuModel: '',
+        preparedMs: 0,
+      },
       policy,
       peer(a),
     ),

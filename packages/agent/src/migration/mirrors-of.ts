@@ -1,0 +1,24 @@
+import type { RamProgress } from '../drivers/migration-report.ts';
+import type { GuestProcess } from '../qemu/guest-process.ts';
+import { DiskMirrors } from './disk-mirrors.ts';
+import type { Outgoing } from './outgoing.ts';
+import { credentialsId } from './stream-setup.ts';
+
+/** The mirrors of a move: one for each disk that the policy names; null when it names none. */
+export function mirrorsOf(process: GuestProcess, { grant, ready, policy }: Outgoing): DiskMirrors | null {
+  const disks = process.spec.disks.flatMap((disk, index) =>
+    policy.blockMigration && policy.localDiskIds.includes(disk.id)
+      ? [{ index, diskId: disk.id, overlay: ready.overlayDiskIds.includes(disk.id) }]
+      : [],
+  );
+  if (disks.length === 0) return null;
+  const credentials = ready.nbdPlain ? null : credentialsId(grant.migrationId);
+  const target = { address: ready.ramAddress, port: ready.nbdPort, credentials };
+  return new DiskMirrors(process, grant.migrationId, disks, target, policy.maxBandwidthBytes);
+}
+
+/** What the record says of memory before QEMU has begun with it: progress counts disks and memory together, from the start. */
+export function memoryToCopy({ spec }: GuestProcess): RamProgress {
+  const totalBytes = spec.ramMib * 2 ** 20;
+  return { totalBytes, transferredBytes: 0, remainingBytes: totalBytes, dirtyPagesRate: 0, dirtySyncCount: 0, pageSize: 4096, mbps: 0 };
+}
