@@ -44,6 +44,12 @@ const admin = createRoute({
     return session !== null && isAdmin(session) ? <Outlet /> : <AdministratorRequired />;
   },
 });
+/** What the compute API gives out as the URL of a display: the token in it is the authority, no sign-in is asked for. */
+const openConsole = createRoute({
+  getParentRoute: () => root,
+  path: '/console',
+  component: lazyRouteComponent(async () => import('./pages/open-console.tsx'), 'OpenConsole'),
+});
 const project = createRoute({ getParentRoute: () => signedIn, path: '/project', component: Outlet });
 const guide = createRoute({
   getParentRoute: () => signedIn,
@@ -126,6 +132,7 @@ const projectPages = [
 
 const tree = root.addChildren([
   signIn,
+  openConsole,
   signedIn.addChildren([home, guide, admin.addChildren(adminPages), project.addChildren(projectPages)]),
 ]);
 

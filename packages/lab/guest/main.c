@@ -2,6 +2,7 @@
 #include "guest.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -13,6 +14,13 @@
 
 uint64_t boot_nonce;
 
+/* A guest with a display shows on it what it says on its serial console. */
+static void show_line(const char *line) {
+  static int screen = -2;
+  if (screen == -2) screen = open("/dev/tty0", O_WRONLY | O_NOCTTY | O_CLOEXEC);
+  if (screen >= 0) dprintf(screen, "%s\r\n", line);
+}
+
 void log_line(const char *format, ...) {
   char line[256];
   va_list arguments;
@@ -20,6 +28,7 @@ void log_line(const char *format, ...) {
   vsnprintf(line, sizeof line, format, arguments);
   va_end(arguments);
   dprintf(STDOUT_FILENO, "%s\r\n", line);
+  show_line(line);
 }
 
 void start_thread(void *(*body)(void *)) {

@@ -15,6 +15,8 @@ export type WantedGuest = {
   readonly disks: readonly WantedDisk[];
   readonly nics: readonly WantedNic[];
   readonly directBoot: WantedDirectBoot | null;
+  /** Absent: a serial console alone. */
+  readonly display?: 'vnc';
 };
 
 export type WantedDisk = {

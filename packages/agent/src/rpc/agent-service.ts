@@ -8,9 +8,11 @@ import {
   ListGuestsResponseSchema,
   OfferDisksResponseSchema,
   ReadConsoleResponseSchema,
+  WriteConsoleResponseSchema,
 } from '@godwit/contract/gen/agent_pb';
 import type { HostDriver } from '../drivers/host-driver.ts';
 import { awaitMigration, findMigration } from './await-migration.ts';
+import { consoleChunks, displayData } from './console-streams.ts';
 import { fetching } from './disk-streams.ts';
 import { watch } from './watch.ts';
 import { authorityFromWire, grantFromWire, releaseFromWire, takeAnswerToWire } from './wire-custody.ts';
@@ -62,6 +64,12 @@ export function agentService(driver: HostDriver, hostName: string): ServiceImpl<
         ),
       });
     },
+    followConsole: (request, { signal }) => consoleChunks(driver, request, signal),
+    writeConsole: async ({ serverId, data }) => {
+      await driver.consoles.write(idFromWire(serverId, 'server id'), data);
+      return create(WriteConsoleResponseSchema);
+    },
+    display: (requests) => displayData(driver, requests),
 
     prepareIncoming: async ({ grant, guest, policy, source }) =>
       readyToWire(

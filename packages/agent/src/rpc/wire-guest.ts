@@ -35,6 +35,7 @@ export function guestFromWire(wire: Guest | undefined): WantedGuest {
     ramMib: numberFromWire(wire.ramMib, 'ram_mib'),
     machineType: wire.machineType,
     cpuModel: wire.cpuModel,
+    ...displayFromWire(wire.display),
     disks: wire.disks.map((disk) => ({
       diskId: plainWord(disk.diskId, 'disk id'),
       pool: disk.pool,
@@ -73,6 +74,12 @@ function plainWord(value: string, field: string): string {
 function checksum(value: string): string {
   if (value !== '' && !/^[0-9a-f]{128}$/.test(value)) throw new GodwitError('BadRequest', 'image_sha512 is not a SHA-512 in hexadecimal');
   return value;
+}
+
+function displayFromWire(value: string): Pick<WantedGuest, 'display'> {
+  if (value === '') return {};
+  if (value === 'vnc') return { display: value };
+  throw new GodwitError('BadRequest', `display ${JSON.stringify(value)} is not vnc`);
 }
 
 function formatFromWire(value: string): DiskFormat {

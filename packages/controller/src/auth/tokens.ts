@@ -168,11 +168,15 @@ async function verified(db: Db, text: string): Promise<Claims | null> {
       domainId: typeof dom === 'string' ? dom : null,
     };
   } catch (error) {
-    // jose's own refusals all have a code; anything else (the database, say) is not the token's fault.
-    if (error instanceof Error && 'code' in error && typeof error.code === 'string' && error.code.startsWith('ERR_J')) return null;
-    if (error instanceof UnknownKey || error instanceof TypeError || error instanceof SyntaxError) return null;
+    if (isTokenRefusal(error)) return null;
     throw error;
   }
+}
+
+/** Whether what was thrown while a token was read says that the token does not hold. jose's own refusals all have a code; anything else (the database, say) is not the token's fault. */
+export function isTokenRefusal(error: unknown): boolean {
+  if (error instanceof Error && 'code' in error && typeof error.code === 'string' && error.code.startsWith('ERR_J')) return true;
+  return error instanceof UnknownKey || error instanceof TypeError || error instanceof SyntaxError;
 }
 
 const isStrings = (value: unknown): value is string[] => Array.isArray(value) && value.every((item) => typeof item === 'string');
@@ -183,13 +187,15 @@ type Key = { readonly id: string; readonly secret: Uint8Array };
 /** Keys never change, so each process reads each once. */
 const keysOf = new WeakMap<object, Map<string, Key>>();
 
-async function secretOf(db: Db, id: string | undefined): Promise<Uint8Array> {
+/** The secret of a key of this cloud. Throws what `isTokenRefusal` knows when there is no such key. */
+export async function secretOf(db: Db, id: string | undefined): Promise<Uint8Array> {
   const known = keysOf.get(db)?.get(id ?? '') ?? (await loadKeys(db)).get(id ?? '');
   if (known === undefined) throw new UnknownKey('a token signed with a key that this cloud does not have');
   return known.secret;
 }
 
-async function signingKey(db: Db): Promise<Key> {
+/** The newest key; made when there is none. */
+export async function signingKey(db: Db): Promise<Key> {
   const newest = [...(keysOf.get(db) ?? (await loadKeys(db))).values()].at(-1);
   if (newest !== undefined) return newest;
   // Two controllers that start at once: the lock makes one of them the maker.

@@ -22,7 +22,7 @@ import { statusWord, words } from '../words.ts';
 
 const ServerMigrations = lazy(async () => ({ default: (await import('./server-migrations.tsx')).ServerMigrations }));
 const ActionLog = lazy(async () => ({ default: (await import('./action-log.tsx')).ActionLog }));
-const ConsoleLog = lazy(async () => ({ default: (await import('./console-log.tsx')).ConsoleLog }));
+const Console = lazy(async () => ({ default: (await import('./console.tsx')).Console }));
 
 export const AdminInstance = () => <Instance view="admin" />;
 export const ProjectInstance = () => <Instance view="project" />;
@@ -62,7 +62,7 @@ function Instance({ view }: { readonly view: View }) {
       case 'actions':
         return <ActionLog serverId={server.id} />;
       case 'console':
-        return <ConsoleLog server={server} />;
+        return <Console server={server} view={view} />;
     }
   };
   return (

@@ -38,7 +38,7 @@ export function guestSpecOf(guest: WantedGuest, pools: ReadonlyMap<string, Pool>
       }),
     ),
     ...(guest.directBoot && { directBoot: directBootOf(guest, guest.directBoot, bootPool(guest, pools)) }),
-    graphics: 'none',
+    graphics: guest.display ?? 'none',
     balloon: false,
     ...(shared && { consoleDir: consoleDirOf(shared, guest.serverId) }),
   };

@@ -26,6 +26,7 @@ import { destroyGuest, pauseGuest, rebootGuest, startGuest, stopGuest, unpauseGu
 import { GuestRegistry } from './guest-registry.ts';
 import type { HostProbe } from './host-probe.ts';
 import { Moves } from './moves.ts';
+import { QemuConsoles } from './qemu-consoles.ts';
 import type { DriverLog, QemuHost } from './qemu-host.ts';
 
 /** How long a QEMU that outlived the agent may take to answer. */
@@ -93,6 +94,7 @@ export async function openQemuDriver(
   };
   const moves = new Moves(host, store);
   const copies = new DiskCopies(host);
+  const consoles = new QemuConsoles(host, (serverId) => consoleDirOf(host, serverId));
   await adopt(host, moves, store);
   const { exclusive } = host;
 
@@ -100,6 +102,7 @@ export async function openQemuDriver(
     hostId,
     bootId,
     events,
+    consoles,
     facts: probe.facts,
     guests: () => Promise.resolve(guests.servers().map((serverId) => guests.report(serverId))),
     migrations: () => moves.reports(),
@@ -139,6 +142,7 @@ export async function openQemuDriver(
     close: async () => {
       await guests.close();
       await moves.close();
+      consoles.close();
       controller.close();
       custody.close();
     },

@@ -8,6 +8,7 @@ import { keypairRoutes } from './keypairs.ts';
 import { limitRoutes } from './limits.ts';
 import { metadataRoutes, tagRoutes } from './metadata.ts';
 import { migrationRoutes } from './migrations.ts';
+import { remoteConsoleRoutes } from './remote-consoles.ts';
 import type { ComputeRoute } from './route.ts';
 import { serverGroupRoutes } from './server-groups.ts';
 import { serverMigrationRoutes } from './server-migrations.ts';
@@ -20,6 +21,7 @@ export const computeRoutes: readonly ComputeRoute[] = [
   ...metadataRoutes,
   ...tagRoutes,
   ...serverMigrationRoutes,
+  ...remoteConsoleRoutes,
   ...instanceActionRoutes,
   ...migrationRoutes,
   ...flavorRoutes,

@@ -2,6 +2,7 @@ import { create } from '@bufbuild/protobuf';
 import { type Guest, GuestSchema } from '@godwit/contract/gen/guest_pb';
 import type { ServerId } from '@godwit/domain/ids';
 import type { Db } from '../../store/database.ts';
+import { displayOf } from './display-of.ts';
 import { readServer } from './server-record.ts';
 
 /** The guest as an agent is asked for it, from the rows of server, disks, images, ports and networks. */
@@ -32,6 +33,7 @@ export async function wireGuest(db: Db, serverId: ServerId): Promise<Guest> {
     ramMib: BigInt(server.flavor.ram_mib),
     machineType: server.machine_type ?? '',
     cpuModel: server.cpu_model ?? '',
+    display: displayOf(server.flavor),
     disks: disks.map((disk) => ({
       diskId: disk.id,
       pool: disk.pool,
