@@ -1,0 +1,91 @@
+import { fixedBlackoutMs } from '../convergence/limits.ts';
+import type { ConvergencePolicy } from '../convergence/policy.ts';
+import { type PrecopyRun, runPrecopy } from '../convergence/precopy-model.ts';
+import { type Calibration, type MoveClass, spreadOf } from './calibrate.ts';
+import { type DirtyCurve, dirtiedIn } from './dirty-curve.ts';
+
+/** Of a value: it lies between `lower` and `upper` in nine of ten cases. */
+export type Interval = { readonly lower: number; readonly mid: number; readonly upper: number };
+
+export type PredictionInputs = {
+  /** What the first pass has to send: memory that the guest has ever touched. */
+  readonly firstPassBytes: number;
+  /** Null: nobody could measure it. */
+  readonly dirty: DirtyCurve | null;
+  /** What the link is expected to carry; null: no move has been seen on it. */
+  readonly linkBytesPerSecond: number | null;
+  /** The cap of the move and its links, bytes per second; 0: none. */
+  readonly capBytesPerSecond: number;
+  /** Of a move besides its copy: from past ones; null: none seen. */
+  readonly fixedMs: number | null;
+};
+
+export type Prediction = {
+  readonly verdict: 'converges' | 'will-not-converge' | 'unknown';
+  /** Why it will not converge, or why nothing can be said; empty when it converges. */
+  readonly why: string;
+  /** From the beginning of its preparation to its end. Null unless it converges. */
+  readonly durationMs: Interval | null;
+  readonly blackoutMs: Interval | null;
+  /** Whether rounds are decided by what the guest writes: such moves are harder to tell. */
+  readonly moveClass: MoveClass;
+  readonly inputs: PredictionInputs;
+};
+
+/** Of a move besides its copy, before any was seen. */
+const assumedFixedMs = 500;
+/** Link and guest are never quite what was measured: the corners that decide whether it converges. */
+const corners = [
+  [1, 1],
+  [0.8, 1],
+  [1.2, 1],
+  [1, 0.75],
+  [1, 1.3],
+] as const;
+
+/**
+ * How a move will go, before it starts: the real policy run over a model of this guest and this link, and how far such predictions were off before. Pure: the same inputs give the same
+ * answer.
+ */
+export function predict(inputs: PredictionInputs, policy: ConvergencePolicy, calibration: Calibration): Prediction {
+  const { dirty, linkBytesPerSecond, capBytesPerSecond } = inputs;
+  const link = capBytesPerSecond > 0 ? Math.min(capBytesPerSecond, linkBytesPerSecond ?? capBytesPerSecond) : linkBytesPerSecond;
+  const unknown = (why: string): Prediction => ({ verdict: 'unknown', why, durationMs: null, blackoutMs: null, moveClass: 'calm', inputs });
+  if (link === null) return unknown('No migration has shown yet how fast the link between these hosts is.');
+  if (dirty === null) return unknown('How fast the guest changes its memory has not been measured.');
+  const run = (speed: number, writes: number): PrecopyRun =>
+    runPrecopy(
+      {
+        firstPassBytes: inputs.firstPassBytes,
+        workingSetBytes: Math.min(dirty.workingSetBytes, inputs.firstPassBytes),
+        dirtied: (fromMs, toMs) => dirtiedIn({ ...dirty, bytesPerSecond: dirty.bytesPerSecond * writes }, toMs - fromMs),
+        bandwidthBytesPerSecond: () => link * speed,
+        fixedMs: fixedBlackoutMs,
+      },
+      policy,
+    );
+  const runs = corners.map(([speed, writes]) => run(speed, writes));
+  const failed = runs.filter(({ outcome }) => outcome === 'given-up');
+  const moveClass: MoveClass = dirtiedIn(dirty, 1_000) > link * 0.25 ? 'busy' : 'calm';
+  if (failed.length * 2 > runs.length)
+    return { verdict: 'will-not-converge', why: failed[0]?.why ?? '', durationMs: null, blackoutMs: null, moveClass, inputs };
+  const done = runs.filter(({ outcome }) => outcome !== 'given-up');
+  const fixed = inputs.fixedMs ?? assumedFixedMs;
+  const durations = done.map(({ durationMs }) => durationMs + fixed);
+  const blackouts = done.map(({ blackoutMs }) => blackoutMs ?? fixedBlackoutMs);
+  return {
+    verdict: 'converges',
+    why: '',
+    durationMs: interval(durations, spreadOf(calibration, moveClass, 'duration')),
+    blackoutMs: interval(blackouts, spreadOf(calibration, moveClass, 'blackout')),
+    moveClass,
+    inputs,
+  };
+}
+
+/** The median of the corners, as far apart from reality as past ones were. */
+function interval(values: readonly number[], spread: { readonly lower: number; readonly upper: number }): Interval {
+  const sorted = values.toSorted((a, b) => a - b);
+  const mid = sorted[Math.floor((sorted.length - 1) / 2)] ?? 0;
+  return { lower: Math.round(mid * spread.lower), mid: Math.round(mid), upper: Math.round(mid * spread.upper) };
+}
