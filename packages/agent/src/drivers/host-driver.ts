@@ -2,6 +2,7 @@ import type { ConvergencePolicy } from '@godwit/domain/convergence/policy';
 import type { Grant } from '@godwit/domain/custody/grant';
 import type { HostFacts } from '@godwit/domain/host';
 import type { BootId, Epoch, Fence, HostId, MigrationId, ServerId } from '@godwit/domain/ids';
+import type { DirtyPoint } from '@godwit/domain/prediction/dirty-curve';
 import type { DiskChunk } from '../storage/disk-stream.ts';
 import type { GuestConsoles } from './guest-consoles.ts';
 import type { GuestReport } from './guest-report.ts';
@@ -12,6 +13,9 @@ import type { WantedGuest } from './wanted-guest.ts';
 /** The authority under which a mutating call is made. */
 export type Authority = { readonly serverId: ServerId; readonly epoch: Epoch; readonly fence: Fence };
 
+/** Memory that holds anything but zeros, and how much different memory changed over each window; `ageMs` old. */
+export type DirtyReport = { readonly usedBytes: number; readonly points: readonly DirtyPoint[]; readonly ageMs: number };
+
 /** Where a peer agent is, and who it must prove to be. */
 export type PeerAddress = { readonly hostId: HostId; readonly address: string; readonly rpcPort: number };
 
@@ -21,6 +25,8 @@ export type MigrationPolicy = {
   readonly maxBandwidthBytes: number;
   readonly blockMigration: boolean;
   readonly localDiskIds: readonly string[];
+  /** Room for the disks to copy is not promised at their full size. */
+  readonly diskOverCommit: boolean;
   /** The guest's frames reach both taps from shortly before the stop. */
   readonly networkSwitch: boolean;
   readonly postCopyAllowed: boolean;
@@ -95,6 +101,8 @@ export type HostDriver = {
   supersede(authority: Authority): Promise<GuestReport>;
   /** The end of the console log; `maxLines` 0: no limit but the bytes. */
   readConsole(serverId: ServerId, maxBytes: number, maxLines: number): Promise<Buffer>;
+  /** How fast a running guest changes its memory: what is known, if not older than `maxAgeMs`, else a look of at most `maxWaitMs`. Null: it does not run here, or there was no time. */
+  measureDirty(serverId: ServerId, maxAgeMs: number, maxWaitMs: number): Promise<DirtyReport | null>;
 
   prepareIncoming(grant: Grant, guest: WantedGuest, policy: MigrationPolicy, source: PeerAddress): Promise<IncomingReady>;
   startOutgoing(grant: Grant, ready: IncomingReady, policy: MigrationPolicy, destination: PeerAddress): Promise<MigrationReport>;

@@ -20,7 +20,7 @@ import { startTwoHosts, type TwoHosts } from '../testing/two-hosts.ts';
 
 /** A link that a guest easily overtakes. */
 const link = 30_000_000;
-const writing = 'memory 200 40';
+const writing = 'memory 200 20';
 
 let two: TwoHosts;
 let guest: TestGuest;
@@ -30,6 +30,7 @@ beforeAll(async () => {
   await startTestGuest(guest);
   await untilGuestAnswers(two, guest);
   await controlGuest(two, guest, writing);
+  expect((await controlGuest(two, guest, 'status')).memory).toMatchObject({ rateMBs: 200 });
 }, 120_000);
 afterAll(async () => {
   await two?.close();
@@ -38,8 +39,20 @@ afterAll(async () => {
 const done = (report: MigrationReport): readonly string[] => report.timeline.map(({ what }) => what);
 const other = () => two.hosts[guest.at === two.hosts[0] ? 1 : 0];
 
+test('looking at its memory from outside shows how much it holds, and how much changes', async () => {
+  const look = await guest.at.client.measureDirty({ serverId: guest.serverId, maxWaitMs: 1_500n });
+  const [short, long] = look.points;
+  // 20 MiB are written again and again: a second shows all of it, and nothing besides.
+  expect(Number(long?.bytes) / 2 ** 20).toBeGreaterThan(15);
+  expect(Number(long?.bytes) / 2 ** 20).toBeLessThan(26);
+  expect(Number(short?.bytes)).toBeLessThanOrEqual(Number(long?.bytes) * 1.1);
+  expect(Number(look.usedBytes) / 2 ** 20).toBeGreaterThan(25);
+  expect(Number(look.usedBytes) / 2 ** 20).toBeLessThan(96);
+  expect((await guest.at.client.measureDirty({ serverId: guest.serverId, maxAgeMs: 60_000n })).points).toHaveLength(2);
+});
+
 test('a guest that writes faster than the link carries is given up with the truth, and runs on', async () => {
-  const move = newMove(guest, other(), { maxBandwidthBytes: link, largestBlackoutMs: 500, deadlineMs: 14_000 });
+  const move = newMove(guest, other(), { maxBandwidthBytes: link, largestBlackoutMs: 500, deadlineMs: 20_000 });
   await start(move, await prepare(guest, move));
   const ended = await untilEnded(move.from, move.migrationId, 40_000);
   expect(ended).toMatchObject({ state: 'failed', cause: 'WillNotConverge', guestState: GuestState.RUNNING });

@@ -6,6 +6,7 @@ import {
   ForfeitIncomingResponseSchema,
   GetHostResponseSchema,
   ListGuestsResponseSchema,
+  MeasureDirtyResponseSchema,
   OfferDisksResponseSchema,
   ReadConsoleResponseSchema,
   WriteConsoleResponseSchema,
@@ -70,6 +71,25 @@ export function agentService(driver: HostDriver, hostName: string): ServiceImpl<
       return create(WriteConsoleResponseSchema);
     },
     display: (requests) => displayData(driver, requests),
+
+    measureDirty: async ({ serverId, maxAgeMs, maxWaitMs }) => {
+      const report = await driver.measureDirty(
+        idFromWire(serverId, 'server id'),
+        numberFromWire(maxAgeMs, 'max_age_ms'),
+        numberFromWire(maxWaitMs, 'max_wait_ms'),
+      );
+      return create(
+        MeasureDirtyResponseSchema,
+        report === null
+          ? { measured: false }
+          : {
+              measured: true,
+              usedBytes: BigInt(report.usedBytes),
+              points: report.points.map(({ windowMs, bytes }) => ({ windowMs, bytes: BigInt(Math.round(bytes)) })),
+              ageMs: report.ageMs,
+            },
+      );
+    },
 
     prepareIncoming: async ({ grant, guest, policy, source }) =>
       readyToWire(

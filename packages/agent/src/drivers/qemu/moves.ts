@@ -79,7 +79,7 @@ export class Moves {
     const { copied, shared } = splitDisks(wanted, policy);
     const fetch = (imageId: ImageId) => fetchImage(host.config.controllerUrl, host.identity.current, imageId);
     const [reception] = await Promise.all([
-      copied.length === 0 ? null : receiveDisks(wanted, copied, host.pools, this.#space, ({ imageId }) => fetch(imageId)),
+      copied.length === 0 ? null : receiveDisks(wanted, copied, policy.diskOverCommit, host.pools, this.#space, ({ imageId }) => fetch(imageId)),
       requireSharedDisks({ ...wanted, disks: shared }, host.pools),
       cacheBootImages(wanted, host.pools, fetch),
     ]);

@@ -7,6 +7,7 @@ import { openCustody } from '../../custody/open-custody.ts';
 import type { CurrentIdentity } from '../../host-agent.ts';
 import type { LoadedConfig } from '../../load-agent-config.ts';
 import { sweepTunnels } from '../../migration/frame-mirror.ts';
+import { isTerminal } from '../../migration/migration-record.ts';
 import { MigrationStore } from '../../migration/migration-store.ts';
 import { PortRange } from '../../migration/port-range.ts';
 import { ensureBridge } from '../../network/guest-bridge.ts';
@@ -20,6 +21,7 @@ import { openControllerLink } from '../../rpc/controller-link.ts';
 import { WallClock } from '../../wall-clock.ts';
 import type { HostDriver } from '../host-driver.ts';
 import { HostEvents } from '../host-events.ts';
+import { DirtyWatch } from './dirty-watch.ts';
 import { DiskCopies } from './disk-copies.ts';
 import { endSpentGuest } from './end-spent-guest.ts';
 import { destroyGuest, pauseGuest, rebootGuest, startGuest, stopGuest, unpauseGuest } from './guest-lifecycle.ts';
@@ -96,6 +98,7 @@ export async function openQemuDriver(
   const copies = new DiskCopies(host);
   const consoles = new QemuConsoles(host, (serverId) => consoleDirOf(host, serverId));
   await adopt(host, moves, store);
+  const dirty = new DirtyWatch(host, () => moves.reports().some(({ state }) => !isTerminal(state)));
   const { exclusive } = host;
 
   return {
@@ -121,6 +124,10 @@ export async function openQemuDriver(
       return guests.report(authority.serverId);
     },
     readConsole: async (serverId, maxBytes, maxLines) => readConsole(await consoleDirOf(host, serverId), maxBytes, maxLines),
+    measureDirty: async (serverId, maxAgeMs, maxWaitMs) => {
+      const measure = await dirty.measure(serverId, maxAgeMs, maxWaitMs);
+      return measure && { usedBytes: measure.usedBytes, points: measure.points, ageMs: Math.max(0, clock.nowMs() - measure.atMs) };
+    },
     prepareIncoming: (grant, wanted, policy, source) => exclusive(wanted.serverId, () => moves.prepare(grant, wanted, policy, source)),
     startOutgoing: (grant, ready, policy, destination) => exclusive(grant.serverId, () => moves.start(grant, ready, policy, destination)),
     setMigrationPolicy: (_authority, migrationId, policy) => moves.setPolicy(migrationId, policy),
@@ -140,6 +147,7 @@ export async function openQemuDriver(
     setNetworkOpen: (from, migrationId, open) => moves.setNetworkOpen(from, migrationId, open),
     nowMs: () => clock.nowMs(),
     close: async () => {
+      dirty.close();
       await guests.close();
       await moves.close();
       consoles.close();

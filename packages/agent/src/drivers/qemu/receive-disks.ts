@@ -20,12 +20,13 @@ export function splitDisks(
 export type DiskReception = { readonly make: () => Promise<readonly string[]>; readonly release: () => void };
 
 /**
- * Before anything of a move has begun: promises room for every disk at its full size, and brings the images below them into their pools. When it throws nothing has
+ * Before anything of a move has begun: promises room for every disk at its full size (with `overCommit`: that the pool is not full now), and brings the images below them into their pools. When it throws nothing has
  * changed but caches: InvalidLocalStorage for a disk in a shared pool, NoSpace naming both numbers, PoolUnavailable, what the image's transfer throws.
  */
 export async function receiveDisks(
   guest: WantedGuest,
   copied: readonly WantedDisk[],
+  overCommit: boolean,
   pools: ReadonlyMap<string, Pool>,
   space: SpaceLedger,
   fetch: (image: WantedImage) => Promise<AsyncIterable<Uint8Array>>,
@@ -40,7 +41,7 @@ export async function receiveDisks(
       const pool = poolNamed(pools, disk.pool);
       if (pool.kind !== 'local')
         throw new GodwitError('InvalidLocalStorage', `disk ${disk.diskId} is in the shared pool ${pool.name}: it is never copied`);
-      releases.push(await space.claim(pool, disk.sizeBytes));
+      releases.push(await space.claim(pool, overCommit ? 0 : disk.sizeBytes));
       const { image } = disk;
       const imagePath = image && disk.format === 'qcow2' ? await cacheImage(pool, image, () => fetch(image)) : null;
       targets.push({ disk, pool, imagePath });

@@ -24,6 +24,7 @@ const policy: MigrationPolicy = {
   downtimeLimitMs: 30,
   maxBandwidthBytes: 0,
   blockMigration: false,
+  diskOverCommit: false,
   localDiskIds: [],
   networkSwitch: true,
   postCopyAllowed: false,

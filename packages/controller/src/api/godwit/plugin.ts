@@ -11,6 +11,7 @@ import { liveMigrationRoutes } from './live-migrations.ts';
 import { migrationPolicyRoutes } from './migration-policies.ts';
 import { migrationRoutes } from './migrations.ts';
 import { operationRoutes } from './operations.ts';
+import { predictionRoutes } from './predictions.ts';
 import { serverDiskRoutes } from './server-disks.ts';
 import { serverGroupRoutes } from './server-groups.ts';
 
@@ -44,6 +45,8 @@ export const godwitPlugin: ServicePlugin = async (app, context) => {
       'PUT /migration-policies/{default|project}',
       'DELETE /migration-policies/{default|project}',
       'POST /servers/{id}/live-migrations',
+      'GET /servers/{id}/prediction',
+      'GET /predictions/score',
       'GET /servers/{id}/destinations',
       'GET /servers/{id}/disks',
       'GET /server-groups',
@@ -61,6 +64,7 @@ export const godwitPlugin: ServicePlugin = async (app, context) => {
       'POST /operations/{id}/resume',
       'POST /operations/{id}/abort',
       'POST /operations/{id}/retry',
+      'POST /operations/{id}/hosts/{name}/done',
       'GET /events',
       'GET /consoles (websocket)',
     ],
@@ -70,6 +74,7 @@ export const godwitPlugin: ServicePlugin = async (app, context) => {
   migrationRoutes(app, context);
   liveMigrationRoutes(app, context);
   migrationPolicyRoutes(app, context);
+  predictionRoutes(app, context);
   destinationRoutes(app, context);
   serverDiskRoutes(app, context);
   serverGroupRoutes(app, context);

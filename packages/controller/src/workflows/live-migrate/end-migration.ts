@@ -3,6 +3,7 @@ import type { Updateable } from 'kysely';
 import { recordEvent } from '../../events/record-event.ts';
 import type { MigrationTable } from '../../store/core-tables.ts';
 import type { Db } from '../../store/database.ts';
+import { scoreEnd } from '../prediction/score-end.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
 import { durations, withPhase } from './timeline.ts';
 
@@ -34,6 +35,12 @@ export async function endMigration(
     now.getTime(),
   );
   const phaseDurations = durations(timeline);
+  const score = scoreEnd(row, {
+    status: end.status,
+    cause: end.outcome.cause,
+    phaseDurationsMs: phaseDurations,
+    blackoutMs: end.blackoutMs ?? null,
+  });
   await tx
     .updateTable('migration')
     .set({
@@ -43,6 +50,7 @@ export async function endMigration(
       outcome: JSON.stringify(end.outcome),
       timeline: JSON.stringify(timeline),
       phase_durations_ms: JSON.stringify(phaseDurations),
+      prediction_score: score === null ? null : JSON.stringify(score),
       finished_at: now,
       updated_at: now,
     })

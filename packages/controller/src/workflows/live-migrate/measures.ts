@@ -1,4 +1,4 @@
-import type { MigrationReport } from '@godwit/contract/gen/migration_pb';
+import type { MigrationReport, RamProgress } from '@godwit/contract/gen/migration_pb';
 import type { MigrationMeasures } from '@godwit/domain/migration';
 
 /** A clock reading that was not taken comes as 0 over the wire. */
@@ -21,9 +21,13 @@ export function measuresOf(source: MigrationReport | null, destination: Migratio
     qemuTotalMs: source === null || completed === null ? null : source.qemuTotalMs,
     rounds: ram === undefined ? null : Number(ram.dirtySyncCount),
     dirtyRateBytesPerSecond: ram === undefined || pageSize === 0 ? null : Number(ram.dirtyPagesRate) * pageSize,
-    throughputBytesPerSecond: ram === undefined ? null : Math.round((ram.mbps * 1e6) / 8),
+    throughputBytesPerSecond: ram === undefined ? null : throughput(ram, source?.qemuTotalMs ?? 0),
   };
 }
+
+/** Over the whole copy once it has ended; of the last moment while it goes on. */
+const throughput = (ram: RamProgress, totalMs: number): number =>
+  Math.round(totalMs > 0 ? (Number(ram.transferredBytes) * 1000) / totalMs : (ram.mbps * 1e6) / 8);
 
 function rounded(ms: number): number {
   return Math.round(ms * 1000) / 1000;

@@ -3,6 +3,7 @@ import type { Database } from '../../store/database.ts';
 import { startTestServer, type TestServer } from '../../store/test-database.ts';
 import type { Engine } from '../engine.ts';
 import type { LiveMigrateRequest } from '../operations.ts';
+import { silence } from '../testing/fake-agents.ts';
 import { type FakeCloud, fakeCloud, until } from '../testing/fake-cloud.ts';
 
 let postgres: TestServer;
@@ -107,4 +108,28 @@ it('bandwidth: the least of the move, its source and its destination, changed wh
   await engine.operations.abortMigration(cloud.admin, id);
   await ended(id);
   await expect(engine.operations.capMigration(id, 5_000_000)).rejects.toMatchObject({ code: 'InvalidMigrationState' });
+});
+
+it('a prediction is in the record before the copy, and its score with the end; without a look at the guest it says so', async () => {
+  const first = await move();
+  await ended(first);
+  expect((await readMove(first)).prediction).toMatchObject({ verdict: 'unknown', why: expect.stringMatching(/how fast the link/) });
+  expect((await readMove(first)).prediction_score).toMatchObject({ verdict: 'unknown', converged: true, durationInside: null });
+  const second = await copying({ policy: { largestBlackoutMs: 400 }, maxBandwidthBytes: 50_000_000 });
+  expect((await readMove(second)).prediction).toMatchObject({
+    verdict: 'converges',
+    moveClass: 'calm',
+    inputs: { firstPassBytes: 100_000_000, capBytesPerSecond: 50_000_000 },
+  });
+  if (cloud.hosts[0]) cloud.hosts[0].copyRounds = 1;
+  await ended(second);
+  expect((await readMove(second)).prediction_score).toMatchObject({
+    converged: true,
+    durationInside: false,
+    blackoutInside: expect.any(Boolean),
+  });
+  cloud.hosts[0]?.faults.push({ call: 'measureDirty', when: 'before', error: silence() });
+  const third = await move({ maxBandwidthBytes: 50_000_000 });
+  await ended(third);
+  expect((await readMove(third)).prediction).toMatchObject({ verdict: 'unknown', why: expect.stringMatching(/has not been measured/) });
 });

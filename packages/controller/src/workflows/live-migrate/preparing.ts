@@ -3,6 +3,7 @@ import { type IncomingReady, IncomingReadySchema } from '@godwit/contract/gen/mi
 import type { Grant } from '@godwit/domain/custody/grant';
 import { GodwitError } from '@godwit/domain/errors';
 import { as, type BootId, type HostId } from '@godwit/domain/ids';
+import type { Prediction } from '@godwit/domain/prediction/predict';
 import { agentFailure } from '../../agents/agent-error.ts';
 import type { Db } from '../../store/database.ts';
 import { readCustody, stepCustody } from '../custody/custody-store.ts';
@@ -10,12 +11,14 @@ import { noteRefusal } from '../custody/note-refusal.ts';
 import { clearRemains } from '../custody/settle.ts';
 import { wireGrant } from '../custody/wire-grant.ts';
 import { checkpoint, type WorkflowRun } from '../port.ts';
+import { predictMove } from '../prediction/predict-move.ts';
+import { readServer } from '../server/server-record.ts';
 import { wireGuest } from '../server/wire-guest.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
 import { causeOf } from './cause.ts';
 import { giveUp } from './give-up.ts';
 import { advance, type Move, writeMove } from './move.ts';
-import { wirePolicy } from './wire-policy.ts';
+import { allowedBandwidth, wirePolicy } from './wire-policy.ts';
 
 // The destination starts a QEMU, and may have to fetch an image first.
 const PREPARE_TIMEOUT_MS = 300_000;
@@ -72,15 +75,21 @@ export async function prepare(context: WorkflowContext, run: WorkflowRun, move: 
         peerAddress(db, move.source),
         wirePolicy(context, move),
       ]);
+      // Behind the destination's preparations: it costs the move no time.
+      const predicting = predicted(context, run, move);
       const ready = await client.prepareIncoming(
         { grant: wireGrant(grant, run.fence), guest, policy, source, requestId: run.id },
         { timeoutMs: PREPARE_TIMEOUT_MS, signal: run.signal },
       );
       await context.faultPoint('preparing:answered');
+      const prediction = await predicting;
       const epoch = grant.epoch;
       await db.transaction().execute(async (tx) => {
         await stepCustody(tx, move.serverId, run.fence, [{ kind: 'heard', from: destination, message: { kind: 'granted', epoch } }]);
-        await advance(tx, run, move, 'copying', 'running', { incoming_ready: JSON.stringify(storedReady(ready)) });
+        await advance(tx, run, move, 'copying', 'running', {
+          incoming_ready: JSON.stringify(storedReady(ready)),
+          prediction: prediction === null ? null : JSON.stringify(prediction),
+        });
       });
       return;
     } catch (error) {
@@ -140,6 +149,33 @@ async function begin(
   }
 }
 
+/** A guest that was not looked at of late is looked at for so long: about as long as the destination needs to prepare. */
+const LOOK_MS = 120;
+
+/** What is expected of this move, for its record. Never rejects: a prediction that cannot be made says so. */
+async function predicted(context: WorkflowContext, run: WorkflowRun, move: Move): Promise<Prediction | null> {
+  try {
+    const server = await readServer(context.db, move.serverId);
+    return await predictMove(
+      context,
+      {
+        serverId: move.serverId,
+        ramMib: server.flavor.ram_mib,
+        source: move.source,
+        destination: move.destination_host_id,
+        policy: move.policy,
+        capBytesPerSecond: await allowedBandwidth(context.db, move),
+        paused: move.previous_vm_state === 'paused',
+      },
+      LOOK_MS,
+      run.signal,
+    );
+  } catch (error) {
+    context.log.warn({ err: error, migration: move.moveId }, 'no prediction was made');
+    return null;
+  }
+}
+
 /** Where an agent finds its peer, and who that must prove to be. */
 export async function peerAddress(
   db: Db,
@@ -153,13 +189,15 @@ type StoredReady = {
   readonly ramAddress: string;
   readonly ramPort: number;
   readonly nbdPort: number;
+  readonly overlayDiskIds: string[];
+  readonly nbdPlain: boolean;
   readonly machineType: string;
   readonly cpuModel: string;
   readonly preparedMs: number;
 };
 
-function storedReady({ ramAddress, ramPort, nbdPort, machineType, cpuModel, preparedMs }: IncomingReady): StoredReady {
-  return { ramAddress, ramPort, nbdPort, machineType, cpuModel, preparedMs };
+function storedReady({ $typeName: _type, $unknown: _unknown, migrationId: _migrationId, ...opened }: IncomingReady): StoredReady {
+  return opened;
 }
 
 /** What the destination opened, out of the record. */

@@ -6,10 +6,11 @@ import {
   ForfeitIncomingResponseSchema,
   GetHostResponseSchema,
   ListGuestsResponseSchema,
+  MeasureDirtyResponseSchema,
   OfferDisksResponseSchema,
 } from '@godwit/contract/gen/agent_pb';
 import { type Custody, EndState, type Grant, TakeAnswer } from '@godwit/contract/gen/custody_pb';
-import { type GuestReport, GuestReportSchema, GuestState } from '@godwit/contract/gen/guest_pb';
+import { type Guest, type GuestReport, GuestReportSchema, GuestState } from '@godwit/contract/gen/guest_pb';
 import {
   IncomingReadySchema,
   type MigrationPolicy,
@@ -45,6 +46,8 @@ export type FakeHost = {
   readonly faults: { call: Call; when: 'before' | 'after'; error: ConnectError }[];
   /** What it was told that moves may cost, newest last. */
   readonly policies: MigrationPolicy[];
+  /** Those that it was told to delete with a copy that has left. */
+  readonly deletedDisks: string[];
   /** How many questions a copy takes; null: it never ends by itself. */
   copyRounds: number | null;
   /** As a destination, when the release comes: takes, loses its QEMU before, or does not hear it. */
@@ -105,6 +108,7 @@ export function fakeHost(id: string, name: string): FakeHost {
     calls: [],
     faults: [],
     policies: [],
+    deletedDisks: [],
     copyRounds: 2,
     onRelease: 'takes',
   };
@@ -288,6 +292,15 @@ function clientOf(host: FakeHost, all: ReadonlyMap<HostId, FakeHost>): AgentClie
       host.moves.set(grant.migrationId, move);
       return report(move);
     },
+    measureDirty: async () =>
+      create(MeasureDirtyResponseSchema, {
+        measured: true,
+        usedBytes: 100_000_000n,
+        points: [
+          { windowMs: 100, bytes: 1_000_000n },
+          { windowMs: 1_000, bytes: 9_000_000n },
+        ],
+      }),
     setMigrationPolicy: async ({ migrationId, policy }: { migrationId?: string; policy?: MigrationPolicy }) => {
       if (policy !== undefined) host.policies.push(policy);
       // The guest is stopped: the copy comes to its end.
@@ -368,7 +381,11 @@ function clientOf(host: FakeHost, all: ReadonlyMap<HostId, FakeHost>): AgentClie
       yield create(FetchDisksProgressSchema, { copiedBytes: 1024n });
       yield create(FetchDisksProgressSchema, { copiedBytes: 4096n });
     },
-    dropOutgoing: async ({ custody }: { custody?: Custody }) => destroyBelow(custody),
+    dropOutgoing: async ({ custody, deleteDisks, guest }: { custody?: Custody; deleteDisks?: boolean; guest?: Guest }) => {
+      const dropped = destroyBelow(custody);
+      if (deleteDisks === true) host.deletedDisks.push(...(guest?.disks ?? []).map(({ diskId }) => diskId));
+      return dropped;
+    },
   };
   const destroyBelow = (custody: Custody | undefined) => {
     if (custody === undefined) throw refusal('BadRequest');

@@ -318,6 +318,88 @@ export declare type DestroyGuestResponse = Message<"godwit.agent.v1.DestroyGuest
 export declare const DestroyGuestResponseSchema: GenMessage<DestroyGuestResponse>;
 
 /**
+ * @generated from message godwit.agent.v1.MeasureDirtyRequest
+ */
+export declare type MeasureDirtyRequest = Message<"godwit.agent.v1.MeasureDirtyRequest"> & {
+  /**
+   * @generated from field: string server_id = 1;
+   */
+  serverId: string;
+
+  /**
+   * @generated from field: int64 max_age_ms = 2;
+   */
+  maxAgeMs: bigint;
+
+  /**
+   * @generated from field: int64 max_wait_ms = 3;
+   */
+  maxWaitMs: bigint;
+};
+
+/**
+ * Describes the message godwit.agent.v1.MeasureDirtyRequest.
+ * Use `create(MeasureDirtyRequestSchema)` to create a new message.
+ */
+export declare const MeasureDirtyRequestSchema: GenMessage<MeasureDirtyRequest>;
+
+/**
+ * @generated from message godwit.agent.v1.DirtyPoint
+ */
+export declare type DirtyPoint = Message<"godwit.agent.v1.DirtyPoint"> & {
+  /**
+   * @generated from field: double window_ms = 1;
+   */
+  windowMs: number;
+
+  /**
+   * @generated from field: int64 bytes = 2;
+   */
+  bytes: bigint;
+};
+
+/**
+ * Describes the message godwit.agent.v1.DirtyPoint.
+ * Use `create(DirtyPointSchema)` to create a new message.
+ */
+export declare const DirtyPointSchema: GenMessage<DirtyPoint>;
+
+/**
+ * @generated from message godwit.agent.v1.MeasureDirtyResponse
+ */
+export declare type MeasureDirtyResponse = Message<"godwit.agent.v1.MeasureDirtyResponse"> & {
+  /**
+   * false: it does not run here, or there was no time
+   *
+   * @generated from field: bool measured = 1;
+   */
+  measured: boolean;
+
+  /**
+   * memory that holds anything but zeros
+   *
+   * @generated from field: int64 used_bytes = 2;
+   */
+  usedBytes: bigint;
+
+  /**
+   * @generated from field: repeated godwit.agent.v1.DirtyPoint points = 3;
+   */
+  points: DirtyPoint[];
+
+  /**
+   * @generated from field: double age_ms = 4;
+   */
+  ageMs: number;
+};
+
+/**
+ * Describes the message godwit.agent.v1.MeasureDirtyResponse.
+ * Use `create(MeasureDirtyResponseSchema)` to create a new message.
+ */
+export declare const MeasureDirtyResponseSchema: GenMessage<MeasureDirtyResponse>;
+
+/**
  * @generated from message godwit.agent.v1.ReadConsoleRequest
  */
 export declare type ReadConsoleRequest = Message<"godwit.agent.v1.ReadConsoleRequest"> & {
@@ -1169,6 +1251,16 @@ export declare const Agent: GenService<{
     methodKind: "unary";
     input: typeof ReadConsoleRequestSchema;
     output: typeof ReadConsoleResponseSchema;
+  },
+  /**
+   * How fast a running guest changes its memory: what is known, if young enough, else a look of at most max_wait_ms.
+   *
+   * @generated from rpc godwit.agent.v1.Agent.MeasureDirty
+   */
+  measureDirty: {
+    methodKind: "unary";
+    input: typeof MeasureDirtyRequestSchema;
+    output: typeof MeasureDirtyResponseSchema;
   },
   /**
    * The serial console's log from a place on, and what is added to it, without end. Each chunk says the place behind it, which is good on every host that has the log.

@@ -114,6 +114,13 @@ export declare type MigrationPolicy = Message<"godwit.agent.v1.MigrationPolicy">
    * @generated from field: bool force_complete = 23;
    */
   forceComplete: boolean;
+
+  /**
+   * room for the disks to copy is not promised at their full size
+   *
+   * @generated from field: bool disk_over_commit = 24;
+   */
+  diskOverCommit: boolean;
 };
 
 /**

@@ -1,0 +1,60 @@
+import { type Calibration, calibrate, type Residual } from '@godwit/domain/prediction/calibrate';
+import { sql } from 'kysely';
+import type { Db } from '../../store/database.ts';
+
+/** What earlier moves have shown: the source of every number that a prediction is not given. */
+export type PastMoves = {
+  readonly calibration: Calibration;
+  /** Of a move besides its copy, ms; null: none seen. */
+  readonly fixedMs: number | null;
+  /** Bytes per second between these hosts: of their own moves, else of the source's, else of all; null: none seen. */
+  readonly linkBytesPerSecond: (source: string | null, destination: string | null) => number | null;
+};
+
+/** The newest moves speak for all: links and hosts change. */
+const RECENT = 200;
+const KEPT_MS = 5_000;
+const kept = new WeakMap<Db, { readonly at: number; readonly past: Promise<PastMoves> }>();
+
+/** From the newest completed live migrations, those that were capped apart. Up to five seconds old: many moves may ask at once. */
+export function pastMoves(db: Db): Promise<PastMoves> {
+  const known = kept.get(db);
+  if (known !== undefined && Date.now() - known.at < KEPT_MS) return known.past;
+  const past = read(db);
+  kept.set(db, { at: Date.now(), past });
+  past.catch(() => kept.delete(db));
+  return past;
+}
+
+async function read(db: Db): Promise<PastMoves> {
+  const [moves, scores] = await Promise.all([
+    sql<{ source: string; destination: string; rate: number | null; fixed: number | null }>`
+      select source_host_id as source, destination_host_id as destination,
+        case when coalesce((prediction #>> '{inputs,capBytesPerSecond}')::float8, 0) = 0 then (measures ->> 'throughputBytesPerSecond')::float8 end as rate,
+        (select sum(value::float8) from jsonb_each_text(phase_durations_ms) where key in ('preparing', 'copying', 'switchover', 'committing'))
+          - (measures ->> 'qemuTotalMs')::float8 as fixed
+      from migration where type = 'live-migration' and status = 'completed' order by api_id desc limit ${RECENT}`.execute(db),
+    db
+      .selectFrom('migration')
+      .select('prediction_score as score')
+      .where('prediction_score', 'is not', null)
+      .orderBy('finished_at', 'desc')
+      .limit(RECENT)
+      .execute(),
+  ]);
+  const rates = (which: (move: (typeof moves.rows)[number]) => boolean): number | null =>
+    median(moves.rows.filter(which).flatMap(({ rate }) => (rate === null || rate <= 0 ? [] : [rate])));
+  return {
+    calibration: calibrate(scores.flatMap(({ score }) => (score as { readonly residuals: readonly Residual[] }).residuals)),
+    fixedMs: median(moves.rows.flatMap(({ fixed }) => (fixed === null || fixed < 0 ? [] : [fixed]))),
+    linkBytesPerSecond: (source, destination) =>
+      rates((move) => move.source === source && move.destination === destination) ??
+      rates((move) => move.source === source) ??
+      rates(() => true),
+  };
+}
+
+function median(values: readonly number[]): number | null {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted.length === 0 ? null : (sorted[Math.floor((sorted.length - 1) / 2)] ?? null);
+}

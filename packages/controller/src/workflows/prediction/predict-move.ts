@@ -1,0 +1,82 @@
+import type { MeasureDirtyResponse } from '@godwit/contract/gen/agent_pb';
+import { type ConvergencePolicy, defaultPolicy } from '@godwit/domain/convergence/policy';
+import { as, type HostId } from '@godwit/domain/ids';
+import { type DirtyCurve, fitDirtyCurve } from '@godwit/domain/prediction/dirty-curve';
+import { type Prediction, predict } from '@godwit/domain/prediction/predict';
+import { agentFailure } from '../../agents/agent-error.ts';
+import type { Agents } from '../../agents/agents.ts';
+import type { Db } from '../../store/database.ts';
+import { pastMoves } from './past-moves.ts';
+
+export type PredictedMove = {
+  readonly serverId: string;
+  readonly ramMib: number;
+  readonly source: HostId;
+  /** Null: any host. */
+  readonly destination: string | null;
+  readonly policy: Partial<ConvergencePolicy>;
+  /** Bytes per second; 0: none. */
+  readonly capBytesPerSecond: number;
+  readonly paused: boolean;
+};
+
+/** A guest looked at within this time needs no other look. */
+const MAX_AGE_MS = 60_000;
+
+/**
+ * What is expected of a move that has not begun: the source tells how fast the guest changes its memory, past moves how fast the link is. Never fails a move: a source that does not answer,
+ * or was never asked to measure, makes the prediction `unknown` with that reason.
+ */
+export async function predictMove(
+  { db, agents }: { readonly db: Db; readonly agents: Agents },
+  move: PredictedMove,
+  maxWaitMs: number,
+  signal?: AbortSignal,
+): Promise<Prediction> {
+  const [past, measure] = await Promise.all([pastMoves(db), measureDirty(agents, move, maxWaitMs, signal)]);
+  const ramBytes = move.ramMib * 2 ** 20;
+  const firstPassBytes = measure === null ? ramBytes : Math.min(ramBytes, Number(measure.usedBytes));
+  // A paused guest changes nothing.
+  const still: DirtyCurve = { bytesPerSecond: 0, workingSetBytes: 0 };
+  const dirty = move.paused
+    ? still
+    : measure &&
+      fitDirtyCurve(
+        measure.points.map(({ windowMs, bytes }) => ({ windowMs, bytes: Number(bytes) })),
+        firstPassBytes,
+      );
+  return predict(
+    {
+      firstPassBytes,
+      dirty,
+      linkBytesPerSecond: past.linkBytesPerSecond(move.source, move.destination),
+      capBytesPerSecond: move.capBytesPerSecond,
+      fixedMs: past.fixedMs,
+    },
+    // What no agent does yet helps no move.
+    { ...defaultPolicy, ...policyAlone(move.policy), postCopyAllowed: false },
+    past.calibration,
+  );
+}
+
+async function measureDirty(
+  agents: Agents,
+  { serverId, source }: PredictedMove,
+  maxWaitMs: number,
+  signal?: AbortSignal,
+): Promise<MeasureDirtyResponse | null> {
+  try {
+    const client = await agents.client(as<HostId>(source));
+    const answer = await client.measureDirty(
+      { serverId, maxAgeMs: BigInt(MAX_AGE_MS), maxWaitMs: BigInt(maxWaitMs) },
+      { timeoutMs: maxWaitMs + 2_000, ...(signal && { signal }) },
+    );
+    return answer.measured ? answer : null;
+  } catch (error) {
+    agentFailure(error);
+    return null;
+  }
+}
+
+const policyAlone = (policy: Partial<ConvergencePolicy>): Partial<ConvergencePolicy> =>
+  Object.fromEntries(Object.entries(policy).filter(([field]) => field !== 'from'));
