@@ -73,12 +73,18 @@ const instances = async () => import('./pages/instances.tsx');
 const instance = async () => import('./pages/instance.tsx');
 const migrations = async () => import('./pages/migrations.tsx');
 const migration = async () => import('./pages/migration.tsx');
+const bulk = async () => import('./pages/bulk.tsx');
+const drain = async () => import('./pages/drain.tsx');
+const operation = async () => import('./pages/operation.tsx');
 const hosts = async () => import('./pages/hosts.tsx');
 const serverGroups = async () => import('./pages/server-groups.tsx');
 const aggregates = async () => import('./pages/aggregates.tsx');
 const flavors = async () => import('./pages/flavors.tsx');
 const images = async () => import('./pages/images.tsx');
 const networks = async () => import('./pages/networks.tsx');
+const projects = async () => import('./pages/projects.tsx');
+const users = async () => import('./pages/users.tsx');
+const roles = async () => import('./pages/roles.tsx');
 const keyPairs = async () => import('./pages/key-pairs.tsx');
 
 const under = <Parent extends typeof admin | typeof project>(parent: Parent) => ({ getParentRoute: () => parent });
@@ -104,12 +110,28 @@ const adminPages = [
     component: lazyRouteComponent(migrations, 'Migrations'),
   }),
   createRoute({ ...under(admin), path: 'migrations/$id', component: lazyRouteComponent(migration, 'MigrationPage') }),
+  createRoute({
+    ...under(admin),
+    path: 'bulk',
+    validateSearch: texts('host', 'destination'),
+    component: lazyRouteComponent(bulk, 'BulkLiveMigrate'),
+  }),
+  createRoute({ ...under(admin), path: 'drain', validateSearch: texts('hosts', 'kind'), component: lazyRouteComponent(drain, 'Drain') }),
+  createRoute({
+    ...under(admin),
+    path: 'operations/$id',
+    validateSearch: texts('state'),
+    component: lazyRouteComponent(operation, 'OperationPage'),
+  }),
   createRoute({ ...under(admin), path: 'hosts', component: lazyRouteComponent(hosts, 'Hosts') }),
   createRoute({ ...under(admin), path: 'server-groups', component: lazyRouteComponent(serverGroups, 'AdminServerGroups') }),
   createRoute({ ...under(admin), path: 'aggregates', component: lazyRouteComponent(aggregates, 'Aggregates') }),
   createRoute({ ...under(admin), path: 'flavors', component: lazyRouteComponent(flavors, 'Flavors') }),
   createRoute({ ...under(admin), path: 'images', component: lazyRouteComponent(images, 'Images') }),
   createRoute({ ...under(admin), path: 'networks', component: lazyRouteComponent(networks, 'Networks') }),
+  createRoute({ ...under(admin), path: 'projects', component: lazyRouteComponent(projects, 'Projects') }),
+  createRoute({ ...under(admin), path: 'users', component: lazyRouteComponent(users, 'Users') }),
+  createRoute({ ...under(admin), path: 'roles', component: lazyRouteComponent(roles, 'Roles') }),
 ] as const;
 const projectPages = [
   createRoute({

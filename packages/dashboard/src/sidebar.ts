@@ -18,6 +18,14 @@ export const sidebar: Readonly<Record<View, readonly Group[]>> = {
       ],
     },
     { title: 'Network', pages: [{ title: 'Networks', path: '/admin/networks' }] },
+    {
+      title: 'Identity',
+      pages: [
+        { title: 'Projects', path: '/admin/projects' },
+        { title: 'Users', path: '/admin/users' },
+        { title: 'Roles', path: '/admin/roles' },
+      ],
+    },
   ],
   project: [
     {

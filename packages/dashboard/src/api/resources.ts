@@ -6,7 +6,7 @@ export type Project = { readonly id: string; readonly name: string };
 /** Every project of the cloud. For admins. */
 export const projectList = (api: Api) =>
   queryOptions({
-    queryKey: ['project', 'list'],
+    queryKey: ['identity', 'project-names'],
     queryFn: async () => (await api.get<{ readonly projects: readonly Project[] }>('/identity/v3/projects')).projects,
     staleTime: 300_000,
   });
@@ -67,6 +67,25 @@ export const subnetList = (api: Api) =>
     queryKey: ['network', 'subnets'],
     queryFn: async () => (await api.get<{ readonly subnets: readonly NetworkSubnet[] }>('/network/v2.0/subnets')).subnets,
   });
+
+export async function createNetwork(
+  api: Api,
+  network: { readonly name: string; readonly shared?: boolean; readonly mtu?: number; readonly 'provider:physical_network'?: string },
+): Promise<string> {
+  return (await api.send<{ readonly network: { readonly id: string } }>('POST', '/network/v2.0/networks', { network })).network.id;
+}
+export const deleteNetwork = async (api: Api, id: string): Promise<unknown> => api.send('DELETE', `/network/v2.0/networks/${id}`);
+export const createSubnet = async (
+  api: Api,
+  subnet: {
+    readonly network_id: string;
+    readonly name: string;
+    readonly cidr: string;
+    readonly ip_version: 4 | 6;
+    readonly gateway_ip?: string | null;
+  },
+): Promise<unknown> => api.send('POST', '/network/v2.0/subnets', { subnet });
+export const deleteSubnet = async (api: Api, id: string): Promise<unknown> => api.send('DELETE', `/network/v2.0/subnets/${id}`);
 
 export type KeyPair = { readonly name: string; readonly fingerprint: string; readonly type: string; readonly public_key: string };
 export const keyPairList = (api: Api) =>

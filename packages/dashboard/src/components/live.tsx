@@ -2,6 +2,7 @@ import { type InfiniteData, type QueryClient, useQueryClient } from '@tanstack/r
 import { createContext, type ReactNode, useContext, useEffect, useState } from 'react';
 import { type CloudEvent, followEvents } from '../api/event-stream.ts';
 import { isOver, type MigrationRecord } from '../api/migrations.ts';
+import type { Operation, OperationItem, OperationSummary } from '../api/operations.ts';
 import type { Server, ServerPage } from '../api/servers.ts';
 import { noteSample } from '../model/samples.ts';
 import { migrationEnded } from './outcomes.tsx';
@@ -78,7 +79,24 @@ type MigrationEvent = {
 function apply(queries: QueryClient, event: CloudEvent, refresh: (key: readonly string[]) => void): void {
   if (event.kind === 'server') applyServer(queries, event.data as ServerEvent, refresh);
   else if (event.kind === 'migration') applyMigration(queries, event.data as MigrationEvent, refresh);
+  else if (event.kind === 'operation') applyOperation(queries, event.data as OperationEvent, refresh);
   else refresh([event.kind]);
+}
+
+type OperationEvent = { readonly operation: OperationSummary; readonly item: OperationItem | null };
+
+function applyOperation(queries: QueryClient, { operation, item }: OperationEvent, refresh: (key: readonly string[]) => void): void {
+  let known = true;
+  queries.setQueryData<Operation>(['operation', 'show', operation.id], (shown) => {
+    if (shown === undefined) return undefined;
+    if (item === null) return { ...shown, ...operation };
+    const same = (one: OperationItem): boolean => one.position === item.position && one.direction === item.direction;
+    known = shown.items.some(same);
+    return { ...shown, ...operation, items: shown.items.map((one) => (same(one) ? item : one)) };
+  });
+  // Items that came later, such as those that are brought home.
+  if (!known || operation.finishedAt !== null) refresh(['operation', 'show', operation.id]);
+  refresh(['operation', 'list']);
 }
 
 function applyServer(queries: QueryClient, event: ServerEvent, refresh: (key: readonly string[]) => void): void {

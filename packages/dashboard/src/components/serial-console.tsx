@@ -86,7 +86,7 @@ export function SerialConsole({ server, showHost }: { readonly server: Server; r
   return (
     <>
       <AttachmentNote attachment={attachment} more={showHost && host !== null ? `The guest is on ${host}.` : ''} />
-      <section className="terminal" ref={node} aria-label={`Serial console of ${name}`} />
+      <section className="serial-terminal" ref={node} aria-label={`Serial console of ${name}`} />
       <p className="muted" style={{ margin: '4px 0 0' }}>
         Keys go to the guest; Shift+Tab leaves the terminal.
       </p>

@@ -2,12 +2,13 @@ import type { HypervisorType } from '@godwit/domain/host';
 import { useQueryClient } from '@tanstack/react-query';
 import { useNavigate } from '@tanstack/react-router';
 import { App, Button, Dropdown } from 'antd';
-import { lazy, type ReactNode, Suspense, useState } from 'react';
+import { lazy, Suspense, useState } from 'react';
 import { act, callerFacts, type PlainAction, type Server } from '../api/servers.ts';
 import { type MenuAction, menuEntries, serverFacts } from '../model/menu-entries.ts';
 import type { View } from '../sidebar.ts';
 import { words } from '../words.ts';
 import { announce } from './announcer.tsx';
+import { MenuEntry } from './menu-entry.tsx';
 import { useApi } from './signed-in.tsx';
 
 const LiveMigrateDialog = lazy(async () => ({ default: (await import('../dialogs/live-migrate.tsx')).LiveMigrateDialog }));
@@ -82,7 +83,7 @@ export function ServerActions({
             key: action,
             disabled: reason !== null,
             danger: action === 'delete' && reason === null,
-            label: <Entry title={title} reason={reason} />,
+            label: <MenuEntry title={title} reason={reason} />,
           })),
           onClick: ({ key }) => choose(key as MenuAction),
         }}
@@ -104,13 +105,3 @@ export function ServerActions({
     </>
   );
 }
-
-const Entry = ({ title, reason }: { readonly title: string; readonly reason: string | null }): ReactNode =>
-  reason === null ? (
-    title
-  ) : (
-    <span>
-      {title}
-      <span style={{ display: 'block', fontSize: 11, maxWidth: 260, whiteSpace: 'normal' }}>{reason}</span>
-    </span>
-  );

@@ -1,12 +1,14 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query';
-import { Link } from '@tanstack/react-router';
-import { App, Button, Input, Modal, Popover } from 'antd';
-import { useMemo, useState } from 'react';
+import { Link, useNavigate } from '@tanstack/react-router';
+import { App, Button, Dropdown, Input, Modal, Popover } from 'antd';
+import { lazy, Suspense, useMemo, useState } from 'react';
 import { type Host, type HostFactsAnswer, hostFacts, hostList, switchHost } from '../api/hosts.ts';
 import { announce } from '../components/announcer.tsx';
 import { type Column, DataTable } from '../components/data-table.tsx';
 import { useFallbackPolling } from '../components/live.tsx';
 import { LoadBar } from '../components/load-bar.tsx';
+import { MenuEntry } from '../components/menu-entry.tsx';
+import { OperationList } from '../components/operation-list.tsx';
 import { PageHead } from '../components/page-head.tsx';
 import { Problem } from '../components/problem.tsx';
 import { useApi } from '../components/signed-in.tsx';
@@ -14,12 +16,17 @@ import { When } from '../components/when.tsx';
 import { formatMib } from '../model/formats.ts';
 import { words } from '../words.ts';
 
+const RestoreHostDialog = lazy(async () => ({ default: (await import('../dialogs/restore-host.tsx')).RestoreHostDialog }));
+const EvacuateHostDialog = lazy(async () => ({ default: (await import('../dialogs/evacuate-host.tsx')).EvacuateHostDialog }));
+
 /** Services and hypervisors in one table. */
 export function Hosts() {
   const api = useApi();
   const queries = useQueryClient();
   const { message } = App.useApp();
+  const navigate = useNavigate();
   const [disabling, setDisabling] = useState<Host | null>(null);
+  const [dialog, setDialog] = useState<{ readonly kind: 'restore' | 'evacuate'; readonly host: string } | null>(null);
   const hosts = useQuery({ ...hostList(api), refetchInterval: useFallbackPolling(false) });
   const facts = useQuery(hostFacts(api));
   const rows = hosts.data ?? [];
@@ -34,13 +41,23 @@ export function Hosts() {
       await queries.invalidateQueries({ queryKey: ['host'] });
     };
     const factsOf = new Map((facts.data ?? []).map((fact) => [fact.id, fact]));
-    return columnsOf(factsOf, (host) => (host.enabled ? setDisabling(host) : void change(host, { enabled: true })));
-  }, [api, queries, message, facts.data]);
+    const act = (host: Host, action: HostAction): void => {
+      if (action === 'disable') setDisabling(host);
+      else if (action === 'enable') void change(host, { enabled: true });
+      else if (action === 'bulk') void navigate({ to: '/admin/bulk', search: { host: host.name } });
+      else if (action === 'drain' || action === 'maintenance')
+        void navigate({ to: '/admin/drain', search: { hosts: host.name, kind: action } });
+      else setDialog({ kind: action, host: host.name });
+    };
+    return columnsOf(factsOf, act);
+  }, [api, queries, message, navigate, facts.data]);
   return (
     <>
       <PageHead title="Compute Hosts">
         <span className="muted">{rows.length} hosts</span>
+        <Button onClick={() => void navigate({ to: '/admin/drain', search: { kind: 'rolling' } })}>{words.operations.rolling}</Button>
       </PageHead>
+      <OperationList />
       {hosts.isError && <Problem error={hosts.error} what="The hosts could not be listed." />}
       <DataTable<Host>
         label="Compute Hosts"
@@ -51,11 +68,43 @@ export function Hosts() {
         empty="No host has joined yet. Make a join token on the controller and start an agent with it."
       />
       {disabling !== null && <DisableHost host={disabling} onClose={() => setDisabling(null)} />}
+      {dialog !== null && (
+        <Suspense>
+          {dialog.kind === 'restore' ? (
+            <RestoreHostDialog host={dialog.host} onClose={() => setDialog(null)} />
+          ) : (
+            <EvacuateHostDialog host={dialog.host} onClose={() => setDialog(null)} />
+          )}
+        </Suspense>
+      )}
     </>
   );
 }
 
-function columnsOf(facts: ReadonlyMap<string, HostFactsAnswer>, onSwitch: (host: Host) => void): readonly Column<Host>[] {
+type HostAction = 'enable' | 'disable' | 'bulk' | 'drain' | 'maintenance' | 'restore' | 'evacuate';
+
+/** A row's menu; what is impossible says why. */
+function hostActions(host: Host): readonly { readonly action: HostAction; readonly label: string; readonly reason: string | null }[] {
+  const metal = host.type === 'ironic' ? 'Bare metal instances cannot be migrated.' : null;
+  const down = host.state === 'down' ? 'The host is not heard from: its guests cannot be moved while they run.' : null;
+  const empty = host.instances === 0 ? 'There is nothing on it.' : null;
+  return [
+    { action: 'bulk', label: words.bulkLiveMigrate, reason: metal ?? empty ?? down },
+    { action: 'drain', label: words.operations.drain, reason: metal ?? down },
+    { action: 'maintenance', label: words.operations.maintenance, reason: metal ?? down },
+    { action: 'restore', label: words.operations.restore, reason: metal ?? down ?? (host.enabled ? 'The host is enabled.' : null) },
+    {
+      action: 'evacuate',
+      label: words.operations.evacuate,
+      reason: metal ?? (host.state === 'up' ? 'The host is up: use drain, which loses nothing.' : null),
+    },
+  ];
+}
+
+function columnsOf(
+  facts: ReadonlyMap<string, HostFactsAnswer>,
+  onAction: (host: Host, action: HostAction) => void,
+): readonly Column<Host>[] {
   const share = (used: number, total: number): number => (total === 0 ? 0 : used / total);
   return [
     {
@@ -116,11 +165,32 @@ function columnsOf(facts: ReadonlyMap<string, HostFactsAnswer>, onSwitch: (host:
       key: 'actions',
       title: 'Actions',
       className: 'pinned',
-      width: 84,
+      width: 150,
       render: (host) => (
-        <Button size="small" aria-label={`${host.enabled ? 'Disable' : 'Enable'} ${host.name}`} onClick={() => onSwitch(host)}>
-          {host.enabled ? 'Disable' : 'Enable'}
-        </Button>
+        <span style={{ display: 'inline-flex', gap: 6 }}>
+          <Button
+            size="small"
+            aria-label={`${host.enabled ? 'Disable' : 'Enable'} ${host.name}`}
+            onClick={() => onAction(host, host.enabled ? 'disable' : 'enable')}
+          >
+            {host.enabled ? 'Disable' : 'Enable'}
+          </Button>
+          <Dropdown
+            trigger={['click']}
+            menu={{
+              items: hostActions(host).map(({ action, label, reason }) => ({
+                key: action,
+                disabled: reason !== null,
+                label: <MenuEntry title={label} reason={reason} />,
+              })),
+              onClick: ({ key }) => onAction(host, key as HostAction),
+            }}
+          >
+            <Button size="small" aria-haspopup="menu" aria-label={`${words.more}: ${host.name}`}>
+              {words.more}
+            </Button>
+          </Dropdown>
+        </span>
       ),
     },
   ];

@@ -29,6 +29,7 @@ function Instances({ view }: { readonly view: View }) {
   const api = useApi();
   const admin = view === 'admin';
   const filters: ServerFilters = useSearch({ strict: false });
+  const navigate = useNavigate();
   const [launching, setLaunching] = useState(false);
   const hosts = useQuery({ ...hostList(api), enabled: admin });
   const projects = useQuery({ ...projectList(api), enabled: admin });
@@ -68,6 +69,11 @@ function Instances({ view }: { readonly view: View }) {
           {rows.length}
           {hasNextPage ? '+' : ''} {rows.length === 1 ? 'instance' : 'instances'}
         </span>
+        {admin && (
+          <Button onClick={() => void navigate({ to: '/admin/bulk', search: filters.host === undefined ? {} : { host: filters.host } })}>
+            {words.bulkLiveMigrate}
+          </Button>
+        )}
         <Button type="primary" onClick={() => setLaunching(true)}>
           {words.launchInstance}
         </Button>

@@ -8,6 +8,7 @@ import { isOver, type Migration, type MigrationFilters, migrationList } from '..
 import { DataTable } from '../components/data-table.tsx';
 import { useFallbackPolling } from '../components/live.tsx';
 import { durationOf, migrationColumns } from '../components/migration-columns.tsx';
+import { OperationList } from '../components/operation-list.tsx';
 import { PageHead } from '../components/page-head.tsx';
 import { Problem } from '../components/problem.tsx';
 import { useApi } from '../components/signed-in.tsx';
@@ -54,6 +55,7 @@ export function Migrations() {
           options={(hosts.data ?? []).map(({ name }) => ({ value: name, label: name }))}
         />
       </search>
+      <OperationList host={filters.host} />
       <Percentiles migrations={rows} />
       {migrations.isError && <Problem error={migrations.error} what="The migrations could not be listed." />}
       <DataTable<Migration>
