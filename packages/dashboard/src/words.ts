@@ -36,6 +36,8 @@ export const words = {
   tabs: { overview: 'Overview', migrations: 'Migrations', actions: 'Action log', console: 'Console' },
   consoles: { serial: 'Serial', display: 'Display', log: 'Log' },
   guide: 'Guide to live migration',
+  export: 'Export',
+  forceComplete: 'Force complete',
   abort: 'Abort',
   revert: 'Revert',
 } as const;

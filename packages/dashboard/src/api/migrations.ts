@@ -1,4 +1,6 @@
+import type { ConvergencePolicy } from '@godwit/domain/convergence/policy';
 import type {
+  EarlierAttempt,
   MigrationMeasures,
   MigrationOutcome,
   MigrationPhase,
@@ -7,6 +9,7 @@ import type {
   TimelineEntry,
 } from '@godwit/domain/migration';
 import { terminalMigrationStatuses } from '@godwit/domain/migration';
+import type { Prediction } from '@godwit/domain/prediction/predict';
 import type { StoredVerdicts } from '@godwit/domain/scheduling/stored-verdicts';
 import { queryOptions } from '@tanstack/react-query';
 import type { Sample } from '../model/samples.ts';
@@ -42,6 +45,10 @@ export type Migration = {
   readonly finishedAt: string | null;
 };
 
+export type WayOut =
+  | { readonly kind: 'wait'; readonly host: string; readonly sentence: string }
+  | { readonly kind: 'fence'; readonly host: string; readonly sentence: string; readonly warning: string };
+
 /** The whole record. */
 export type MigrationRecord = Migration & {
   readonly userId: string;
@@ -49,6 +56,14 @@ export type MigrationRecord = Migration & {
   readonly requestId: string;
   readonly requestedHost: string | null;
   readonly blockMigration: 'auto' | 'true' | 'false';
+  readonly policy: ConvergencePolicy | null;
+  readonly maxBandwidthBytes: number | null;
+  /** Destinations that were tried before the present one. */
+  readonly attempts: readonly EarlierAttempt[];
+  /** How it was predicted to go when it was asked for; null: nobody looked. */
+  readonly prediction: Prediction | null;
+  /** What can be done about a host that does not answer; empty when none is waited for. */
+  readonly waysOut: readonly WayOut[];
   readonly timeline: readonly TimelineEntry[];
   readonly verdicts: StoredVerdicts | null;
 };
@@ -90,6 +105,21 @@ export async function newestMigrationOf(api: Api, serverId: string): Promise<Mig
 
 export async function abortMigration(api: Api, id: string): Promise<void> {
   await api.send('POST', `/godwit/v1/migrations/${id}/abort`);
+}
+
+/** The guest stands still until the rest is sent, or runs on at the destination where its policy allows post-copy. */
+export async function forceComplete(api: Api, id: string): Promise<void> {
+  await api.send('POST', `/godwit/v1/migrations/${id}/force-complete`);
+}
+
+/** Bytes per second; null: as much as the links allow. */
+export async function capMigration(api: Api, id: string, maxBandwidthBytes: number | null): Promise<void> {
+  await api.send('PATCH', `/godwit/v1/migrations/${id}`, { maxBandwidthBytes });
+}
+
+/** The operator's word that nothing on the host runs or reaches any disk. */
+export async function fenceHost(api: Api, host: string): Promise<void> {
+  await api.send('POST', `/godwit/v1/hosts/${encodeURIComponent(host)}/fence`, { confirmed: true });
 }
 
 const terminal: ReadonlySet<string> = new Set(terminalMigrationStatuses);

@@ -1,3 +1,4 @@
+import type { ConvergencePolicy } from '@godwit/domain/convergence/policy';
 import type { ServerFacts } from '@godwit/domain/server-states';
 import { infiniteQueryOptions, queryOptions } from '@tanstack/react-query';
 import type { View } from '../sidebar.ts';
@@ -192,15 +193,17 @@ export async function act(api: Api, id: string, action: PlainAction): Promise<vo
   else await api.send('POST', `/compute/v2.1/servers/${id}/action`, actionBodies[action]);
 }
 
-/** Accepted: queued, not done. `host` null: the scheduler picks. */
+/** Accepted: queued, not done. `host` null: the scheduler picks. The compute API has no word for a policy of one move: with one, Godwit's own API is asked. */
 export async function liveMigrate(
   api: Api,
   id: string,
-  request: { readonly host: string | null; readonly blockMigration: boolean | 'auto' },
+  request: { readonly host: string | null; readonly blockMigration: boolean | 'auto'; readonly policy: Partial<ConvergencePolicy> },
 ): Promise<void> {
-  await api.send('POST', `/compute/v2.1/servers/${id}/action`, {
-    'os-migrateLive': { host: request.host, block_migration: request.blockMigration },
-  });
+  if (Object.keys(request.policy).length > 0) await api.send('POST', `/godwit/v1/servers/${id}/live-migrations`, request);
+  else
+    await api.send('POST', `/compute/v2.1/servers/${id}/action`, {
+      'os-migrateLive': { host: request.host, block_migration: request.blockMigration },
+    });
 }
 
 export async function coldMigrate(api: Api, id: string, host: string | null): Promise<void> {

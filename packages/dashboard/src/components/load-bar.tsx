@@ -6,15 +6,17 @@ type Props = {
   /** With the server on it. */
   readonly after?: ResourceLoad;
   readonly format: (amount: number) => string;
+  /** More than there is may be given out: vCPUs take turns. */
+  readonly shareable?: boolean;
 };
 
 const percent = (amount: number, capacity: number): number =>
   capacity <= 0 ? (amount > 0 ? 100 : 0) : Math.min(100, (amount / capacity) * 100);
 
 /** Used of capacity as a bar and in words; with `after`, what the server would add. */
-export function LoadBar({ label, before, after, format }: Props) {
+export function LoadBar({ label, before, after, format, shareable = false }: Props) {
   const added = after !== undefined && after.used > before.used ? after : null;
-  const over = (added ?? before).used > before.capacity;
+  const over = !shareable && (added ?? before).used > before.capacity;
   return (
     <div>
       <div style={{ fontSize: 12, whiteSpace: 'nowrap' }}>

@@ -2,12 +2,15 @@ import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { Checkbox, Modal } from 'antd';
 import { useState } from 'react';
 import { destinations, serverDisks } from '../api/destinations.ts';
+import { predictionOf } from '../api/prediction.ts';
 import { hostOf, liveMigrate, type Server } from '../api/servers.ts';
 import { GuideLink } from '../components/guide-link.tsx';
 import { useTellQueued } from '../components/outcomes.tsx';
+import { type PolicyChange, PolicyFields } from '../components/policy-fields.tsx';
 import { Problem } from '../components/problem.tsx';
 import { useApi } from '../components/signed-in.tsx';
 import { blockMigrateOf, blockMigrationValue } from '../model/block-migrate.ts';
+import { predictionWords } from '../model/prediction-words.ts';
 import { words } from '../words.ts';
 import { DestinationChoice, mayConfirm } from './destination-choice.tsx';
 
@@ -25,12 +28,17 @@ export function LiveMigrateDialog({ server, onClose }: { readonly server: Server
   const checked = block ?? preset.checked;
   const blockMigration = blockMigrationValue(preset, checked);
   const table = useQuery(destinations(api, server.id, 'live', blockMigration));
+  const [policy, setPolicy] = useState<PolicyChange>({});
+  const prediction = useQuery({
+    ...predictionOf(api, server.id, host ?? table.data?.chosen?.name ?? null),
+    enabled: table.data !== undefined && table.data.refusal === null && table.data.chosen !== null,
+  });
 
   const confirm = async (): Promise<void> => {
     setBusy(true);
     setRefused(null);
     try {
-      await liveMigrate(api, server.id, { host, blockMigration });
+      await liveMigrate(api, server.id, { host, blockMigration, policy });
     } catch (error) {
       setRefused(error);
       setBusy(false);
@@ -77,6 +85,18 @@ export function LiveMigrateDialog({ server, onClose }: { readonly server: Server
         </dd>
       </dl>
       <DestinationChoice table={table} host={host} onChange={setHost} />
+      {prediction.data !== undefined && (
+        <>
+          <p data-testid="prediction" aria-live="polite" style={{ margin: '12px 0 8px' }}>
+            {predictionWords(prediction.data.prediction)}
+          </p>
+          <details style={{ marginBottom: 8 }}>
+            <summary>Advanced: what this move may cost</summary>
+            <PolicyFields policy={prediction.data.policy} change={policy} onChange={setPolicy} />
+          </details>
+        </>
+      )}
+      {prediction.isLoading && <p className="muted">Looking at the guest for a prediction…</p>}
       <p className="muted" style={{ marginBottom: 0 }}>
         Needs the role admin, disks on shared storage or Block Migrate, and a destination with a compatible CPU. The guest keeps running
         while its memory is copied; it stands still only for the switch at the end. <GuideLink />

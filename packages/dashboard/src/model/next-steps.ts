@@ -17,7 +17,6 @@ export const nextSteps: Readonly<Record<MigrationCause, string>> = {
   GuestCrashedOnArrival: 'The guest ended right after the switch. Look at the console log, then start the instance.',
   InvalidLocalStorage: 'The disks are shared: try again without Block Migrate.',
   InvalidSharedStorage: 'The disks are local: they have to be copied with Block Migrate.',
-  BlockMigrationUnavailable: 'This version cannot copy local disks while the guest runs. Shut the instance down and use Migrate.',
   NoSpace: 'Free space on the destination’s pool, or choose another host.',
   IncompatibleCpu: 'Choose a host whose CPU has the features the guest was started with.',
   ForbiddenCombination: 'These two QEMU versions are known not to work together. Choose another host.',

@@ -137,7 +137,7 @@ function columnsOf(
       key: 'cpu',
       title: 'vCPUs',
       sortBy: (host) => share(host.vcpus.used, host.vcpus.total),
-      render: (host) => <LoadBar label="vCPUs" before={{ used: host.vcpus.used, capacity: host.vcpus.total }} format={String} />,
+      render: (host) => <LoadBar label="vCPUs" before={{ used: host.vcpus.used, capacity: host.vcpus.total }} format={String} shareable />,
     },
     {
       key: 'memory',

@@ -8,13 +8,16 @@ import { Decision } from '../components/decision.tsx';
 import { useFallbackPolling } from '../components/live.tsx';
 import { PageHead } from '../components/page-head.tsx';
 import { Problem } from '../components/problem.tsx';
+import { Remedies } from '../components/remedies.tsx';
 import { useApi } from '../components/signed-in.tsx';
 import { MigrationStatusWord } from '../components/status.tsx';
 import { useSamples } from '../components/use-samples.ts';
+import { WaysOut } from '../components/ways-out.tsx';
 import { useNow, When } from '../components/when.tsx';
 import { formatBytes, formatDuration } from '../model/formats.ts';
 import { furthestPercent, phaseSteps, progressPercent, timeLeft } from '../model/migration-progress.ts';
 import { nextSteps, whereItRuns } from '../model/next-steps.ts';
+import { predictionWords } from '../model/prediction-words.ts';
 import { words } from '../words.ts';
 
 const MigrationChart = lazy(async () => ({ default: (await import('../components/migration-chart.tsx')).MigrationChart }));
@@ -52,6 +55,8 @@ export function MigrationPage() {
         {record.type === 'live-migration' && <Progress record={record} />}
         <Phases record={record} />
       </section>
+      <WaysOut record={record} />
+      <Remedies record={record} />
       {record.outcome !== null && record.outcome.cause !== null && <FailureCard record={record} />}
       {record.type === 'live-migration' && (
         <>
@@ -66,6 +71,18 @@ export function MigrationPage() {
           {record.serverName} runs on {record.destination?.name ?? 'its new host'}; {record.source?.name ?? 'the source'} keeps room and
           disks for it until the move is confirmed or reverted, in the{' '}
           <Link to={`/admin/instances/${record.serverId}`}>menu of the instance</Link>.
+        </section>
+      )}
+      {record.attempts.length > 0 && (
+        <section className="panel" aria-label="Earlier attempts">
+          <h2>Tried before</h2>
+          <ul>
+            {record.attempts.map((attempt) => (
+              <li key={`${attempt.host} ${attempt.at}`}>
+                <strong>{attempt.host}</strong> <span className="bad">{attempt.cause}</span> {attempt.sentence}
+              </li>
+            ))}
+          </ul>
         </section>
       )}
       <Decision verdicts={record.verdicts} taken={record.destination?.name ?? null} requestedHost={record.requestedHost} />
@@ -253,6 +270,11 @@ function Measures({ record }: { readonly record: MigrationRecord }) {
   return (
     <section className="panel" aria-label="Measures">
       <h2>Measures</h2>
+      {record.prediction !== null && (
+        <p className="muted" style={{ marginTop: 0 }}>
+          Before the move: {predictionWords(record.prediction)}
+        </p>
+      )}
       <dl className="figures">
         {figures.map(([title, value, hint]) => (
           <div key={title} title={hint}>

@@ -1,7 +1,7 @@
 import { itemStates } from '@godwit/domain/drain-plan/fleet-operation';
 import { useQuery } from '@tanstack/react-query';
 import { Link, useNavigate, useParams, useSearch } from '@tanstack/react-router';
-import { App, Button, Select } from 'antd';
+import { App, Button, Dropdown, Select } from 'antd';
 import { useEffect, useMemo, useRef } from 'react';
 import { commandOperation, hostDone, type Operation, type OperationItem, operationShow } from '../api/operations.ts';
 import { announce } from '../components/announcer.tsx';
@@ -112,10 +112,17 @@ function Export({ operation }: { readonly operation: Operation }) {
     URL.revokeObjectURL(url);
   };
   return (
-    <>
-      <Button onClick={() => save(operationCsv(operation), 'text/csv', 'csv')}>Export CSV</Button>
-      <Button onClick={() => save(JSON.stringify(operation, null, 2), 'application/json', 'json')}>Export JSON</Button>
-    </>
+    <Dropdown
+      trigger={['click']}
+      menu={{
+        items: [
+          { key: 'csv', label: 'CSV', onClick: () => save(operationCsv(operation), 'text/csv', 'csv') },
+          { key: 'json', label: 'JSON', onClick: () => save(JSON.stringify(operation, null, 2), 'application/json', 'json') },
+        ],
+      }}
+    >
+      <Button aria-haspopup="menu">{words.export}</Button>
+    </Dropdown>
   );
 }
 

@@ -1,0 +1,93 @@
+import { type PolicyField, policyFields } from '@godwit/domain/convergence/policy';
+import { Checkbox, InputNumber, Select } from 'antd';
+import type { ConvergencePolicy, ResolvedPolicy } from '../api/prediction.ts';
+
+/** What has been changed of the policy that would hold anyway. */
+export type PolicyChange = Partial<ConvergencePolicy>;
+
+const sources = {
+  request: 'this move',
+  flavor: 'the flavor',
+  project: 'the project',
+  default: 'the cloud',
+  'built-in': 'built in',
+} as const;
+
+/** What this move may cost, under "advanced": preset by flavor, project and cloud; what is changed here holds for this move alone. */
+export function PolicyFields(props: {
+  readonly policy: ResolvedPolicy;
+  readonly change: PolicyChange;
+  readonly onChange: (change: PolicyChange) => void;
+}) {
+  const { policy, change, onChange } = props;
+  const now = { ...policy, ...change };
+  const set = <Field extends PolicyField>(field: Field, value: ConvergencePolicy[Field]): void => onChange({ ...change, [field]: value });
+  const amount = (field: 'largestBlackoutMs' | 'deadlineMs' | 'slowDownPercent', scale: number, unit: string) => (
+    <span>
+      <InputNumber
+        id={`policy-${field}`}
+        min={0}
+        precision={0}
+        style={{ width: 110 }}
+        value={now[field] / scale}
+        onChange={(value) => {
+          if (value !== null) set(field, Math.round(value * scale));
+        }}
+      />{' '}
+      {unit}
+    </span>
+  );
+  const from = (field: PolicyField) => (
+    <span className="muted"> {field in change ? 'for this move' : `from ${sources[policy.from[field]]}`}</span>
+  );
+  return (
+    <dl className="facts">
+      <dt>
+        <label htmlFor="policy-largestBlackoutMs">Largest blackout</label>
+      </dt>
+      <dd title={policyFields.largestBlackoutMs.allowed}>
+        {amount('largestBlackoutMs', 1, 'ms')}
+        {from('largestBlackoutMs')}
+      </dd>
+      <dt>
+        <label htmlFor="policy-deadlineMs">Deadline of the copy</label>
+      </dt>
+      <dd>
+        {amount('deadlineMs', 1000, 's')}
+        {from('deadlineMs')}
+      </dd>
+      <dt>
+        <label htmlFor="policy-slowDownPercent">Slow the guest down</label>
+      </dt>
+      <dd>
+        {amount('slowDownPercent', 1, '% of its CPU time at most; 0: not at all')}
+        {from('slowDownPercent')}
+      </dd>
+      <dt>
+        <label htmlFor="policy-postCopy">Post-copy</label>
+      </dt>
+      <dd>
+        <Checkbox id="policy-postCopy" checked={now.postCopyAllowed} onChange={(event) => set('postCopyAllowed', event.target.checked)}>
+          allowed: the guest may run at the destination before all its memory is there; if the link then breaks for long, it is lost
+        </Checkbox>
+        {from('postCopyAllowed')}
+      </dd>
+      <dt>
+        <label htmlFor="policy-whenNotConverging">When it does not converge</label>
+      </dt>
+      <dd>
+        <Select
+          id="policy-whenNotConverging"
+          style={{ width: 330 }}
+          value={now.whenNotConverging}
+          onChange={(value) => set('whenNotConverging', value)}
+          options={[
+            { value: 'give-up', label: 'give up: the guest goes on where it is' },
+            { value: 'pause', label: 'pause: the guest stands still until the rest is sent' },
+          ]}
+        />
+        {from('whenNotConverging')}
+      </dd>
+    </dl>
+  );
+}
