@@ -60,6 +60,8 @@ export class OutgoingMigration {
   #closed = false;
   #releaseTold = false;
   #endingDisks = false;
+  /** Whether the mirrors of an earlier agent have been found again. */
+  #adopted: Promise<void> = Promise.resolve();
   readonly #settled = Promise.withResolvers<void>();
 
   constructor(host: QemuHost, store: MigrationStore, process: GuestProcess, move: Outgoing, record?: MigrationRecord) {
@@ -162,6 +164,7 @@ export class OutgoingMigration {
     const behind = this.#mirrors.behindBytes;
     try {
       await faultPoint('source.pre-switchover');
+      await this.#adopted;
       await this.#mirrors.settle(settleMs);
       this.record.note({ disks: this.#mirrors.progress });
       this.record.mark('disks whole', `${behind} bytes behind at the last look`);
@@ -186,7 +189,10 @@ export class OutgoingMigration {
     if (this.record.ended) return;
     void this.#approach.meetPeer();
     void this.#watch();
-    void this.#mirrors?.adopt().catch((error: unknown) => this.#disksBroken(error));
+    if (this.#mirrors) {
+      this.#adopted = this.#mirrors.adopt();
+      this.#adopted.catch((error: unknown) => this.#disksBroken(error));
+    }
   }
 
   /**
@@ -256,6 +262,8 @@ export class OutgoingMigration {
 
   /** Lets go of everything of this move; the guest, wherever it is, is not touched. */
   async close(): Promise<void> {
+    // What is cleaned up has the migration's name: a second time it might be the next attempt's.
+    if (this.#closed) return;
     this.#closed = true;
     this.#sender.close();
     await this.#cleanUp();

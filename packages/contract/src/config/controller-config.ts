@@ -21,7 +21,12 @@ export type ControllerConfig = {
   readonly cpuAllocationRatio?: number;
   readonly ramAllocationRatio?: number;
   readonly diskAllocationRatio?: number;
-  readonly limits?: { readonly outgoingPerHost?: number; readonly incomingPerHost?: number; readonly total?: number };
+  readonly limits?: {
+    readonly outgoingPerHost?: number;
+    readonly incomingPerHost?: number;
+    readonly total?: number;
+    readonly preparedAhead?: number;
+  };
   /** Seconds after which a finished cold migration or resize is confirmed by itself; default 0: never. */
   readonly resizeConfirmWindowSeconds?: number;
   /** Default true: near its stop a guest's frames are copied to the destination too, so that none is lost. False is for measuring what that is worth. */

@@ -19,7 +19,7 @@ describe('resolveConfig', () => {
       publicUrl: 'http://127.0.0.1:8774',
       imageDir: '/srv/godwit/images',
       region: 'RegionOne',
-      limits: { outgoingPerHost: 1, incomingPerHost: 1, total: 1000 },
+      limits: { outgoingPerHost: 1, incomingPerHost: 1, total: 1000, preparedAhead: 1 },
       logLevel: 'info',
     });
     expect(resolveConfig({ ...good, listen: { inherited: true } }).listen).toEqual({ inherited: true });

@@ -19,7 +19,13 @@ export type ResolvedConfig = {
   readonly cpuAllocationRatio: number;
   readonly ramAllocationRatio: number;
   readonly diskAllocationRatio: number;
-  readonly limits: { readonly outgoingPerHost: number; readonly incomingPerHost: number; readonly total: number };
+  /** Of live migrations that copy: out of and into each host, and in all; `preparedAhead`: that many more per link are prepared meanwhile. */
+  readonly limits: {
+    readonly outgoingPerHost: number;
+    readonly incomingPerHost: number;
+    readonly total: number;
+    readonly preparedAhead: number;
+  };
   /** 0: finished cold moves wait for their confirmation for ever. */
   readonly resizeConfirmWindowSeconds: number;
   readonly networkSwitch: boolean;
@@ -123,6 +129,7 @@ export function resolveConfig(value: unknown, env: Readonly<Record<string, strin
       outgoingPerHost: count(limits.outgoingPerHost ?? 1, 'limits.outgoingPerHost'),
       incomingPerHost: count(limits.incomingPerHost ?? 1, 'limits.incomingPerHost'),
       total: count(limits.total ?? 1_000, 'limits.total'),
+      preparedAhead: limits.preparedAhead === 0 ? 0 : count(limits.preparedAhead ?? 1, 'limits.preparedAhead'),
     },
     resizeConfirmWindowSeconds: window,
     networkSwitch,

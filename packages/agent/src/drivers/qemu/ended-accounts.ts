@@ -16,6 +16,11 @@ export class EndedAccounts {
     return this.#accounts.get(migrationId);
   }
 
+  /** The same migration is tried again: its earlier end is not its end. */
+  forget(migrationId: MigrationId): void {
+    this.#accounts.delete(migrationId);
+  }
+
   add(report: MigrationReport): void {
     this.#accounts.set(report.migrationId, report);
     for (const oldest of this.#accounts.keys()) {

@@ -79,7 +79,9 @@ export class Moves {
     const { copied, shared } = splitDisks(wanted, policy);
     const fetch = (imageId: ImageId) => fetchImage(host.config.controllerUrl, host.identity.current, imageId);
     const [reception] = await Promise.all([
-      copied.length === 0 ? null : receiveDisks(wanted, copied, policy.diskOverCommit, host.pools, this.#space, ({ imageId }) => fetch(imageId)),
+      copied.length === 0
+        ? null
+        : receiveDisks(wanted, copied, policy.diskOverCommit, host.pools, this.#space, ({ imageId }) => fetch(imageId)),
       requireSharedDisks({ ...wanted, disks: shared }, host.pools),
       cacheBootImages(wanted, host.pools, fetch),
     ]);
@@ -164,7 +166,10 @@ export class Moves {
     const host = this.#host;
     const move = movable(grant);
     const known = this.#moves.get(move.migrationId);
-    if (known) return known.record.report;
+    // An earlier attempt to another destination has ended, and its number is burned: this is the next one of the same migration.
+    const again = known?.record.ended === true && known.move.grant.epoch < move.epoch;
+    if (known && !again) return known.record.report;
+    if (known instanceof OutgoingMigration) await known.close();
     if (grant.destination !== destination.hostId)
       throw new GodwitError('BadRequest', `the grant names ${grant.destination} as destination, the request ${destination.hostId}`);
     refuseForbidden(host);
@@ -356,6 +361,7 @@ export class Moves {
     // An ended move of the same guest must not hear the facts of this one.
     for (const [id, earlier] of this.#moves)
       if (earlier.record.ended && earlier.move.grant.serverId === move.move.grant.serverId) this.#settle(id, earlier);
+    this.#accounts.forget(migrationId);
     this.#moves.set(migrationId, move);
   }
 

@@ -266,7 +266,8 @@ class SimulatedDriver implements HostDriver {
     this.#refuseBareMetal();
     const migrationId = moveId(grant);
     const known = this.#moves.get(migrationId);
-    if (known) return known.record.report;
+    // An ended attempt under a burned number is followed by the next one, to another destination.
+    if (known && !(known.record.ended && known.grant.epoch < grant.epoch)) return known.record.report;
     const record = new MigrationRecord({ ...grant, migrationId }, 'source', 'armed', this.events, () => this.nowMs());
     this.#moves.set(migrationId, { record, grant, ready, peer: destination, cause: null });
     try {

@@ -1,7 +1,8 @@
-import { GuestState } from '@godwit/contract/gen/guest_pb';
+import { type Guest, GuestState } from '@godwit/contract/gen/guest_pb';
 import type { MigrationReport } from '@godwit/contract/gen/migration_pb';
 import { as, asEpoch, type HostId } from '@godwit/domain/ids';
 import { agentFailure } from '../../agents/agent-error.ts';
+import { localGuest } from '../cold-migrate/local-disks.ts';
 import { readCustody, stepCustody } from '../custody/custody-store.ts';
 import { wireCustody } from '../custody/wire-grant.ts';
 import { checkpoint, type WorkflowRun } from '../port.ts';
@@ -28,10 +29,12 @@ export async function commit(context: WorkflowContext, run: WorkflowRun, move: M
   const destination = as<HostId>(move.destination_host_id ?? '');
   const epoch = asEpoch(move.epoch_to ?? 0);
   const evidence: string[] = [];
-  const [source, arrived] = await Promise.all([
-    dropSource(context, run, move, evidence),
-    finishDestination(context, run, move, destination, epoch, evidence),
-  ]);
+  const copied = move.block_migration === 'false' ? null : await localGuest(db, move.serverId);
+  const finishing = finishDestination(context, run, move, destination, epoch, evidence);
+  // The source's disks are the guest's only other ones: deleted when it was seen alive on its new ones, and not before.
+  const expendable = copied === null ? null : finishing.then((report) => (report !== null && !arrivedDead(report) ? copied : null));
+  const [dropped, arrived] = await Promise.all([dropSource(context, run, move, evidence, expendable), finishing]);
+  const { source } = dropped;
   await context.faultPoint('committing:cleaned');
   await db.transaction().execute(async (tx) => {
     const now = await readMove(tx, move.moveId);
@@ -68,6 +71,7 @@ export async function commit(context: WorkflowContext, run: WorkflowRun, move: M
         : { cause: null, sentence: 'The guest runs at the destination.', runsOn: 'destination', evidence },
       more: {
         ...(source === null ? {} : { ...counters(source), memory_remaining_bytes: 0 }),
+        source_disks_left: copied !== null && !dropped.disksDeleted,
         measures: JSON.stringify(measures),
         timeline: JSON.stringify(timeline),
       },
@@ -77,8 +81,16 @@ export async function commit(context: WorkflowContext, run: WorkflowRun, move: M
   });
 }
 
-/** The source's last account, then its copy is dropped under the new epoch. Null: it does not answer. */
-async function dropSource(context: WorkflowContext, run: WorkflowRun, move: Move, evidence: string[]): Promise<MigrationReport | null> {
+type Dropped = { readonly source: MigrationReport | null; readonly disksDeleted: boolean };
+
+/** The source's last account, then its copy is dropped under the new epoch, with the disks that are not needed any more. A null account: it does not answer. */
+async function dropSource(
+  context: WorkflowContext,
+  run: WorkflowRun,
+  move: Move,
+  evidence: string[],
+  expendable: Promise<Guest | null> | null,
+): Promise<Dropped> {
   const { db } = context;
   let report: MigrationReport | null = null;
   for (const deadline = Date.now() + DROP_PATIENCE_MS; ; ) {
@@ -87,10 +99,17 @@ async function dropSource(context: WorkflowContext, run: WorkflowRun, move: Move
       const client = await context.agents.client(move.source);
       const call = { timeoutMs: RPC_TIMEOUT_MS, signal: run.signal };
       report ??= await client.getMigration({ migrationId: move.moveId }, call);
+      const guest = await expendable;
       const remains = (await readCustody(db, move.serverId)).remains.find((one) => one.hostId === move.source);
-      if (remains === undefined) return report;
+      if (remains === undefined) return { source: report, disksDeleted: false };
       await client.dropOutgoing(
-        { custody: wireCustody(move.serverId, remains.below, run.fence), migrationId: move.moveId, deleteDisks: false, requestId: run.id },
+        {
+          custody: wireCustody(move.serverId, remains.below, run.fence),
+          migrationId: move.moveId,
+          deleteDisks: guest !== null,
+          ...(guest === null ? {} : { guest }),
+          requestId: run.id,
+        },
         call,
       );
       await db
@@ -100,7 +119,7 @@ async function dropSource(context: WorkflowContext, run: WorkflowRun, move: Move
             { kind: 'heard', from: move.source, message: { kind: 'destroyed', epoch: remains.below } },
           ]),
         );
-      return report;
+      return { source: report, disksDeleted: guest !== null };
     } catch (error) {
       checkpoint(run);
       const failure = agentFailure(error);
@@ -113,7 +132,7 @@ async function dropSource(context: WorkflowContext, run: WorkflowRun, move: Move
         { migration: move.moveId, host: move.source, code: failure.code, detail: failure.message },
         'the released copy at the source was not dropped yet; the source is told when it returns',
       );
-      return report;
+      return { source: report, disksDeleted: false };
     }
   }
 }

@@ -86,6 +86,7 @@ export async function copy(context: WorkflowContext, run: WorkflowRun, first: Mo
         sentence: rebooted ? SOURCE_REBOOTED : (broken?.sentence ?? sentenceOf(current)),
         phase: 'failed',
         sourceRebooted: rebooted,
+        elsewhere: broken !== null,
         evidence: [
           `source: ${current.state}${current.detail === '' ? '' : `: ${current.detail}`}`,
           ...(current.qemuStatus === '' ? [] : [`QEMU says ${current.qemuStatus}`]),
@@ -100,7 +101,7 @@ export async function copy(context: WorkflowContext, run: WorkflowRun, first: Mo
     }
     if (move.abort_requested_at !== null) return abort(context, run, move);
     if (move.policy_version > policyVersion && (await tellPolicy(context, run, move, client, grant))) policyVersion = move.policy_version;
-    const bytes = current.ram?.transferredBytes ?? 0n;
+    const bytes = current.disks.reduce((sum, disk) => sum + disk.offsetBytes, current.ram?.transferredBytes ?? 0n);
     if (bytes !== moved.bytes) moved = { bytes, at: Date.now() };
     else if (current.state === 'copying' && Date.now() - moved.at > STUCK_MS) {
       await giveUp(context, run, move, {

@@ -5,6 +5,7 @@ import type { MigrationTable } from '../../store/core-tables.ts';
 import type { Db } from '../../store/database.ts';
 import { scoreEnd } from '../prediction/score-end.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
+import { wakeWaiting } from './queue.ts';
 import { durations, withPhase } from './timeline.ts';
 
 export type MigrationEnd = {
@@ -70,9 +71,7 @@ export async function endMigration(
       admin: { sentence: end.outcome.sentence, runsOn: end.outcome.runsOn },
     },
   });
-  // Those that queue behind one of its hosts look again.
-  const waiting = await tx.selectFrom('migration').select('id').where('phase', '=', 'queued').where('finished_at', 'is', null).execute();
-  for (const { id } of waiting) await context.workflows.wake(tx, id);
+  await wakeWaiting(tx, context.workflows);
   // A fleet operation goes on with its next.
   const items = await tx.selectFrom('fleet_item').select('operation_id').where('migration_id', '=', migrationId).execute();
   for (const { operation_id } of items) await context.workflows.wake(tx, operation_id);

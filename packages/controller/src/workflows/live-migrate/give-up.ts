@@ -12,6 +12,7 @@ import type { WorkflowContext } from '../workflow-context.ts';
 import { hasTaken } from './ask-destination.ts';
 import { finishMove } from './finish-move.ts';
 import { advance, type GivingUp, type Move, readMove, writeMove } from './move.ts';
+import { tryElsewhere } from './try-elsewhere.ts';
 
 const RETRY_FIRST_MS = 250;
 const RETRY_MAX_MS = 5_000;
@@ -74,6 +75,7 @@ export async function afterSettled(context: WorkflowContext, run: WorkflowRun, m
     evidence: [],
   };
   const onSource = holder.kind === 'host' && holder.hostId === move.source;
+  if (onSource && (await tryElsewhere(context, run, move, why))) return;
   const ended = onSource ? move.previous_vm_state : endedState(why);
   const outcome: MigrationOutcome = {
     cause: why.cause,
@@ -108,14 +110,16 @@ export async function endBeforeGrant(context: WorkflowContext, run: WorkflowRun,
 export function givenUp(move: Move): GivingUp | null {
   const stored = move.outcome as (MigrationOutcome & Partial<ReturnType<typeof pending>>) | null;
   if (stored === null || stored.cause === null || stored.ends === undefined) return null;
-  const { cause, sentence, evidence, sourceRebooted = false } = stored;
-  return { cause, sentence, phase: stored.ends, evidence, sourceRebooted };
+  const { cause, sentence, evidence, sourceRebooted = false, elsewhere = false } = stored;
+  return { cause, sentence, phase: stored.ends, evidence, sourceRebooted, elsewhere };
 }
 
 /** The outcome of a move that is being undone: it says how the record will end. */
-export function pending(why: GivingUp): MigrationOutcome & { readonly ends: GivingUp['phase']; readonly sourceRebooted: boolean } {
-  const { cause, sentence, evidence, phase, sourceRebooted = false } = why;
-  return { cause, sentence, runsOn: 'unknown', evidence, ends: phase, sourceRebooted };
+export function pending(
+  why: GivingUp,
+): MigrationOutcome & { readonly ends: GivingUp['phase']; readonly sourceRebooted: boolean; readonly elsewhere: boolean } {
+  const { cause, sentence, evidence, phase, sourceRebooted = false, elsewhere = false } = why;
+  return { cause, sentence, runsOn: 'unknown', evidence, ends: phase, sourceRebooted, elsewhere };
 }
 
 /** The server's state when no copy is left: it was powered off inside, or with its host, or it is lost. */

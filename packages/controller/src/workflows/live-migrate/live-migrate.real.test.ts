@@ -32,10 +32,14 @@ const hostNamed = (name: string) => {
   if (host === undefined) throw new Error(name);
   return host;
 };
-const move = (engine: Engine, id: ServerId, host: string | null = 'node2') =>
+const onLocalDisks = async (id: string): Promise<readonly string[]> => {
+  const disks = database.db.updateTable('disk').set({ storage: 'local', pool: 'local' }).where('server_id', '=', id);
+  return (await disks.returning('id').execute()).map((disk) => disk.id);
+};
+const move = (engine: Engine, id: ServerId, host: string | null = 'node2', blockMigration: boolean | 'auto' = 'auto') =>
   engine.operations.liveMigrate({ ...cloud.admin, requestId: 'req-move' }, id, {
     host,
-    blockMigration: 'auto',
+    blockMigration,
     force: false,
     checksBeforeAnswer: false,
   });
@@ -122,7 +126,7 @@ describe('a live migration', () => {
     await consistent(id, migration);
   });
 
-  it('refuses unknown hosts, local disks and contradictions before it is accepted', async () => {
+  it('refuses unknown hosts, and below 2.34 contradictions with the storage, before it is accepted', async () => {
     const engine = await cloud.controller('c1');
     const id = await cloud.server(engine, 'node1');
     const ask = (over: object) =>
@@ -134,13 +138,60 @@ describe('a live migration', () => {
         ...over,
       });
     await expect(ask({ host: 'nowhere' })).rejects.toMatchObject({ code: 'HostNotFound' });
-    await expect(ask({ blockMigration: true })).rejects.toMatchObject({ code: 'InvalidLocalStorage' });
-    await expect(ask({ host: 'node1', checksBeforeAnswer: true })).rejects.toMatchObject({ code: 'SameHost' });
-    await database.db.updateTable('disk').set({ storage: 'local', pool: 'local' }).where('server_id', '=', id).execute();
-    await expect(ask({})).rejects.toMatchObject({ code: 'BlockMigrationUnavailable' });
-    await expect(ask({ blockMigration: false })).rejects.toMatchObject({ code: 'InvalidSharedStorage' });
+    const early = { checksBeforeAnswer: true };
+    await expect(ask({ blockMigration: true, ...early })).rejects.toMatchObject({ code: 'InvalidLocalStorage' });
+    await expect(ask({ host: 'node1', ...early })).rejects.toMatchObject({ code: 'SameHost' });
+    await onLocalDisks(id);
+    await expect(ask({ blockMigration: false, ...early })).rejects.toMatchObject({ code: 'InvalidSharedStorage' });
     expect((await readServer(id)).task_state).toBeNull();
     expect(await database.db.selectFrom('migration').selectAll().execute()).toEqual([]);
+  });
+
+  it.each([
+    ['shared', true, 'InvalidLocalStorage', 'block migration cannot be used with shared storage'],
+    ['local', false, 'InvalidSharedStorage', 'cannot be used without block migration'],
+  ] as const)(
+    'on %s disks, block_migration %s from 2.34 on ends in error with its cause, and changes nothing',
+    async (storage, block, cause, words) => {
+      const engine = await cloud.controller('c1');
+      const id = await cloud.server(engine, 'node1');
+      if (storage === 'local') await onLocalDisks(id);
+      const migration = await move(engine, id, null, block);
+      await ended(migration);
+      const row = await readMove(migration);
+      expect(row).toMatchObject({ status: 'error', phase: 'error', destination_host_id: null, outcome: { cause, runsOn: 'source' } });
+      expect(row.outcome?.sentence).toContain(words);
+      expect(await readServer(id)).toMatchObject({ vm_state: 'active', host_id: hostNamed('node1').id, epoch: 1, highest_epoch: 1 });
+      await consistent(id, migration);
+    },
+  );
+
+  it("copies local disks, and deletes the source's when the guest was seen alive", async () => {
+    const engine = await cloud.controller('c1');
+    const id = await cloud.server(engine, 'node1');
+    const [disk] = await onLocalDisks(id);
+    const migration = await move(engine, id);
+    await ended(migration);
+    expect(await readMove(migration)).toMatchObject({ status: 'completed', source_disks_left: false });
+    expect(hostNamed('node1').policies.at(-1)).toMatchObject({ blockMigration: true, localDiskIds: [disk] });
+    expect(hostNamed('node1').deletedDisks).toEqual([disk]);
+    await consistent(id, migration);
+  });
+
+  it('keeps the disks at a source when the guest was not seen alive, and deletes them when that host is heard of again', async () => {
+    const engine = await cloud.controller('c1');
+    const id = await cloud.server(engine, 'node1');
+    const [disk] = await onLocalDisks(id);
+    const { faults } = hostNamed('node2');
+    faults.push({ call: 'finishIncoming', when: 'before', error: refusal('MigrationNotFound', 'this host has forgotten') });
+    const migration = await move(engine, id);
+    await ended(migration);
+    expect(await readMove(migration)).toMatchObject({ status: 'completed', outcome: { runsOn: 'destination' } });
+    await until(async () => !(await readMove(migration)).source_disks_left);
+    expect(hostNamed('node1').deletedDisks).toEqual([disk]);
+    // First its copy, in the move; its disks only when the source had reported again.
+    expect(hostNamed('node1').calls.filter(({ call }) => call === 'dropOutgoing')).toHaveLength(2);
+    await consistent(id, migration);
   });
 
   it('waits for its turn on the links and can be cancelled while it waits', async () => {
@@ -206,6 +257,51 @@ describe('faults', () => {
     await ended(migration);
     expect(await readMove(migration)).toMatchObject({ status, outcome: { cause, runsOn: 'source' } });
     expect(hostNamed('node1').guests.get(id)?.state).toBe(GuestState.RUNNING);
+    await consistent(id, migration);
+  });
+
+  it('a host that cannot be prepared is left out, and the next one takes the guest', async () => {
+    const engine = await cloud.controller('c1');
+    const id = await cloud.server(engine, 'node1');
+    // The emptier host is chosen first, and will not have it.
+    await cloud.server(engine, 'node3');
+    hostNamed('node2').faults.push({ call: 'prepareIncoming', when: 'before', error: refusal('NoSpace', 'no space left') });
+    const migration = await move(engine, id, null);
+    await ended(migration);
+    const record = await readMove(migration);
+    expect(record.attempts).toMatchObject([{ host: 'node2', cause: 'NoSpace' }]);
+    expect(record).toMatchObject({ status: 'completed', outcome: { cause: null, runsOn: 'destination' } });
+    expect(record.destination_host_id).toBe(hostNamed('node3').id);
+    expect(JSON.stringify(record.verdicts)).toContain('this move has failed there');
+    await consistent(id, migration);
+    const events = await database.db
+      .selectFrom('instance_action_event')
+      .innerJoin('instance_action', 'instance_action.id', 'instance_action_event.action_id')
+      .select(['event', 'result', 'instance_action.message'])
+      .where('instance_action.action', '=', 'live-migration')
+      .orderBy('instance_action_event.id')
+      .execute();
+    expect(events.map(({ event, result }) => `${event} ${result}`)).toEqual([
+      'conductor_live_migrate_instance Success',
+      'compute_live_migration Error',
+      'conductor_live_migrate_instance Success',
+      'compute_live_migration Success',
+    ]);
+    expect(events[0]?.message).toBeNull();
+  });
+
+  it.each([
+    ['no other is left', null, 2],
+    ['the host was asked for', 'node2', 1],
+  ])('a host that cannot be prepared ends the move when %s: its cause is the cause', async (_why, wanted, asked) => {
+    const engine = await cloud.controller('c1');
+    const id = await cloud.server(engine, 'node1');
+    for (const host of cloud.hosts)
+      host.faults.push({ call: 'prepareIncoming', when: 'before', error: refusal('NoSpace', 'no space left') });
+    const migration = await move(engine, id, wanted);
+    await ended(migration);
+    expect(await readMove(migration)).toMatchObject({ status: 'failed', outcome: { cause: 'NoSpace', runsOn: 'source' } });
+    expect(cloud.hosts.filter((host) => host.faults.length === 0).length).toBe(asked);
     await consistent(id, migration);
   });
 

@@ -17,6 +17,8 @@ export type GivingUp = {
   readonly sentence: string;
   readonly phase: 'failed' | 'cancelled' | 'error';
   readonly evidence: readonly string[];
+  /** The destination alone is to blame and the guest never stopped: another host may be tried. */
+  readonly elsewhere?: boolean;
   /** The source has booted again since: its guest is not broken, only off. */
   readonly sourceRebooted?: boolean;
 };

@@ -1,10 +1,12 @@
+import { MigrationRole } from '@godwit/contract/gen/migration_pb';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
 import type { Database } from '../../store/database.ts';
 import { startTestServer, type TestServer } from '../../store/test-database.ts';
 import type { Engine } from '../engine.ts';
 import type { LiveMigrateRequest } from '../operations.ts';
-import { silence } from '../testing/fake-agents.ts';
+import { runningCopies, silence } from '../testing/fake-agents.ts';
 import { type FakeCloud, fakeCloud, until } from '../testing/fake-cloud.ts';
+import { queuePosition, readQueue } from './queue.ts';
 
 let postgres: TestServer;
 let database: Database;
@@ -132,4 +134,63 @@ it('a prediction is in the record before the copy, and its score with the end; w
   const third = await move({ maxBandwidthBytes: 50_000_000 });
   await ended(third);
   expect((await readMove(third)).prediction).toMatchObject({ verdict: 'unknown', why: expect.stringMatching(/has not been measured/) });
+});
+
+it('a second move over a link is prepared while the first copies, waits, shows so, and can be cancelled or goes on', async () => {
+  await cloud.stop();
+  await database.close();
+  database = await postgres.database();
+  cloud = await fakeCloud(database, ['n1', 'n2', 'n3'], 1);
+  engine = await cloud.controller('c2');
+  const [source] = cloud.hosts;
+  if (source === undefined) throw new Error('no host');
+  source.copyRounds = null;
+  const servers = [await cloud.server(engine, 'n1'), await cloud.server(engine, 'n1'), await cloud.server(engine, 'n1')];
+  const to = async (index: number, host: string) =>
+    engine.operations.liveMigrate(cloud.admin, servers[index] ?? ('' as never), {
+      host,
+      blockMigration: 'auto',
+      force: false,
+      checksBeforeAnswer: false,
+    });
+  const first = await to(0, 'n2');
+  await until(async () => (await readMove(first)).phase === 'copying');
+  const second = await to(1, 'n3');
+  await until(async () => (await readMove(second)).incoming_ready !== null);
+  const third = await to(2, 'n3');
+  await until(async () => (await readMove(third)).phase === 'queued');
+  const queue = await readQueue(database.db);
+  expect([first, second, third].map((id) => queuePosition(queue, id))).toEqual([null, 1, 2]);
+  expect((await readMove(second)).timeline).toContainEqual(expect.objectContaining({ what: 'prepared', detail: 'waits for the link' }));
+  await engine.operations.abortMigration(cloud.admin, second);
+  await ended(second);
+  expect(await readMove(second)).toMatchObject({ status: 'cancelled', phase: 'cancelled', outcome: { runsOn: 'source' } });
+  await until(async () => (await readMove(third)).incoming_ready !== null);
+  expect((await readMove(third)).phase).toBe('preparing');
+  source.copyRounds = 1;
+  await Promise.all([ended(first), ended(third)]);
+  expect((await readMove(third)).status).toBe('completed');
+});
+
+it('a destination that dies while copying is left out, and the guest goes to the next host in the same migration', async () => {
+  const id = await copying({ host: null });
+  const first = cloud.hosts.find((host) => host.moves.get(id)?.role === MigrationRole.DESTINATION);
+  if (first === undefined) throw new Error('no destination');
+  // Rebooted: what the source sees is a broken stream.
+  first.bootId = `${first.bootId}-again`;
+  await database.db.updateTable('host').set({ boot_id: first.bootId }).where('id', '=', first.id).execute();
+  if (cloud.hosts[0]) cloud.hosts[0].copyRounds = 1;
+  const source = cloud.hosts[0]?.moves.get(id);
+  if (source === undefined) throw new Error('nothing is copied');
+  source.state = 'failed';
+  source.cause = 'StreamFailed';
+  await ended(id);
+  const record = await readMove(id);
+  expect(record.attempts).toMatchObject([{ host: first.name, cause: 'DestinationDown' }]);
+  expect(record).toMatchObject({ status: 'completed', outcome: { cause: null } });
+  expect(record.destination_host_id).not.toBe(first.id);
+  expect(runningCopies(cloud.hosts, record.server_id)).toBe(1);
+  expect(await database.db.selectFrom('allocation').select('host_id').where('server_id', '=', record.server_id).execute()).toEqual([
+    { host_id: record.destination_host_id },
+  ]);
 });

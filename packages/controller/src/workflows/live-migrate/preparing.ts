@@ -15,9 +15,11 @@ import { predictMove } from '../prediction/predict-move.ts';
 import { readServer } from '../server/server-record.ts';
 import { wireGuest } from '../server/wire-guest.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
+import { awaitLink } from './await-link.ts';
 import { causeOf } from './cause.ts';
 import { giveUp } from './give-up.ts';
 import { advance, type Move, writeMove } from './move.ts';
+import { mayCopy } from './queue.ts';
 import { allowedBandwidth, wirePolicy } from './wire-policy.ts';
 
 // The destination starts a QEMU, and may have to fetch an image first.
@@ -26,7 +28,7 @@ const PATIENCE_MS = 20_000;
 const RETRY_MS = 250;
 
 /**
- * preparing → copying. The grant is a compare-and-set on the server's row and is durable at the destination when this phase ends; nothing at the source has changed.
+ * preparing → copying, or once all is prepared, the same phase waiting for the links. The grant is a compare-and-set on the server's row and is durable at the destination when this phase ends; nothing at the source has changed.
  * Undo: the destination forfeits, which destroys all that was prepared.
  */
 export async function prepare(context: WorkflowContext, run: WorkflowRun, move: Move): Promise<void> {
@@ -37,6 +39,7 @@ export async function prepare(context: WorkflowContext, run: WorkflowRun, move: 
     checkpoint(run);
     const row = await readCustody(db, move.serverId);
     let grant = row.operation?.kind === 'move' && row.operation.grant.migrationId === move.moveId ? row.operation.grant : null;
+    if (grant !== null && move.incoming_ready !== null) return awaitLink(context, run, move);
     if (grant === null && row.remains.some((one) => one.hostId === destination)) {
       // What an earlier move left there comes first: a host has one copy of a server.
       const left = await clearRemains(context, run, move.serverId);
@@ -86,10 +89,16 @@ export async function prepare(context: WorkflowContext, run: WorkflowRun, move: 
       const epoch = grant.epoch;
       await db.transaction().execute(async (tx) => {
         await stepCustody(tx, move.serverId, run.fence, [{ kind: 'heard', from: destination, message: { kind: 'granted', epoch } }]);
-        await advance(tx, run, move, 'copying', 'running', {
+        const values = {
           incoming_ready: JSON.stringify(storedReady(ready)),
           prediction: prediction === null ? null : JSON.stringify(prediction),
-        });
+        };
+        if (await mayCopy(tx, move.moveId, context.config.limits)) return advance(tx, run, move, 'copying', 'running', values);
+        const timeline = [
+          ...move.timeline,
+          { at: Date.now(), clock: 'controller' as const, what: 'prepared', detail: 'waits for the link' },
+        ];
+        await writeMove(tx, run, move, { ...values, timeline: JSON.stringify(timeline) });
       });
       return;
     } catch (error) {

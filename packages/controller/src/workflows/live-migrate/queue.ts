@@ -1,6 +1,7 @@
 import { sql } from 'kysely';
 import type { ResolvedConfig } from '../../config/load-config.ts';
 import type { Db } from '../../store/database.ts';
+import type { Workflows } from '../port.ts';
 
 export type QueueLimits = ResolvedConfig['limits'];
 
@@ -9,6 +10,8 @@ export type Queued = {
   readonly id: string;
   readonly api_id: number;
   readonly phase: string;
+  /** In `preparing`: the destination is ready, and only the links are waited for. */
+  readonly prepared: boolean;
   readonly source: string | null;
   readonly destination: string | null;
 };
@@ -16,13 +19,18 @@ export type Queued = {
 // Names this lock among the database's advisory locks.
 const QUEUE_LOCK = 0x60d511;
 /** Phases in which a move uses the links of its hosts. */
-const onTheLinks = ['preparing', 'copying', 'post-copy', 'switchover'];
+const onTheLinks: readonly string[] = ['copying', 'post-copy', 'switchover'];
+
+const waitsToBegin = ({ phase }: Queued): boolean => phase === 'queued';
+const waitsToCopy = ({ phase, prepared }: Queued): boolean => phase === 'preparing' && prepared;
+const copies = ({ phase }: Queued): boolean => onTheLinks.includes(phase);
 
 /** Every live migration that waits or uses a link, oldest first. */
 export async function readQueue(db: Db): Promise<readonly Queued[]> {
   return db
     .selectFrom('migration')
     .select(['id', 'api_id', 'phase', 'source_host_id as source', 'destination_host_id as destination'])
+    .select((eb) => eb('incoming_ready', 'is not', null).$castTo<boolean>().as('prepared'))
     .where('finished_at', 'is', null)
     .where('type', '=', 'live-migration')
     .where('phase', 'in', ['queued', 'preparing', 'copying', 'post-copy', 'switchover'])
@@ -31,9 +39,27 @@ export async function readQueue(db: Db): Promise<readonly Queued[]> {
 }
 
 /**
- * The waiting moves that may begin now, in order: the oldest first, and a younger one only over links that no older one that could run needs.
+ * The waiting moves that may begin to prepare now, in order: the oldest first, and a younger one only over links that no older one that could run needs. On each link `preparedAhead` moves
+ * are prepared while others copy, so that the link is never idle for a destination that is not ready.
  */
 export function whoMayBegin(queue: readonly Queued[], limits: QueueLimits): readonly string[] {
+  const ahead = limits.preparedAhead;
+  return grant(queue, (one) => copies(one) || one.phase === 'preparing', waitsToBegin, {
+    ...limits,
+    outgoingPerHost: limits.outgoingPerHost + ahead,
+    incomingPerHost: limits.incomingPerHost + ahead,
+  });
+}
+
+/** The prepared moves that may copy now: never more at once on any link, into any host, or in all, than the limits say. */
+export const whoMayCopy = (queue: readonly Queued[], limits: QueueLimits): readonly string[] => grant(queue, copies, waitsToCopy, limits);
+
+function grant(
+  queue: readonly Queued[],
+  holds: (one: Queued) => boolean,
+  waits: (one: Queued) => boolean,
+  limits: Pick<QueueLimits, 'outgoingPerHost' | 'incomingPerHost' | 'total'>,
+): readonly string[] {
   const outgoing = new Map<string | null, number>();
   const incoming = new Map<string | null, number>();
   let total = 0;
@@ -42,10 +68,10 @@ export function whoMayBegin(queue: readonly Queued[], limits: QueueLimits): read
     incoming.set(one.destination, (incoming.get(one.destination) ?? 0) + 1);
     total += 1;
   };
-  for (const one of queue) if (onTheLinks.includes(one.phase)) take(one);
-  const begin: string[] = [];
+  for (const one of queue) if (holds(one)) take(one);
+  const granted: string[] = [];
   for (const one of queue) {
-    if (one.phase !== 'queued') continue;
+    if (!waits(one)) continue;
     if (
       total >= limits.total ||
       (outgoing.get(one.source) ?? 0) >= limits.outgoingPerHost ||
@@ -53,22 +79,45 @@ export function whoMayBegin(queue: readonly Queued[], limits: QueueLimits): read
     )
       continue;
     take(one);
-    begin.push(one.id);
+    granted.push(one.id);
   }
-  return begin;
+  return granted;
 }
 
-/** True when it is this move's turn; the lock is held until the transaction ends, which has to take the turn (by the phase). */
+/** True when it is this move's turn to prepare; the lock is held until the transaction ends, which has to take the turn (by the phase). */
 export async function isTurnOf(tx: Db, migrationId: string, limits: QueueLimits): Promise<boolean> {
-  await sql`select pg_advisory_xact_lock(${QUEUE_LOCK})`.execute(tx);
-  return whoMayBegin(await readQueue(tx), limits).includes(migrationId);
+  return whoMayBegin(await lockedQueue(tx), limits).includes(migrationId);
 }
 
-/** The place of a waiting move among those that wait for one of its links, from 1; null when it does not wait. */
+/** True when this prepared move may copy now; as above. Its row need not say yet that it is prepared. */
+export async function mayCopy(tx: Db, migrationId: string, limits: QueueLimits): Promise<boolean> {
+  const queue = (await lockedQueue(tx)).map((one) => (one.id === migrationId ? { ...one, prepared: true } : one));
+  return whoMayCopy(queue, limits).includes(migrationId);
+}
+
+async function lockedQueue(tx: Db): Promise<readonly Queued[]> {
+  await sql`select pg_advisory_xact_lock(${QUEUE_LOCK})`.execute(tx);
+  return readQueue(tx);
+}
+
+/** Those that wait for a link look again: called by whoever leaves one. */
+export async function wakeWaiting(tx: Db, workflows: Pick<Workflows, 'wake'>): Promise<void> {
+  const waiting = await tx
+    .selectFrom('migration')
+    .select('id')
+    .where('finished_at', 'is', null)
+    .where('type', '=', 'live-migration')
+    .where((eb) => eb.or([eb('phase', '=', 'queued'), eb.and([eb('phase', '=', 'preparing'), eb('incoming_ready', 'is not', null)])]))
+    .execute();
+  for (const { id } of waiting) await workflows.wake(tx, id);
+}
+
+/** The place of a waiting move among those that wait for one of its links, from 1; null when it does not wait. A prepared one waits before all that are not. */
 export function queuePosition(queue: readonly Queued[], migrationId: string): number | null {
-  const own = queue.find((one) => one.id === migrationId && one.phase === 'queued');
+  const own = queue.find((one) => one.id === migrationId && (waitsToBegin(one) || waitsToCopy(one)));
   if (own === undefined) return null;
+  const before = (one: Queued): boolean => (one.prepared === own.prepared ? one.api_id <= own.api_id : one.prepared);
   return queue.filter(
-    (one) => one.phase === 'queued' && one.api_id <= own.api_id && (one.source === own.source || one.destination === own.destination),
+    (one) => (waitsToBegin(one) || waitsToCopy(one)) && before(one) && (one.source === own.source || one.destination === own.destination),
   ).length;
 }

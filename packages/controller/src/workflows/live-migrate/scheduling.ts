@@ -1,4 +1,5 @@
 import { noValidHostMessage } from '@godwit/domain/scheduling/no-valid-host';
+import type { Db } from '../../store/database.ts';
 import type { WorkflowRun } from '../port.ts';
 import { beginEvent, finishEvent } from '../record/actions.ts';
 import { claimMove, place } from '../scheduling/claim.ts';
@@ -6,6 +7,8 @@ import type { WorkflowContext } from '../workflow-context.ts';
 import { finishMove } from './finish-move.ts';
 import { advance, type Move } from './move.ts';
 import { isTurnOf } from './queue.ts';
+import { requestedBlockMigration, type StorageRefusal, storageRefusal } from './storage-refusal.ts';
+import { triedHosts } from './try-elsewhere.ts';
 
 const EVENT = 'conductor_live_migrate_instance';
 
@@ -20,11 +23,14 @@ export async function schedule(context: WorkflowContext, run: WorkflowRun, move:
       ...move,
       timeline: [...move.timeline, { at: Date.now(), clock: 'controller' as const, what: 'phase', detail: 'scheduling' }],
     };
+    const refusal = await storageRefusal(tx, move.serverId, requestedBlockMigration(move.block_migration));
+    if (refusal !== null) return endRefused(tx, context, run, begun, actionId, refusal);
     const placement = await place(tx, move.serverId, {
       kind: 'live-migration',
       requestedHost: move.requested_host,
-      copiesLocalDisks: false,
-      excludedHosts: [],
+      copiesLocalDisks: move.block_migration !== 'false',
+      diskOverCommit: move.disk_over_commit,
+      excludedHosts: triedHosts(move),
       ratios: context.config,
       hosts: context.hosts,
       seed: run.fence,
@@ -32,12 +38,16 @@ export async function schedule(context: WorkflowContext, run: WorkflowRun, move:
     if (placement.kind === 'no-valid-host') {
       if (actionId !== null)
         await finishEvent(tx, actionId, EVENT, { ok: false, details: `${noValidHostMessage('live-migration')} ${placement.details}` });
+      // Why the hosts before would not have it is the cause; that no other is left follows from it.
+      const last = move.attempts.at(-1);
+      const ends = last === undefined ? 'error' : 'failed';
       await finishMove(tx, context, run, begun, {
-        phase: 'error',
-        status: 'error',
+        phase: ends,
+        status: ends,
         outcome: {
-          cause: 'NoValidHost',
-          sentence: `NoValidHost: ${noValidHostMessage('live-migration')}`,
+          cause: last?.cause ?? 'NoValidHost',
+          sentence:
+            last === undefined ? `NoValidHost: ${noValidHostMessage('live-migration')}` : `${last.sentence} No other host could be chosen.`,
           runsOn: 'source',
           evidence: [placement.details],
         },
@@ -57,6 +67,25 @@ export async function schedule(context: WorkflowContext, run: WorkflowRun, move:
       const timeline = [...queued.timeline, { at: Date.now(), clock: 'controller' as const, what: 'phase', detail: 'queued' }];
       await advance(tx, run, { ...queued, timeline }, 'preparing', 'preparing');
     }
+  });
+}
+
+/** From 2.34 on a request that contradicts the server's storage has been accepted: its record says why nothing was moved. */
+async function endRefused(
+  tx: Db,
+  context: WorkflowContext,
+  run: WorkflowRun,
+  move: Move,
+  actionId: number | null,
+  refusal: StorageRefusal,
+): Promise<void> {
+  if (actionId !== null) await finishEvent(tx, actionId, EVENT, { ok: false, details: refusal.message });
+  await finishMove(tx, context, run, move, {
+    phase: 'error',
+    status: 'error',
+    outcome: { cause: refusal.code, sentence: refusal.message, runsOn: 'source', evidence: [] },
+    more: { timeline: JSON.stringify(move.timeline) },
+    server: { hostId: move.source, vmState: move.previous_vm_state },
   });
 }
 

@@ -11,6 +11,7 @@ import type { WorkflowContext } from '../workflow-context.ts';
 import { afterSettled, giveUp } from './give-up.ts';
 import { measuresOf } from './measures.ts';
 import { advance, type Move } from './move.ts';
+import { wakeWaiting } from './queue.ts';
 
 const AWAIT_MS = 2_000;
 const RETRY_MS = 250;
@@ -89,6 +90,7 @@ export async function switchOver(context: WorkflowContext, run: WorkflowRun, mov
             await advance(tx, run, move, 'committing', 'running', {
               measures: JSON.stringify({ ...move.measures, ...measuresOf(null, known) }),
             });
+          await wakeWaiting(tx, context.workflows);
         });
         const after = await readCustody(db, move.serverId);
         if (after.operation === null && !(after.holder.kind === 'host' && after.holder.hostId === destination))

@@ -7,9 +7,12 @@ import type { Move } from './move.ts';
 /** What the agents are told of what the move may cost. A record older than policies is not steered: 30 ms, no deadline. */
 export async function wirePolicy({ config, db }: Pick<WorkflowContext, 'config' | 'db'>, move: Move): Promise<MigrationPolicy> {
   const { policy } = move;
+  const localDiskIds = move.block_migration === 'false' ? [] : await localDisks(db, move);
   return create(MigrationPolicySchema, {
     maxBandwidthBytes: BigInt(await allowedBandwidth(db, move)),
-    blockMigration: false,
+    blockMigration: localDiskIds.length > 0,
+    localDiskIds,
+    diskOverCommit: move.disk_over_commit,
     networkSwitch: config.networkSwitch ?? true,
     postCopyAllowed: false,
     deadlineMs: BigInt(policy.deadlineMs ?? 0),
@@ -18,6 +21,18 @@ export async function wirePolicy({ config, db }: Pick<WorkflowContext, 'config' 
     pauseWhenNotConverging: policy.whenNotConverging === 'pause',
     forceComplete: move.force_requested_at !== null,
   });
+}
+
+/** The disks that have to be copied, in the guest's order. */
+async function localDisks(db: Db, move: Pick<Move, 'serverId'>): Promise<string[]> {
+  const disks = await db
+    .selectFrom('disk')
+    .select('id')
+    .where('server_id', '=', move.serverId)
+    .where('storage', '=', 'local')
+    .orderBy('device_index')
+    .execute();
+  return disks.map(({ id }) => id);
 }
 
 /** Bytes per second; 0: no cap. The least of the move's own cap and those of both hosts' links. */

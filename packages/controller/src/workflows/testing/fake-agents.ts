@@ -279,7 +279,7 @@ function clientOf(host: FakeHost, all: ReadonlyMap<HostId, FakeHost>): AgentClie
       if (policy !== undefined) host.policies.push(policy);
       obey(grant.serverId, grant.fence);
       const known = host.moves.get(grant.migrationId);
-      if (known !== undefined) return report(known);
+      if (known !== undefined && known.grant.epoch >= grant.epoch) return report(known);
       const move: FakeMove = {
         grant,
         state: 'copying',

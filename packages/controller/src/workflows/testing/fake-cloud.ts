@@ -21,7 +21,12 @@ export type FakeCloud = {
   readonly stop: () => Promise<void>;
 };
 
-export async function fakeCloud(database: Database, names: readonly string[] = ['node1', 'node2', 'node3']): Promise<FakeCloud> {
+/** `preparedAhead`: see the controller's limits; none, so that a test sees a waiting move wait. */
+export async function fakeCloud(
+  database: Database,
+  names: readonly string[] = ['node1', 'node2', 'node3'],
+  preparedAhead = 0,
+): Promise<FakeCloud> {
   const { db } = database;
   const hosts = names.map((name) => fakeHost(randomUUID(), name));
   for (const host of hosts) {
@@ -54,7 +59,7 @@ export async function fakeCloud(database: Database, names: readonly string[] = [
       const engine = await startWorkflowEngine({
         config: {
           executorName: name,
-          limits: { outgoingPerHost: 1, incomingPerHost: 1, total: 100 },
+          limits: { outgoingPerHost: 1, incomingPerHost: 1, total: 100, preparedAhead },
           cpuAllocationRatio: 4,
           ramAllocationRatio: 1,
           diskAllocationRatio: 1,
