@@ -27,7 +27,6 @@ export const errorCodes = [
   'NoValidHost',
   'SameHost',
   'SourceServiceDown',
-  'BlockMigrationUnavailable',
   'InvalidLocalStorage',
   'InvalidSharedStorage',
   'MigrationPreCheck',

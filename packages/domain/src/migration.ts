@@ -93,7 +93,6 @@ export const migrationCauses = [
   'GuestCrashedOnArrival',
   'InvalidLocalStorage',
   'InvalidSharedStorage',
-  'BlockMigrationUnavailable',
   'NoSpace',
   'IncompatibleCpu',
   'ForbiddenCombination',

@@ -34,8 +34,8 @@ export async function openExports(qmp: QmpClient, disks: readonly ExportedDisk[]
 }
 
 /**
- * Nobody outside writes to the disks any more when it returns: the server is gone, with every connection. Before the guest runs here: QEMU refuses `cont` while
- * somebody else may write to its disk. Can be repeated.
+ * Nobody outside can write to the disks any more when it returns: the server is gone, with every connection. Called before the guest is taken: QEMU itself would let it run beside a
+ * writer (conformance: cont-beside-export-accepted), and only the source's word, its mirrors ended before it released, would stand between them. Can be repeated.
  */
 export async function closeExports(qmp: QmpClient): Promise<void> {
   // "NBD server not running": closed already.

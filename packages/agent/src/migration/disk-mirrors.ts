@@ -60,6 +60,7 @@ export class DiskMirrors {
   #broken: MirrorBroken | null = null;
   #settling = false;
   #over = false;
+  #removed: Promise<void> | null = null;
 
   /** `migrationId` names the jobs, so that an agent that was restarted finds those of the one before. */
   constructor(process: GuestProcess, migrationId: string, disks: readonly MirroredDisk[], target: MirrorTarget, speedBytes: number) {
@@ -213,8 +214,12 @@ export class DiskMirrors {
   }
 
   /** Takes away every job and node of this move, whoever began them, and whatever they wait for. The guest is not touched. Can be repeated. */
-  async remove(): Promise<void> {
-    if (this.#over) return;
+  remove(): Promise<void> {
+    this.#removed ??= this.#remove();
+    return this.#removed;
+  }
+
+  async #remove(): Promise<void> {
     this.#over = true;
     this.#ready.reject(new MirrorBroken('StreamFailed', 'the move has ended'));
     const { qmp } = this.#process;

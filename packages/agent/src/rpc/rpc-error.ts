@@ -44,7 +44,6 @@ function codeOf(code: ErrorCode): Code {
     case 'NotImplemented':
     case 'MethodNotAllowed':
     case 'UnsupportedMicroversion':
-    case 'BlockMigrationUnavailable':
       return Code.Unimplemented;
     case 'NoSpace':
     case 'OverQuota':

@@ -28,6 +28,7 @@ export function policyFromWire(wire: WirePolicy | undefined): MigrationPolicy {
     maxBandwidthBytes: wire ? numberFromWire(wire.maxBandwidthBytes, 'max_bandwidth_bytes') : 0,
     blockMigration: wire?.blockMigration ?? false,
     localDiskIds: wire?.localDiskIds ?? [],
+    diskOverCommit: wire?.diskOverCommit ?? false,
     networkSwitch: wire?.networkSwitch ?? false,
     postCopyAllowed: wire?.postCopyAllowed ?? false,
     deadlineMs: wire ? numberFromWire(wire.deadlineMs, 'deadline_ms') : 0,

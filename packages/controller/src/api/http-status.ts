@@ -12,7 +12,6 @@ export function httpStatus(code: ErrorCode): number {
     case 'BareMetalTarget':
     case 'NoValidHost':
     case 'SameHost':
-    case 'BlockMigrationUnavailable':
     case 'InvalidLocalStorage':
     case 'InvalidSharedStorage':
     case 'MigrationPreCheck':

@@ -297,6 +297,10 @@ export interface MigrationTable {
   destination_host_id: string | null;
   requested_host: string | null;
   block_migration: Generated<'auto' | 'true' | 'false'>;
+  /** A local disk need not fit at its full size. */
+  disk_over_commit: Generated<boolean>;
+  /** Disks that were copied lie at the source still; they are deleted when it answers again. */
+  source_disks_left: Generated<boolean>;
   /** What it may cost, and who said so. Empty in records older than policies. */
   policy: Json<Partial<ResolvedPolicy>>;
   epoch_from: number | null;

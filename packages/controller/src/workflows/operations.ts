@@ -35,6 +35,8 @@ export type LiveMigrateRequest = {
   /** null: the scheduler picks. */
   readonly host: string | null;
   readonly blockMigration: boolean | 'auto';
+  /** A local disk need not fit at the destination at its full size. */
+  readonly diskOverCommit?: boolean;
   readonly force: boolean;
   /** Below 2.34: scheduling and pre-checks happen before the answer, and a refusal is thrown (HTTP 400) instead of recorded. */
   readonly checksBeforeAnswer: boolean;

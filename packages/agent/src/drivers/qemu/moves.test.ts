@@ -22,7 +22,7 @@ const peer = (hostId: HostId): PeerAddress => ({ hostId }) as PeerAddress;
 
 /** A host on which only its facts can be read: whatever touches custody, guests, disks or the network throws another error. */
 const factsOnly = (hostId: HostId, version: string, accelerator: 'tcg' | 'kvm'): QemuHost =>
-  new Proxy({ hostId, capabilities: { version }, defaults: { accelerator } } as unknown as QemuHost, {
+  new Proxy({ hostId, capabilities: { version }, defaults: { accelerator }, log: null } as unknown as QemuHost, {
     get(facts, name) {
       if (name in facts) return facts[name as keyof QemuHost];
       throw new Error(`touched ${String(name)}`);

@@ -112,6 +112,7 @@ async function liveMigrate(request: ComputeRequest<never>, args: LiveMigrateArgu
   if (force && args.host === null) throw new GodwitError('BadRequest', "Can't force to a non-provided destination");
   await request.context.operations.liveMigrate(caller, as<ServerId>(server.id), {
     host: args.host,
+    diskOverCommit: truth(args.disk_over_commit),
     blockMigration: args.block_migration === 'auto' ? 'auto' : truth(args.block_migration),
     force,
     // From 2.34 on the answer comes before anybody looked for a host.

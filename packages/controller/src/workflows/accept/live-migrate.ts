@@ -3,6 +3,7 @@ import { GodwitError } from '@godwit/domain/errors';
 import { as, type MigrationId, type ServerId } from '@godwit/domain/ids';
 import { recordEvent } from '../../events/record-event.ts';
 import { type Db, inTransaction, type Tx } from '../../store/database.ts';
+import { storageRefusal } from '../live-migrate/storage-refusal.ts';
 import type { Caller, LiveMigrateRequest } from '../operations.ts';
 import { policyOfMove } from '../policy/policy-of-move.ts';
 import type { Workflows } from '../port.ts';
@@ -28,8 +29,10 @@ export async function acceptLiveMigrate(
   await inTransaction(db, async (tx) => {
     const server = await lockForAction(tx, 'live-migrate', serverId, caller);
     if (request.host !== null) await demandTarget(tx, request.host);
-    await demandStorage(tx, serverId, request.blockMigration);
-    if (request.checksBeforeAnswer) await checkNow(tx, server, ratios, request);
+    if (request.checksBeforeAnswer) {
+      await demandStorage(tx, serverId, request.blockMigration);
+      await checkNow(tx, server, ratios, request);
+    }
     await tx
       .updateTable('server')
       .set({ task_state: 'migrating', progress: 0, updated_at: new Date() })
@@ -46,6 +49,7 @@ export async function acceptLiveMigrate(
         phase: 'accepted',
         source_host_id: server.host_id,
         requested_host: request.host,
+        disk_over_commit: request.diskOverCommit ?? false,
         block_migration: request.blockMigration === 'auto' ? 'auto' : request.blockMigration ? 'true' : 'false',
         policy: JSON.stringify(await policyOfMove(tx, server, request.policy ?? {})),
         max_bandwidth_bytes: request.maxBandwidthBytes ?? null,
@@ -83,29 +87,10 @@ export async function demandTarget(tx: Tx, name: string): Promise<void> {
     throw new GodwitError('BareMetalTarget', `Compute host ${name} is a bare metal host; nothing can be migrated to it.`);
 }
 
-/**
- * Copying disks of a running guest is not there yet: what needs it is refused in words, never tried over shared storage.
- * `true` on shared disks and `false` on local ones contradict the server's storage.
- */
+/** Throws what `storageRefusal` says. */
 export async function demandStorage(tx: Db, serverId: ServerId, blockMigration: boolean | 'auto'): Promise<void> {
-  const disks = await tx.selectFrom('disk').select(['storage', 'pool']).where('server_id', '=', serverId).execute();
-  const local = disks.filter((disk) => disk.storage === 'local');
-  if (local.length > 0) {
-    if (blockMigration === false)
-      throw new GodwitError(
-        'InvalidSharedStorage',
-        `Instance ${serverId} is not on shared storage: live migration can not be used without block migration.`,
-      );
-    throw new GodwitError(
-      'BlockMigrationUnavailable',
-      `Instance ${serverId} has a disk in the local pool ${local[0]?.pool ?? ''}, and live migration of local disks is not available in this version.`,
-    );
-  }
-  if (blockMigration === true && disks.length > 0)
-    throw new GodwitError(
-      'InvalidLocalStorage',
-      `Instance ${serverId} is on shared storage: block migration can not be used with shared storage.`,
-    );
+  const refusal = await storageRefusal(tx, serverId, blockMigration);
+  if (refusal !== null) throw new GodwitError(refusal.code, refusal.message);
 }
 
 async function checkNow(tx: Tx, server: LockedServer, ratios: PlaceOptions['ratios'], request: LiveMigrateRequest): Promise<void> {
@@ -120,7 +105,8 @@ async function checkNow(tx: Tx, server: LockedServer, ratios: PlaceOptions['rati
   const placement = await place(tx, as<ServerId>(server.id), {
     kind: 'live-migration',
     requestedHost: request.host,
-    copiesLocalDisks: false,
+    copiesLocalDisks: request.blockMigration !== false,
+    diskOverCommit: request.diskOverCommit ?? false,
     excludedHosts: [],
     ratios,
     seed: 0,

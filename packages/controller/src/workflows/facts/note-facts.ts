@@ -8,6 +8,7 @@ import { letFencedHostBack, noteFencedHostCompared } from '../../hosts/fence-hos
 import type { Db, Tx } from '../../store/database.ts';
 import { readCustody } from '../custody/custody-store.ts';
 import { copyEpoch, custodyReport } from '../custody/guest-report.ts';
+import { keepsCopiedDisks } from '../live-migrate/clear-copied-disks.ts';
 import { recordFact } from '../record/actions.ts';
 import { tellServer } from '../record/server-event.ts';
 import { serverFault } from '../server/fault.ts';
@@ -25,7 +26,7 @@ export function factListener(context: WorkflowContext): HostListener {
     onReport: (report) => noteReport(context, report),
     onGuest: (host, bootId, guest) => noteGuest(context, host, bootId, guest),
     onMigration: async (_host, migration) => {
-      await context.workflows.wake(context.db, migration.migrationId);
+      await wakeMove(context, migration.migrationId);
     },
   };
 }
@@ -58,6 +59,7 @@ async function noteReport(context: WorkflowContext, report: HostReport): Promise
     )
       await enqueueSettling(context, serverId);
   }
+  for (const serverId of await keepsCopiedDisks(db, report.host)) await enqueueSettling(context, serverId);
   await noteFencedHostCompared(db, report.host);
   await letFencedHostBack(db, report.host);
 }
@@ -89,6 +91,18 @@ async function enqueueSettling(context: WorkflowContext, serverId: ServerId): Pr
       .executeTakeFirst();
     if (open === undefined) await context.workflows.enqueue(tx, { kind: 'settle-server', subjectId: serverId });
   });
+}
+
+/** A move that has ended needs nobody; one of another controller is woken through the database. */
+async function wakeMove(context: WorkflowContext, migrationId: string): Promise<void> {
+  if (context.workflows.wakeHere(migrationId)) return;
+  const open = await context.db
+    .selectFrom('migration')
+    .select('id')
+    .where('id', '=', migrationId)
+    .where('finished_at', 'is', null)
+    .executeTakeFirst();
+  if (open !== undefined) await context.workflows.wake(context.db, migrationId);
 }
 
 async function noteAbsent(context: WorkflowContext, report: HostReport, serverId: ServerId): Promise<void> {
@@ -139,8 +153,8 @@ const kept = (server: Pick<ServerRecord, 'vm_state'>): 'resized' | null => (serv
 
 async function noteGuest(context: WorkflowContext, host: HostId, bootId: string, guest: GuestReport): Promise<void> {
   const serverId = as<ServerId>(guest.serverId);
-  const exists = await context.db.selectFrom('server').select('id').where('id', '=', serverId).executeTakeFirst();
-  if (exists === undefined) {
+  const known = await context.db.selectFrom('server').select(['task_state', 'custody']).where('id', '=', serverId).executeTakeFirst();
+  if (known === undefined) {
     // Perhaps a database that was restored: what it does not know is never destroyed.
     context.log.error(
       { host, server: guest.serverId, epoch: String(guest.epoch) },
@@ -148,6 +162,8 @@ async function noteGuest(context: WorkflowContext, host: HostId, bootId: string,
     );
     return;
   }
+  // Of an operation under way nothing is written here: most of what a host tells is that, and needs neither a lock nor a transaction.
+  if ((known.task_state !== null || known.custody.operation !== null) && context.workflows.wakeHere(serverId)) return;
   const settle = await context.db.transaction().execute(async (tx) => {
     const { server, row, idle } = await locked(tx, serverId);
     if (!idle) {

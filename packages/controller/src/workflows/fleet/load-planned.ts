@@ -152,7 +152,6 @@ async function storageRefusal(db: Db, id: ServerId, blockMigration: boolean | 'a
     const remedies: Partial<Record<typeof error.code, string>> = {
       InvalidSharedStorage: 'ask for block migration, or for "auto"',
       InvalidLocalStorage: 'ask without block migration, or for "auto"',
-      BlockMigrationUnavailable: 'migrate it cold: it is shut down for the move',
     };
     return { code: error.code, reason: error.message, remedy: remedies[error.code] ?? null };
   }

@@ -11,6 +11,8 @@ export type DemandOptions = {
   /** Name of the host that the request asks for. */
   readonly requestedHost: string | null;
   readonly copiesLocalDisks: boolean;
+  /** A local disk need not fit at its full size. */
+  readonly diskOverCommit?: boolean;
   readonly excludedHosts: readonly { readonly id: HostId; readonly reason: string }[];
   /** The flavor that the server is to have (resize); without one, its own. */
   readonly flavor?: FlavorSnapshot;
@@ -59,7 +61,8 @@ export async function loadDemand(db: Db, serverId: ServerId, options: DemandOpti
       options.kind === 'create'
         ? await newDisks(db, server)
         : disks.map((disk): DemandedDisk => {
-            if (disk.storage === 'local') return { kind: 'local', pool: disk.pool, neededBytes: disk.size_bytes };
+            if (disk.storage === 'local')
+              return { kind: 'local', pool: disk.pool, neededBytes: options.diskOverCommit === true ? 0 : disk.size_bytes };
             return {
               kind: 'shared',
               pool: disk.pool,

@@ -3,6 +3,7 @@ import { releasePorts } from '../../networks/allocate-ports.ts';
 import { clearSide } from '../cold-migrate/local-disks.ts';
 import { readCustody, stepCustody, takeCharge } from '../custody/custody-store.ts';
 import { clearRemains, settle } from '../custody/settle.ts';
+import { clearCopiedDisks } from '../live-migrate/clear-copied-disks.ts';
 import { endMigration } from '../live-migrate/end-migration.ts';
 import { checkpoint, type WorkflowRun } from '../port.ts';
 import { beginEvent, finishEvent } from '../record/actions.ts';
@@ -55,7 +56,9 @@ export async function deleteServer(context: WorkflowContext, run: WorkflowRun): 
       { server: serverId, why: unanswered },
       'a server is deleted though its host does not answer; the host is told when it returns',
     );
-  const disksGone = await removeDisks(context, run, serverId);
+  // First the copies elsewhere: they are named by the same rows.
+  const copiesGone = await clearCopiedDisks(context, run, serverId);
+  const disksGone = (await removeDisks(context, run, serverId)) && copiesGone;
   await clearRemains(context, run, serverId);
   await forgetOtherSide(context, run, serverId);
   await context.faultPoint('delete:destroyed');
@@ -89,7 +92,7 @@ export async function deleteServer(context: WorkflowContext, run: WorkflowRun): 
   });
 }
 
-/** The other side of a cold move that has not ended remembers a stopped copy, and has copies of local disks. */
+/** The other side of a move that has not ended: of a cold one it remembers a stopped copy, and it has copies of local disks. */
 async function forgetOtherSide(context: WorkflowContext, run: WorkflowRun, serverId: ServerId): Promise<void> {
   const { host_id } = await readServer(context.db, serverId);
   const move = await context.db
@@ -97,7 +100,7 @@ async function forgetOtherSide(context: WorkflowContext, run: WorkflowRun, serve
     .select(['source_host_id', 'destination_host_id'])
     .where('server_id', '=', serverId)
     .where('finished_at', 'is', null)
-    .where('type', 'in', ['migration', 'resize'])
+    .where('type', 'in', ['migration', 'resize', 'live-migration'])
     .executeTakeFirst();
   for (const hostId of [move?.source_host_id, move?.destination_host_id])
     if (hostId != null && hostId !== host_id) await clearSide(context, run, serverId, as<HostId>(hostId));

@@ -5,6 +5,7 @@ import { agentFailure } from '../../agents/agent-error.ts';
 import { applyFences } from '../custody/apply-fences.ts';
 import { readCustody, stepCustody, takeCharge } from '../custody/custody-store.ts';
 import { clearRemains, settle } from '../custody/settle.ts';
+import { clearCopiedDisks } from '../live-migrate/clear-copied-disks.ts';
 import { checkpoint, type WorkflowRun } from '../port.ts';
 import { recordFact } from '../record/actions.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
@@ -52,6 +53,7 @@ export async function settleServer(context: WorkflowContext, run: WorkflowRun): 
     if (await removeDisks(context, run, serverId)) await db.deleteFrom('disk').where('server_id', '=', serverId).execute();
   } else if (settled.kind === 'settled' && row.holder.kind === 'host') await showGuest(context, run, serverId, row.holder.hostId);
   await clearRemains(context, run, serverId);
+  await clearCopiedDisks(context, run, serverId);
 }
 
 /** Settles a server without the hosts that an operator has fenced: a guest that was there runs nowhere now. */
