@@ -30,12 +30,14 @@ export async function beginEvent(tx: Db, actionId: number, event: string, hostId
   return id;
 }
 
-/** Closes the open events of an action called `event`, with what is to be told of it; an error marks the action `Error` too, as its message. */
+/** Closes the open events of an action called `event`, with what is to be told of it; an error marks the action `Error` too, as its message, unless the action goes on. */
 export async function finishEvent(
   tx: Db,
   actionId: number,
   event: string,
-  result: { readonly ok: true; readonly details?: string } | { readonly ok: false; readonly details: string },
+  result:
+    | { readonly ok: true; readonly details?: string }
+    | { readonly ok: false; readonly details: string; readonly actionGoesOn?: boolean },
 ): Promise<void> {
   const now = new Date();
   await tx
@@ -47,7 +49,7 @@ export async function finishEvent(
     .execute();
   await tx
     .updateTable('instance_action')
-    .set({ updated_at: now, ...(result.ok ? {} : { message: 'Error' }) })
+    .set({ updated_at: now, ...(result.ok || result.actionGoesOn === true ? {} : { message: 'Error' }) })
     .where('id', '=', actionId)
     .execute();
 }
