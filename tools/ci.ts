@@ -1,11 +1,11 @@
 // `make test`: the checks, then the stages of the tests. The last line of the output is `N passed, N failed`; the exit code is 0 only
 // when nothing failed. A failed check counts as one failure.
-import { spawn } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { CHECKS_BUDGET_SECONDS, type Check, checks } from './checks.ts';
 import { leftovers } from './leftovers.ts';
+import { type Run, runCommand } from './run-command.ts';
 import { countOf, type Report, type Stage, stages } from './stages.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -19,57 +19,13 @@ const environment = {
   ...(process.stdout.isTTY ? { FORCE_COLOR: '1' } : { NO_COLOR: '1' }),
 };
 
-interface Run {
-  readonly exitCode: number;
-  readonly output: string;
-  readonly seconds: number;
-  readonly timedOut: boolean;
-}
-
-/** Runs a command to its end, in a process group of its own so that a hang takes nothing else along. `show` passes its output on at once. */
-function run(command: readonly [string, ...string[]], limitSeconds: number, show: boolean): Promise<Run> {
-  const started = performance.now();
-  const child = spawn(command[0], command.slice(1), { cwd: root, env: environment, detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
-  let output = '';
-  let timedOut = false;
-  const take = (chunk: Buffer) => {
-    if (show) process.stdout.write(chunk);
-    else output += chunk.toString();
-  };
-  child.stdout.on('data', take);
-  child.stderr.on('data', take);
-  const stop = (signal: NodeJS.Signals) => {
-    if (child.pid === undefined) return;
-    try {
-      process.kill(-child.pid, signal);
-    } catch {
-      // The group is gone already.
-    }
-  };
-  const interrupt = () => stop('SIGTERM');
-  process.once('SIGINT', interrupt);
-  process.once('SIGTERM', interrupt);
-  const limit = setTimeout(() => {
-    timedOut = true;
-    stop('SIGTERM');
-    setTimeout(stop, 10_000, 'SIGKILL').unref();
-  }, limitSeconds * 1000);
-  return new Promise((resolve) => {
-    const finish = (exitCode: number) => {
-      clearTimeout(limit);
-      process.off('SIGINT', interrupt);
-      process.off('SIGTERM', interrupt);
-      resolve({ exitCode, output, seconds: (performance.now() - started) / 1000, timedOut });
-    };
-    child.on('error', (error) => {
-      output += `${error.message}\n`;
-      finish(127);
-    });
-    child.on('close', (code) => finish(code ?? 1));
-  });
-}
-
 const lines: string[] = [];
+// Whatever runs is stopped by runCommand; nothing more is begun.
+let interrupted = false;
+for (const signal of ['SIGINT', 'SIGTERM'] as const)
+  process.on(signal, () => {
+    interrupted = true;
+  });
 let passed = 0;
 let failed = 0;
 
@@ -78,27 +34,45 @@ function record(name: string, seconds: number, budgetSeconds: number, result: st
   lines.push(`${name.padEnd(8)} ${seconds.toFixed(1).padStart(7)} s of ${String(budgetSeconds).padStart(4)} s   ${result}${over}`);
 }
 
+/** As many at a time as the smallest machine has processors; told in their order. */
+const CHECKS_AT_ONCE = 2;
+
 async function runChecks(): Promise<ReadonlySet<Check>> {
   const failures = new Set<Check>();
-  let seconds = 0;
+  const started = performance.now();
   process.stdout.write(`== checks (budget ${CHECKS_BUDGET_SECONDS} s)\n`);
-  for (const check of checks) {
-    const result = await run(check.command, 2 * CHECKS_BUDGET_SECONDS, false);
-    seconds += result.seconds;
-    const good = result.exitCode === 0 && !result.timedOut;
-    process.stdout.write(`${good ? 'ok  ' : 'FAIL'} ${check.name} (${result.seconds.toFixed(1)} s)\n`);
-    if (good) {
-      passed += 1;
-    } else {
-      failed += 1;
-      failures.add(check);
-      process.stdout.write(
-        `${result.output}\n${check.command.join(' ')} ended with ${result.timedOut ? 'a time-out' : `exit code ${result.exitCode}`}\n\n`,
-      );
+  const waiting = [...checks];
+  const done = new Map<Check, Run>();
+  const lane = async (): Promise<void> => {
+    for (let check = waiting.shift(); check !== undefined; check = waiting.shift()) {
+      done.set(check, await runCommand(check.command, { cwd: root, env: environment, limitSeconds: 2 * CHECKS_BUDGET_SECONDS }));
+      tell();
     }
-  }
+  };
+  let told = 0;
+  const tell = () => {
+    for (let check = checks[told]; check !== undefined && done.has(check); check = checks[(told += 1)]) {
+      const result = done.get(check);
+      if (result !== undefined) tellCheck(check, result, failures);
+    }
+  };
+  await Promise.all(Array.from({ length: CHECKS_AT_ONCE }, lane));
+  const seconds = (performance.now() - started) / 1000;
   record('checks', seconds, CHECKS_BUDGET_SECONDS, `${checks.length - failures.size} passed, ${failures.size} failed`);
   return failures;
+}
+
+function tellCheck(check: Check, result: Run, failures: Set<Check>): void {
+  const good = result.exitCode === 0 && !result.timedOut;
+  process.stdout.write(`${good ? 'ok  ' : 'FAIL'} ${check.name} (${result.seconds.toFixed(1)} s)\n`);
+  if (good) {
+    passed += 1;
+    return;
+  }
+  failed += 1;
+  failures.add(check);
+  const end = result.timedOut ? 'a time-out' : `exit code ${result.exitCode}`;
+  process.stdout.write(`${result.output}\n${check.command.join(' ')} ended with ${end}\n\n`);
 }
 
 function readReport(path: string): Report | null {
@@ -114,10 +88,9 @@ async function runStage(stage: Stage): Promise<boolean> {
   process.stdout.write(`\n== ${stage.name}: ${stage.contents} (budget ${stage.budgetSeconds} s)\n`);
   const reportPath = join(reports, `${stage.name}.json`);
   const before = leftovers();
-  const result = await run(
+  const result = await runCommand(
     ['vitest', 'run', '--project', stage.name, '--reporter=default', '--reporter=json', `--outputFile.json=${reportPath}`],
-    2 * stage.budgetSeconds,
-    true,
+    { cwd: root, env: environment, limitSeconds: 2 * stage.budgetSeconds, show: (chunk) => process.stdout.write(chunk) },
   );
   const count = countOf(readReport(reportPath), result.exitCode, result.timedOut);
   passed += count.passed;
@@ -138,6 +111,11 @@ const failedChecks = await runChecks();
 const typesHold = ![...failedChecks].some((check) => check.name === 'types');
 let unitHolds = false;
 for (const stage of stages) {
+  if (interrupted) {
+    lines.push(`${stage.name.padEnd(8)} not run: interrupted`);
+    failed += 1;
+    continue;
+  }
   // Where the types or the fast tests fail, a quarter of an hour of slow ones tells nothing new.
   if (stage.name !== 'unit' && !(typesHold && unitHolds)) {
     lines.push(`${stage.name.padEnd(8)} not run: ${typesHold ? 'the unit tests' : 'the types'} come first`);

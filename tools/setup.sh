@@ -6,7 +6,7 @@
 #   tools/setup.sh --check   only say what is missing (exit code 1 if anything is)
 #
 # For its test: GODWIT_OS_RELEASE, GODWIT_APT_DIRECTORY, GODWIT_CACHE and GODWIT_SBIN stand in for /etc/os-release, /etc/apt, .cache
-# and the directories of the system's commands.
+# and the directories of the system's commands; GODWIT_HEARTBEAT is the time between two lines of a step that takes long.
 set -euo pipefail
 
 root=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.." && pwd)
@@ -28,7 +28,7 @@ esac
 # The first QEMU whose TCG tracks dirty pages correctly for every guest write is well below 10; 10 is the oldest one tested here.
 readonly QEMU_MIN_MAJOR=10
 readonly NODE_MIN_MAJOR=24
-readonly HEARTBEAT_SECONDS=5
+readonly HEARTBEAT_SECONDS=${GODWIT_HEARTBEAT:-5}
 
 log_directory=$cache/setup
 say() { printf 'setup: %s\n' "$*"; }

@@ -59,6 +59,7 @@ function setup(...args: readonly string[]): Promise<Outcome> {
     `GODWIT_OS_RELEASE=${join(machine, 'os-release')}`,
     `GODWIT_APT_DIRECTORY=${join(machine, 'apt')}`,
     `GODWIT_CACHE=${join(machine, 'log/cache')}`,
+    'GODWIT_HEARTBEAT=1',
   ];
   const script = ['env', '-i', ...environment, join(machine, 'bin/bash'), join(machine, 'checkout/tools/setup.sh'), ...args];
   const unprivileged =
@@ -141,6 +142,18 @@ exit 0`,
     expect(err).toContain('apt-get succeeded, and still the above is missing');
   });
 
+  it('is never silent for ten seconds: a step that takes long says how far it is', async () => {
+    await command('apt-get', `for i in 1 2 3; do echo "Get:$i"; sleep 1.1; done; exit 100`);
+    const { out } = await setup();
+    // The first line before it begins, then one per heartbeat with the last word of the log.
+    expect(out).toMatch(
+      /setup: apt package lists \(10 to 60 MB, 5 to 60 s\)\nsetup: {3}… apt package lists, 1 s: Get:\d\nsetup: {3}… apt package lists, 2 s: Get:\d\n/,
+    );
+    const [, heartbeat] =
+      /HEARTBEAT_SECONDS=\$\{GODWIT_HEARTBEAT:-(\d+)\}/.exec(await readFile(join(checkout, 'tools/setup.sh'), 'utf8')) ?? [];
+    expect(Number(heartbeat)).toBeLessThan(10);
+  });
+
   it('shows the end of the log of a step that fails', async () => {
     const { code, err } = await setup();
     expect(code).toBe(1);
@@ -174,6 +187,17 @@ describe('--check', () => {
     expect(await calls()).toEqual([]);
     expect(await readdir(join(machine, 'log'))).toEqual([]);
   });
+});
+
+it('finds out what is missing in less than two seconds of a processor', () => {
+  // In the real checkout; its answer may differ, the time that it takes does not.
+  const script = 'exec 2>&1; TIMEFORMAT="%U %S"; time tools/setup.sh --check >/dev/null 2>&1 || true';
+  const [user = Number.NaN, system = Number.NaN] = execFileSync('bash', ['-c', script], { cwd: checkout, encoding: 'utf8' })
+    .trim()
+    .split(' ')
+    .map(Number);
+  expect(user + system).toBeGreaterThan(0);
+  expect(user + system).toBeLessThan(2);
 });
 
 it('refuses an option that it does not know', async () => {
