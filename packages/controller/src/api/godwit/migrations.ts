@@ -3,6 +3,7 @@ import { as, type MigrationId } from '@godwit/domain/ids';
 import type { FastifyInstance } from 'fastify';
 import type { AppContext } from '../../app-context.ts';
 import type { Db } from '../../store/database.ts';
+import { lateness, usualPhases } from '../../stuck/late-migrations.ts';
 import { readQueue } from '../../workflows/live-migrate/queue.ts';
 import { migrationSamples } from './migration-samples.ts';
 import { type MigrationRow, migrationSummary, migrationView } from './migration-view.ts';
@@ -31,8 +32,8 @@ export function migrationRoutes(app: FastifyInstance, context: AppContext): void
   app.get('/migrations/:id', async (request) => {
     await requireAdmin(db, request);
     const row = await migrationOf(db, (request.params as { id: string }).id);
-    const [queue, waysOut] = await Promise.all([readQueue(db), readWaysOut(db, row)]);
-    return { migration: { ...migrationView(row, queue), waysOut } };
+    const [queue, waysOut, usual] = await Promise.all([readQueue(db), readWaysOut(db, row), usualPhases(db)]);
+    return { migration: { ...migrationView(row, queue), waysOut, overdue: lateness(row, usual, Date.now()) } };
   });
   app.get('/migrations/:id/samples', async (request) => {
     await requireAdmin(db, request);

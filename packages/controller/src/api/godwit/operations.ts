@@ -33,6 +33,12 @@ export function operationRoutes(app: FastifyInstance, { db, fleet }: Pick<AppCon
     await requireAdmin(db, request);
     return { operation: await fleet.show((request.params as { readonly id: string }).id) };
   });
+  app.post('/operations/:id/hosts/:name/done', async (request, reply) => {
+    await requireAdmin(db, request);
+    if (request.body !== undefined && request.body !== null) assertBody(OperationCommandBody, request.body);
+    const { id, name } = request.params as { readonly id: string; readonly name: string };
+    return reply.code(202).send({ operation: await fleet.hostDone(id, name) });
+  });
   for (const command of operationCommands)
     app.post(`/operations/:id/${command}`, async (request, reply) => {
       const caller = await requireAdmin(db, request);

@@ -14,6 +14,7 @@ import { operationRoutes } from './operations.ts';
 import { predictionRoutes } from './predictions.ts';
 import { serverDiskRoutes } from './server-disks.ts';
 import { serverGroupRoutes } from './server-groups.ts';
+import { stuckRoutes } from './stuck.ts';
 
 /** Godwit's own API: what OpenStack's has no word for. Errors are `{"error": {"code", "message", "requestId"}}`, the code being one of domain/errors. */
 export const godwitPlugin: ServicePlugin = async (app, context) => {
@@ -47,6 +48,7 @@ export const godwitPlugin: ServicePlugin = async (app, context) => {
       'POST /servers/{id}/live-migrations',
       'GET /servers/{id}/prediction',
       'GET /predictions/score',
+      'GET /stuck',
       'GET /servers/{id}/destinations',
       'GET /servers/{id}/disks',
       'GET /server-groups',
@@ -75,6 +77,7 @@ export const godwitPlugin: ServicePlugin = async (app, context) => {
   liveMigrationRoutes(app, context);
   migrationPolicyRoutes(app, context);
   predictionRoutes(app, context);
+  stuckRoutes(app, context);
   destinationRoutes(app, context);
   serverDiskRoutes(app, context);
   serverGroupRoutes(app, context);

@@ -1,0 +1,25 @@
+import type { FastifyInstance } from 'fastify';
+import type { AppContext } from '../../app-context.ts';
+import { differingGuests } from '../../stuck/differing-guests.ts';
+import { failingWorkflows, forgottenResizes, leakedClaims, silentHosts } from '../../stuck/forgotten.ts';
+import { lateMigrations } from '../../stuck/late-migrations.ts';
+import { requireAdmin } from './require-admin.ts';
+
+/**
+ * `GET /stuck`: what does not go on by itself, each with what was observed and the safe action: migrations much older than usual, guests whose record and reality differ (every host is asked),
+ * hosts not heard from, forgotten Verify Resize, leaked claims, work that fails again and again. Empty is good. For admins.
+ */
+export function stuckRoutes(app: FastifyInstance, { db, agents }: Pick<AppContext, 'db' | 'agents'>): void {
+  app.get('/stuck', async (request) => {
+    await requireAdmin(db, request);
+    const problems = await Promise.all([
+      lateMigrations(db),
+      differingGuests(db, agents),
+      silentHosts(db),
+      forgottenResizes(db),
+      leakedClaims(db),
+      failingWorkflows(db),
+    ]);
+    return { checkedAt: new Date().toISOString(), problems: problems.flat() };
+  });
+}
