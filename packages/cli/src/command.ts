@@ -57,4 +57,6 @@ type Run<Result> = (cloud: Cloud, input: Input, terminal: Terminal) => Promise<R
 export type Command =
   | (Described & { readonly output: 'list'; readonly run: Run<ListResult> })
   | (Described & { readonly output: 'show'; readonly run: Run<ShowResult> })
-  | (Described & { readonly output: 'none'; readonly run: Run<void> });
+  | (Described & { readonly output: 'none'; readonly run: Run<void> })
+  /** Talks to no cloud, and needs no credentials. */
+  | (Described & { readonly output: 'offline'; readonly run: (input: Input, terminal: Terminal) => Promise<void> });

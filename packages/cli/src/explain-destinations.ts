@@ -1,8 +1,8 @@
 import { type Json, type JsonObject, numberAt, objectAt, objectsAt, textAt } from './json.ts';
 import { renderTable } from './render/table.ts';
 
-/** Every host with its verdict and the reasons, as a table: what the scheduler sees, best first. */
-export function explainDestinations(body: Json): string {
+/** Every host with its verdict and the reasons, as a table at most `width` characters wide: what the scheduler sees, best first. */
+export function explainDestinations(body: Json, width: number): string {
   const hosts = objectsAt(body, 'hosts');
   return renderTable(
     ['Host', 'Zone', 'Verdict', 'Rank', 'Why'],
@@ -13,7 +13,7 @@ export function explainDestinations(body: Json): string {
       numberAt(host, 'rank') === null ? '' : String(numberAt(host, 'rank')),
       whyOf(host),
     ]),
-    { max: null, least: 8 },
+    { max: width, least: 8 },
   );
 }
 
@@ -43,6 +43,11 @@ export function summariseDestinations(body: Json, host: string | null): { readon
       : { possible: false, sentence: `${name} cannot go to ${host}: ${whyOf(row).replaceAll('\n', '; ')}` };
   }
   const chosen = textAt(objectAt(body, 'chosen'), 'name');
-  if (chosen !== '') return { possible: true, sentence: `${name} would go to ${chosen}.` };
+  const equals = objectsAt(body, 'hosts').filter((each) => each.tiedWithBest === true && each.name !== chosen);
+  const or =
+    equals.length === 0
+      ? ''
+      : ` (or ${equals.length === 1 ? '' : 'one of '}${equals.map((each) => textAt(each, 'name')).join(', ')}: equally good)`;
+  if (chosen !== '') return { possible: true, sentence: `${name} would go to ${chosen}${or}.` };
   return { possible: false, sentence: `NoValidHost: ${textAt(body, 'summary') || 'no host passes the filters.'}` };
 }

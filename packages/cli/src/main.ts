@@ -1,12 +1,7 @@
-import type { Command, Terminal } from './command.ts';
+import { allCommands } from './all-commands.ts';
+import type { Terminal } from './command.ts';
 import { commandFiles } from './commands/index.ts';
 import { runProgram } from './program.ts';
-
-/** Every command, for help and completion. */
-export async function allCommands(): Promise<readonly Command[]> {
-  const files = await Promise.all([...new Set([...commandFiles.values()].map((file) => file.load))].map(async (load) => load()));
-  return files.flatMap((file) => file.commands);
-}
 
 /** Runs one command line in this process, on its own streams, and resolves to the exit code. Loads only what its first word needs. */
 export async function main(argv: readonly string[]): Promise<number> {

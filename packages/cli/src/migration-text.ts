@@ -16,7 +16,9 @@ export function progressLine(record: JsonObject): ProgressLine {
   const total = (numberAt(memory, 'totalBytes') ?? 0) + (numberAt(disk, 'totalBytes') ?? 0);
   const left = (numberAt(memory, 'remainingBytes') ?? 0) + (numberAt(disk, 'remainingBytes') ?? 0);
   let percent: number | null = null;
-  if (phase === 'copying' && total > 0) {
+  // Before the first sample nothing is known: no copy begins with everything copied.
+  const known = left > 0 || (numberAt(memory, 'processedBytes') ?? 0) + (numberAt(disk, 'processedBytes') ?? 0) > 0;
+  if (phase === 'copying' && total > 0 && known) {
     percent = Math.floor((100 * (total - Math.min(left, total))) / total);
     parts.push(`${percent} %`);
     const measures = objectAt(record, 'measures');

@@ -53,6 +53,10 @@ export async function runProgram(commands: readonly Command[], argv: readonly st
 
 async function runCommand(command: Command, input: Input, terminal: Terminal): Promise<number> {
   try {
+    if (command.output === 'offline') {
+      await command.run(input, terminal);
+      return exitCodes.ok;
+    }
     const given = cloudOptions.flatMap((option) => {
       const value = input.text(longName(option.flags));
       return value === null ? [] : [[option.variable, value] as const];

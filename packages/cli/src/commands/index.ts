@@ -7,6 +7,8 @@ export interface CommandFile {
 }
 
 const server = async () => import('./server.ts');
+const host = async () => import('./host.ts');
+const drain = async () => import('./drain.ts');
 
 /** The files that hold commands, by the first word of what they hold. Only the chosen word's file is loaded: start-up time is a promise. */
 export const commandFiles: ReadonlyMap<string, CommandFile> = new Map<string, CommandFile>([
@@ -25,5 +27,15 @@ export const commandFiles: ReadonlyMap<string, CommandFile> = new Map<string, Co
   ['user', { summary: 'users', load: async () => import('./user.ts') }],
   ['role', { summary: 'roles and who has them', load: async () => import('./role.ts') }],
   ['token', { summary: 'token issue, revoke', load: async () => import('./token.ts') }],
+  ['host', { summary: 'host drain, maintenance, rolling, restore, evacuate', load: host }],
+  ['bulk', { summary: 'bulk migrate: many servers as one operation', load: host }],
+  ['drain', { summary: 'drains and other fleet operations: list, show, watch, pause, resume, abort, retry', load: drain }],
+  ['balance', { summary: 'balance show: advice that relieves contention', load: drain }],
+  [
+    'migration',
+    { summary: 'migrations with what was measured: list, show, watch, abort, force complete', load: async () => import('./migration.ts') },
+  ],
+  ['top', { summary: 'live view of migrations', load: async () => import('./top.ts') }],
+  ['complete', { summary: 'completion script for bash, zsh or fish', load: async () => import('./complete.ts') }],
   ['catalog', { summary: 'the services of this cloud', load: async () => import('./catalog.ts') }],
 ]);

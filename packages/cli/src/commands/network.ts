@@ -2,10 +2,9 @@ import { find, findId } from '../cloud/find.ts';
 import type { Command, CommandOption, Input, ShowResult } from '../command.ts';
 import { CommandError, exitCodes } from '../command-error.ts';
 import { type Json, type JsonObject, objectAt } from '../json.ts';
-import { type Cell, Formatted, listOf } from '../render/cell.ts';
+import { type Cell, Formatted, listOrNone } from '../render/cell.ts';
 import { forEach } from './for-each.ts';
 
-const list = (value: Json | undefined): readonly Json[] => (Array.isArray(value) ? value : []);
 const upDown = (value: Json | undefined): Formatted => new Formatted(value ?? null, value === true ? 'UP' : 'DOWN');
 const externalInternal = (value: Json | undefined): Formatted => new Formatted(value ?? null, value === true ? 'External' : 'Internal');
 
@@ -43,13 +42,14 @@ function fieldsOf(network: JsonObject): ShowResult {
     .filter((name) => name !== 'tenant_id')
     .map((name): readonly [string, Cell] => {
       const value = network[renamed[name] ?? name];
-      return [name, lists.has(name) ? listOf(list(value)) : (value ?? null)];
+      if (name === 'port_security_enabled') return [name, value ?? false];
+      return [name, lists.has(name) ? listOrNone(value) : (value ?? null)];
     });
   return [
     ['admin_state_up', upDown(network.admin_state_up)] as const,
     ...fields,
     ['router:external', externalInternal(network['router:external'])] as const,
-    ['subnets', listOf(list(network.subnets))] as const,
+    ['subnets', listOrNone(network.subnets)] as const,
   ].toSorted(([a], [b]) => (a < b ? -1 : 1));
 }
 
@@ -121,7 +121,7 @@ export const commands: readonly Command[] = [
           ? ['ID', 'Name', 'Status', 'Project', 'State', 'Shared', 'Subnets', 'Network Type', 'Router Type', 'Availability Zones', 'Tags']
           : ['ID', 'Name', 'Subnets'],
         rows: networks.map((network): readonly Cell[] => {
-          const subnets = listOf(list(network.subnets));
+          const subnets = listOrNone(network.subnets);
           if (!long) return [network.id ?? null, network.name ?? null, subnets];
           return [
             network.id ?? null,
@@ -133,8 +133,8 @@ export const commands: readonly Command[] = [
             subnets,
             network['provider:network_type'] ?? null,
             externalInternal(network['router:external']),
-            listOf(list(network.availability_zones)),
-            listOf(list(network.tags)),
+            listOrNone(network.availability_zones),
+            listOrNone(network.tags),
           ];
         }),
       };

@@ -3,16 +3,15 @@ import type { Command, ShowResult } from '../command.ts';
 import { CommandError, exitCodes } from '../command-error.ts';
 import { isObject, type Json, type JsonObject, objectAt, textAt } from '../json.ts';
 import { keyValues } from '../key-values.ts';
-import { type Cell, Formatted, listOf, listOfDictionaries } from '../render/cell.ts';
+import { type Cell, Formatted, listOfDictionaries, listOrNone } from '../render/cell.ts';
 import { forEach } from './for-each.ts';
 
-const list = (value: Json | undefined): readonly Json[] => (Array.isArray(value) ? value : []);
-const objects = (value: Json | undefined): readonly JsonObject[] => list(value).filter(isObject);
+const objects = (value: Json | undefined): readonly JsonObject[] => (Array.isArray(value) ? value : []).filter(isObject);
 
 /** `10.0.0.2-10.0.0.254` per pool. */
 const pools = (value: Json | undefined): Formatted =>
   new Formatted(
-    list(value),
+    objects(value),
     objects(value)
       .map((pool) => `${textAt(pool, 'start')}-${textAt(pool, 'end')}`)
       .join(','),
@@ -25,7 +24,7 @@ const fieldsOf = (subnet: JsonObject): ShowResult => {
     plain('cidr'),
     plain('created_at'),
     plain('description'),
-    ['dns_nameservers', listOf(list(subnet.dns_nameservers))],
+    ['dns_nameservers', listOrNone(subnet.dns_nameservers)],
     plain('dns_publish_fixed_ip'),
     plain('enable_dhcp'),
     plain('gateway_ip'),
@@ -39,9 +38,9 @@ const fieldsOf = (subnet: JsonObject): ShowResult => {
     plain('project_id'),
     plain('revision_number'),
     plain('segment_id'),
-    ['service_types', listOf(list(subnet.service_types))],
+    ['service_types', listOrNone(subnet.service_types)],
     plain('subnetpool_id'),
-    ['tags', listOf(list(subnet.tags))],
+    ['tags', listOrNone(subnet.tags)],
     plain('updated_at'),
   ];
 };
@@ -86,13 +85,13 @@ export const commands: readonly Command[] = [
             ? [
                 subnet.project_id ?? null,
                 subnet.enable_dhcp ?? null,
-                listOf(list(subnet.dns_nameservers)),
+                listOrNone(subnet.dns_nameservers),
                 pools(subnet.allocation_pools),
                 listOfDictionaries(objects(subnet.host_routes)),
                 subnet.ip_version ?? null,
                 subnet.gateway_ip ?? null,
-                listOf(list(subnet.service_types)),
-                listOf(list(subnet.tags)),
+                listOrNone(subnet.service_types),
+                listOrNone(subnet.tags),
               ]
             : []),
         ]),

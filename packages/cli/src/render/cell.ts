@@ -71,6 +71,10 @@ export const dictionaryOfLists = (value: { readonly [key: string]: readonly stri
 /** `a, b` */
 export const listOf = (values: readonly Json[]): Formatted => new Formatted(values, values.map(plain).toSorted().join(', '));
 
+/** A list that a cloud may leave out: absent, it is `None` to scripts and empty in tables. */
+export const listOrNone = (value: Json | undefined): Formatted =>
+  Array.isArray(value) ? listOf(value as readonly Json[]) : new Formatted(null, 'None');
+
 /** One line per member: `name='default'` */
 export const listOfDictionaries = (values: readonly Dictionary[]): Formatted =>
   new Formatted(values, values.map((value) => dictionaryText(value, '')).join('\n'));

@@ -60,7 +60,8 @@ const json = (value: Json, input: Input): string => `${JSON.stringify(value, nul
 
 async function yaml(value: Json): Promise<string> {
   const { stringify } = await import('yaml');
-  return stringify(value, { lineWidth: 0 });
+  // As PyYAML writes it: sequences not indented, the keys of each row in order.
+  return stringify(value, { lineWidth: 0, indentSeq: false, sortMapEntries: Array.isArray(value), version: '1.1' });
 }
 
 function chosen(result: ListResult, wanted: readonly string[]): ListResult {

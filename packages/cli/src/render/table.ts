@@ -13,20 +13,12 @@ export function renderTable(columns: readonly string[], rows: readonly (readonly
   const right = columns.map((_, index) => typeof machineOf(rows[0]?.[index] ?? null) === 'number');
   const widths = fitted(columns, naturalWidths(columns, cells), width);
   const rule = `+${widths.map((each) => '-'.repeat(each + 2)).join('+')}+`;
-  const lines = [rule, line(columns.map((title, index) => centred(cut(title, widths[index] ?? 0)[0] ?? '', widths[index] ?? 0))), rule];
+  const aligned = (text: string, index: number): string => padded(text, widths[index] ?? 0, right[index] === true ? 'left' : 'right');
+  const lines = [rule, line(columns.map((title, index) => aligned(cut(title, widths[index] ?? 0)[0] ?? '', index))), rule];
   for (const row of cells) {
     const parts = row.map((text, index) => text.split('\n').flatMap((each) => cut(each, widths[index] ?? 0)));
     const height = Math.max(...parts.map((each) => each.length));
-    for (let at = 0; at < height; at += 1)
-      lines.push(
-        line(
-          parts.map((each, index) => {
-            const text = each[at] ?? '';
-            const size = widths[index] ?? 0;
-            return right[index] === true ? padded(text, size, 'left') : padded(text, size, 'right');
-          }),
-        ),
-      );
+    for (let at = 0; at < height; at += 1) lines.push(line(parts.map((each, index) => aligned(each[at] ?? '', index))));
   }
   lines.push(rule);
   return `${lines.join('\n')}\n`;
@@ -87,11 +79,6 @@ function headOf(text: string, width: number): readonly [string, string] {
   }
   return [head, text.slice(head.length)];
 }
-
-const centred = (text: string, width: number): string => {
-  const spare = width - displayWidth(text);
-  return `${' '.repeat(Math.floor(spare / 2))}${text}${' '.repeat(Math.ceil(spare / 2))}`;
-};
 
 const padded = (text: string, width: number, side: 'left' | 'right'): string => {
   const spare = ' '.repeat(Math.max(0, width - displayWidth(text)));

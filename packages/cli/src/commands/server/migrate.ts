@@ -66,7 +66,7 @@ async function explain(cloud: Cloud, id: string, input: Input, terminal: Termina
   const block = input.flag('block-migration') ? 'true' : input.flag('shared-migration') ? 'false' : 'auto';
   const type = input.flag('live-migration') ? 'live' : 'cold';
   const body = await (await cloud.service('godwit')).get(`/servers/${id}/destinations`, { type, block });
-  if (input.flag('explain')) terminal.out(explainDestinations(body));
+  if (input.flag('explain')) terminal.out(explainDestinations(body, terminal.isTerminal ? terminal.columns : 120));
   const { sentence, possible } = summariseDestinations(body, input.text('host'));
   terminal.out(`${sentence}\n`);
   if (!possible) throw new CommandError('Nothing was moved.', { exitCode: exitCodes.failed });

@@ -1,6 +1,6 @@
-import { find } from '../../cloud/find.ts';
+import { findId } from '../../cloud/find.ts';
 import type { Command, ShowResult } from '../../command.ts';
-import { isObject, textAt } from '../../json.ts';
+import { isObject, objectAt } from '../../json.ts';
 import { dictionary } from '../../render/cell.ts';
 import { serverDetail } from '../../server-detail.ts';
 
@@ -14,14 +14,14 @@ export const serverShow: Command = {
   ],
   output: 'show',
   run: async (cloud, input): Promise<ShowResult> => {
-    const server = await find(cloud, 'server', input.argument('server'));
     const compute = await cloud.compute();
-    const id = textAt(server, 'id');
+    const id = await findId(cloud, 'server', input.argument('server'));
     if (input.flag('diagnostics')) {
       const body = await compute.get(`/servers/${id}/diagnostics`);
       return isObject(body) ? Object.entries(body).toSorted(([a], [b]) => (a < b ? -1 : 1)) : [];
     }
-    const fields = await serverDetail(cloud, server);
+    // A server found by its name in a list lacks what only its own page tells.
+    const fields = await serverDetail(cloud, objectAt(await compute.get(`/servers/${id}`), 'server'));
     if (!input.flag('topology')) return fields;
     cloud.require(78, 'support the --topology option');
     const topology = await compute.get(`/servers/${id}/topology`);

@@ -1,0 +1,147 @@
+import { execFile } from 'node:child_process';
+import path from 'node:path';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { godwit, type Lab, labUp } from './lab-harness.ts';
+
+const run = promisify(execFile);
+
+type Ran = { readonly code: number; readonly out: string; readonly err: string };
+
+/** What a running cloud changes between two looks: never compared by value. */
+const moving = new Set(['Updated At', 'updated_at', 'updated', 'load_average', 'host_time', 'uptime', 'users', 'Service Status']);
+
+/** Lists that say everything about the cloud's resources, and one thing of each kind. */
+const commands = [
+  'server list',
+  'server list --long',
+  'server list --all-projects',
+  'server list --name cli-1 --status ACTIVE -c ID -c Host',
+  'server show cli-1',
+  'server event list cli-1 --long',
+  'server migration list',
+  'server migration list --server cli-1',
+  'server group list --long',
+  'server group show cli-group',
+  'hypervisor list --long',
+  'hypervisor show node1',
+  'hypervisor stats show',
+  'compute service list --long',
+  'aggregate list --long',
+  'aggregate show cli-aggregate',
+  'availability zone list',
+  'availability zone list --long',
+  'flavor list --all --long',
+  'flavor show demo.local',
+  'image list --long',
+  'image show godwit-demo',
+  'network list --long',
+  'network show demo',
+  'subnet list --long',
+  'keypair list',
+  'project list --long',
+  'project show admin',
+  'user list --long',
+  'user show admin',
+  'role list',
+  'role show admin',
+  'role assignment list --names',
+  'catalog list',
+  'catalog show compute',
+];
+
+/** The `godwit` client beside Debian's `openstack` on one cloud: the same words, the same output. */
+describe('the godwit client', () => {
+  let lab: Lab;
+  const cli = async (commandLine: string, as: 'admin' | 'demo' = 'admin'): Promise<Ran> => {
+    const openrc = path.join(lab.dir, as === 'admin' ? 'openrc.sh' : 'openrc-demo.sh');
+    try {
+      const { stdout, stderr } = await run('bash', ['-c', `source "$0" && "$1" ${commandLine}`, openrc, godwit], { timeout: 120_000 });
+      return { code: 0, out: stdout, err: stderr };
+    } catch (error) {
+      const failed = error as { readonly code?: number; readonly stdout?: string; readonly stderr?: string };
+      return { code: failed.code ?? -1, out: failed.stdout ?? '', err: failed.stderr ?? '' };
+    }
+  };
+
+  beforeAll(async () => {
+    lab = await labUp(2);
+    await cli('server group create --policy anti-affinity cli-group');
+    await cli('aggregate create --property kind=fast cli-aggregate');
+    await cli('aggregate add host cli-aggregate node1');
+    const made = await cli(
+      'server create --image godwit-demo --flavor demo.tiny --network demo --property made=here --hint group=$("$1" server group show cli-group -f value -c id) --wait cli-1',
+    );
+    expect(made, made.err).toMatchObject({ code: 0 });
+  }, 240_000);
+  afterAll(() => lab?.down(), 90_000);
+
+  it.each(commands)(
+    'prints for `%s` what the openstack command prints',
+    async (commandLine) => {
+      const [theirs, ours] = await Promise.all([lab.openstack(`${commandLine} -f json`), cli(`${commandLine} -f json`)]);
+      expect(ours.err).toBe('');
+      expect(steady(JSON.parse(ours.out))).toEqual(steady(JSON.parse(theirs)));
+    },
+    60_000,
+  );
+
+  it.each(['table', 'csv', 'value', 'yaml'])(
+    'writes %s as the openstack command does',
+    async (format) => {
+      const [theirs, ours] = await Promise.all([lab.openstack(`flavor list --all -f ${format}`), cli(`flavor list --all -f ${format}`)]);
+      expect(ours.out.trim()).toBe(theirs);
+    },
+    60_000,
+  );
+
+  it('explains every host and would go somewhere, and nothing moves', async () => {
+    const before = (await cli('server show cli-1 -f value -c OS-EXT-SRV-ATTR:host')).out.trim();
+    const explained = await cli('server migrate --live-migration --explain cli-1');
+    expect(explained.code).toBe(0);
+    expect(explained.out).toContain('metal1');
+    expect(explained.out).toMatch(/cli-1 would go to node[12]\.\n$/);
+    const there = await cli(`server migrate --live-migration --dry-run --host ${before} cli-1`);
+    expect(there).toMatchObject({ code: 1 });
+    expect(there.out).toContain(`cli-1 cannot go to ${before}:`);
+    expect((await cli('server show cli-1 -f value -c OS-EXT-SRV-ATTR:host')).out.trim()).toBe(before);
+    expect((await cli('server migration list --server cli-1 -f json')).out).toBe('[]\n');
+  }, 60_000);
+
+  it('moves a server with --wait and says where it runs and how long it stood still', async () => {
+    const moved = await cli('server migrate --live-migration --wait cli-1');
+    expect(moved, moved.err).toMatchObject({ code: 0 });
+    expect(moved.out).toMatch(/cli-1 runs on node[12] after a blackout of \d+ ms \(± \d+\.\d ms\)\.\n$/);
+    expect(moved.out).toContain('cli-1: copying');
+  }, 120_000);
+
+  it('tells the truth about a move that did not happen, where --wait of others prints Complete', async () => {
+    const host = (await cli('server show cli-1 -f value -c OS-EXT-SRV-ATTR:host')).out.trim();
+    const refused = await cli(`server migrate --live-migration --wait --host ${host} cli-1`);
+    expect(refused.code).toBe(4);
+    expect(refused.err).toContain('NoValidHost');
+    expect(refused.err).toContain(`The guest runs on ${host}`);
+  }, 60_000);
+
+  it('refuses with one sentence, what to do next, and the documented exit code', async () => {
+    const unknown = await cli('server show nosuch');
+    expect(unknown).toEqual({
+      code: 1,
+      out: '',
+      err: "No server with a name or ID of 'nosuch' exists.\n`godwit server list` shows what there is.\n",
+    });
+    expect((await cli('server list --limit many')).code).toBe(2);
+    expect((await cli('server frobnicate')).code).toBe(2);
+    expect((await cli('server list --os-password wrong')).code).toBe(3);
+    expect((await cli('server list --os-auth-url http://127.0.0.1:1/identity/v3')).code).toBe(3);
+    const forbidden = await cli('hypervisor list', 'demo');
+    expect(forbidden.code).toBe(1);
+    expect(forbidden.err).toContain('(HTTP 403)');
+  }, 60_000);
+});
+
+function steady(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(steady);
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, moving.has(key) ? typeof inner : steady(inner)]));
+}
