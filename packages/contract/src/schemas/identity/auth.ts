@@ -39,7 +39,7 @@ const Time = Type.String({ pattern: '^\\d{4}-\\d{2}-\\d{2}T\\d{2}:\\d{2}:\\d{2}\
 
 export const CatalogEntry = Closed({
   id: Type.String(),
-  type: OneOf('identity', 'compute', 'image', 'network', 'placement'),
+  type: OneOf('identity', 'compute', 'image', 'network', 'placement', 'godwit'),
   name: Type.String(),
   endpoints: Type.Array(
     Closed({
