@@ -45,8 +45,8 @@ export default defineConfig({
           name: 'e2e',
           include: ['e2e/**/*.e2e.ts'],
           exclude: ignored,
-          fileParallelism: false,
-          maxWorkers: 1,
+          // Two, each with a lab of its own: what they wait for is mostly a guest, a timer or a client.
+          maxWorkers: 2,
           testTimeout: 300 * SECOND_MS,
           hookTimeout: 180 * SECOND_MS,
           sequence: { groupOrder: 2 },

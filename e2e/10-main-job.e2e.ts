@@ -9,7 +9,7 @@ describe('the main job through Debian’s openstack client', () => {
   let lab: Lab;
   let id: string;
   beforeAll(async () => {
-    lab = await labUp();
+    lab = await labUp(3, { typed: true });
   }, 180_000);
   afterAll(async () => lab?.down(), 90_000);
 

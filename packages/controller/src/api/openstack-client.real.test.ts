@@ -1,6 +1,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { type OpenstackClient, startOpenstackClient } from '@godwit/contract/testing/openstack-client';
 import type { FastifyInstance } from 'fastify';
 import pino from 'pino';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -13,7 +14,6 @@ import { createMetrics } from '../metrics.ts';
 import { startTestServer, type TestServer } from '../store/test-database.ts';
 import { fakeAgents } from '../workflows/testing/fake-agents.ts';
 import { type FakeCloud, fakeCloud, until } from '../workflows/testing/fake-cloud.ts';
-import { type OpenstackClient, startOpenstackClient } from './test-openstack-client.ts';
 
 /** The distribution's `openstack` command against the whole application, over hosts in memory. */
 let server: TestServer;
