@@ -4,7 +4,7 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { CHECKS_BUDGET_SECONDS, type Check, checks } from './checks.ts';
-import { leftovers } from './leftovers.ts';
+import { leftovers, leftSince } from './leftovers.ts';
 import { type Run, runCommand } from './run-command.ts';
 import { countOf, type Report, type Stage, stages } from './stages.ts';
 
@@ -83,6 +83,9 @@ function readReport(path: string): Report | null {
   }
 }
 
+/** A server that was told to stop has ended by then; where something is left, the wait is lost. */
+const LEAVING_MS = 3_000;
+
 /** True when the stage is green. */
 async function runStage(stage: Stage): Promise<boolean> {
   process.stdout.write(`\n== ${stage.name}: ${stage.contents} (budget ${stage.budgetSeconds} s)\n`);
@@ -99,7 +102,7 @@ async function runStage(stage: Stage): Promise<boolean> {
   const note = count.note === null ? '' : ` (${count.note})`;
   record(stage.name, result.seconds, stage.budgetSeconds, `${count.passed} passed, ${count.failed} failed${skipped}${note}`);
   // Told and not counted: on a machine with several labs another one may have started meanwhile.
-  const left = [...leftovers()].filter((item) => !before.has(item));
+  const left = await leftSince(before, LEAVING_MS);
   if (left.length > 0) lines.push(`${''.padEnd(8)} left behind, unless someone else's: ${left.join(', ')}`);
   return count.failed === 0;
 }
