@@ -72,6 +72,15 @@ describe('cold migration through Debian’s openstack client', () => {
     expect(verdict?.lastFound).toBeGreaterThanOrEqual(last);
   };
 
+  /** The hosts whose local pool has the guest's disk. */
+  const holders = async (): Promise<readonly string[]> => {
+    const nodes = ['node1', 'node2', 'node3'];
+    const disks = await Promise.all(
+      nodes.map((node) => readdir(path.join(lab.dir, node, 'local', 'disks', id)).catch(() => [] as readonly string[])),
+    );
+    return nodes.filter((_node, index) => disks[index]?.some((file) => file.endsWith('.qcow2')));
+  };
+
   it('migrates to a host of the scheduler’s choice: VERIFY_RESIZE, and ACTIVE there when confirmed', async () => {
     const before = await show();
     const last = await write();
@@ -207,13 +216,6 @@ describe('cold migration through Debian’s openstack client', () => {
     const made = await lab.openstackJson<Shown>('server show cold2');
     id = made.id;
     address = Object.values(made.addresses).flat()[0] ?? '';
-    const holders = async (): Promise<readonly string[]> => {
-      const nodes = ['node1', 'node2', 'node3'];
-      const disks = await Promise.all(
-        nodes.map((node) => readdir(path.join(lab.dir, node, 'local', 'disks', id)).catch(() => [] as readonly string[])),
-      );
-      return nodes.filter((_node, index) => disks[index]?.some((file) => file.endsWith('.qcow2')));
-    };
     const source = hostOf(made);
     expect(await holders()).toEqual([source]);
     const first = await write();
@@ -232,7 +234,28 @@ describe('cold migration through Debian’s openstack client', () => {
     expect(hostOf(await reached('ACTIVE', 'ERROR'))).toBe(hostOf(moved));
     await kept(second);
     expect(await holders()).toEqual([hostOf(moved)]);
+  }, 280_000);
+
+  it('block-migrates the running guest with its disk; what contradicts the storage is recorded, and changes nothing', async () => {
+    const before = await show();
+    const last = await write();
+    const ended = (...statuses: readonly string[]) => eventually(newest, (row) => statuses.includes(row?.Status ?? ''), 60_000);
+    expect(await lab.openstack(`server migrate --live-migration --block-migration ${id}`)).toBe('');
+    await eventually(newest, (row) => row?.Type === 'live-migration', 20_000);
+    expect(await ended('completed', 'failed', 'error')).toMatchObject({ Status: 'completed', 'Source Compute': hostOf(before) });
+    const after = await show();
+    expect(after.status).toBe('ACTIVE');
+    expect(hostOf(after)).not.toBe(hostOf(before));
+    // The guest went on writing all the while.
+    await kept(last);
+    expect(await eventually(holders, (nodes) => nodes.length === 1, 20_000)).toEqual([hostOf(after)]);
+    await lab.openstack(`server migrate --live-migration --shared-migration ${id}`);
+    await ended('error');
+    expect(await show()).toMatchObject({ status: 'ACTIVE', 'OS-EXT-SRV-ATTR:host': hostOf(after) });
+    await expect(lab.openstack(`--os-compute-api-version 2.33 server migrate --live-migration --shared-migration ${id}`)).rejects.toThrow(
+      /not on shared storage.*HTTP 400/,
+    );
     await lab.openstack(`server delete --wait ${id}`);
     expect(await holders()).toEqual([]);
-  }, 280_000);
+  }, 240_000);
 });

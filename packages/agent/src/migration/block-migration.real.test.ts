@@ -1,7 +1,24 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { TakeAnswer } from '@godwit/contract/gen/custody_pb';
+import { GuestState } from '@godwit/contract/gen/guest_pb';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import type { FaultPoint } from '../fault-point.ts';
 import { demoImages } from '../testing/demo-images.ts';
 import { controlGuest, untilGuestAnswers } from '../testing/guest-control.ts';
-import { custodyOf, moveGuest, rootDisk, startTestGuest, type TestGuest, testGuest } from '../testing/test-guest.ts';
+import {
+  custodyOf,
+  type Move,
+  moveGuest,
+  newMove,
+  prepare,
+  rootDisk,
+  start,
+  startTestGuest,
+  type TestGuest,
+  testGuest,
+  untilEnded,
+} from '../testing/test-guest.ts';
 import { startTwoHosts, type TestHost, type TwoHosts } from '../testing/two-hosts.ts';
 
 let two: TwoHosts;
@@ -18,27 +35,227 @@ afterAll(async () => {
   await two?.close();
 }, 60_000);
 
-/** Files of the guest in a host's local pool. */
-const filesAt = async (host: TestHost, guest: TestGuest): Promise<string> =>
-  two.in(host.namespace, 'sh', '-c', `ls ${host.stateDir}/local/disks/${guest.serverId} 2>/dev/null || true`);
+let number = 0;
+async function running(options: Omit<Parameters<typeof testGuest>[1], 'number'>): Promise<TestGuest> {
+  number += 1;
+  const guest = testGuest(two.hosts[0], { ...options, number });
+  await startTestGuest(guest);
+  await untilGuestAnswers(two, guest);
+  return guest;
+}
 const destroy = async (guest: TestGuest): Promise<void> => {
   for (const host of two.hosts)
     await host.client.destroyGuest({ custody: custodyOf(guest, guest.epoch + 50), deleteDisks: true, guest: guest.wire });
 };
-
-test('a guest on a local disk moves back and forth with its disk, and loses no acknowledged write', async () => {
-  const guest = testGuest(two.hosts[0], { number: 1, commandLine: 'godwit.memory=10,16 godwit.disk=100', disks: [rootDisk('local')] });
-  await startTestGuest(guest);
+const otherThan = (host: TestHost): TestHost => (host === two.hosts[0] ? two.hosts[1] : two.hosts[0]);
+/** The guest's folder in a host's local pool; empty: nothing of it is there. */
+const filesAt = async (host: TestHost, { serverId }: TestGuest): Promise<string> => {
+  const folder = `${host.stateDir}/local/disks/${serverId}`;
+  return two.in(host.namespace, 'sh', '-c', `ls -d ${folder}/* ${folder} 2>/dev/null || true`);
+};
+const guestAt = async (host: TestHost, { serverId }: TestGuest) =>
+  (await host.client.listGuests({})).guests.find((one) => one.serverId === serverId);
+const codeIs = (code: string) => ({ metadata: expect.toSatisfy((headers: Headers) => headers.get('godwit-code') === code) });
+/** Every numbered record that the guest was told is safe can be read back. */
+const nothingLost = async (guest: TestGuest): Promise<void> => {
   await untilGuestAnswers(two, guest);
-  for (let turn = 0; turn < 3; turn += 1) {
+  expect(await controlGuest(two, guest, 'verify')).toMatchObject({ ok: true, missing: 0, torn: 0 });
+};
+/** The guest's QEMU serves its monitor to the agent alone, so its sockets are looked at: a mirror that is left would hold one. */
+const connectionsOf = async (host: TestHost, port: number): Promise<string> =>
+  two.in(host.namespace, 'ss', '-t', '-n', '-H', 'state', 'established', 'dport', '=', String(port));
+
+test('several disks, qcow2 on an image and raw: they move there and back, a shared one stays, and no acknowledged write is lost', async () => {
+  const blank = { imageId: '', imageFormat: '' };
+  const disks = [
+    rootDisk('local'),
+    { ...rootDisk('local', 'raw'), ...blank, diskId: 'second' },
+    { ...rootDisk('shared'), ...blank, diskId: 'third' },
+  ];
+  const guest = await running({ commandLine: 'godwit.memory=10,16 godwit.disk=100', disks });
+  for (const to of [two.hosts[1], two.hosts[0]]) {
     const from = guest.at;
-    const to = two.hosts[turn % 2 === 0 ? 1 : 0];
-    const moved = await moveGuest(guest, to);
-    expect(moved.source.disks).toMatchObject([{ diskId: 'root', ready: true }]);
-    expect(moved.source.disks[0]?.offsetBytes).toBe(moved.source.disks[0]?.lengthBytes);
-    expect(await controlGuest(two, guest, 'verify')).toMatchObject({ ok: true, missing: 0, torn: 0 });
+    const { source, destination } = await moveGuest(guest, to);
+    expect(source.disks.map(({ diskId, ready }) => [diskId, ready])).toEqual([
+      ['root', true],
+      ['second', true],
+    ]);
+    for (const disk of source.disks) expect(disk.offsetBytes).toBe(disk.lengthBytes);
+    expect(source.timeline).toContainEqual(expect.objectContaining({ what: 'disks whole' }));
+    expect(destination.timeline).toContainEqual(expect.objectContaining({ what: 'disks exported', detail: 'TLS' }));
+    await nothingLost(guest);
     await expect.poll(() => filesAt(from, guest), { timeout: 10_000 }).toBe('');
-    expect(await filesAt(to, guest)).toContain('root.qcow2');
+    const [used = 0] = (await two.in(to.namespace, 'du', '-sk', `${to.stateDir}/local/disks/${guest.serverId}`)).split('\t').map(Number);
+    // 64 MiB each; what was never written takes no room.
+    expect(used).toBeLessThan(24_576);
   }
   await destroy(guest);
 }, 120_000);
+
+test('no room at the destination is found before anything begins', async () => {
+  const guest = testGuest(two.hosts[0], { number: 99, disks: [{ ...rootDisk('local'), sizeBytes: 2n ** 50n }] });
+  await expect(prepare(guest, newMove(guest, two.hosts[1]))).rejects.toMatchObject(codeIs('NoSpace'));
+  expect(await guestAt(two.hosts[1], guest)).toBeUndefined();
+  expect(await filesAt(two.hosts[1], guest)).toBe('');
+});
+
+/** One guest on a raw local disk, which every test leaves running where it finds it, or at the other host. */
+describe('while its disks are copied', () => {
+  let guest: TestGuest;
+  let move: Move;
+  let nbdPort = 1;
+  beforeAll(async () => {
+    // It writes faster than the copies below may go: they do not end by themselves.
+    guest = await running({ commandLine: 'godwit.disk=100', disks: [rootDisk('local', 'raw')] });
+  }, 60_000);
+  afterAll(async () => {
+    await two.mend();
+    await destroy(guest);
+  }, 60_000);
+  beforeEach(async () => {
+    await two.mend();
+    move = newMove(guest, otherThan(guest.at), { maxBandwidthBytes: 65_536 });
+  }, 60_000);
+
+  const copying = async (): Promise<void> => {
+    const ready = await prepare(guest, move);
+    nbdPort = ready.nbdPort;
+    await start(move, ready);
+    await expect
+      .poll(async () => (await move.from.client.getMigration({ migrationId: move.migrationId })).disks[0], { timeout: 20_000 })
+      .toMatchObject({ ready: false, lengthBytes: expect.toSatisfy((bytes: bigint) => bytes > 0n) });
+  };
+  /** The guest runs on at its source, the destination has forfeited, and nothing of the attempt is left. */
+  const runsOnAtTheSource = async (): Promise<void> => {
+    expect((await move.to.client.forfeitIncoming({ grant: move.grant })).answer).toBe(TakeAnswer.HAS_NOT_AND_FORFEITS);
+    expect((await guestAt(move.from, guest))?.state).toBe(GuestState.RUNNING);
+    await nothingLost(guest);
+    await expect.poll(() => filesAt(move.to, guest), { timeout: 10_000 }).toBe('');
+    await expect.poll(() => connectionsOf(move.from, nbdPort), { timeout: 10_000 }).toBe('');
+  };
+  /** The guest was taken at the destination: brings the move to its end. */
+  const arrived = async (): Promise<void> => {
+    expect(await untilEnded(move.to, move.migrationId)).toMatchObject({ state: 'running', taken: TakeAnswer.TOOK_ALIVE });
+    guest.held = guest.epoch;
+    guest.at = move.to;
+    const custody = custodyOf(guest);
+    await move.to.client.finishIncoming({ custody, migrationId: move.migrationId });
+    await move.from.client.dropOutgoing({ custody, migrationId: move.migrationId, guest: guest.wire, deleteDisks: true });
+    await nothingLost(guest);
+    await expect.poll(() => filesAt(move.from, guest), { timeout: 10_000 }).toBe('');
+  };
+
+  test('a cancel is done within a second, and the next move works', async () => {
+    await copying();
+    const begunAt = performance.now();
+    const cancelled = await move.from.client.cancelOutgoing({ grant: move.grant });
+    expect(performance.now() - begunAt).toBeLessThan(1_000);
+    expect(cancelled).toMatchObject({ state: 'cancelled', cause: 'CancelledByOperator', guestState: GuestState.RUNNING });
+    await runsOnAtTheSource();
+    await moveGuest(guest, otherThan(guest.at));
+    await nothingLost(guest);
+  }, 90_000);
+
+  test("the destination's QEMU is killed", async () => {
+    await copying();
+    process.kill((await guestAt(move.to, guest))?.pid ?? 0, 'SIGKILL');
+    expect(await untilEnded(move.from, move.migrationId)).toMatchObject({
+      state: 'failed',
+      cause: 'StreamFailed',
+      guestState: GuestState.RUNNING,
+    });
+    expect(await untilEnded(move.to, move.migrationId)).toMatchObject({ state: 'died', cause: 'DestinationDied' });
+    await runsOnAtTheSource();
+  }, 90_000);
+
+  test("the destination's QEMU is frozen before they begin", async () => {
+    const ready = await prepare(guest, move);
+    process.kill((await guestAt(move.to, guest))?.pid ?? 0, 'SIGSTOP');
+    await expect(start(move, ready)).rejects.toThrow(/does not take disks/);
+    await runsOnAtTheSource();
+  }, 90_000);
+
+  test('the link drops everything in silence', async () => {
+    await copying();
+    const port = move.to === two.hosts[0] ? 'mg-0' : 'mg-1';
+    await two.in(two.fabricNamespace, 'tc', 'qdisc', 'add', 'dev', port, 'root', 'tbf', 'rate', '8bit', 'burst', '1', 'limit', '1');
+    try {
+      const ended = await untilEnded(move.from, move.migrationId);
+      expect(ended).toMatchObject({ state: 'failed', cause: 'StreamFailed', guestState: GuestState.RUNNING });
+      expect(ended.detail).toContain('stood still');
+    } finally {
+      await two.in(two.fabricNamespace, 'tc', 'qdisc', 'del', 'dev', port, 'root');
+    }
+    await runsOnAtTheSource();
+  }, 90_000);
+
+  test("the source's agent is killed: failed with that cause, and its mirrors are gone", async () => {
+    await copying();
+    await two.restart(move.from);
+    const ended = await untilEnded(move.from, move.migrationId);
+    expect(ended).toMatchObject({ state: 'failed', cause: 'StreamFailed' });
+    expect(ended.detail).toContain('agent was restarted while the disks were copied');
+    await runsOnAtTheSource();
+  }, 90_000);
+
+  test("the destination's agent is killed: the copy goes on, and the move comes to its end", async () => {
+    await copying();
+    await two.restart(move.to);
+    const policy = { ...move.policy, maxBandwidthBytes: 0n };
+    await move.from.client.setMigrationPolicy({ custody: custodyOf(guest), migrationId: move.migrationId, policy });
+    expect(await untilEnded(move.from, move.migrationId)).toMatchObject({ state: 'released' });
+    await arrived();
+  }, 90_000);
+
+  test("the destination's agent is killed when it has made the disks: its forfeit deletes them", async () => {
+    await two.restart(move.to, 'destination.disks-made=kill');
+    await expect(prepare(guest, move)).rejects.toThrow();
+    await two.restart(move.to);
+    await runsOnAtTheSource();
+  }, 90_000);
+
+  const points: readonly [FaultPoint][] = [['source.mirrors-ready'], ['source.pre-switchover'], ['source.disks-whole']];
+  test.each(points)(
+    "the source's agent dies at %s: one copy, nothing lost",
+    async (point) => {
+      await two.restart(guest.at, `${point}=kill`);
+      move = newMove(guest, otherThan(guest.at));
+      await start(move, await prepare(guest, move)).catch(() => undefined);
+      await expect.poll(() => move.from.process.signalCode, { timeout: 20_000 }).toBe('SIGKILL');
+      await two.restart(move.from);
+      const ended = await untilEnded(move.from, move.migrationId);
+      if (ended.state === 'released') return arrived();
+      expect(ended).toMatchObject({ state: 'failed', guestState: GuestState.RUNNING });
+      await runsOnAtTheSource();
+    },
+    90_000,
+  );
+
+  test('without TLS only when both hosts say so', async () => {
+    const withoutTls = async (host: TestHost): Promise<void> => {
+      const file = join(host.stateDir, 'agent.json');
+      await writeFile(file, JSON.stringify({ ...(JSON.parse(await readFile(file, 'utf8')) as object), diskStreamTls: false }));
+      await two.restart(host);
+    };
+    await withoutTls(move.to);
+    await expect(start(move, await prepare(guest, move))).rejects.toMatchObject(codeIs('ForbiddenCombination'));
+    await runsOnAtTheSource();
+    await withoutTls(move.from);
+    const { destination } = await moveGuest(guest, otherThan(guest.at));
+    expect(destination.timeline).toContainEqual(expect.objectContaining({ what: 'disks exported', detail: 'without TLS' }));
+    await nothingLost(guest);
+  }, 90_000);
+
+  test("the source's QEMU is killed: lost, and what was copied is discarded", async () => {
+    await copying();
+    process.kill((await guestAt(move.from, guest))?.pid ?? 0, 'SIGKILL');
+    expect(await untilEnded(move.from, move.migrationId)).toMatchObject({
+      state: 'lost',
+      cause: 'SourceDied',
+      guestState: GuestState.CRASHED,
+    });
+    expect((await move.to.client.forfeitIncoming({ grant: move.grant })).answer).toBe(TakeAnswer.HAS_NOT_AND_FORFEITS);
+    expect(await filesAt(move.to, guest)).toBe('');
+    expect(await filesAt(move.from, guest)).toContain('root.raw');
+  }, 90_000);
+});

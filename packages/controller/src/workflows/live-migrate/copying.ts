@@ -9,7 +9,7 @@ import { sourceMessages } from '../custody/report-messages.ts';
 import { grantOf } from '../custody/settle.ts';
 import { wireGrant } from '../custody/wire-grant.ts';
 import { checkpoint, type WorkflowRun } from '../port.ts';
-import { writeServer } from '../server/server-record.ts';
+import { readServer, writeServer } from '../server/server-record.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
 import { brokenAtDestination, hasTaken } from './ask-destination.ts';
 import { sourceRebooted } from './ask-source.ts';
@@ -248,16 +248,16 @@ async function sourceFenced(context: WorkflowContext, run: WorkflowRun, move: Mo
 
 /** Writes what has been counted so far, for the record, the server's progress and the event stream. */
 async function note(context: WorkflowContext, run: WorkflowRun, move: Move, report: MigrationReport): Promise<void> {
-  const progress = progressOf(report);
   const counted = counters(report);
   await context.db.transaction().execute(async (tx) => {
+    // What the guest writes again has to be sent again; a progress that runs backwards tells nothing.
+    const progress = Math.max((await readServer(tx, move.serverId)).progress, progressOf(report));
     await writeServer(tx, run, move.serverId, { progress });
     await writeMove(tx, run, move, {
       ...counted,
       measures: JSON.stringify(measuresOf(report, null)),
       timeline: JSON.stringify(withReported(move.timeline, 'source', report.timeline)),
     });
-    await writeServer(tx, run, move.serverId, { progress });
     await tellMove(tx, move, {
       phase: move.phase,
       status: move.status,
