@@ -209,12 +209,183 @@ describe('the dashboard', () => {
     await page.keyboard.press('Enter');
     await page.getByRole('heading', { name: 'web-1', level: 1 }).waitFor();
     await page.getByRole('tab', { name: words.tabs.console }).click();
+    expect(new URL(page.url()).searchParams.get('tab')).toBe('console');
+  }, 60_000);
+
+  it('keeps the serial console attached across a move: the guest’s clock ticks on, no line lost or doubled', async () => {
+    // xterm.js shows what it holds to screen readers as rows of text.
+    const ticks = async (): Promise<readonly number[]> =>
+      [...((await page.locator('.xterm-accessibility-tree').textContent()) ?? '').matchAll(/tick (\d+)/g)].map((match) => Number(match[1]));
+    await page.getByText('Attached.').waitFor();
+    const source = await hostOf('web-1');
+    await page.getByText(`The guest is on ${source}.`).waitFor();
+    const [before = 0] = (await eventually(ticks, (seen) => seen.length > 0, 20_000)).slice(-1);
+    const dialog = await dialogOf('web-1', liveMigrate);
+    await dialog.getByRole('button', { name: words.dialog.confirm }).click();
+    await page.getByText('Live migration of web-1 completed').first().waitFor({ timeout: 60_000 });
+    const target = await hostOf('web-1');
+    expect(target).not.toBe(source);
+    await page.getByText(`The guest is on ${target}.`).waitFor();
+    const after = await eventually(ticks, (seen) => (seen.at(-1) ?? 0) > before + 4, 30_000);
+    const shown = after.slice(after.lastIndexOf(before));
+    expect(shown).toEqual(shown.map((_, index) => (shown[0] ?? 0) + index));
+    // What is typed reaches the guest: its terminal echoes it.
+    await page.getByRole('textbox', { name: 'Serial console of web-1' }).focus();
+    await page.keyboard.type('knock knock');
     await eventually(
-      async () => page.getByRole('log').textContent(),
-      (text) => /tick \d+/.test(text ?? ''),
+      async () => page.locator('.xterm-accessibility-tree').textContent(),
+      (text) => (text ?? '').includes('knock knock'),
       20_000,
     );
-    expect(new URL(page.url()).searchParams.get('tab')).toBe('console');
+  }, 120_000);
+
+  it('shows a guest’s display, and goes on showing it where it has moved', async () => {
+    await lab.openstack('flavor create --ram 96 --vcpus 1 --disk 0 --property godwit:display=vnc demo.display');
+    await lab.openstack('server create --image godwit-demo --flavor demo.display --network demo --wait screen-1');
+    await open('Instances');
+    await page.getByRole('link', { name: 'screen-1', exact: true }).click();
+    await page.getByRole('tab', { name: words.tabs.console }).click();
+    await page.getByText(words.consoles.display, { exact: true }).click();
+    const attached = page.locator('[data-attached=true] canvas');
+    // The guest's picture changes every second: its clock is on it.
+    const picture = async (): Promise<string> => attached.evaluate((canvas) => (canvas as unknown as { toDataURL(): string }).toDataURL());
+    const changes = async (): Promise<void> => {
+      await attached.waitFor({ timeout: 30_000 });
+      const first = await picture();
+      await eventually(picture, (now) => now !== first, 20_000);
+    };
+    await changes();
+    await lab.openstack('server migrate --live-migration --wait screen-1');
+    await changes();
+    await lab.openstack('server delete --wait screen-1');
+  }, 180_000);
+
+  it('copies local disks with Block Migrate, which is preset for them', async () => {
+    await lab.openstack('server create --image godwit-demo --flavor demo.local --network demo --wait disk-1');
+    await open('Instances');
+    const source = await hostOf('disk-1');
+    const dialog = await dialogOf('disk-1', liveMigrate);
+    const block = dialog.getByRole('checkbox', { name: words.fields.blockMigrate });
+    expect(await block.isChecked()).toBe(true);
+    expect(await block.isEnabled()).toBe(true);
+    await dialog.getByText(/local disk.*to copy/).waitFor();
+    await dialog.getByRole('button', { name: words.dialog.confirm }).click();
+    await page.getByText('Live migration of disk-1 completed').first().waitFor({ timeout: 90_000 });
+    expect(await hostOf('disk-1')).not.toBe(source);
+  }, 150_000);
+
+  it('aborts a move from its page; the guest stays where it is', async () => {
+    const source = await hostOf('web-1');
+    const answer = await page.evaluate<{ readonly status: number; readonly body: { readonly migration: { readonly id: string } } }>(
+      `(async () => {
+        const headers = { 'x-auth-token': JSON.parse(sessionStorage.getItem('godwit.session')).token, 'content-type': 'application/json' };
+        const { servers } = await (await fetch('/compute/v2.1/servers?all_tenants=1&name=web-1', { headers })).json();
+        const response = await fetch('/godwit/v1/servers/' + servers[0].id + '/live-migrations', { method: 'POST', headers, body: JSON.stringify({ maxBandwidthBytes: 1_000_000 }) });
+        return { status: response.status, body: await response.json() };
+      })()`,
+    );
+    expect(answer.status).toBe(202);
+    await open('Migrations');
+    await page
+      .getByRole('link', { name: /^Run \d+$/ })
+      .first()
+      .click();
+    await page.getByRole('list', { name: 'Phases' }).getByText('copying').waitFor();
+    await page.locator('.phases .current', { hasText: 'copying' }).waitFor();
+    await page
+      .getByRole('region', { name: 'Chart' })
+      .getByText(/reports;/)
+      .waitFor();
+    const shown = Number(await page.getByRole('progressbar').getAttribute('aria-valuenow'));
+    // A page that is opened late draws the same chart, and its bar is no shorter.
+    await page.reload();
+    await page
+      .getByRole('region', { name: 'Chart' })
+      .getByText(/reports;/)
+      .waitFor();
+    expect(Number(await page.getByRole('progressbar').getAttribute('aria-valuenow'))).toBeGreaterThanOrEqual(shown);
+    await page.getByRole('button', { name: words.abort, exact: true }).first().click();
+    await page.getByRole('dialog').getByRole('button', { name: words.abort, exact: true }).click();
+    await page.getByText('cancelled', { exact: true }).first().waitFor({ timeout: 30_000 });
+    await page.getByTestId('runs-on').getByText(`The guest runs on the source, ${source}.`).waitFor();
+    expect(await hostOf('web-1')).toBe(source);
+  }, 120_000);
+
+  it('moves a host’s instances in bulk: plans first, keeps the rest when a row is edited, and keeps members apart', async () => {
+    const group = await lab.openstack('server group create --policy anti-affinity -f value -c id apart');
+    // Two on node1 that go anywhere, and one member of the group; the other member is on node2.
+    await Promise.all(
+      [
+        '--availability-zone az1:node1 bulk-1',
+        '--availability-zone az1:node1 bulk-2',
+        `--availability-zone az1:node1 --hint group=${group} ha-1`,
+        `--availability-zone az2:node2 --hint group=${group} ha-2`,
+      ].map(async (rest) => lab.openstack(`server create --image godwit-demo --flavor demo.tiny --network demo --wait ${rest}`)),
+    );
+    await open('Compute Hosts');
+    await page.getByRole('button', { name: `${words.more}: node1` }).click();
+    await page.getByRole('menuitem', { name: words.bulkLiveMigrate }).filter({ visible: true }).click();
+    await page.getByRole('heading', { name: words.bulkLiveMigrate, level: 1 }).waitFor();
+    const plan = page.getByRole('region', { name: 'Plan', exact: true });
+    const planned = (server: string): Locator =>
+      plan.getByRole('row').filter({ has: page.getByRole('link', { name: server, exact: true }) });
+    await planned('ha-1').getByText('node3 (proposed)').first().waitFor();
+    await page.getByRole('combobox', { name: 'Destination of bulk-1' }).click();
+    await page.locator('.ant-select-item-option', { hasText: 'node3, pinned' }).filter({ visible: true }).click();
+    await planned('bulk-1').getByText('node3, pinned').first().waitFor();
+    for (const server of ['bulk-2', 'ha-1']) await planned(server).waitFor();
+    // Whatever else earlier tests have left here.
+    for (const name of ['web-1', 'disk-1', 'own-1']) {
+      const out = page.getByRole('button', { name: `Leave out ${name}` });
+      if (await out.isVisible()) await out.click();
+    }
+    expect(await hostOf('bulk-1')).toBe('node1');
+    await page.getByRole('button', { name: words.dialog.confirm, exact: true }).click();
+    const question = page.getByRole('dialog', { name: 'Live-migrate 3 instances?' });
+    await question.getByRole('button', { name: words.dialog.confirm }).click();
+    await page.getByRole('heading', { name: `${words.operations.bulk} of 3 instances`, level: 1 }).waitFor();
+    await page.reload();
+    await page.getByText('completed', { exact: true }).first().waitFor({ timeout: 90_000 });
+    const hosts = await Promise.all(['bulk-1', 'bulk-2', 'ha-1', 'ha-2'].map(hostOf));
+    expect(hosts[0]).toBe('node3');
+    expect(hosts[1]).not.toBe('node1');
+    expect(hosts[2]).toBe('node3');
+    expect(hosts[3]).toBe('node2');
+    const download = page.waitForEvent('download');
+    await page.getByRole('button', { name: words.export }).click();
+    await page.getByRole('menuitem', { name: 'CSV' }).click();
+    expect((await download).suggestedFilename()).toMatch(/^bulk-.*\.csv$/);
+  }, 240_000);
+
+  it('overrides a hard group rule: out, moved, in again, and the group says what is not as it should be', async () => {
+    await open('Server Groups');
+    await page.getByRole('button', { name: 'Remove ha-1 from apart' }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Remove', exact: true }).click();
+    await page.getByRole('button', { name: 'Remove ha-1 from apart' }).waitFor({ state: 'hidden' });
+    await lab.openstack('server migrate --live-migration --host node2 --wait ha-1');
+    await page.getByRole('button', { name: 'Add a member to apart' }).click();
+    const dialog = page.getByRole('dialog', { name: 'Add a member to apart' });
+    await dialog.getByRole('combobox', { name: words.fields.instance }).fill('ha-1');
+    await page.locator('.ant-select-item-option', { hasText: 'ha-1' }).filter({ visible: true }).click();
+    await dialog.getByRole('button', { name: 'Add', exact: true }).click();
+    await page
+      .getByText(/ha-1.*ha-2.*node2|ha-2.*ha-1.*node2|node2.*ha-1/)
+      .first()
+      .waitFor();
+    await Promise.all(['bulk-1', 'bulk-2', 'ha-1', 'ha-2', 'disk-1'].map(async (name) => lab.openstack(`server delete ${name}`)));
+  }, 120_000);
+
+  it('hands the session over to a new tab, and ends it in both', async () => {
+    const tab = await page.context().newPage();
+    tab.setDefaultTimeout(20_000);
+    await tab.goto(`${lab.url}/admin/users`);
+    await tab.getByRole('heading', { name: 'Users', level: 1 }).waitFor();
+    await tab.getByRole('button', { name: /^admin · / }).click();
+    await tab.getByRole('menuitem', { name: 'Sign out' }).click();
+    await tab.getByLabel('User name').waitFor();
+    await page.getByLabel('User name').waitFor();
+    await tab.close();
+    await signIn(page, lab.url, await credentialsOf(lab.dir, 'admin'));
   }, 60_000);
 
   it('shows a member their project only', async () => {
@@ -280,6 +451,10 @@ describe('the dashboard', () => {
           'Flavors',
           'Images',
           'Networks',
+          'Projects',
+          'Users',
+          'Roles',
+          'Troubleshooting',
         ]) {
           await open(title);
           await page.getByText('Loading…').waitFor({ state: 'hidden' });
@@ -292,10 +467,30 @@ describe('the dashboard', () => {
           await check(`run, ${link}`);
           await page.goBack();
         }
+        for (const [path, heading] of [
+          [`bulk?host=${await hostOf('web-1')}`, words.bulkLiveMigrate],
+          [`drain?kind=rolling&hosts=${await hostOf('web-1')}`, 'Drain and maintenance'],
+        ] as const) {
+          await page.goto(`${lab.url}/admin/${path}`);
+          await page.getByRole('heading', { name: heading, level: 1 }).waitFor();
+          await page.getByRole('region', { name: 'Plan', exact: true }).waitFor();
+          await check(heading);
+        }
+        await page.goto(`${lab.url}/guide`);
+        await page.getByRole('article').waitFor();
+        await check('guide');
+        await open('Migrations');
+        await page
+          .getByRole('link', { name: new RegExp(`^${words.operations.bulk} of`) })
+          .first()
+          .click();
+        await page.getByRole('region', { name: 'Instances of the operation' }).waitFor();
+        await check('operation');
         await open('Instances');
         await page.getByRole('link', { name: 'web-1', exact: true }).click();
         for (const tab of Object.values(words.tabs)) {
           await page.getByRole('tab', { name: tab }).click();
+          if (tab === words.tabs.console) await page.getByText('Attached.').waitFor();
           await check(tab);
         }
         await page.getByText(words.views.project, { exact: true }).first().click();

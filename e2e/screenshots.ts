@@ -35,6 +35,28 @@ try {
   await page.getByText('completed', { exact: true }).first().waitFor();
   await page.getByRole('region', { name: 'Decision' }).waitFor();
   await picture('migration');
+  const open = async (title: string): Promise<void> => {
+    await page.getByRole('navigation').getByRole('link', { name: title, exact: true }).click();
+    await page.getByRole('heading', { name: title, level: 1 }).waitFor();
+  };
+  await open('Instances');
+  await page.getByRole('link', { name: server, exact: true }).click();
+  const host = (await page.getByTestId('host').textContent()) ?? '';
+  await page.getByRole('tab', { name: words.tabs.console }).click();
+  await page.getByText('Attached.').waitFor();
+  await page
+    .locator('.xterm-accessibility-tree')
+    .getByText(/tick \d+/)
+    .first()
+    .waitFor({ state: 'attached' });
+  await picture('console');
+  await open('Compute Hosts');
+  await page.getByRole('row').nth(1).waitFor();
+  await picture('hosts');
+  await page.getByRole('button', { name: `${words.more}: ${host}` }).click();
+  await page.getByRole('menuitem', { name: words.bulkLiveMigrate }).filter({ visible: true }).click();
+  await page.getByRole('region', { name: 'Plan', exact: true }).getByRole('row').nth(1).waitFor();
+  await picture('bulk-live-migrate');
 } finally {
   await browser.close();
 }

@@ -82,6 +82,7 @@ const aggregates = async () => import('./pages/aggregates.tsx');
 const flavors = async () => import('./pages/flavors.tsx');
 const images = async () => import('./pages/images.tsx');
 const networks = async () => import('./pages/networks.tsx');
+const troubleshooting = async () => import('./pages/troubleshooting.tsx');
 const projects = async () => import('./pages/projects.tsx');
 const users = async () => import('./pages/users.tsx');
 const roles = async () => import('./pages/roles.tsx');
@@ -129,6 +130,7 @@ const adminPages = [
   createRoute({ ...under(admin), path: 'flavors', component: lazyRouteComponent(flavors, 'Flavors') }),
   createRoute({ ...under(admin), path: 'images', component: lazyRouteComponent(images, 'Images') }),
   createRoute({ ...under(admin), path: 'networks', component: lazyRouteComponent(networks, 'Networks') }),
+  createRoute({ ...under(admin), path: 'troubleshooting', component: lazyRouteComponent(troubleshooting, 'Troubleshooting') }),
   createRoute({ ...under(admin), path: 'projects', component: lazyRouteComponent(projects, 'Projects') }),
   createRoute({ ...under(admin), path: 'users', component: lazyRouteComponent(users, 'Users') }),
   createRoute({ ...under(admin), path: 'roles', component: lazyRouteComponent(roles, 'Roles') }),

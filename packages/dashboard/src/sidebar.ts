@@ -26,6 +26,7 @@ export const sidebar: Readonly<Record<View, readonly Group[]>> = {
         { title: 'Roles', path: '/admin/roles' },
       ],
     },
+    { title: 'Operation', pages: [{ title: 'Troubleshooting', path: '/admin/troubleshooting' }] },
   ],
   project: [
     {

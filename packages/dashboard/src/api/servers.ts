@@ -54,7 +54,8 @@ export type ServerPage = {
   readonly servers_links?: readonly { readonly rel: string; readonly href: string }[];
 };
 
-const pageSize = 500;
+/** The first page is what fits on screen a few times over, so that it is there at once; the others are fetched while it is read. */
+const pageSizes = { first: 100, later: 500 } as const;
 
 const escaped = (text: string): string => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
 
@@ -64,7 +65,7 @@ export const serverList = (api: Api, view: View, filters: ServerFilters) =>
     queryKey: ['server', 'list', view, filters],
     initialPageParam: null as string | null,
     queryFn: async ({ pageParam }) => {
-      const query = new URLSearchParams({ limit: String(pageSize) });
+      const query = new URLSearchParams({ limit: String(pageParam === null ? pageSizes.first : pageSizes.later) });
       if (view === 'admin') query.set('all_tenants', '1');
       // The API takes a regular expression; people type plain text.
       if (filters.name !== undefined) query.set('name', escaped(filters.name));
@@ -90,13 +91,14 @@ export const serversNamed = (api: Api, view: View, text: string) =>
     placeholderData: (before) => before,
   });
 
-/** Servers that wait for Confirm or Revert. */
-export const waitingServers = (api: Api, view: View) =>
+/** Every server of a status, up to a thousand: for statuses that few are in. */
+export const serversWithStatus = (api: Api, view: View, status: 'VERIFY_RESIZE' | 'ERROR') =>
   queryOptions({
-    queryKey: ['server', 'list', 'waiting', view],
-    queryFn: async () =>
-      (await api.get<ServerPage>(`/compute/v2.1/servers/detail?status=VERIFY_RESIZE&limit=1000${view === 'admin' ? '&all_tenants=1' : ''}`))
-        .servers,
+    queryKey: ['server', 'list', status, view],
+    queryFn: async () => {
+      const query = new URLSearchParams({ status, limit: '1000', ...(view === 'admin' ? { all_tenants: '1' } : {}) });
+      return (await api.get<ServerPage>(`/compute/v2.1/servers/detail?${query}`)).servers;
+    },
   });
 
 /** The servers themselves, one request each: for a group's few members. Those that are gone meanwhile are left out. */

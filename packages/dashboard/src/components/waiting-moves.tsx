@@ -2,7 +2,7 @@ import { useQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
 import { Button } from 'antd';
 import { confirmWindow, migrationList } from '../api/migrations.ts';
-import { act, hostOf, waitingServers } from '../api/servers.ts';
+import { act, hostOf, serversWithStatus } from '../api/servers.ts';
 import { formatDuration, parseTime } from '../model/formats.ts';
 import type { View } from '../sidebar.ts';
 import { words } from '../words.ts';
@@ -17,7 +17,7 @@ export function WaitingMoves({ view }: { readonly view: View }) {
   const admin = view === 'admin';
   const { busy, run } = useChange('server');
   // Of the whole cloud or project, whatever the page's filters show.
-  const waiting = useQuery({ ...waitingServers(api, view), refetchInterval: useFallbackPolling(false) }).data ?? [];
+  const waiting = useQuery({ ...serversWithStatus(api, view, 'VERIFY_RESIZE'), refetchInterval: useFallbackPolling(false) }).data ?? [];
   const some = waiting.length > 0;
   const moves = useQuery({ ...migrationList(api, { status: 'finished' }), enabled: admin && some });
   const window = useQuery({ ...confirmWindow(api), enabled: some });

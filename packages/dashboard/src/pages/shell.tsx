@@ -27,7 +27,9 @@ function Frame() {
   const session = useSession();
   const location = useLocation();
   const navigate = useNavigate();
-  const view: View = location.pathname.startsWith('/admin') ? 'admin' : 'project';
+  // Pages of neither view, such as the guide, are in the one that the person works in.
+  const view: View =
+    location.pathname.startsWith('/project') || (!location.pathname.startsWith('/admin') && !isAdmin(session)) ? 'project' : 'admin';
   const main = useRef<HTMLElement>(null);
   const [palette, setPalette] = useState(false);
   useEffect(() => {
