@@ -31,6 +31,10 @@ import { StreamWatch } from './stream-watch.ts';
 const cancelHelpMs = 500;
 /** Custody gives pre-switchover a second; what is not in step by then is cancelled a little before. */
 const settleMs = 900;
+/** From STOP, or from the release, until others hear of the move again: longer than a switchover, shorter than a person notices. */
+const hushMs = 100;
+/** A destination that has not answered by then gets the release again, also by way of the controller. */
+const answerMs = 50;
 /** QEMU's figures of a finished stream are there at once, unless it hangs. */
 const figuresMs = 250;
 
@@ -60,6 +64,8 @@ export class OutgoingMigration {
   #closed = false;
   #releaseTold = false;
   #endingDisks = false;
+  /** What this move has been given precedence by. */
+  readonly #precedence: (() => void)[] = [];
   /** Whether the mirrors of an earlier agent have been found again. */
   #adopted: Promise<void> = Promise.resolve();
   readonly #settled = Promise.withResolvers<void>();
@@ -92,6 +98,7 @@ export class OutgoingMigration {
     const { grant, ready, destination } = move;
     try {
       this.#host.clock.anchor();
+      this.#precedence.push(this.#host.precedence.ofAgent());
       // Side by side: each takes some ten milliseconds on a busy host, and the user waits for the sum.
       await Promise.all([
         this.#link.warm().then(() => record.mark('peer warm', `${destination.address}:${destination.rpcPort}`)),
@@ -111,7 +118,7 @@ export class OutgoingMigration {
       this.#listen();
       if (this.#mirrors === null) return await this.#copyMemory();
       await this.#mirrors.begin();
-      record.note({ disks: this.#mirrors.progress, ram: memoryToCopy(this.#process) });
+      record.note({ disks: this.#mirrors.progress, ram: memoryToCopy(this.#process, 0) });
       record.mark('disks copying', `${ready.ramAddress}:${ready.nbdPort}, ${ready.nbdPlain ? 'without TLS' : 'TLS'}`);
       record.become('copying');
       await faultPoint('source.mirroring');
@@ -140,8 +147,12 @@ export class OutgoingMigration {
     const deadlineMs = this.#policy.deadlineMs;
     const begunAtMs = performance.now();
     const watched = mirrors.watch(() => {
-      record.note({ disks: mirrors.progress });
-      if (this.#stoppedAt === null && deadlineMs > 0 && performance.now() - begunAtMs > deadlineMs)
+      // Once memory is on its way too, its own look says the rest.
+      record.note({
+        disks: mirrors.progress,
+        ...(record.report.qemuStatus === 'none' && { ram: memoryToCopy(this.#process, mirrors.mbps) }),
+      });
+      if (record.report.qemuStatus === 'none' && deadlineMs > 0 && performance.now() - begunAtMs > deadlineMs)
         void this.cancel('DeadlineExceeded', `copying took longer than ${deadlineMs} ms`).catch(this.#logged);
     });
     watched.catch((error: unknown) => this.#disksBroken(error));
@@ -187,6 +198,7 @@ export class OutgoingMigration {
     this.#listen();
     this.record.tell();
     if (this.record.ended) return;
+    this.#precedence.push(this.#host.precedence.ofAgent());
     void this.#approach.meetPeer();
     void this.#watch();
     if (this.#mirrors) {
@@ -278,6 +290,9 @@ export class OutgoingMigration {
       const at = this.#host.clock.ofStamp(event.timestampMs);
       if (event.event === 'STOP' && !record.ended) {
         this.#stoppedAt = performance.now();
+        record.hush(hushMs);
+        // What is left to send, and the state of the devices.
+        this.#precedence.push(this.#host.precedence.ofGuest(this.#process.ref.pid));
         record.note({ stoppedAtMs: at });
         record.mark('STOP', '', at);
         this.#approach.stopped();
@@ -323,6 +338,7 @@ export class OutgoingMigration {
   async #roundEnded(): Promise<void> {
     if (this.record.ended || this.#ending || this.#stoppedAt !== null) return;
     const look = await queryMigrate(this.#process.qmp, hangMs);
+    if (look.ram) this.record.note({ ram: look.ram });
     if (!this.record.ended && !this.#ending && this.#stoppedAt === null)
       await this.#steering.seen(look, performance.now() - this.#startedAtMs);
   }
@@ -378,16 +394,21 @@ export class OutgoingMigration {
 
   // ── the ends ──
 
-  /** The release is on its way; QEMU's own figures are asked for before the state is told, so that whoever reads it reads all. */
+  /**
+   * The release is on its way. Nothing else is done until the destination has answered, or some milliseconds have passed: the guest stands still. Then QEMU's own figures are
+   * asked for before the state is told, so that whoever reads it reads all.
+   */
   #released(sent: Release): void {
     if (this.#releaseTold) return;
     this.#releaseTold = true;
     const { record } = this;
     record.mark('release sent');
     const release = this.#notice(sent);
-    this.#host.events.emit({ kind: 'release', release });
-    void this.#host.controller.reportRelease(release);
+    record.hush(hushMs);
     void (async () => {
+      await within(this.#sender.answered, answerMs, undefined);
+      this.#host.events.emit({ kind: 'release', release });
+      void this.#host.controller.reportRelease(release);
       const look = await within(
         queryMigrate(this.#process.qmp, hangMs).catch(() => null),
         figuresMs,
@@ -402,7 +423,9 @@ export class OutgoingMigration {
           ...(look.ram && { ram: look.ram }),
         }),
       });
+      record.speak();
       this.#settled.resolve();
+      this.#ordinary();
       await this.#save();
     })().catch(this.#logged);
   }
@@ -448,6 +471,10 @@ export class OutgoingMigration {
     void this.#save().catch(this.#logged);
   }
 
+  #ordinary(): void {
+    for (const end of this.#precedence.splice(0)) end();
+  }
+
   async #giveUp(error: unknown): Promise<void> {
     this.#ending ??= { cause: error instanceof GodwitError ? 'PrepareFailed' : 'StreamFailed', detail: (error as Error).message };
     await this.#feed({ kind: 'disarm', fence: this.#fence(), epoch: this.move.grant.epoch }).catch(this.#logged);
@@ -457,6 +484,7 @@ export class OutgoingMigration {
 
   async #cleanUp(): Promise<void> {
     this.#unlisten();
+    this.#ordinary();
     // A source that has released keeps them: with its QEMU they end. One that runs on needs them gone.
     if (this.record.report.state !== 'released') await this.#mirrors?.remove();
     await this.#approach.remove(this.record.report.state !== 'released');

@@ -25,6 +25,8 @@ import { startAutoConfirm } from './cold-migrate/auto-confirm.ts';
 import { coldMigrate } from './cold-migrate/cold-migrate.ts';
 import { countEnds, type WrittenEnd } from './count-ends.ts';
 import { readCustody, stepCustody } from './custody/custody-store.ts';
+import { acceptEvacuate } from './evacuate/accept-evacuate.ts';
+import { evacuateServer } from './evacuate/evacuate-server.ts';
 import { createWorkflows } from './executor.ts';
 import { factListener } from './facts/note-facts.ts';
 import { fleetOperation } from './fleet/fleet-operation.ts';
@@ -72,6 +74,7 @@ const handlers: Readonly<Record<WorkflowKind, (context: WorkflowContext, run: Pa
   'cold-migrate': coldMigrate,
   'settle-server': settleServer,
   'fleet-operation': fleetOperation,
+  'evacuate-server': evacuateServer,
 };
 
 /** Starts executing workflows and watching hosts. What other controllers left unfinished is continued. */
@@ -138,6 +141,7 @@ export async function startWorkflowEngine(parts: EngineParts): Promise<Engine> {
       resize: (caller, server, request) => acceptResize(db, workflows, caller, server, request),
       confirmResize: (caller, server) => acceptConfirmResize(db, workflows, caller, server),
       revertResize: (caller, server) => acceptRevertResize(db, workflows, caller, server),
+      evacuate: (caller, server, request) => acceptEvacuate(db, workflows, caller, server, request),
       abortMigration: (caller, migration) => acceptAbort(db, workflows, caller, migration),
       forceComplete: (caller, migration) => acceptForceComplete(db, workflows, caller, migration),
       capMigration: (migration, bytes) => acceptBandwidth(db, workflows, migration, bytes),

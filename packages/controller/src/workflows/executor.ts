@@ -5,6 +5,7 @@ import { sql } from 'kysely';
 import type pg from 'pg';
 import type { Logger } from 'pino';
 import type { Database, Db } from '../store/database.ts';
+import { type Notice, tellAfterCommit } from '../store/notices.ts';
 import { Fenced, type NewWorkflow, Stopped, type WorkflowHandler, type WorkflowKind, type WorkflowRun, type Workflows } from './port.ts';
 import { createWakeups } from './wakeups.ts';
 
@@ -42,7 +43,7 @@ export function createWorkflows(
   const heartbeatMs = options.heartbeatMs ?? 1_000;
   const deadAfterMs = options.deadAfterMs ?? 5_000;
   const wakeups = createWakeups();
-  const running = new Map<string, { readonly abort: AbortController; readonly done: Promise<void> }>();
+  const running = new Map<string, { readonly run: WorkflowRun; readonly abort: AbortController; readonly done: Promise<void> }>();
   const stopping = new AbortController();
   let listener: pg.Client | null = null;
   let beat: Promise<void> = Promise.resolve();
@@ -114,7 +115,7 @@ export function createWorkflows(
       wakeups.forget(row.subject_id, row.id);
       if (!stopping.signal.aborted) look();
     });
-    running.set(row.id, { abort, done });
+    running.set(row.id, { run, abort, done });
   };
 
   const execute = async (run: WorkflowRun): Promise<void> => {
@@ -200,11 +201,16 @@ export function createWorkflows(
   }, PRUNE_EVERY_MS);
   prune.unref();
 
+  const hear = ({ channel, payload }: Notice): void => {
+    if (channel === WORK_CHANNEL) look();
+    else if (channel === WAKE_CHANNEL) wakeups.wake(payload);
+  };
+  let stopHearing = (): void => {};
+
   const listen = async (): Promise<void> => {
     const client = await database.connect('workflows');
-    client.on('notification', (message) => {
-      if (message.channel === WORK_CHANNEL) look();
-      else if (message.payload !== undefined) wakeups.wake(message.payload);
+    client.on('notification', ({ channel, payload, processId }) => {
+      if (!database.notices.isOwn(processId)) hear({ channel, payload: payload ?? '' });
     });
     client.once('end', () => {
       if (listener === client) listener = null;
@@ -217,19 +223,32 @@ export function createWorkflows(
     executorId,
     idle: () => running.size === 0,
     enqueue: async (tx: Db, workflow: NewWorkflow) => {
-      await sql`with added as (insert into workflow (kind, subject_id, input) values (${workflow.kind}, ${workflow.subjectId}, ${JSON.stringify(workflow.input ?? {})}) returning 1)
-        select pg_notify(${WORK_CHANNEL}, '') from added`.execute(tx);
+      await sql`insert into workflow (kind, subject_id, input) values (${workflow.kind}, ${workflow.subjectId}, ${JSON.stringify(workflow.input ?? {})})`.execute(
+        tx,
+      );
+      await tellAfterCommit(tx, WORK_CHANNEL, '');
+    },
+    wakeHere: (subjectId: string) => {
+      let found = false;
+      for (const { run } of running.values()) {
+        if (run.subjectId !== subjectId && run.input['serverId'] !== subjectId) continue;
+        wakeups.wake(run.subjectId);
+        found = true;
+      }
+      return found;
     },
     wake: async (tx: Db, subjectId: string) => {
-      await sql`select pg_notify(${WAKE_CHANNEL}, ${subjectId})`.execute(tx);
+      await tellAfterCommit(tx, WAKE_CHANNEL, subjectId);
     },
     start: async () => {
+      stopHearing = database.notices.onOwn(hear);
       await listen();
       await heartbeat();
       beat = beatOn();
     },
     stop: async () => {
       stopping.abort();
+      stopHearing();
       clearInterval(prune);
       await beat;
       await claiming;

@@ -1,6 +1,7 @@
 import type { PartialPolicy } from '@godwit/domain/convergence/resolve-policy';
 import type { MigrationId, ServerId } from '@godwit/domain/ids';
 import type { FencedHost } from '../hosts/fence-host.ts';
+import type { EvacuateRequest } from './evacuate/accept-evacuate.ts';
 
 /** Who asks, as the token says; `requestId` is the `req-<uuid>` of the API answer. */
 export type Caller = {
@@ -74,6 +75,8 @@ export type ServerOperations = {
   resize(caller: Caller, server: ServerId, request: ResizeRequest): Promise<MigrationId>;
   confirmResize(caller: Caller, server: ServerId): Promise<void>;
   revertResize(caller: Caller, server: ServerId): Promise<void>;
+  /** Restarts a server of a dead host elsewhere; see evacuate/accept-evacuate.ts. */
+  evacuate(caller: Caller, server: ServerId, request: EvacuateRequest): Promise<MigrationId>;
   /** Cancels a live migration before the release; the route has checked the contract's states. */
   abortMigration(caller: Caller, migration: MigrationId): Promise<void>;
   /** Stops the guest now and finishes the copy; the route has checked the contract's states. */

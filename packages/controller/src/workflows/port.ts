@@ -14,6 +14,8 @@ export type Workflows = {
   readonly enqueue: (tx: Db, workflow: NewWorkflow) => Promise<void>;
   /** Inside the caller's transaction: runs of this subject look at their row again after the commit, whichever controller they are on. */
   readonly wake: (tx: Db, subjectId: string) => Promise<void>;
+  /** Runs of this process whose subject or server this is look at their row again now, without a way through the database. False: there is none here. */
+  readonly wakeHere: (id: string) => boolean;
   /** Registers this process as an executor and begins to run what is enqueued here, and what dead executors left. */
   readonly start: () => Promise<void>;
   /** Lets runs stop at their next step, hands back what they have not finished, and leaves the table of executors. */
@@ -27,7 +29,8 @@ export type WorkflowKind =
   | 'live-migrate'
   | 'cold-migrate'
   | 'settle-server'
-  | 'fleet-operation';
+  | 'fleet-operation'
+  | 'evacuate-server';
 
 export type NewWorkflow = { readonly kind: WorkflowKind; readonly subjectId: string; readonly input?: Readonly<Record<string, unknown>> };
 

@@ -13,11 +13,11 @@ const betterBy = 0.95;
 const window = 8;
 /** How far above the best moment the limit is set: the next one as good must meet it although it is never quite the same. */
 const nearBest = 1.15;
-const throttleStep = 20;
+const throttleStep = 30;
 /** Rounds get shorter quickly when the guest writes at most this share of what the link carries. */
 const sustainable = 0.6;
 /** QEMU changes the throttle when a round ends, and looks at two periods of a second at least. */
-const throttleSettlesMs = 4_000;
+const throttleSettlesMs = 3_000;
 /** Post-copy only when what is left is sent within this: so long a dead link or destination is the end of the guest. */
 const largestExposureMs = 10_000;
 /** A stop that lasts longer than this many times what was expected (and at least 5 s) is given up: the guest runs on at the source. */

@@ -9,7 +9,8 @@ const windowsMs = [100, 1_000] as const;
 const quickWindowsMs = [100] as const;
 const restMs = 30_000;
 
-export type TimedMeasure = DirtyMeasure & { readonly atMs: number };
+/** `pid`: of the QEMU that was looked at; what another one did says nothing. */
+export type TimedMeasure = DirtyMeasure & { readonly atMs: number; readonly pid: number };
 
 /**
  * Knows how fast each running guest changes its memory: looks at one after the other, and rests. What it costs: about 40 ms of one core per guest and round. Never while a guest of this
@@ -34,7 +35,8 @@ export class DirtyWatch {
    */
   async measure(serverId: ServerId, maxAgeMs: number, maxWaitMs: number): Promise<TimedMeasure | null> {
     const known = this.#known.get(serverId);
-    if (known && this.#host.clock.nowMs() - known.atMs <= maxAgeMs) return known;
+    if (known && known.pid === this.#host.guests.process(serverId)?.ref.pid && this.#host.clock.nowMs() - known.atMs <= maxAgeMs)
+      return known;
     const windows = maxWaitMs >= 1_200 ? windowsMs : maxWaitMs >= 100 ? quickWindowsMs : null;
     return windows === null ? null : this.#look(serverId, windows);
   }
@@ -60,10 +62,10 @@ export class DirtyWatch {
   async #look(serverId: ServerId, windows: readonly number[]): Promise<TimedMeasure | null> {
     const pid = this.#host.guests.process(serverId)?.ref.pid;
     const memory = pid === undefined ? null : openGuestMemory(pid);
-    if (memory === null) return null;
+    if (pid === undefined || memory === null) return null;
     try {
       const measure = await sampleDirty(memory, windows, { nowMs: () => performance.now(), delay });
-      const timed = { ...measure, atMs: this.#host.clock.nowMs() };
+      const timed = { ...measure, atMs: this.#host.clock.nowMs(), pid };
       // A quick look is worth less than a whole one; the watch takes that again.
       if (windows.length > 1) this.#known.set(serverId, timed);
       return timed;

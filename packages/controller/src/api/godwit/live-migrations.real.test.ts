@@ -90,7 +90,7 @@ it('a live migration with a policy of its own, capped and forced while it runs; 
     prediction: { verdict: 'unknown' },
     policy: { deadlineMs: 1_800_000 },
   });
-  expect((await answer('GET', `/servers/${id}/prediction?destination=nowhere`)).status).toBe(404);
+  expect((await answer('GET', `/servers/${id}/prediction?destination=nowhere`)).body.error.code).toBe('HostNotFound');
   source.copyRounds = null;
   for (const bad of [{ policy: { deadlineMs: 5 } }, { host: 5 }, { more: 1 }, { maxBandwidthBytes: 10 }])
     expect((await answer('POST', `/servers/${id}/live-migrations`, bad)).status).toBe(400);

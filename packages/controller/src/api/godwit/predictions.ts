@@ -9,8 +9,8 @@ import { predictMove } from '../../workflows/prediction/predict-move.ts';
 import { requireAdmin } from './require-admin.ts';
 
 const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
-/** Long enough for a whole look at the guest: a short and a long one. */
-const LOOK_MS = 1_500;
+/** A whole look at the guest, a short and a long one, as it is now. */
+const LOOK = { maxAgeMs: 5_000, maxWaitMs: 1_500 };
 const SCORED = 1_000;
 
 /**
@@ -55,7 +55,7 @@ export function predictionRoutes(app: FastifyInstance, { db, agents }: Pick<AppC
         capBytesPerSecond,
         paused: server.vm_state === 'paused',
       },
-      LOOK_MS,
+      LOOK,
     );
     return { server: { id, name: server.name }, destination: host === null ? null : { id: host.id, name: host.name }, policy, prediction };
   });

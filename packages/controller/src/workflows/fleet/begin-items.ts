@@ -2,18 +2,20 @@ import { CloudModel } from '@godwit/domain/drain-plan/cloud-model';
 import { planDrain } from '@godwit/domain/drain-plan/plan-drain';
 import { idOf, type PlannedServer } from '@godwit/domain/drain-plan/planned-server';
 import { GodwitError } from '@godwit/domain/errors';
-import { as, type HostId, type ServerId } from '@godwit/domain/ids';
+import { as, type HostId, type MigrationId, type ServerId } from '@godwit/domain/ids';
 import { explainRejection } from '@godwit/domain/scheduling/explain';
 import type { Snapshot } from '@godwit/domain/scheduling/snapshot';
+import type { Tx } from '../../store/database.ts';
 import { acceptLiveMigrate } from '../accept/live-migrate.ts';
 import { acceptMigrate } from '../accept/migrate.ts';
+import { acceptEvacuate } from '../evacuate/accept-evacuate.ts';
 import { checkpoint, type WorkflowRun } from '../port.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
 import { demandCharge } from './charge.ts';
 import { measureLinks } from './link-facts.ts';
-import { type Excluded, type LoadedServers, loadPlanned, type PlanKind } from './load-planned.ts';
+import { type Excluded, type LoadedServers, loadPlanned } from './load-planned.ts';
 import { planningSnapshot } from './make-plan.ts';
-import { type Operation, type OperationItemRow, readHosts, readItems } from './operation-rows.ts';
+import { type Operation, type OperationItemRow, planKindOf, readHosts, readItems } from './operation-rows.ts';
 import { callerOf } from './settle-items.ts';
 import { endedBy, writeItem } from './write-item.ts';
 
@@ -32,7 +34,9 @@ export async function beginItems(context: WorkflowContext, run: WorkflowRun, ope
     checkpoint(run);
     const items = await readItems(context.db, operation.id);
     const moving = items.filter(({ state }) => state === 'moving');
-    const waiting = items.filter(({ state }) => state === 'waiting');
+    const hosts = new Map((await readHosts(context.db, operation.id)).map((host) => [host.host_id, host.step]));
+    // What leaves a host whose turn has not come waits for it.
+    const waiting = items.filter(({ state, source_host_id }) => state === 'waiting' && hosts.get(source_host_id ?? '') !== 'waiting');
     if (waiting.length === 0 || moving.length >= operation.parallel) return;
     const { state } = await context.db
       .selectFrom('fleet_operation')
@@ -157,7 +161,9 @@ const tied = ({ demand: { group, hints } }: PlannedServer): boolean =>
 async function emptiedHosts(context: WorkflowContext, operation: Operation): Promise<readonly string[]> {
   if (operation.kind === 'bulk' || operation.kind === 'restore') return [];
   const hosts = await readHosts(context.db, operation.id);
-  return hosts.filter(({ step }) => step !== 'waiting' && step !== 'restored' && step !== 'cancelled').map(({ name }) => name);
+  return hosts
+    .filter(({ step }) => step !== 'waiting' && step !== 'restoring' && step !== 'restored' && step !== 'cancelled')
+    .map(({ name }) => name);
 }
 
 async function load(context: WorkflowContext, operation: Operation, items: readonly OperationItemRow[]): Promise<LoadedServers> {
@@ -176,9 +182,6 @@ async function load(context: WorkflowContext, operation: Operation, items: reado
     },
   );
 }
-
-export const planKindOf = ({ kind }: Pick<Operation, 'kind'>): PlanKind =>
-  kind === 'bulk' ? 'bulk' : kind === 'evacuate' ? 'evacuate' : 'drain';
 
 /** A server that cannot be moved as it is now: gone, or in another state than when the operation began. */
 async function endOutOfReach(context: WorkflowContext, run: WorkflowRun, item: OperationItemRow, loaded: LoadedServers): Promise<void> {
@@ -269,21 +272,11 @@ async function begin(
   server: PlannedServer,
   choice: Choice,
 ): Promise<boolean> {
-  const caller = callerOf(operation);
-  const serverId = idOf(server);
   try {
     await context.db.transaction().execute(async (tx) => {
       const now = await demandCharge(tx, run, operation.id);
       if (now.state !== 'running') return;
-      const migrationId =
-        server.method === 'cold'
-          ? await acceptMigrate(tx, context.workflows, caller, serverId, { host: choice.name })
-          : await acceptLiveMigrate(tx, context.workflows, context.config, caller, serverId, {
-              host: choice.name,
-              blockMigration: operation.block_migration === 'auto' ? 'auto' : operation.block_migration === 'true',
-              force: false,
-              checksBeforeAnswer: false,
-            });
+      const migrationId = await accept(tx, context, operation, server, choice.name);
       await writeItem(tx, run, item, {
         state: 'moving',
         method: server.method,
@@ -301,6 +294,30 @@ async function begin(
     if (!(error instanceof GodwitError)) throw error;
     await end(context, run, item, endedBy('failed', error.code, error.message));
     return true;
+  }
+}
+
+/** The single move, with all its own checks, as if it had been asked for by itself. */
+async function accept(
+  tx: Tx,
+  { workflows, config }: WorkflowContext,
+  operation: Operation,
+  server: PlannedServer,
+  host: string,
+): Promise<MigrationId> {
+  const caller = callerOf(operation);
+  switch (server.method) {
+    case 'live':
+      return acceptLiveMigrate(tx, workflows, config, caller, idOf(server), {
+        host,
+        blockMigration: operation.block_migration === 'auto' ? 'auto' : operation.block_migration === 'true',
+        force: false,
+        checksBeforeAnswer: false,
+      });
+    case 'cold':
+      return acceptMigrate(tx, workflows, caller, idOf(server), { host });
+    case 'restart':
+      return acceptEvacuate(tx, workflows, caller, idOf(server), { host });
   }
 }
 

@@ -1,5 +1,6 @@
 import { countItems, type OperationCommand, type OperationState, refusalOf } from '@godwit/domain/drain-plan/fleet-operation';
 import { GodwitError } from '@godwit/domain/errors';
+import { switchHost } from '../../hosts/switch-host.ts';
 import type { Db } from '../../store/database.ts';
 import type { Caller } from '../operations.ts';
 import type { Workflows } from '../port.ts';
@@ -37,14 +38,43 @@ export async function commandOperation(db: Db, workflows: Workflows, caller: Cal
         .where('operation_id', '=', id)
         .where('state', 'in', ['failed', 'excluded'])
         .execute();
-      await tx
-        .updateTable('fleet_host')
-        .set({ step: 'draining', proof: null })
-        .where('operation_id', '=', id)
-        .where('step', '=', 'not-empty')
-        .execute();
+      for (const host of hosts.filter(({ step }) => step === 'not-empty')) {
+        await tx
+          .updateTable('fleet_host')
+          .set({ step: 'draining', proof: null })
+          .where('operation_id', '=', id)
+          .where('host_id', '=', host.host_id)
+          .execute();
+        if (operation.kind !== 'evacuate') await switchHost(tx, host.host_id, { enabled: false, reason: operation.reason });
+      }
       await workflows.enqueue(tx, { kind: 'fleet-operation', subjectId: id });
     } else await workflows.wake(tx, id);
+    await tellOperation(tx, id);
+  });
+}
+
+/**
+ * Notes that the work on a host of a rolling operation is done: it is enabled, and what left it comes home. Throws NotFound, and Conflict when that host does not wait for this; nothing has changed then.
+ */
+export async function hostDone(db: Db, workflows: Workflows, id: string, name: string): Promise<void> {
+  await db.transaction().execute(async (tx) => {
+    const operation = await readOperation(tx, id, true);
+    const host = (await readHosts(tx, id)).find((one) => one.name === name);
+    if (host === undefined) throw new GodwitError('NotFound', `Operation ${id} has no host ${name.slice(0, 255)}.`);
+    if (operation.kind !== 'rolling' || operation.finished_at !== null)
+      throw new GodwitError(
+        'Conflict',
+        `Operation ${id} is ${operation.kind} and ${operation.state}: none of its hosts waits for work to be done.`,
+      );
+    if (host.step !== 'in-maintenance' && host.step !== 'not-empty')
+      throw new GodwitError('Conflict', `Host ${host.name} is ${host.step} in operation ${id}: it does not wait for work to be done.`);
+    await tx
+      .updateTable('fleet_host')
+      .set({ done_at: new Date() })
+      .where('operation_id', '=', id)
+      .where('host_id', '=', host.host_id)
+      .execute();
+    await workflows.wake(tx, id);
     await tellOperation(tx, id);
   });
 }

@@ -1,9 +1,10 @@
 import { itemHasEnded, type OperationState } from '@godwit/domain/drain-plan/fleet-operation';
 import { checkpoint, type WorkflowRun } from '../port.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
+import { advanceHosts } from './advance-hosts.ts';
 import { beginItems } from './begin-items.ts';
 import { demandCharge, takeOperation } from './charge.ts';
-import { type Operation, readItems, readOperation, tellOperation } from './operation-rows.ts';
+import { type Operation, readHosts, readItems, readOperation, tellOperation } from './operation-rows.ts';
 import { settleItems } from './settle-items.ts';
 
 /** A wake is sent when a move of the operation ends and at each command; this is for what nobody tells of (a server that was busy, a host that came back). */
@@ -28,11 +29,15 @@ export async function fleetOperation(context: WorkflowContext, run: WorkflowRun)
     if (operation.state === 'running') await beginItems(context, run, operation);
     if (operation.state === 'aborting') await cancelWaiting(context, run, operation);
     await context.faultPoint('fleet:begun');
+    const before = await readOperation(db, id);
+    const hostsDone = await advanceHosts(context, run, before);
     const items = await readItems(db, id);
-    if (items.every(({ state }) => itemHasEnded(state))) {
+    if (hostsDone && items.every(({ state }) => itemHasEnded(state))) {
       if (await end(context, run, operation)) return;
       continue;
     }
+    // A host has come a step further: there may be something to begin.
+    if ((await readOperation(db, id)).updated_at > before.updated_at) continue;
     await run.pause(items.some(({ state, method }) => state === 'moving' && method === 'cold') ? LOOK_AGAIN_COLD_MS : LOOK_AGAIN_MS);
   }
 }
@@ -61,7 +66,10 @@ async function end({ db }: WorkflowContext, run: WorkflowRun, seen: Operation): 
     const operation = await demandCharge(tx, run, seen.id);
     if (operation.state !== seen.state) return false;
     const items = await readItems(tx, seen.id);
-    const whole = items.every(({ state }) => state === 'done' || state === 'skipped');
+    const hosts = await readHosts(tx, seen.id);
+    const whole =
+      items.every(({ state }) => state === 'done' || state === 'skipped') &&
+      hosts.every(({ step }) => step === 'empty' || step === 'restored' || step === 'in-maintenance');
     const state: OperationState = operation.state === 'aborting' ? 'aborted' : whole ? 'completed' : 'incomplete';
     const now = new Date();
     await tx.updateTable('fleet_operation').set({ state, finished_at: now, updated_at: now }).where('id', '=', seen.id).execute();

@@ -2,8 +2,11 @@ import type { OperationAnswer, OperationSummary, Plan } from '@godwit/contract/s
 import type { NewOperation, PlanRequest } from '@godwit/contract/schemas/godwit/fleet-requests';
 import type { OperationCommand } from '@godwit/domain/drain-plan/fleet-operation';
 import type { Caller } from '../operations.ts';
+import { acceptDrain } from './accept-drain.ts';
+import { acceptEvacuation } from './accept-evacuation.ts';
 import { acceptBulk, type FleetContext } from './accept-operation.ts';
-import { commandOperation } from './command-operation.ts';
+import { acceptRestore } from './accept-restore.ts';
+import { commandOperation, hostDone } from './command-operation.ts';
 import { makePlan } from './make-plan.ts';
 import { listOperations, operationView } from './operation-rows.ts';
 import { planView } from './plan-view.ts';
@@ -21,6 +24,7 @@ export type FleetOperations = {
   /** Accepted, not done. */
   readonly begin: (caller: Caller, request: NewOperation) => Promise<OperationAnswer['operation']>;
   readonly command: (caller: Caller, id: string, command: OperationCommand) => Promise<OperationAnswer['operation']>;
+  readonly hostDone: (id: string, host: string) => Promise<OperationAnswer['operation']>;
   readonly list: (filters: OperationFilters) => Promise<readonly OperationSummary[]>;
   readonly show: (id: string) => Promise<OperationAnswer['operation']>;
 };
@@ -34,6 +38,10 @@ export function fleetOperations(context: FleetContext): FleetOperations {
       await commandOperation(db, workflows, caller, id, command);
       return operationView(db, id);
     },
+    hostDone: async (id, host) => {
+      await hostDone(db, workflows, id, host);
+      return operationView(db, id);
+    },
     list: (filters) => listOperations(db, filters),
     show: (id) => operationView(db, id),
   };
@@ -43,7 +51,13 @@ async function accept(context: FleetContext, caller: Caller, request: NewOperati
   switch (request.kind) {
     case 'bulk':
       return acceptBulk(context, caller, request);
-    default:
-      throw new Error(`no ${request.kind} yet`);
+    case 'drain':
+    case 'maintenance':
+    case 'rolling':
+      return acceptDrain(context, caller, request);
+    case 'restore':
+      return acceptRestore(context, caller, request);
+    case 'evacuate':
+      return acceptEvacuation(context, caller, request);
   }
 }

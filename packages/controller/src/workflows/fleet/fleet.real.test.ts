@@ -1,11 +1,12 @@
 import { randomUUID } from 'node:crypto';
+import { GuestState } from '@godwit/contract/gen/guest_pb';
 import type { NewOperation } from '@godwit/contract/schemas/godwit/fleet-requests';
 import { as, type ServerId } from '@godwit/domain/ids';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Database } from '../../store/database.ts';
 import { startTestServer, type TestServer } from '../../store/test-database.ts';
 import type { Engine } from '../engine.ts';
-import { runningCopies } from '../testing/fake-agents.ts';
+import { refusal, runningCopies } from '../testing/fake-agents.ts';
 import { type FakeCloud, fakeCloud, until } from '../testing/fake-cloud.ts';
 
 let postgres: TestServer;
@@ -105,5 +106,232 @@ describe('a bulk live migration', () => {
     expect(again.state).toBe('completed');
     expect([await hostOf(a ?? ''), await hostOf(b ?? '')]).toEqual(['node3', 'node2']);
     await consistent([as<ServerId>(a ?? ''), as<ServerId>(b ?? '')]);
+  });
+});
+
+const fakeHostNamed = (name: string) => {
+  const host = cloud.hosts.find((one) => one.name === name);
+  if (host === undefined) throw new Error(name);
+  return host;
+};
+const hostRow = (name: string) => database.db.selectFrom('host').selectAll().where('name', '=', name).executeTakeFirstOrThrow();
+const group = async (policy: 'affinity' | 'anti-affinity', members: readonly ServerId[]) => {
+  const id = randomUUID();
+  await database.db
+    .insertInto('server_group')
+    .values({ id, name: `g-${policy}`, policy, project_id: 'p1', user_id: 'u' })
+    .execute();
+  for (const server_id of members) await database.db.insertInto('server_group_member').values({ group_id: id, server_id }).execute();
+  return id;
+};
+const power = async (engine: Engine, id: ServerId, action: 'pause' | 'stop', state: string) => {
+  await engine.operations[action](cloud.admin, id);
+  await until(async () => (await readServer(id)).vm_state === state && (await readServer(id)).task_state === null);
+};
+
+describe('draining', () => {
+  it('disables, moves what runs, is paused or stopped, leaves the rest with its reason, and proves what it says', async () => {
+    const engine = await cloud.controller('c1');
+    const [active, paused, stopped, tied, other] = (await servers(engine, 'node1', 5)) as [
+      ServerId,
+      ServerId,
+      ServerId,
+      ServerId,
+      ServerId,
+    ];
+    const together = await group('affinity', [tied, other]);
+    await power(engine, paused, 'pause', 'paused');
+    await power(engine, stopped, 'stop', 'stopped');
+    const accepted = await begin(engine, { kind: 'maintenance', hosts: ['node1'], reason: 'kernel update' });
+    // What cannot move is known before the first move.
+    const remedy = 'on node2: remove the server from group g-affinity, move it, add it again';
+    const excluded = accepted.items.filter(({ state }) => state === 'excluded');
+    expect(excluded.map(({ server, cause }) => [server.id, cause?.code, cause?.remedy]).toSorted()).toEqual(
+      [tied, other].map((id) => [id, 'Affinity', remedy]).toSorted(),
+    );
+    expect(await hostRow('node1')).toMatchObject({ enabled: false, disabled_reason: 'kernel update' });
+    const again = await begin(engine, { kind: 'drain', hosts: ['node1'], reason: 'twice' }).catch((error: unknown) => error);
+    expect(again).toMatchObject({ code: 'Conflict' });
+    const first = await ended(engine, accepted.id);
+    expect(first.state).toBe('incomplete');
+    expect(first.hosts).toMatchObject([{ step: 'not-empty', proof: { servers: 2, claims: 2, guests: 2 } }]);
+    const states = await Promise.all([active, paused, stopped].map(readServer));
+    expect(states.map(({ vm_state, task_state }) => [vm_state, task_state])).toEqual([
+      ['active', null],
+      ['paused', null],
+      ['stopped', null],
+    ]);
+    for (const id of [active, paused, stopped]) expect(await hostOf(id)).not.toBe('node1');
+    // The stopped one was neither started nor left to be confirmed.
+    expect(cloud.hosts.flatMap((host) => host.calls.filter(({ call }) => call === 'startGuest')).length).toBe(5);
+    await consistent([active, paused, stopped, tied, other]);
+
+    await database.db.deleteFrom('server_group_member').where('group_id', '=', together).where('server_id', '=', other).execute();
+    await engine.fleet.command(cloud.admin, accepted.id, 'retry');
+    const second = await ended(engine, accepted.id);
+    expect([second.state, second.hosts[0]?.step, second.hosts[0]?.proof]).toMatchObject([
+      'completed',
+      'in-maintenance',
+      { servers: 0, claims: 0, guests: 0 },
+    ]);
+
+    const home = await ended(engine, (await begin(engine, { kind: 'restore', host: 'node1' })).id);
+    expect([home.state, home.hosts[0]?.step]).toEqual(['completed', 'restored']);
+    expect(home.items.map(({ direction, state, destination }) => [direction, state, destination?.name])).toEqual(
+      [1, 2, 3, 4, 5].map(() => ['home', 'done', 'node1']),
+    );
+    expect((await hostRow('node1')).enabled).toBe(true);
+    expect((await engine.fleet.show(accepted.id)).hosts[0]?.step).toBe('restored');
+    await consistent([active, paused, stopped, tied, other]);
+  });
+
+  it('rolls over hosts, one at a time, and brings everything home', async () => {
+    const engine = await cloud.controller('c1');
+    const [a, b, c] = [await cloud.server(engine, 'node1'), await cloud.server(engine, 'node2'), await cloud.server(engine, 'node1')];
+    await group('anti-affinity', [a, b]);
+    const { id } = await begin(engine, { kind: 'rolling', hosts: ['node1', 'node2'], reason: 'reboot', atMost: 1, until: 'reboot' });
+    const step = async (name: string) => (await engine.fleet.show(id)).hosts.find(({ host }) => host.name === name)?.step;
+    await until(async () => (await step('node1')) === 'in-maintenance');
+    expect(await step('node2')).toBe('waiting');
+    expect(await hostOf(a)).toBe('node3');
+    fakeHostNamed('node1').bootId = 'boot-node1-2';
+    await database.db.updateTable('host').set({ boot_id: 'boot-node1-2' }).where('name', '=', 'node1').execute();
+    await until(async () => (await step('node2')) === 'in-maintenance');
+    expect(await step('node1')).toBe('restored');
+    const home = (await engine.fleet.show(id)).items.filter(({ direction }) => direction === 'home');
+    expect(home.map(({ state, cause }) => [state, cause])).toEqual([
+      ['done', null],
+      ['done', null],
+    ]);
+    expect([await hostOf(a), await hostOf(c)]).toEqual(['node1', 'node1']);
+    await engine.fleet.hostDone(id, 'node2');
+    const operation = await ended(engine, id);
+    expect(operation.state).toBe('completed');
+    expect([await hostOf(a), await hostOf(b), await hostOf(c)]).toEqual(['node1', 'node2', 'node1']);
+    expect((await Promise.all(['node1', 'node2'].map(hostRow))).map(({ enabled }) => enabled)).toEqual([true, true]);
+    await consistent([a, b, c]);
+  });
+});
+
+describe('evacuation', () => {
+  const dies = async (name: string): Promise<void> => {
+    fakeHostNamed(name).down = true;
+    await database.db
+      .updateTable('host')
+      .set({ reachable: false, last_seen_at: new Date(Date.now() - 60_000) })
+      .where('name', '=', name)
+      .execute();
+  };
+
+  it('restarts what a dead host had, once somebody says that it is dead, and stops its stale copies when it returns', async () => {
+    const engine = await cloud.controller('c1');
+    const [running, stopped] = (await servers(engine, 'node1', 2)) as [ServerId, ServerId];
+    await power(engine, stopped, 'stop', 'stopped');
+    const alive = await begin(engine, { kind: 'evacuate', host: 'node1', confirmedDead: true }).catch((error: unknown) => error);
+    expect(alive).toMatchObject({ code: 'Conflict', message: expect.stringContaining('answers') as string });
+    await dies('node1');
+    const unsaid = await begin(engine, { kind: 'evacuate', host: 'node1' }).catch((error: unknown) => error);
+    expect(unsaid).toMatchObject({ code: 'Conflict', message: expect.stringContaining('two copies') as string });
+    expect((await readServer(running)).task_state).toBeNull();
+    const { id } = await begin(engine, { kind: 'evacuate', host: 'node1', confirmedDead: true });
+    const operation = await ended(engine, id);
+    expect([operation.state, operation.items.map(({ state, method }) => [state, method])]).toEqual([
+      'completed',
+      [
+        ['done', 'restart'],
+        ['done', 'restart'],
+      ],
+    ]);
+    expect(operation.hosts).toMatchObject([{ step: 'empty', proof: { servers: 0, claims: 0, guests: null } }]);
+    const [one, other] = await Promise.all([running, stopped].map(readServer));
+    expect([one?.vm_state, one?.task_state, other?.vm_state]).toEqual(['active', null, 'stopped']);
+    expect(one?.epoch).toBeGreaterThan(1);
+    for (const server of [running, stopped]) expect(await hostOf(server)).not.toBe('node1');
+    const moves = await database.db.selectFrom('migration').select(['type', 'status']).where('server_id', '=', running).execute();
+    expect(moves).toEqual([{ type: 'evacuation', status: 'done' }]);
+    // It was only cut off: its copy still runs until the host is heard of again.
+    expect(runningCopies(cloud.hosts, running)).toBe(2);
+    fakeHostNamed('node1').down = false;
+    await until(async () => runningCopies(cloud.hosts, running) === 1);
+    expect(fakeHostNamed('node1').guests.get(running)?.state).not.toBe(GuestState.RUNNING);
+    await consistent([running, stopped]);
+  });
+});
+
+describe('an operation', () => {
+  it('pauses, resumes, aborts the rest, and refuses what its state does not allow', async () => {
+    const engine = await cloud.controller('c1');
+    const ids = await servers(engine, 'node1', 3);
+    // The first copy does not end by itself.
+    for (const host of cloud.hosts) host.copyRounds = null;
+    const { id } = await begin(engine, { kind: 'bulk', select: { servers: [...ids] } });
+    const counts = async () => (await engine.fleet.show(id)).counts;
+    await until(async () => (await counts()).moving === 1);
+    const paused = await engine.fleet.command(cloud.admin, id, 'pause');
+    expect([paused.state, paused.commands]).toEqual(['paused', ['resume', 'abort']]);
+    await expect(engine.fleet.command(cloud.admin, id, 'pause')).rejects.toMatchObject({ code: 'Conflict' });
+    await expect(engine.fleet.command(cloud.admin, id, 'retry')).rejects.toMatchObject({ code: 'Conflict' });
+    for (const host of cloud.hosts) host.copyRounds = 1;
+    await until(async () => (await counts()).done === 1);
+    expect(await counts()).toMatchObject({ moving: 0, waiting: 2 });
+    await engine.fleet.command(cloud.admin, id, 'resume');
+    for (const host of cloud.hosts) host.copyRounds = null;
+    await until(async () => (await counts()).moving === 1);
+    await engine.fleet.command(cloud.admin, id, 'abort');
+    await until(async () => (await counts()).cancelled === 1);
+    for (const host of cloud.hosts) host.copyRounds = 1;
+    const operation = await ended(engine, id);
+    expect([operation.state, operation.counts.done, operation.counts.cancelled]).toEqual(['aborted', 2, 1]);
+    await expect(engine.fleet.command(cloud.admin, id, 'abort')).rejects.toMatchObject({ code: 'Conflict' });
+    await consistent(ids);
+  });
+
+  it.each(['fleet:settled', 'fleet:begun', 'fleet:accepted'])(
+    'is taken over when its controller freezes at %s, and the frozen one does no harm when it wakes',
+    async (point) => {
+      const frozen = Promise.withResolvers<void>();
+      let seen = 0;
+      const first = await cloud.controller('c1', async (name) => {
+        if (name === point && ++seen === 2) await frozen.promise;
+      });
+      const ids = await servers(first, 'node1', 3);
+      const { id } = await begin(first, { kind: 'drain', hosts: ['node1'], reason: 'r' });
+      await until(async () => seen >= 2);
+      const silence = () =>
+        database.db
+          .updateTable('executor')
+          .set({ heartbeat_at: new Date(0) })
+          .where('name', '=', 'c1')
+          .execute();
+      await silence();
+      const second = await cloud.controller('c2');
+      await until(async () => {
+        await silence();
+        return (await second.fleet.show(id)).finishedAt !== null;
+      });
+      const operation = await second.fleet.show(id);
+      expect([operation.state, operation.counts.done, operation.hosts[0]?.step]).toEqual(['completed', 3, 'empty']);
+      frozen.resolve();
+      await until(async () => first.idle());
+      expect(await second.fleet.show(id)).toEqual(operation);
+      expect((await database.db.selectFrom('migration').select('id').execute()).length).toBe(3);
+      await consistent(ids);
+    },
+  );
+
+  it('goes on past a failure, and retries what failed alone', async () => {
+    const engine = await cloud.controller('c1');
+    const ids = await servers(engine, 'node1', 3);
+    const node1 = fakeHostNamed('node1');
+    node1.faults.push({ call: 'startOutgoing', when: 'before', error: refusal('Internal', 'out of luck') });
+    const { id } = await begin(engine, { kind: 'bulk', select: { host: 'node1' } });
+    const operation = await ended(engine, id);
+    expect([operation.state, operation.counts.done, operation.counts.failed]).toEqual(['incomplete', 2, 1]);
+    const failed = operation.items.find(({ state }) => state === 'failed');
+    expect(failed?.cause?.sentence).toContain('out of luck');
+    await engine.fleet.command(cloud.admin, id, 'retry');
+    const again = await ended(engine, id);
+    expect([again.state, again.items.map(({ attempt }) => attempt).toSorted()]).toEqual(['completed', [1, 1, 2]]);
+    await consistent(ids);
   });
 });

@@ -6,6 +6,7 @@ import type { VmState } from '@godwit/domain/server';
 import { checkAction, type ServerAction, serverStatus } from '@godwit/domain/server-states';
 import type { Db } from '../../store/database.ts';
 import { demandStorage } from '../accept/live-migrate.ts';
+import { localDiskSentence } from '../evacuate/accept-evacuate.ts';
 import { loadDemand } from '../scheduling/load-demand.ts';
 
 /** By whose rules servers leave: `bulk` moves what runs, `drain` also what is stopped, `evacuate` restarts what a dead host had. */
@@ -97,7 +98,8 @@ export async function loadPlanned(db: Db, ids: readonly string[], options: LoadO
   const planned: (PlannedServer | null)[] = [];
   for (let at = 0; at < movable.length; at += AT_ONCE) {
     const some = movable.slice(at, at + AT_ONCE).map(async ({ id, host, method }) => {
-      const refusal = method === 'live' ? await storageRefusal(db, id, options.blockMigration) : null;
+      const refusal =
+        method === 'live' ? await storageRefusal(db, id, options.blockMigration) : method === 'restart' ? await lostDisk(db, id) : null;
       const server = servers.get(id);
       if (refusal !== null && server !== undefined) {
         excluded.push({ server, ...refusal });
@@ -155,6 +157,14 @@ async function storageRefusal(db: Db, id: ServerId, blockMigration: boolean | 'a
     };
     return { code: error.code, reason: error.message, remedy: remedies[error.code] ?? null };
   }
+}
+
+/** A disk that went with its dead host; null: there is none. */
+async function lostDisk(db: Db, id: ServerId) {
+  const local = await db.selectFrom('disk').select('pool').where('server_id', '=', id).where('storage', '=', 'local').executeTakeFirst();
+  return local === undefined
+    ? null
+    : { code: 'InvalidSharedStorage', reason: localDiskSentence(id, local.pool), remedy: 'wait for the host, or mend it' };
 }
 
 /** What brings a server into a state in which it can be moved. */

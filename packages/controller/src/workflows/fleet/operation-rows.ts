@@ -6,12 +6,17 @@ import type { Selectable } from 'kysely';
 import { recordEvent } from '../../events/record-event.ts';
 import type { Db } from '../../store/database.ts';
 import type { FleetHostTable, FleetItemTable, FleetOperationTable } from '../../store/fleet-tables.ts';
+import type { PlanKind } from './load-planned.ts';
 
 export type Operation = Selectable<FleetOperationTable>;
 export type OperationItemRow = Selectable<FleetItemTable>;
 export type OperationHostRow = Selectable<FleetHostTable> & { readonly name: string };
 
 const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+/** By whose rules the servers of an operation leave. */
+export const planKindOf = ({ kind }: Pick<Operation, 'kind'>): PlanKind =>
+  kind === 'bulk' ? 'bulk' : kind === 'evacuate' ? 'evacuate' : 'drain';
 
 /** The operation's row, locked on request. Throws NotFound. */
 export async function readOperation(db: Db, id: string, lock = false): Promise<Operation> {

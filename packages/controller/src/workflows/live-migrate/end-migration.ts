@@ -10,7 +10,8 @@ import { durations, withPhase } from './timeline.ts';
 
 export type MigrationEnd = {
   readonly phase: 'completed' | 'failed' | 'cancelled' | 'error' | 'confirmed' | 'reverted';
-  readonly status: 'completed' | 'failed' | 'cancelled' | 'error' | 'confirmed' | 'reverted';
+  /** `done`: an evacuation. */
+  readonly status: 'completed' | 'failed' | 'cancelled' | 'error' | 'confirmed' | 'reverted' | 'done';
   readonly outcome: MigrationOutcome;
   readonly more?: Updateable<MigrationTable>;
   /** Measured; for the metrics, the record has it among its measures. */

@@ -78,11 +78,10 @@ export async function tellMove(
   move: Move,
   now: { readonly phase: string; readonly status: string; readonly progress?: Readonly<Record<string, unknown>> },
 ): Promise<void> {
-  const server = await tx.selectFrom('server').select('project_id').where('id', '=', move.serverId).executeTakeFirst();
   await recordEvent(tx, {
     kind: 'migration',
     subjectId: move.moveId,
-    projectId: server?.project_id ?? null,
+    projectId: { ofServer: move.serverId },
     data: {
       id: move.moveId,
       serverId: move.serverId,

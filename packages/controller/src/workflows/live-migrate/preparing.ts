@@ -159,7 +159,7 @@ async function begin(
 }
 
 /** A guest that was not looked at of late is looked at for so long: about as long as the destination needs to prepare. */
-const LOOK_MS = 120;
+const LOOK = { maxAgeMs: 60_000, maxWaitMs: 120 };
 
 /** What is expected of this move, for its record. Never rejects: a prediction that cannot be made says so. */
 async function predicted(context: WorkflowContext, run: WorkflowRun, move: Move): Promise<Prediction | null> {
@@ -176,7 +176,7 @@ async function predicted(context: WorkflowContext, run: WorkflowRun, move: Move)
         capBytesPerSecond: await allowedBandwidth(context.db, move),
         paused: move.previous_vm_state === 'paused',
       },
-      LOOK_MS,
+      LOOK,
       run.signal,
     );
   } catch (error) {

@@ -20,8 +20,8 @@ export type PredictedMove = {
   readonly paused: boolean;
 };
 
-/** A guest looked at within this time needs no other look. */
-const MAX_AGE_MS = 60_000;
+/** A guest that was looked at within `maxAgeMs` is not looked at again; else a look may take so long. */
+export type Look = { readonly maxAgeMs: number; readonly maxWaitMs: number };
 
 /**
  * What is expected of a move that has not begun: the source tells how fast the guest changes its memory, past moves how fast the link is. Never fails a move: a source that does not answer,
@@ -30,10 +30,10 @@ const MAX_AGE_MS = 60_000;
 export async function predictMove(
   { db, agents }: { readonly db: Db; readonly agents: Agents },
   move: PredictedMove,
-  maxWaitMs: number,
+  look: Look,
   signal?: AbortSignal,
 ): Promise<Prediction> {
-  const [past, measure] = await Promise.all([pastMoves(db), measureDirty(agents, move, maxWaitMs, signal)]);
+  const [past, measure] = await Promise.all([pastMoves(db), measureDirty(agents, move, look, signal)]);
   const ramBytes = move.ramMib * 2 ** 20;
   const firstPassBytes = measure === null ? ramBytes : Math.min(ramBytes, Number(measure.usedBytes));
   // A paused guest changes nothing.
@@ -62,13 +62,13 @@ export async function predictMove(
 async function measureDirty(
   agents: Agents,
   { serverId, source }: PredictedMove,
-  maxWaitMs: number,
+  { maxAgeMs, maxWaitMs }: Look,
   signal?: AbortSignal,
 ): Promise<MeasureDirtyResponse | null> {
   try {
     const client = await agents.client(as<HostId>(source));
     const answer = await client.measureDirty(
-      { serverId, maxAgeMs: BigInt(MAX_AGE_MS), maxWaitMs: BigInt(maxWaitMs) },
+      { serverId, maxAgeMs: BigInt(maxAgeMs), maxWaitMs: BigInt(maxWaitMs) },
       { timeoutMs: maxWaitMs + 2_000, ...(signal && { signal }) },
     );
     return answer.measured ? answer : null;
