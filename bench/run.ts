@@ -10,6 +10,7 @@ import { cpus, totalmem } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { benchMoves } from './moves.ts';
+import { benchPrediction } from './prediction.ts';
 
 const results = path.join(path.dirname(fileURLToPath(import.meta.url)), 'results.jsonl');
 const ratesMBs = [0, 50, 200];
@@ -25,7 +26,16 @@ const machine = {
 
 const benchmarks: Readonly<Record<string, (count: string | undefined) => Promise<unknown>>> = {
   moves: async (count) => benchMoves({ perRate: count === undefined ? defaultPerRate : Number(count), ratesMBs }),
+  block: async (count) =>
+    import('./block.ts').then(({ benchBlock }) => benchBlock({ blackouts: count === undefined ? 10 : Number(count), copies: 5 })),
+  // count: moves that are scored; a third as many teach the spread before.
+  prediction: async (count) => {
+    const scored = count === undefined ? 60 : Number(count);
+    return benchPrediction({ learning: Math.ceil(scored / 3), scored, seed: 20_261_123 });
+  },
+  simulated: async () => import('./simulated.ts').then(({ benchSimulated }) => benchSimulated()),
   scheduling: async () => import('./scheduling-decision.ts').then(() => null),
+  claims: async () => import('./scheduling-claim.ts').then(() => null),
 };
 
 const [wanted, count] = process.argv.slice(2);
