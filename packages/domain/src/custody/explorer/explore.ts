@@ -1,11 +1,15 @@
-/** Breadth-first search over every world, so that the first counterexample found is a shortest one. */
-import type { HostCustody } from '../host-custody.ts';
-import { RULES, type Rules } from '../rules.ts';
-import { Interner } from './interner.ts';
+/**
+ * Breadth-first search over every world. When worlds are reduced: all that can be reached without a fault first, then all with one, and so on, because what has been reached with fewer
+ * faults need not be looked at again with more. The first counterexample found has the fewest faults then, and the fewest steps among these; else the fewest steps.
+ */
+import type { Rules } from '../rules.ts';
+import { reducible } from './canonical.ts';
+import { GrowingNumbers } from './growing-numbers.ts';
 import { ranIn, settled, violation, waitsForFenced } from './invariants.ts';
-import { pruned } from './prune.ts';
-import { type Quirks, successors } from './successors.ts';
-import { firstWorld, type Host, type Message, type World } from './world.ts';
+import { Pruner } from './prune.ts';
+import { type Quirks, type Successor, Successors } from './successors.ts';
+import type { World } from './world.ts';
+import { WorldTable } from './world-table.ts';
 
 export type Scenario = {
   readonly name: string;
@@ -22,8 +26,8 @@ export type Scenario = {
 export type Exploration = {
   readonly states: number;
   readonly transitions: number;
-  /** Longest shortest way from the first world. */
-  readonly depth: number;
+  /** Worlds that a number of faults, and no fewer, reaches: without one, with one, … */
+  readonly byFaults: readonly number[];
   /** False when `maxStates` ended the search first. */
   readonly complete: boolean;
   readonly counterexample: Counterexample | null;
@@ -37,129 +41,155 @@ export type ExploreOptions = {
   readonly maxStates?: number;
   /** Called with every new world. */
   readonly visit?: (world: World) => void;
-  /** Forget messages that can change nothing; only sound with every rule on. */
-  readonly prune?: boolean;
+  /** Take worlds that nothing can tell apart for one; only sound with every rule on. */
+  readonly reduce?: boolean;
   /** Also check that every world can settle again without further faults (needs all edges in memory). */
   readonly liveness?: boolean;
+  /** Called now and then. */
+  readonly progress?: (states: number, transitions: number, faults: number) => void;
 };
 
-export function explore(
-  scenario: Scenario,
-  {
+/** A world waiting to be looked at: who led to it, by which of its successors. */
+type Waiting = { readonly world: World; readonly from: number; readonly ordinal: number };
+
+export function explore(scenario: Scenario, options: ExploreOptions): Exploration {
+  const {
     rules,
     quirks = { startsAtBoot: false },
     visit,
     maxStates = scenario.limit ?? Number.MAX_SAFE_INTEGER,
     liveness = true,
-    prune = rules === RULES,
-  }: ExploreOptions,
-): Exploration {
-  const messages = new Interner<Message>();
-  const parts = { custody: new Interner<HostCustody>(), rest: new Interner<object>(), rows: new Interner<World['row']>() };
-  const hostKeys = new WeakMap<Host, string>();
-  const hostKeyOf = (host: Host): string => {
-    const known = hostKeys.get(host);
-    if (known !== undefined) return known;
-    const { machine, durable, unsynced, qemus, boot, cutOff, promised } = host;
-    const key = [
-      machine === null ? '-' : parts.custody.idOf(machine),
-      parts.custody.idOf(durable),
-      unsynced.length === 0 ? '' : parts.rest.idOf(unsynced),
-      qemus.length === 0 ? '' : qemus.map((qemu) => parts.rest.idOf(qemu)).join('+'),
-      `${boot}${cutOff ? 'x' : ''}${promised.granted}.${promised.forfeited}.${promised.fence}`,
-    ].join(',');
-    hostKeys.set(host, key);
+  } = options;
+  const reduce = options.reduce ?? reducible(rules);
+  const steps = new Successors(rules, quirks, reduce);
+  const pruner = new Pruner(steps);
+  const seen = new WorldTable();
+  const [parents, ordinals, good, edgesFrom, edgesTo] = [0, 1, 2, 3, 4].map(() => new GrowingNumbers()) as [
+    GrowingNumbers,
+    GrowingNumbers,
+    GrowingNumbers,
+    GrowingNumbers,
+    GrowingNumbers,
+  ];
+  const checkedRows = new Set<number>();
+  const byFaults: number[] = [];
+  let transitions = 0;
+
+  /** The world as it is compared: what it may still become without the faults that are left is the same for all that share it. */
+  const formOf = (successor: Successor): World => {
+    const ran = ranIn(successor.world);
+    const kept = reduce ? pruner.pruned(successor.world) : successor.world;
+    return kept.ran === ran ? kept : { ...kept, ran };
+  };
+  const keyOf = (world: World): number[] => {
+    const { row, backup, frozen, hosts, net, faults, unharmed, moves, starts, ran, highestGranted } = world;
+    const key = [row.id, frozen === null ? -1 : frozen.id, moves, starts, ran, backup === null ? -1 : highestGranted, hosts.length];
+    // With more faults left it can do all that it can do with fewer, and more: the one that was reached with fewer comes first.
+    if (!reduce) key.push(faults, unharmed ? 1 : 0, highestGranted);
+    for (const { id } of hosts) key.push(id);
+    for (const id of net) key.push(id);
     return key;
   };
-  const ids = new Map<string, number>();
-  const parents: number[] = [];
-  const labels: string[] = [];
-  const good: number[] = [];
-  const edgesFrom: number[] = [];
-  const edgesTo: number[] = [];
-  const checkedRows = new Set<number>();
-  const keyOf = (world: World): string => {
-    const { row, backup, frozen, hosts, net, faults, unharmed, moves, starts, ran, highestGranted } = world;
-    const hostKey = hosts.map(hostKeyOf).join(';');
-    const frozenKey = frozen === null ? '' : parts.rows.idOf(frozen);
-    return `${hostKey}|${parts.rows.idOf(row)}|${frozenKey}|${backup === null ? '' : 'b'}|${faults}${unharmed ? 'u' : ''}.${moves}.${starts}.${ran}.${highestGranted}|${net.join('.')}`;
+  const first = steps.first(scenario);
+  /** The way to a world, by walking it again. */
+  const trace = (id: number, last: number | null): readonly string[] => {
+    const path: number[] = last === null ? [] : [last];
+    for (let at = id; at > 0; at = parents.at(at)) path.unshift(ordinals.at(at));
+    const lines: string[] = [];
+    let world = first;
+    for (const ordinal of path) {
+      const successor = steps.of(world)[ordinal];
+      if (successor === undefined) throw new Error('the way to a counterexample is lost');
+      lines.push(successor.label());
+      world = formOf(successor);
+    }
+    return lines;
   };
-  const trace = (id: number, last: string | null): readonly string[] => {
-    const steps = last === null ? [] : [last];
-    for (let at = id; at > 0; at = parents[at] ?? 0) steps.unshift(labels[at] ?? '');
-    return steps;
-  };
-  const seen = (world: World, parent: number, label: () => string): number => {
-    const key = keyOf(world);
-    const known = ids.get(key);
-    if (known !== undefined) return known;
+  const known = (world: World): number => seen.find(keyOf(world));
+  const enter = ({ world, from, ordinal }: Waiting): number => {
     const id = parents.length;
-    ids.set(key, id);
-    parents.push(parent);
-    labels.push(label());
-    next.push(world);
-    nextIds.push(id);
+    seen.add(keyOf(world), id);
+    parents.push(from);
+    ordinals.push(ordinal);
+    if (reduce && world.faults > 0) {
+      // In the last layer worlds are compared in a form that no fault can reach any more.
+      const key = keyOf(pruner.pruned({ ...world, faults: 0 }));
+      if (seen.find(key) === -1) seen.add(key, id);
+    }
     if (settled(world)) good.push(id);
     visit?.(world);
     return id;
   };
-
-  let next: World[] = [];
-  let nextIds: number[] = [];
-  let transitions = 0;
-  let depth = 0;
-  seen(firstWorld({ ...scenario, rules }), 0, () => '');
   const result = (counterexample: Counterexample | null, complete: boolean): Exploration => ({
     states: parents.length,
     transitions,
-    depth,
+    byFaults,
     complete,
     counterexample,
   });
 
-  while (next.length > 0) {
-    const frontier = next;
-    depth += 1;
-    const frontierIds = nextIds;
-    next = [];
-    nextIds = [];
-    for (let at = 0; at < frontier.length; at += 1) {
-      const world = frontier[at];
-      const from = frontierIds[at];
-      if (world === undefined || from === undefined) continue;
-      for (const successor of successors(world, rules, messages, quirks)) {
-        transitions += 1;
-        const claim = successor.broken;
-        if (claim !== null) return result({ claim, steps: trace(from, successor.label()) }, false);
-        const ran = ranIn(successor.world);
-        const kept = prune ? pruned(successor.world, messages) : successor.world;
-        const reached = ran === kept.ran ? kept : { ...kept, ran };
-        const before = parents.length;
-        const id = seen(reached, from, successor.label);
-        if (liveness && !successor.fault && id !== from) {
-          edgesFrom.push(from);
-          edgesTo.push(id);
+  const layers: { readonly worlds: Waiting[]; readonly keys: WorldTable }[] = [];
+  const layerOf = ({ faults }: World) => (layers[scenario.faults - faults] ??= { worlds: [], keys: new WorldTable() });
+  layerOf(first).worlds.push({ world: first, from: 0, ordinal: 0 });
+  for (let faults = 0; faults < layers.length; faults += 1) {
+    const layer = layers[faults]?.worlds ?? [];
+    layers[faults] = { worlds: [], keys: new WorldTable() };
+    const startedAt = parents.length;
+    let frontier: { readonly world: World; readonly id: number }[] = [];
+    for (const one of layer.splice(0)) if (known(one.world) === -1) frontier.push({ world: one.world, id: enter(one) });
+    while (frontier.length > 0) {
+      const next: { readonly world: World; readonly id: number }[] = [];
+      for (const { world, id: from } of frontier) {
+        const successors = steps.of(world);
+        for (let ordinal = 0; ordinal < successors.length; ordinal += 1) {
+          const successor = successors[ordinal];
+          if (successor === undefined) continue;
+          transitions += 1;
+          if (successor.broken !== null) return result({ claim: successor.broken, steps: trace(from, ordinal) }, false);
+          const reached = formOf(successor);
+          let id = known(reached);
+          if (id === -1) {
+            const broken = violation(reached) ?? stuckRow(reached);
+            if (broken !== null) return result({ claim: broken, steps: trace(from, ordinal) }, false);
+            if (successor.fault && reduce) {
+              const { worlds, keys } = layerOf(reached);
+              const key = keyOf(reached);
+              if (keys.find(key) !== -1) continue;
+              keys.add(key, 0);
+              worlds.push({ world: reached, from, ordinal });
+              continue;
+            }
+            id = enter({ world: reached, from, ordinal });
+            next.push({ world: reached, id });
+            if (parents.length % 100_000 === 0) options.progress?.(parents.length, transitions, faults);
+            if (parents.length >= maxStates) return result(null, false);
+          }
+          if (liveness && !successor.fault && id !== from) {
+            edgesFrom.push(from);
+            edgesTo.push(id);
+          }
         }
-        if (id < before) continue;
-        const row = parts.rows.idOf(reached.row);
-        const stuck = checkedRows.has(row) ? null : waitsForFenced(reached.row);
-        checkedRows.add(row);
-        const broken = violation(reached) ?? stuck;
-        if (broken !== null) return result({ claim: broken, steps: trace(id, null) }, false);
-        if (parents.length >= maxStates) return result(null, false);
       }
+      frontier = next;
     }
+    byFaults.push(parents.length - startedAt);
   }
   if (!liveness) return result(null, true);
-  const stuck = firstStuck(parents.length, edgesFrom, edgesTo, good);
+  const stuck = firstStuck(parents.length, edgesFrom.view(), edgesTo.view(), good.view());
   return result(
     stuck === null ? null : { claim: 'no way leads back to one running copy, nor to a restart from disk', steps: trace(stuck, null) },
     true,
   );
+
+  function stuckRow({ row }: World): string | null {
+    if (checkedRows.has(row.id)) return null;
+    checkedRows.add(row.id);
+    return waitsForFenced(row.value);
+  }
 }
 
 /** The earliest world from which no good one can be reached, or null. */
-function firstStuck(states: number, from: readonly number[], to: readonly number[], good: readonly number[]): number | null {
+function firstStuck(states: number, from: Int32Array, to: Int32Array, good: Int32Array): number | null {
   const starts = new Int32Array(states + 1);
   for (const id of to) starts[id + 1] = (starts[id + 1] ?? 0) + 1;
   for (let at = 0; at < states; at += 1) starts[at + 1] = (starts[at + 1] ?? 0) + (starts[at] ?? 0);
@@ -172,7 +202,7 @@ function firstStuck(states: number, from: readonly number[], to: readonly number
     fill[target] = slot + 1;
   }
   const reaches = new Uint8Array(states);
-  const queue = [...good];
+  const queue = Array.from(good);
   for (const id of good) reaches[id] = 1;
   for (let id = queue.pop(); id !== undefined; id = queue.pop())
     for (let slot = starts[id] ?? 0; slot < (starts[id + 1] ?? 0); slot += 1) {

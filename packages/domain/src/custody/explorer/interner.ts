@@ -1,26 +1,29 @@
-/** Gives equal plain data equal small numbers, so that worlds can be compared and stored by short keys. */
+/** A value that stands for all values equal to it: compared by `id`. */
+export type Interned<T> = { readonly id: number; readonly value: T };
+
+/** Gives equal plain data one object and a small number, so that worlds can be compared, stored and remembered by numbers. */
 export class Interner<T extends object> {
-  readonly values: T[] = [];
-  readonly #byText = new Map<string, number>();
-  readonly #byObject = new WeakMap<T, number>();
+  readonly all: Interned<T>[] = [];
+  readonly #byText = new Map<string, Interned<T>>();
+
+  of(value: T): Interned<T> {
+    const text = JSON.stringify(value);
+    let found = this.#byText.get(text);
+    if (found === undefined) {
+      found = { id: this.all.length, value };
+      this.all.push(found);
+      this.#byText.set(text, found);
+    }
+    return found;
+  }
 
   idOf(value: T): number {
-    const known = this.#byObject.get(value);
-    if (known !== undefined) return known;
-    const text = JSON.stringify(value);
-    let id = this.#byText.get(text);
-    if (id === undefined) {
-      id = this.values.length;
-      this.values.push(value);
-      this.#byText.set(text, id);
-    }
-    this.#byObject.set(value, id);
-    return id;
+    return this.of(value).id;
   }
 
   valueOf(id: number): T {
-    const value = this.values[id];
-    if (value === undefined) throw new RangeError(`nothing interned as ${id}`);
-    return value;
+    const found = this.all[id];
+    if (found === undefined) throw new RangeError(`nothing interned as ${id}`);
+    return found.value;
   }
 }

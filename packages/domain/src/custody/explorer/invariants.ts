@@ -6,7 +6,7 @@ import { HOSTS, type World } from './world.ts';
 /** Null when every claim holds. `world.ran` must already include this world. */
 export function violation(world: World): string | null {
   let running = 0;
-  for (const [index, host] of world.hosts.entries()) {
+  for (const [index, { value: host }] of world.hosts.entries()) {
     for (const qemu of host.qemus) {
       if (qemu.run !== 'running' || host.cutOff) continue;
       running += 1;
@@ -19,19 +19,19 @@ export function violation(world: World): string | null {
     if (machine.refusedThrough < promised.forfeited) return `${HOSTS[index]} has forgotten that it forfeited epoch ${promised.forfeited}`;
   }
   if (running > 1) return 'two copies run';
-  if (world.unharmed && world.row.holder.kind === 'nowhere') return 'the guest is lost although nothing has failed but a migration';
-  const { holder, operation } = world.row;
-  if (running > 0 && holder.kind === 'nowhere' && operation === null && !world.row.behind)
+  if (world.unharmed && world.row.value.holder.kind === 'nowhere') return 'the guest is lost although nothing has failed but a migration';
+  const { holder, operation } = world.row.value;
+  if (running > 0 && holder.kind === 'nowhere' && operation === null && !world.row.value.behind)
     return 'the database says that no copy is left, and one runs';
   return null;
 }
 
 /** Settled: one copy runs where the row says, or the row offers the restart from disk; and nothing else is left alive anywhere. */
 export function settled(world: World): boolean {
-  const { holder, operation, remains, behind } = world.row;
+  const { holder, operation, remains, behind } = world.row.value;
   if (operation !== null || behind || remains.length > 0) return false;
   let known = 0;
-  for (const [index, host] of world.hosts.entries()) {
+  for (const [index, { value: host }] of world.hosts.entries()) {
     for (const qemu of host.qemus) {
       const held = holder.kind === 'host' && holder.hostId === HOSTS[index] && holder.epoch === qemu.epoch && qemu.run === 'running';
       if (!held) return false;
@@ -54,7 +54,7 @@ export function waitsForFenced(row: CustodyRow): string | null {
 /** The highest epoch under which vCPUs have run on a host that was not cut off at the time. */
 export function ranIn(world: World): number {
   let { ran } = world;
-  for (const host of world.hosts)
+  for (const { value: host } of world.hosts)
     for (const qemu of host.qemus) if (qemu.run === 'running' && !host.cutOff && qemu.epoch > ran) ran = qemu.epoch;
   return ran;
 }

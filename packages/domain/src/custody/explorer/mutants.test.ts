@@ -7,7 +7,7 @@ const maxStates = 200_000;
 
 for (const { name, rules, quirks, scenario } of MUTANTS)
   test(`caught: ${name}`, { timeout: 300_000 }, () => {
-    const { states, counterexample } = explore({ name, ...scenario }, { rules, maxStates, prune: false, ...(quirks && { quirks }) });
+    const { states, counterexample } = explore({ name, ...scenario }, { rules, maxStates, reduce: false, ...(quirks && { quirks }) });
     const lines = counterexample?.steps.map((step, at) => `  ${at + 1}. ${step}`) ?? [];
     console.log([`${name}, after ${states} states: ${counterexample?.claim ?? 'NOT CAUGHT'}`, ...lines].join('\n'));
     expect(counterexample).not.toBeNull();

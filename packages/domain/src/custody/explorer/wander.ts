@@ -1,10 +1,8 @@
 /** Random walks through worlds too large to be explored to the end. Repeatable: the same seed walks the same way. */
 import { RULES, type Rules } from '../rules.ts';
 import type { Counterexample, Scenario } from './explore.ts';
-import { Interner } from './interner.ts';
 import { ranIn, violation, waitsForFenced } from './invariants.ts';
-import { successors } from './successors.ts';
-import { firstWorld, type Message } from './world.ts';
+import { Successors } from './successors.ts';
 
 export type Wandering = { readonly steps: number; readonly counterexample: Counterexample | null };
 
@@ -15,14 +13,14 @@ export function wander(
 ): Wandering {
   const { rules = RULES } = options;
   const random = mulberry32(options.seed);
-  const first = firstWorld({ ...scenario, rules });
+  const worlds = new Successors(rules, { startsAtBoot: false }, false);
+  const first = worlds.first(scenario);
   let steps = 0;
   for (let walk = 0; walk < options.walks; walk += 1) {
-    const messages = new Interner<Message>();
     const labels: string[] = [];
     let world = first;
     for (let at = 0; at < options.length; at += 1) {
-      const all = successors(world, rules, messages, { startsAtBoot: false });
+      const all = worlds.of(world);
       // Faults are a small part of what can happen, or every walk would have used them up before anything began.
       const calm = all.filter(({ fault }) => !fault);
       const from = calm.length > 0 && random() < 0.9 ? calm : all;
@@ -31,7 +29,7 @@ export function wander(
       steps += 1;
       labels.push(next.label());
       world = { ...next.world, ran: ranIn(next.world) };
-      const claim = next.broken ?? violation(world) ?? waitsForFenced(world.row);
+      const claim = next.broken ?? violation(world) ?? waitsForFenced(world.row.value);
       if (claim !== null) return { steps, counterexample: { claim, steps: labels } };
     }
   }

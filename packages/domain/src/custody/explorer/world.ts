@@ -6,10 +6,11 @@ import type { Grant } from '../grant.ts';
 import { hostStep } from '../host.ts';
 import type { HostCustody } from '../host-custody.ts';
 import type { HostMessage, PeerMessage } from '../host-effect.ts';
-import type { Release } from '../host-event.ts';
 import type { JournalRecord } from '../journal-record.ts';
 import { recover } from '../recover.ts';
 import type { Rules } from '../rules.ts';
+import type { Interned, Interner } from './interner.ts';
+import { type Journal, written } from './modelled-journal.ts';
 import { type Qemu, viewOf } from './qemu-model.ts';
 
 export const SERVER = as<ServerId>('S');
@@ -24,7 +25,6 @@ export const indexOf = (host: HostId): number => HOSTS.indexOf(host);
  */
 export type Message =
   | { readonly to: 'host'; readonly host: number; readonly command: ControllerCommand }
-  | { readonly to: 'host'; readonly host: number; readonly relay: Release }
   | { readonly to: 'host'; readonly host: number; readonly peer: PeerMessage }
   | { readonly to: 'controller'; readonly from: number; readonly message: HostMessage };
 
@@ -32,9 +32,7 @@ export type Host = {
   readonly boot: number;
   /** Null while the agent is dead. */
   readonly machine: HostCustody | null;
-  /** What the records say that a power loss cannot take, and the records written since then, of which it may take any last part. */
-  readonly durable: HostCustody;
-  readonly unsynced: readonly JournalRecord[];
+  readonly journal: Journal;
   readonly qemus: readonly Qemu[];
   /** Fenced without power-off: it executes, and reaches neither disks nor network. */
   readonly cutOff: boolean;
@@ -43,13 +41,13 @@ export type Host = {
 };
 
 export type World = {
-  readonly row: CustodyRow;
+  readonly row: Interned<CustodyRow>;
   /** The row as a backup has it; null when this run has no time travel. */
-  readonly backup: CustodyRow | null;
+  readonly backup: Interned<CustodyRow> | null;
   /** The row that a frozen executor has read; only kept when nothing stops it from writing. */
-  readonly frozen: CustodyRow | null;
-  readonly hosts: readonly Host[];
-  /** Sorted ids of messages (see `Interner`). */
+  readonly frozen: Interned<CustodyRow> | null;
+  readonly hosts: readonly Interned<Host>[];
+  /** Sorted ids of messages. */
   readonly net: readonly number[];
   readonly faults: number;
   /** No fault has happened yet, and the server was not stopped to begin with. */
@@ -62,15 +60,18 @@ export type World = {
 };
 
 /** The server runs on A under epoch 1 and came there by a migration; or it is stopped, and has never been anywhere. */
-export function firstWorld(options: {
-  readonly hosts: number;
-  readonly faults: number;
-  readonly moves: number;
-  readonly starts: number;
-  readonly timeTravel: boolean;
-  readonly stopped: boolean;
-  readonly rules: Rules;
-}): World {
+export function firstWorld(
+  parts: { readonly hosts: Interner<Host>; readonly rows: Interner<CustodyRow> },
+  options: {
+    readonly hosts: number;
+    readonly faults: number;
+    readonly moves: number;
+    readonly starts: number;
+    readonly timeTravel: boolean;
+    readonly stopped: boolean;
+    readonly rules: Rules;
+  },
+): World {
   const grant: Grant = {
     serverId: SERVER,
     migrationId: null,
@@ -108,18 +109,18 @@ export function firstWorld(options: {
     return {
       boot: 0,
       machine: hostStep(recovered, { kind: 'adopt', view: viewOf(qemus[0]) }, options.rules).state,
-      durable: recovered,
-      unsynced: [],
+      journal: written(recovered),
       qemus,
       cutOff: false,
       promised: { granted: holds ? 1 : 0, forfeited: 0, fence: 0 },
     };
   };
+  const first = parts.rows.of(row);
   return {
-    row,
-    backup: options.timeTravel ? row : null,
+    row: first,
+    backup: options.timeTravel ? first : null,
     frozen: null,
-    hosts: Array.from({ length: options.hosts }, (_, index) => host(index)),
+    hosts: Array.from({ length: options.hosts }, (_, index) => parts.hosts.of(host(index))),
     net: [],
     faults: options.faults,
     unharmed: !options.stopped,

@@ -1,0 +1,62 @@
+import { asEpoch } from '../../ids.ts';
+import type { HostCustody } from '../host-custody.ts';
+import type { JournalRecord } from '../journal-record.ts';
+import { replayed } from '../recover.ts';
+
+/**
+ * A journal as far as anything can tell one from another: what all its records say, and what a power loss may leave of them instead (any last part of the records since the last fsync
+ * is gone). Records are only ever read as a fold, so the folds are kept, not the records.
+ */
+export type Journal = { readonly now: HostCustody; readonly lossy: readonly HostCustody[] };
+
+export const written = (now: HostCustody): Journal => ({ now, lossy: [] });
+
+export function appended({ now, lossy }: Journal, record: JournalRecord, durability: 'plain' | 'fsync'): Journal {
+  const next = replayed(now, record);
+  return durability === 'fsync' ? written(next) : { now: next, lossy: [...lossy, now] };
+}
+
+/** Everything that may be found after a power loss, in the boot that follows. */
+export const leftByPowerLoss = ({ now, lossy }: Journal, bootId: HostCustody['bootId']): readonly HostCustody[] =>
+  [...lossy, now].map((state) => {
+    const { copy } = state;
+    return { ...state, bootId, copy: copy.kind === 'held' || copy.kind === 'released' ? { ...copy, alive: false } : copy };
+  });
+
+/** The lowest that is known for certain to be remembered, whatever happens. */
+export const surelyKnown = ({ now, lossy }: Journal): number => Math.min(now.knownEpoch, ...lossy.map(({ knownEpoch }) => knownEpoch));
+
+/** The same journal as every other one that nothing can tell from it: what may be left is compared as it is after the loss, and its order means nothing. */
+export function canonicalJournal({ now, lossy }: Journal): Journal {
+  if (lossy.length === 0) return { now: forgetful(now), lossy };
+  const found = new Map(lossy.map((state) => withoutProcess(forgetful(state))).map((state) => [JSON.stringify(state), state]));
+  found.delete(JSON.stringify(withoutProcess(forgetful(now))));
+  return { now: forgetful(now), lossy: [...found].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, state]) => state) };
+}
+
+/**
+ * Without what is never looked at again. Of a copy whose QEMU is dead `host.ts` looks at the grant, at what it was released to, and that it is dead; of a grant of an earlier boot at the
+ * grant alone.
+ */
+export function forgetful(before: HostCustody): HostCustody {
+  // An answer to `resume` for an older epoch than the newest known here is awaited by nobody: there is one operation at a time, and theirs only grow.
+  const state =
+    before.disarmedThrough < before.knownEpoch && before.disarmedThrough > 0 ? { ...before, disarmedThrough: asEpoch(0) } : before;
+  const { copy } = state;
+  const gone = copy.kind === 'granted' ? copy.grant.bootId !== state.bootId && copy.process !== null : copy.kind !== 'none' && !copy.alive;
+  return gone ? withoutProcess(state) : state;
+}
+
+function withoutProcess(state: HostCustody): HostCustody {
+  const { copy } = state;
+  switch (copy.kind) {
+    case 'none':
+      return state;
+    case 'granted':
+      return { ...state, copy: { ...copy, process: null, released: false } };
+    case 'held':
+      return { ...state, copy: { ...copy, alive: false, settled: true, outgoing: null } };
+    case 'released':
+      return { ...state, copy: { ...copy, alive: false, serving: false } };
+  }
+}
