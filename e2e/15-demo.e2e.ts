@@ -13,6 +13,7 @@ type Report = {
   readonly accel: string;
   readonly qemu: string;
   readonly migrations: readonly Readonly<Record<string, unknown>>[];
+  readonly blockMigration: Readonly<Record<string, unknown>>;
   readonly problems: readonly string[];
 };
 
@@ -35,7 +36,9 @@ it('the demo moves a busy guest five times, prints one object and clears up', as
   expect(report.problems).toEqual([]);
   expect(report).toMatchObject({ ok: true, qemu: expect.stringMatching(/^\d+\.\d+\.\d+$/), accel: expect.stringMatching(/^(tcg|kvm)$/) });
   expect(report.migrations).toHaveLength(5);
-  for (const move of report.migrations) {
+  // The sixth takes its guest's local disk along.
+  expect(report.blockMigration['diskBytes']).toBeGreaterThan(0);
+  for (const move of [...report.migrations, report.blockMigration]) {
     expect(move).toMatchObject({ status: 'completed', tcpReset: false });
     expect(Object.keys(move)).toEqual(
       expect.arrayContaining([

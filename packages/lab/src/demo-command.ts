@@ -56,14 +56,14 @@ async function run(argv: readonly string[]): Promise<number> {
       moves,
       note,
       onProgress: (index, record) => {
-        const line = `move ${index + 1} of ${moves}: ${record.source} → ${record.destination || '?'}  ${record.phase}`;
+        const line = `move ${index + 1} of ${moves + 1}: ${record.source} → ${record.destination || '?'}  ${record.phase}`;
         if (line !== lastLine) note(line);
         lastLine = line;
       },
     });
     if (values.json) process.stdout.write(`${JSON.stringify(report)}\n`);
     else {
-      say(`\n${renderMoves(report.migrations)}\n`);
+      say(`\n${renderMoves([...report.migrations, ...(report.blockMigration === null ? [] : [report.blockMigration])])}\n`);
       for (const problem of report.problems) say(`PROBLEM: ${problem}\n`);
       if (!values.exit) {
         const otherHost = plan.hosts.find((host) => host.name !== guests[0]?.host)?.name ?? 'node2';

@@ -38,6 +38,8 @@ export interface MoveRecord {
   readonly destination: string;
   readonly measures: Partial<MigrationMeasures>;
   readonly ramBytes: number | null;
+  /** Copied from local disks; 0: none were copied. */
+  readonly diskBytes: number | null;
   readonly sentence: string | null;
   readonly createdAtMs: number;
   readonly finishedAtMs: number | null;
@@ -107,8 +109,8 @@ async function createGuest(cloud: OpenStackClient, name: string, flavor: string)
   return (await cloud.request<{ readonly server: { readonly id: string } }>('compute', 'POST', '/servers', { body })).server.id;
 }
 
-/** Asks for a live migration to a host of the scheduler's choice, and returns the record's UUID. */
-export async function startMove(cloud: OpenStackClient, serverId: string): Promise<string> {
+/** Asks for a live migration to a host of the scheduler's choice, and returns the record's UUID. `block`: local disks have to be copied. */
+export async function startMove(cloud: OpenStackClient, serverId: string, block: boolean | 'auto' = 'auto'): Promise<string> {
   const rows = () =>
     cloud
       .request<{ readonly migrations: readonly MigrationRow[] }>(
@@ -119,7 +121,7 @@ export async function startMove(cloud: OpenStackClient, serverId: string): Promi
       .then((answer) => answer.migrations);
   const before = new Set((await rows()).map((row) => row.uuid));
   await cloud.request('compute', 'POST', `/servers/${serverId}/action`, {
-    body: { 'os-migrateLive': { host: null, block_migration: 'auto' } },
+    body: { 'os-migrateLive': { host: null, block_migration: block } },
   });
   const made = (await rows()).find((row) => !before.has(row.uuid));
   if (made === undefined) throw new LabError('NOT_READY', 'the cloud accepted a migration and has no record of it');
@@ -134,6 +136,7 @@ interface GodwitMigration {
   readonly source: { readonly name: string } | null;
   readonly destination: { readonly name: string } | null;
   readonly memory: { readonly processedBytes: number | null };
+  readonly disk: { readonly processedBytes: number | null };
   readonly measures: Partial<MigrationMeasures>;
   readonly outcome: { readonly sentence: string } | null;
   readonly createdAt: string;
@@ -150,6 +153,7 @@ export async function moveRecord(cloud: OpenStackClient, id: string): Promise<Mo
     destination: migration.destination?.name ?? '',
     measures: migration.measures,
     ramBytes: migration.memory.processedBytes,
+    diskBytes: migration.disk.processedBytes,
     sentence: migration.outcome?.sentence ?? null,
     createdAtMs: Date.parse(migration.createdAt),
     finishedAtMs: migration.finishedAt === null ? null : Date.parse(migration.finishedAt),

@@ -18,6 +18,8 @@ export interface DemoMove {
   readonly acceptToCompletedMs: number;
   readonly qemuTotalMs: number | null;
   readonly ramBytes: number | null;
+  /** Copied from local disks; 0: none were copied. */
+  readonly diskBytes: number | null;
   readonly rounds: number | null;
 }
 
@@ -27,6 +29,8 @@ export interface DemoReport {
   readonly accel: string;
   readonly qemu: string;
   readonly migrations: readonly DemoMove[];
+  /** The move of the guest whose disk is on its host alone: copied while it wrote to it. Null: it was not made. */
+  readonly blockMigration: DemoMove | null;
   /** What made `ok` false, one sentence each. */
   readonly problems: readonly string[];
 }

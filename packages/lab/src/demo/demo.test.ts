@@ -18,6 +18,7 @@ const move: DemoMove = {
   acceptToCompletedMs: 480,
   qemuTotalMs: 300,
   ramBytes: 96 * 2 ** 20,
+  diskBytes: 0,
   rounds: 3,
 };
 

@@ -16,6 +16,7 @@ const columns: readonly (readonly [string, (move: DemoMove, index: number) => st
   ['TCP STALL', (move) => (move.tcpReset ? 'RESET' : ms(move.tcpMaxStallMs))],
   ['TOTAL', (move) => ms(move.acceptToCompletedMs)],
   ['RAM', (move) => (move.ramBytes === null ? '-' : `${(move.ramBytes / 2 ** 20).toFixed(0)} MiB`)],
+  ['DISK', (move) => ((move.diskBytes ?? 0) === 0 ? '-' : `${((move.diskBytes ?? 0) / 2 ** 20).toFixed(1)} MiB`)],
   ['ROUNDS', (move) => (move.rounds === null ? '-' : String(move.rounds))],
 ];
 

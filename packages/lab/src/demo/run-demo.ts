@@ -14,6 +14,8 @@ import { type DemoMove, type DemoReport, demoProblems } from './demo-report.ts';
 const memoryRateMBs = 50;
 const workingSetMib = 64;
 const diskRecordsPerSecond = 20;
+/** The guest that is moved with its disk writes to that disk. */
+const localRecordsPerSecond = 100;
 const heartbeatHz = 1000;
 /** How long the client looks on after a move, so that a stall at its very end is seen in full. */
 const afterglowMs = 500;
@@ -33,21 +35,27 @@ export interface DemoResult {
 }
 
 /**
- * Boots two guests and moves the first one again and again while it writes memory and disk and clients hold connections to it. Resolves also
- * when a move failed: the report says so. Throws only when the demo itself could not go on.
+ * Boots three guests, moves the first one again and again while it writes memory and disk and clients hold connections to it, and then the third with its local disk. Resolves
+ * also when a move failed: the report says so. Throws only when the demo itself could not go on.
  */
 export async function runDemo(options: DemoOptions): Promise<DemoResult> {
   const { plan, admin, note } = options;
   const cloud = await signIn(admin);
-  const [moving, resting] = await Promise.all([ensureGuest(cloud, 'demo-1', 'demo.small'), ensureGuest(cloud, 'demo-2', 'demo.tiny')]);
-  note(`guests: demo-1 on ${moving.host} at ${moving.address}, demo-2 on ${resting.host} at ${resting.address}`);
+  const [moving, resting, local] = await Promise.all([
+    ensureGuest(cloud, 'demo-1', 'demo.small'),
+    ensureGuest(cloud, 'demo-2', 'demo.tiny'),
+    ensureGuest(cloud, 'demo-3', 'demo.local'),
+  ]);
+  note(
+    `guests: demo-1 on ${moving.host} at ${moving.address}, demo-2 on ${resting.host} at ${resting.address}, demo-3 with a local disk on ${local.host} at ${local.address}`,
+  );
   const witness = await startWitness(plan.fabricNamespace);
   const probe = await startProbe(plan.clientNamespace).catch(async (error: unknown) => {
     await witness.stop().catch(() => {});
     throw error;
   });
   try {
-    for (const guest of [moving, resting]) await settle(probe, guest.address, guest.name);
+    for (const guest of [moving, resting, local]) await settle(probe, guest.address, guest.name);
     await probe.control(moving.address, `heartbeat ${heartbeatHz}`);
     await probe.control(moving.address, `memory ${memoryRateMBs} ${workingSetMib}`);
     await probe.control(moving.address, `disk ${diskRecordsPerSecond}`);
@@ -61,19 +69,33 @@ export async function runDemo(options: DemoOptions): Promise<DemoResult> {
     );
     const moves: DemoMove[] = [];
     for (let index = 0; index < options.moves; index++)
-      moves.push(await oneMove(cloud, moving.id, moving.address, probe, witness, (record) => options.onProgress(index, record)));
+      moves.push(await oneMove(cloud, moving, 'auto', probe, witness, (record) => options.onProgress(index, record)));
+    for (const quiet of ['memory 0 0', 'disk 0', 'heartbeat 10']) await probe.control(moving.address, quiet);
+    note('block migration: the disk of demo-3 is on its host alone, and is copied while demo-3 writes to it');
+    await probe.control(local.address, `heartbeat ${heartbeatHz}`);
+    await probe.control(local.address, `disk ${localRecordsPerSecond}`);
+    await probe.watch(local.address);
+    await echoes(probe, local.address);
+    const block = await oneMove(cloud, local, true, probe, witness, (record) => options.onProgress(options.moves, record));
     const problems = [
-      ...demoProblems(moves, options.moves),
+      ...demoProblems([...moves, block], options.moves + 1),
+      ...(block.diskBytes === 0 ? ['no disk was copied with demo-3'] : []),
       ...(await guestProblems(probe, moving.address)),
+      ...(await guestProblems(probe, local.address)),
       ...witness.violations.map(describeViolation),
     ];
-    await probe.control(moving.address, 'memory 0 0');
-    await probe.control(moving.address, 'disk 0');
-    await probe.control(moving.address, 'heartbeat 10');
+    for (const quiet of ['disk 0', 'heartbeat 10']) await probe.control(local.address, quiet);
     await witness.stop();
-    const guests = await Promise.all([showServer(cloud, moving.id), showServer(cloud, resting.id)]);
+    const guests = await Promise.all([moving, resting, local].map(({ id }) => showServer(cloud, id)));
     return {
-      report: { ok: problems.length === 0, accel: await acceleratorOf(plan), qemu: await qemuVersion(cloud), migrations: moves, problems },
+      report: {
+        ok: problems.length === 0,
+        accel: await acceleratorOf(plan),
+        qemu: await qemuVersion(cloud),
+        migrations: moves,
+        blockMigration: block,
+        problems,
+      },
       guests,
     };
   } finally {
@@ -114,8 +136,8 @@ const tcpOf = (reports: readonly ClientReport[], address: string): ClientReport 
 
 async function oneMove(
   cloud: OpenStackClient,
-  serverId: string,
-  address: string,
+  { id: serverId, address }: DemoServer,
+  block: boolean | 'auto',
   probe: ClientProbe,
   witness: Witness,
   onProgress: (record: MoveRecord) => void,
@@ -123,7 +145,7 @@ async function oneMove(
   const nonce = (await probe.status(address)).nonce;
   await probe.reset();
   witness.resetGaps();
-  const id = await startMove(cloud, serverId);
+  const id = await startMove(cloud, serverId, block);
   let record = await moveRecord(cloud, id);
   await waitFor(
     `the migration ${id} did not end`,
@@ -155,6 +177,7 @@ async function oneMove(
     acceptToCompletedMs: (record.finishedAtMs ?? record.createdAtMs) - record.createdAtMs,
     qemuTotalMs: measures.qemuTotalMs ?? null,
     ramBytes: record.ramBytes,
+    diskBytes: record.diskBytes,
     rounds: measures.rounds ?? null,
   };
 }
