@@ -1,4 +1,5 @@
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import type { LabPlan } from '@godwit/lab/lab-plan';
 import { namespaceProcesses } from '@godwit/lab/network/namespace-processes';
 
@@ -30,4 +31,26 @@ async function sum(processes: readonly Named[]): Promise<number> {
     kib += Number(/^Pss:\s+(\d+) kB/m.exec(rollup)?.[1] ?? 0);
   }
   return kib / 1024;
+}
+
+/** A process and everything it started, e.g. a controller with its own database server, wherever that was re-parented to. */
+export async function pssMib(pid: number): Promise<number> {
+  const words = await readFile(`/proc/${pid}/cmdline`, 'utf8');
+  const config = /--config\0([^\0]+)/.exec(words)?.[1] ?? '';
+  const data = `${dirname(config)}/controller/postgres/`;
+  const all = (await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(Number);
+  const found = await named(all);
+  const postmaster = found.find(({ words: own }) => /\bpostgres\b/.test(own) && own.includes(data));
+  const children = postmaster === undefined ? [] : await childrenOf(postmaster.pid, all);
+  return sum([{ pid, words }, ...(postmaster === undefined ? [] : [postmaster]), ...children.map((one) => ({ pid: one, words: '' }))]);
+}
+
+async function childrenOf(parent: number, pids: readonly number[]): Promise<readonly number[]> {
+  const parents = await Promise.all(
+    pids.map(async (pid) => ({
+      pid,
+      parent: Number(/^PPid:\s+(\d+)/m.exec(await readFile(`/proc/${pid}/status`, 'utf8').catch(() => ''))?.[1]),
+    })),
+  );
+  return parents.filter((one) => one.parent === parent).map((one) => one.pid);
 }

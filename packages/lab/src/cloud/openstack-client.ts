@@ -29,6 +29,8 @@ export type OpenStackClient = {
   readonly endpoint: (service: ServiceType) => string;
   /** `headers` lets a caller name a microversion. Throws ApiFailure for 4xx and 5xx; null for an empty body. */
   readonly request: <Answer>(service: ServiceType, method: string, path: string, options?: RequestOptions) => Promise<Answer>;
+  /** A GET whose body is read as it comes, until the signal aborts. Throws ApiFailure. */
+  readonly stream: (service: ServiceType, path: string, signal: AbortSignal) => Promise<ReadableStream<Uint8Array>>;
 };
 
 export type RequestOptions = {
@@ -76,6 +78,12 @@ export async function signIn(credentials: Credentials): Promise<OpenStackClient>
     projectId: body.token.project.id,
     endpoint,
     request: async (service, method, path, options = {}) => send(`${endpoint(service)}${path}`, method, token, service, options),
+    stream: async (service, path, signal) => {
+      const url = `${endpoint(service)}${path}`;
+      const response = await fetch(url, { headers: { 'x-auth-token': token }, signal });
+      if (!response.ok || response.body === null) throw new ApiFailure('GET', url, response.status, await response.text());
+      return response.body;
+    },
   };
 }
 
