@@ -5,6 +5,7 @@ import type { GuestProcess } from '../qemu/guest-process.ts';
 import type { MigrationRecord } from './migration-record.ts';
 import type { Outgoing } from './outgoing.ts';
 import type { PeerLink } from './peer-link.ts';
+import { PeerWatch } from './peer-watch.ts';
 import { SourceNetwork } from './source-network.ts';
 import { setLimits } from './stream-setup.ts';
 import { holdDowntimeLimitMs, stopIsNear } from './switch-timing.ts';
@@ -27,6 +28,9 @@ export class ApproachToStop {
   #policy: MigrationPolicy;
   #clockReadAtMs = 0;
   #stopped = false;
+  #held = false;
+  /** From the first look on: before, disks may have been copied for long. */
+  #peer: PeerWatch | null = null;
 
   constructor(host: QemuHost, process: GuestProcess, move: Outgoing, record: MigrationRecord, link: PeerLink) {
     this.#host = host;
@@ -44,9 +48,9 @@ export class ApproachToStop {
     );
   }
 
-  /** Until the mirror is open QEMU is asked to prefer another short round to stopping. */
+  /** Until the mirror is open, and while the destination's agent does not answer, QEMU is asked to prefer another short round to stopping. */
   get downtimeLimitMs(): number {
-    return this.#network.pending ? Math.min(holdDowntimeLimitMs, this.#policy.downtimeLimitMs) : this.#policy.downtimeLimitMs;
+    return this.#network.pending || this.#held ? Math.min(holdDowntimeLimitMs, this.#policy.downtimeLimitMs) : this.#policy.downtimeLimitMs;
   }
 
   async setPolicy(policy: MigrationPolicy): Promise<void> {
@@ -73,7 +77,22 @@ export class ApproachToStop {
    */
   seen(ram: RamProgress | null, elapsedMs: number): void {
     if (performance.now() - this.#clockReadAtMs > clockEveryMs) void this.#readClock().catch(() => undefined);
+    this.#holdForPeer();
     if (this.#network.pending && stopIsNear(ram, elapsedMs)) void this.#open('the stop is near').catch(this.#logged);
+  }
+
+  /** The destination's agent has not answered for so long that the move must not go on: its guest would arrive where nobody takes it. */
+  get peerGone(): boolean {
+    return this.#peer?.state(performance.now()) === 'gone';
+  }
+
+  #holdForPeer(): void {
+    this.#peer ??= new PeerWatch(performance.now());
+    const hold = this.#peer.state(performance.now()) !== 'here';
+    if (hold === this.#held) return;
+    this.#held = hold;
+    this.#record.mark(hold ? 'destination silent' : 'destination heard again', hold ? 'the stop is held back' : '');
+    void setLimits(this.#process.qmp, this.#policy, this.downtimeLimitMs).catch(this.#logged);
   }
 
   /** QEMU has stopped the guest: whatever is not open yet is opened now. */
@@ -97,13 +116,14 @@ export class ApproachToStop {
   async #readClock(): Promise<void> {
     this.#clockReadAtMs = performance.now();
     const offset = await this.#link.clock(() => this.#host.clock.nowMs(), clockReadings);
+    this.#peer?.heard(performance.now());
     this.#record.note({ clockOffsetMs: offset.offsetMs, clockErrorMs: offset.errorMs });
   }
 
   async #withoutMirror(why: string): Promise<void> {
     if (!this.#network.giveUp()) return;
     this.#record.mark('no frame mirror', why);
-    await setLimits(this.#process.qmp, this.#policy, this.#policy.downtimeLimitMs).catch(this.#logged);
+    await setLimits(this.#process.qmp, this.#policy, this.downtimeLimitMs).catch(this.#logged);
   }
 
   async #open(why: string): Promise<void> {
@@ -111,7 +131,7 @@ export class ApproachToStop {
     try {
       await Promise.all([this.#link.setNetworkOpen(this.#move.grant.migrationId, true), this.#network.open()]);
       this.#record.mark('network open at both', why);
-      await setLimits(this.#process.qmp, this.#policy, this.#policy.downtimeLimitMs);
+      await setLimits(this.#process.qmp, this.#policy, this.downtimeLimitMs);
       if (!this.#stopped) await this.#readClock();
     } catch (error) {
       await this.#withoutMirror((error as Error).message);

@@ -17,6 +17,7 @@ import { type DiskMirrors, MirrorBroken } from './disk-mirrors.ts';
 import { hangMs, lookOn } from './look-loop.ts';
 import { MigrationRecord } from './migration-record.ts';
 import type { MigrationStore } from './migration-store.ts';
+import { MirrorBroken } from './mirror-broken.ts';
 import { memoryToCopy, mirrorsOf } from './mirrors-of.ts';
 import type { Outgoing } from './outgoing.ts';
 import { openPeerLink, type PeerLink } from './peer-link.ts';
@@ -360,6 +361,7 @@ export class OutgoingMigration {
     const elapsedMs = now - this.#startedAtMs;
     if (this.#stoppedAt === null) {
       this.#approach.seen(look.ram, elapsedMs);
+      if (this.#approach.peerGone) return this.cancel('DestinationDown', "the destination's agent has not answered for 15 s");
       if (progress.stalled(look.ram, now))
         return this.cancel('StreamFailed', `the stream to ${this.move.ready.ramAddress}:${this.move.ready.ramPort} stood still for 5 s`);
       if (this.#policy.convergence) await this.#steering.seen(look, elapsedMs);
