@@ -33,8 +33,10 @@ const benchmarks: Readonly<Record<string, (count: string | undefined) => Promise
     const scored = count === undefined ? 60 : Number(count);
     return benchPrediction({ learning: Math.ceil(scored / 3), scored, seed: 20_261_123 });
   },
+  cli: async (count) => import('./cli.ts').then(({ benchCli }) => benchCli(count === undefined ? 10 : Number(count))),
   simulated: async () => import('./simulated.ts').then(({ benchSimulated }) => benchSimulated()),
   scheduling: async () => import('./scheduling-decision.ts').then(() => null),
+  'drain-plan': async () => import('./drain-plan.ts').then(() => null),
   claims: async () => import('./scheduling-claim.ts').then(() => null),
 };
 

@@ -1,6 +1,6 @@
 import { GodwitError } from '@godwit/domain/errors';
 import { recordEvent } from '../events/record-event.ts';
-import type { Db } from '../store/database.ts';
+import { type Db, inTransaction } from '../store/database.ts';
 
 /** What an operator switches on a host. Disabled: no new server and no move comes in. Forced down: taken for dead, as evacuate needs it. */
 export type HostSwitches = {
@@ -12,7 +12,7 @@ export type HostSwitches = {
 
 /** Writes the switches and tells the event feed, in one transaction. Enabling forgets the reason. Throws NotFound when the host is gone. */
 export async function switchHost(db: Db, hostId: string, switches: HostSwitches): Promise<void> {
-  await db.transaction().execute(async (tx) => {
+  await inTransaction(db, async (tx) => {
     const row = await tx
       .updateTable('host')
       .set({

@@ -7,6 +7,9 @@ import type { Snapshot } from '../scheduling/snapshot.ts';
 import { idOf, type PlannedServer } from './planned-server.ts';
 
 type Place = { readonly id: HostId; readonly name: string };
+/** Preparing the filters for one demand costs about as much as asking them about this many hosts. */
+const PREPARE_COST = 20;
+
 /** Takes back the step that returned it. Steps are taken back in the reverse order. */
 export type Undo = () => void;
 
@@ -20,7 +23,7 @@ export class CloudModel {
   readonly #indexOf: ReadonlyMap<HostId, number>;
   /** Where the servers are that have been moved, or are moving (then on both). All others are where their demands say. */
   readonly #moved = new Map<ServerId, readonly Place[]>();
-  /** How many hosts the filters have been asked about: the cost of a search. */
+  /** How many hosts the filters have been asked about, what preparing them costs included: the cost of a search. */
   checks = 0;
 
   constructor(snapshot: Snapshot) {
@@ -54,13 +57,13 @@ export class CloudModel {
 
   /** The scheduler's decision about every host. */
   decide(server: PlannedServer, options: DecideOptions): Decision {
-    this.checks += this.#hosts.length;
+    this.checks += PREPARE_COST + this.#hosts.length;
     return decide(this.snapshot(), this.demandOf(server), options);
   }
 
   /** The scheduler's decision about one host. */
   decideOn(server: PlannedServer, host: HostId): Decision {
-    this.checks += 1;
+    this.checks += PREPARE_COST;
     return decide({ hosts: [this.host(host)], idHashes: new Uint32Array(1) }, this.demandOf(server), { seed: 0, limit: 1 });
   }
 
@@ -91,6 +94,11 @@ export class CloudModel {
       finished();
       begun();
     };
+  }
+
+  /** A server that is on `from` by a move before leaves it, for nowhere. */
+  leave(server: PlannedServer, from: HostId): Undo {
+    return this.#put(server, [], this.#replace(from, loaded(this.host(from), server, -1)));
   }
 
   /** The server is nowhere: what would pass if it were not there. */

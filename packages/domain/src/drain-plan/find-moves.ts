@@ -112,16 +112,17 @@ const relievable: ReadonlySet<RejectionCode> = new Set<RejectionCode>([
   'AntiAffinity',
   'NotDifferentHost',
 ]);
-/** Attempts to move one server aside for another. */
-const ASIDE_ATTEMPTS = 400;
+/** Of the bound of the search, what moving aside may use. */
+const ASIDE_SHARE = 0.5;
 
 /** For each server that is left: one that went (or is) where it would fit goes elsewhere instead. */
 function moveAside(snapshot: Snapshot, servers: readonly PlannedServer[], begun: readonly Step[], options: FindOptions): readonly Step[] {
   let steps = begun;
   const placed = new Set(steps.map(({ server }) => idOf(server)));
+  const budget = { left: options.searchChecks * ASIDE_SHARE };
   for (const server of servers) {
-    if (placed.has(idOf(server))) continue;
-    const better = asideFor(snapshot, steps, server, options);
+    if (placed.has(idOf(server)) || budget.left <= 0) continue;
+    const better = asideFor(snapshot, steps, server, options, budget);
     if (better === null) continue;
     steps = better;
     placed.add(idOf(server));
@@ -129,62 +130,67 @@ function moveAside(snapshot: Snapshot, servers: readonly PlannedServer[], begun:
   return steps;
 }
 
-function asideFor(snapshot: Snapshot, steps: readonly Step[], server: PlannedServer, options: FindOptions): readonly Step[] | null {
+function asideFor(
+  snapshot: Snapshot,
+  steps: readonly Step[],
+  server: PlannedServer,
+  options: FindOptions,
+  budget: { left: number },
+): readonly Step[] | null {
   const model = new CloudModel(snapshot);
   for (const step of steps) model.move(step.server, step.to);
-  const direct = asScheduled(model, server, options.seed);
-  if (direct !== null) return [...steps, { server, to: direct.host.id, makesRoom: false, why: explainRank(direct, server.demand) }];
+  const limit = budget.left;
+  let replays = 0;
+  const spend = (): boolean => {
+    budget.left = limit - model.checks - replays;
+    return budget.left > 0;
+  };
   const decision = model.decide(server, { seed: options.seed, limit: 1 });
+  const [direct] = decision.chosen;
+  if (direct !== undefined) return [...steps, { server, to: direct.host.id, makesRoom: false, why: explainRank(direct, server.demand) }];
   const hosts = decision.hosts.filter((_, index) => (decision.rejections[index] ?? []).every(({ code }) => relievable.has(code)));
-  const moved = new Set(steps.map((step) => idOf(step.server)));
-  const onHost = Map.groupBy(
-    options.others.filter((other) => idOf(other) !== idOf(server) && !moved.has(idOf(other))),
-    (other) => other.demand.currentHost.id,
-  );
-  let attempts = 0;
-  for (const host of hosts) {
-    const arrived = steps.filter((step) => step.to === host.id);
-    const candidates = [
-      ...arrived.map((step) => ({ aside: step.server, step })),
-      ...(onHost.get(host.id) ?? []).map((aside) => ({ aside, step: null })),
-    ];
-    for (const { aside, step } of candidates.toSorted((a, b) => a.aside.demand.flavor.ramMib - b.aside.demand.flavor.ramMib)) {
-      if (++attempts > ASIDE_ATTEMPTS) return null;
-      const rest = step === null ? steps : steps.filter((one) => one !== step);
-      const trial = replay(snapshot, rest);
-      if (trial === null) continue;
-      // Kept off the host that it makes room on: by the filters it would often be the best again.
-      const elsewhere = trial.decide(aside, { seed: options.seed, limit: 8 }).chosen.filter((candidate) => candidate.host.id !== host.id);
+  const moved = new Map(steps.map((step) => [idOf(step.server), step]));
+  const there = new Map<HostId, PlannedServer[]>();
+  const note = (host: HostId, one: PlannedServer): void => void there.set(host, [...(there.get(host) ?? []), one]);
+  for (const step of steps) note(step.to, step.server);
+  for (const other of options.others) if (idOf(other) !== idOf(server) && !moved.has(idOf(other))) note(other.demand.currentHost.id, other);
+  for (const host of hosts)
+    for (const aside of (there.get(host.id) ?? []).toSorted((a, b) => a.demand.flavor.ramMib - b.demand.flavor.ramMib)) {
+      if (!spend()) return null;
+      const back = model.leave(aside, host.id);
+      const step = moved.get(idOf(aside)) ?? null;
+      // First whether it helps at all, which is cheap; then where it could go instead; and at last whether everything else still passes in its turn.
+      const fits = model.passes(server, host.id);
+      const elsewhere = fits ? model.decide(aside, { seed: options.seed, limit: 4 }).chosen.filter((one) => one.host.id !== host.id) : [];
+      back();
       for (const candidate of elsewhere) {
-        const undo = trial.move(aside, candidate.host.id);
-        if (trial.passes(server, host.id)) {
-          const [chosen] = trial.decideOn(server, host.id).chosen;
-          return [
-            ...rest,
-            {
-              server: aside,
-              to: candidate.host.id,
-              makesRoom: step === null ? true : step.makesRoom,
-              why: [`makes room for ${server.demand.server.name} on ${host.name}`],
-            },
-            { server, to: host.id, makesRoom: false, why: chosen === undefined ? [] : explainRank(chosen, server.demand) },
-          ];
-        }
-        undo();
+        const rest = step === null ? steps : steps.filter((one) => one !== step);
+        const trial: readonly Step[] = [
+          ...rest,
+          {
+            server: aside,
+            to: candidate.host.id,
+            makesRoom: step === null ? true : step.makesRoom,
+            why: [`makes room for ${server.demand.server.name} on ${host.name}`],
+          },
+          { server, to: host.id, makesRoom: false, why: [`${aside.demand.server.name} makes room for it`] },
+        ];
+        replays += trial.length;
+        if (replay(snapshot, trial)) return trial;
       }
     }
-  }
+  spend();
   return null;
 }
 
-/** The cloud after these moves; null when one of them does not pass in its turn. */
-export function replay(snapshot: Snapshot, steps: readonly { readonly server: PlannedServer; readonly to: HostId }[]): CloudModel | null {
+/** Whether each of these moves passes in its turn. */
+function replay(snapshot: Snapshot, steps: readonly Step[]): boolean {
   const model = new CloudModel(snapshot);
-  for (const { server, to } of steps) {
-    if (!model.passes(server, to)) return null;
+  return steps.every(({ server, to }) => {
+    if (!model.passes(server, to)) return false;
     model.move(server, to);
-  }
-  return model;
+    return true;
+  });
 }
 
 /** Depth first through every state (who has moved where) that legal moves lead to, each once. The best found is kept: the most named servers moved. */

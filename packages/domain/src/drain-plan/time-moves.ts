@@ -1,7 +1,7 @@
 import type { HostId } from '../ids.ts';
 import type { Snapshot } from '../scheduling/snapshot.ts';
 import { CloudModel } from './cloud-model.ts';
-import { idOf, type PlannedMove } from './planned-server.ts';
+import type { PlannedMove } from './planned-server.ts';
 
 /** What a run may do at once, and how fast. */
 export type LinkFacts = {
@@ -29,16 +29,18 @@ export function timeMoves(snapshot: Snapshot, moves: readonly PlannedMove[], lin
   let running: readonly Running[] = [];
   let [nowMs, lastWaveEnded] = [0, 0];
   while (waiting.length > 0) {
-    const passedOver: PlannedMove[] = [];
+    const ahead = passedOver();
     const rest: PlannedMove[] = [];
-    let full = false;
-    for (const move of waiting) {
+    for (const [index, move] of waiting.entries()) {
+      if (running.length >= links.parallel) {
+        rest.push(...waiting.slice(index));
+        break;
+      }
       const from = move.server.demand.currentHost.id;
-      full ||= running.length >= links.parallel;
       const leaving = running.filter((one) => one.move.server.demand.currentHost.id === from).length;
       const arriving = running.filter((one) => one.move.to.id === move.to.id).length;
-      const free = !full && leaving < links.outgoingPerHost && arriving < links.incomingPerHost;
-      if (free && !passedOver.some((earlier) => inTheWay(earlier, move)) && model.passes(move.server, move.to.id)) {
+      const free = leaving < links.outgoingPerHost && arriving < links.incomingPerHost;
+      if (free && !ahead.inTheWayOf(move) && model.passes(move.server, move.to.id)) {
         model.begin(move.server, move.to.id);
         const rate = Math.min(links.bytesPerSecond(from) / (leaving + 1), links.bytesPerSecond(move.to.id) / (arriving + 1));
         const endMs = nowMs + links.fixedMs + Math.ceil((move.server.bytes / rate) * 1000);
@@ -46,7 +48,7 @@ export function timeMoves(snapshot: Snapshot, moves: readonly PlannedMove[], lin
         running = [...running, { move, endMs, wave }];
         timed.set(move, { ...move, wave, startMs: nowMs, endMs });
       } else {
-        passedOver.push(move);
+        ahead.add(move);
         rest.push(move);
       }
     }
@@ -66,12 +68,25 @@ export function timeMoves(snapshot: Snapshot, moves: readonly PlannedMove[], lin
   return moves.flatMap((move) => timed.get(move) ?? []);
 }
 
-/** Whether the order of two moves can matter: a host in common other than the one both leave, or a group or hint that ties them. */
-function inTheWay(earlier: PlannedMove, later: PlannedMove): boolean {
-  const [a, b] = [earlier.server.demand, later.server.demand];
-  if (earlier.to.id === later.to.id || earlier.to.id === b.currentHost.id || later.to.id === a.currentHost.id) return true;
-  if (a.group !== null && a.group.id === b.group?.id) return true;
-  const hinted = (one: typeof a, other: PlannedMove): boolean =>
-    [...one.hints.sameHost, ...one.hints.differentHost].some(({ id }) => id === idOf(other.server));
-  return hinted(a, later) || hinted(b, earlier);
+/** Moves that wait, and whether a later one may overtake them: not where their order can matter, by a host in common other than the one both leave, or a group or hint that ties them. */
+function passedOver(): { readonly add: (move: PlannedMove) => void; readonly inTheWayOf: (move: PlannedMove) => boolean } {
+  const [sources, destinations, tied] = [new Set<string>(), new Set<string>(), new Set<string>()];
+  // What a move's order can matter to beside its hosts: its group, itself, and the servers that it names.
+  const tiesOf = ({ server: { demand } }: PlannedMove): readonly string[] => [
+    ...(demand.group === null ? [] : [demand.group.id]),
+    demand.server.id,
+    ...[...demand.hints.sameHost, ...demand.hints.differentHost].map(({ id }) => id),
+  ];
+  return {
+    add: (move) => {
+      sources.add(move.server.demand.currentHost.id);
+      destinations.add(move.to.id);
+      for (const tie of tiesOf(move)) tied.add(tie);
+    },
+    inTheWayOf: (move) =>
+      destinations.has(move.to.id) ||
+      sources.has(move.to.id) ||
+      destinations.has(move.server.demand.currentHost.id) ||
+      tiesOf(move).some((tie) => tied.has(tie)),
+  };
 }

@@ -8,15 +8,16 @@ import type { MigrationTable, ServerTable } from '../../store/core-tables.ts';
 import type { Db } from '../../store/database.ts';
 import { insertFlavor, insertImage } from '../../store/testing/rows.ts';
 import { acceptAbort } from '../../workflows/accept/abort-migration.ts';
+import { acceptBandwidth, acceptLinkBandwidth } from '../../workflows/accept/change-bandwidth.ts';
 import { acceptConfirmResize } from '../../workflows/accept/confirm-resize.ts';
 import { acceptCreate } from '../../workflows/accept/create-servers.ts';
 import { acceptDelete } from '../../workflows/accept/delete-server.ts';
-import { acceptBandwidth, acceptLinkBandwidth } from '../../workflows/accept/change-bandwidth.ts';
 import { acceptForceComplete } from '../../workflows/accept/force-complete.ts';
 import { acceptLiveMigrate } from '../../workflows/accept/live-migrate.ts';
 import { acceptMigrate } from '../../workflows/accept/migrate.ts';
 import { acceptPower } from '../../workflows/accept/power-action.ts';
 import { acceptResize } from '../../workflows/accept/resize.ts';
+import { acceptEvacuate } from '../../workflows/evacuate/accept-evacuate.ts';
 import { acceptRevertResize } from '../../workflows/accept/revert-resize.ts';
 import type { ServerOperations } from '../../workflows/operations.ts';
 import type { NewWorkflow, Workflows } from '../../workflows/port.ts';
@@ -142,6 +143,7 @@ const consoleAgents: Agents = {
 function acceptingOperations(db: Db, enqueued: NewWorkflow[]): ServerOperations {
   const workflows: Workflows = {
     enqueue: async (_tx, workflow) => void enqueued.push(workflow),
+    wakeHere: () => false,
     wake: async () => {},
     start: async () => {},
     stop: async () => {},
@@ -160,6 +162,7 @@ function acceptingOperations(db: Db, enqueued: NewWorkflow[]): ServerOperations 
     resize: (caller, server, request) => acceptResize(db, workflows, caller, server, request),
     confirmResize: (caller, server) => acceptConfirmResize(db, workflows, caller, server),
     revertResize: (caller, server) => acceptRevertResize(db, workflows, caller, server),
+    evacuate: (caller, server, request) => acceptEvacuate(db, workflows, caller, server, request),
     abortMigration: (caller, migration) => acceptAbort(db, workflows, caller, migration),
     forceComplete: (caller, migration) => acceptForceComplete(db, workflows, caller, migration),
     capMigration: (migration, bytes) => acceptBandwidth(db, workflows, migration, bytes),
