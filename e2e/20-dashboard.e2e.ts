@@ -255,6 +255,7 @@ describe('the dashboard', () => {
     await tab.getByRole('menuitem', { name: 'Sign out' }).click();
     await tab.getByLabel('User name').waitFor();
     await page.getByLabel('User name').waitFor();
+    expect(await page.evaluate(`sessionStorage.getItem('godwit.session')`)).toBeNull();
     await tab.close();
     await signIn(page, lab.url, await credentialsOf(lab.dir, 'admin'));
   }, 60_000);

@@ -55,7 +55,9 @@ export function consoleTests(stage: DashboardStage): void {
       await eventually(picture, (now) => now !== first, 20_000);
     };
     await changes();
+    const source = await stage.hostOf('screen-1');
     await lab.openstack('server migrate --live-migration --wait screen-1');
+    expect(await stage.hostOf('screen-1')).not.toBe(source);
     await changes();
     await lab.openstack('server delete --wait screen-1');
   }, 180_000);
