@@ -31,7 +31,7 @@ const layers: Readonly<Record<string, Layer>> = {
 const outside: Readonly<Record<string, readonly string[]>> = {
   bench: ['domain', 'contract', 'lab'],
   // The browser's tests read the pages by the pages' own table of words.
-  e2e: ['domain', 'contract', 'lab', 'dashboard'],
+  e2e: ['domain', 'contract', 'lab', 'dashboard', 'cli'],
   tools: [],
 };
 

@@ -30,7 +30,7 @@ describe('completion', () => {
     const { commandFiles } = await import('./commands/index.ts');
     for (const command of commands) {
       const file = await commandFiles.get(command.words.split(' ')[0] ?? '')?.load();
-      expect(file?.commands, command.words).toContain(command);
+      expect(file?.commands.map((one) => one.words)).toContain(command.words);
     }
   });
 });

@@ -105,7 +105,10 @@ function compare(a: Json, b: Json): number {
 function csv(columns: readonly string[], rows: readonly (readonly Cell[])[], mode: string): string {
   const write = (value: Json): string => {
     const text = value === null ? '' : plainOf(value);
-    const quote = mode === 'all' || (mode === 'nonnumeric' && typeof value !== 'number') || (mode === 'minimal' && /[",\r\n]/.test(text));
+    const quote =
+      mode === 'all' ||
+      (mode === 'nonnumeric' && typeof value !== 'number' && typeof value !== 'boolean') ||
+      (mode === 'minimal' && /[",\r\n]/.test(text));
     return quote ? `"${text.replaceAll('"', '""')}"` : mode === 'none' ? text.replaceAll(/[,"\\\n]/g, (found) => `\\${found}`) : text;
   };
   const lines = [columns.map(write), ...rows.map((row) => row.map((cell) => write(csvValue(cell))))];
