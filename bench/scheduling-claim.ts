@@ -15,7 +15,9 @@ type Figures = {
 type Measured = { readonly hosts: number; readonly servers: number; readonly firstLoadMs: number; readonly figures: readonly Figures[] };
 
 const script = new URL('../packages/controller/src/scheduling/measure-claims.ts', import.meta.url).pathname;
-const measured = JSON.parse(execFileSync(process.execPath, [script, ...process.argv.slice(2)], { encoding: 'utf8' })) as Measured;
+// `run.ts` leaves its own words among them.
+const sizes = process.argv.slice(2).filter((word) => /^\d+$/.test(word));
+const measured = JSON.parse(execFileSync(process.execPath, [script, ...sizes], { encoding: 'utf8' })) as Measured;
 const ms = (value: number): string => `${value.toFixed(1)} ms`;
 console.log(
   `${measured.hosts} hosts, ${measured.servers} servers; Node ${process.version}, ${cpus().length} × ${cpus()[0]?.model ?? 'unknown'}, load ${(loadavg()[0] ?? 0).toFixed(1)}`,
