@@ -12,6 +12,7 @@ import { createWarmSnapshot } from '../scheduling/warm-snapshot.ts';
 import type { Database } from '../store/database.ts';
 import { acceptAbort } from './accept/abort-migration.ts';
 import { acceptBandwidth, acceptLinkBandwidth } from './accept/change-bandwidth.ts';
+import { acceptPolicyChange } from './accept/change-policy.ts';
 import { acceptConfirmResize } from './accept/confirm-resize.ts';
 import { acceptCreate } from './accept/create-servers.ts';
 import { acceptDelete } from './accept/delete-server.ts';
@@ -147,6 +148,7 @@ export async function startWorkflowEngine(parts: EngineParts): Promise<Engine> {
       capMigration: (migration, bytes) => acceptBandwidth(db, workflows, migration, bytes),
       capLink: (host, bytes) => acceptLinkBandwidth(db, workflows, host, bytes),
       fenceHost: (caller, name) => fenceHost(db, workflows, caller, name),
+      changePolicy: (migration, change) => acceptPolicyChange(db, workflows, migration, change),
     },
     fleet: fleetOperations(context),
     hostChanged: (host) => watcher.changed(host),

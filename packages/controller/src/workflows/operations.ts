@@ -83,6 +83,8 @@ export type ServerOperations = {
   forceComplete(caller: Caller, migration: MigrationId): Promise<void>;
   /** Bytes per second of one live migration, also while it copies; null: no cap of its own. */
   capMigration(migration: MigrationId, maxBandwidthBytes: number | null): Promise<void>;
+  /** What one live migration may cost from now on, also while it copies; fields that are not given stay. */
+  changePolicy(migration: MigrationId, change: PartialPolicy): Promise<void>;
   /** Bytes per second of all migrations over one host's link; null: all of it. */
   capLink(hostName: string, bytesPerSecond: number | null): Promise<void>;
   /** An operator's word that a host can run and reach nothing any more; see hosts/fence-host.ts. */

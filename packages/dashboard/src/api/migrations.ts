@@ -117,6 +117,11 @@ export async function capMigration(api: Api, id: string, maxBandwidthBytes: numb
   await api.send('PATCH', `/godwit/v1/migrations/${id}`, { maxBandwidthBytes });
 }
 
+/** What it may cost from now on; the fields that are not given stay. */
+export async function changePolicy(api: Api, id: string, policy: Partial<ConvergencePolicy>): Promise<void> {
+  await api.send('PATCH', `/godwit/v1/migrations/${id}`, { policy });
+}
+
 /** The operator's word that nothing on the host runs or reaches any disk. */
 export async function fenceHost(api: Api, host: string): Promise<void> {
   await api.send('POST', `/godwit/v1/hosts/${encodeURIComponent(host)}/fence`, { confirmed: true });

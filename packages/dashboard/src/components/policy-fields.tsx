@@ -68,7 +68,8 @@ export function PolicyFields(props: {
       </dt>
       <dd>
         <Checkbox id="policy-postCopy" checked={now.postCopyAllowed} onChange={(event) => set('postCopyAllowed', event.target.checked)}>
-          allowed: the guest may run at the destination before all its memory is there; if the link then breaks for long, it is lost
+          allowed, where the hosts can do it: the guest may run at the destination before all its memory is there; if the link then breaks
+          for long, it is lost
         </Checkbox>
         {from('postCopyAllowed')}
       </dd>

@@ -1,7 +1,7 @@
 import { Link } from '@tanstack/react-router';
 import { App, Button } from 'antd';
 import type { ReactNode } from 'react';
-import { abortMigration, capMigration, forceComplete, isOver, type MigrationRecord } from '../api/migrations.ts';
+import { abortMigration, capMigration, changePolicy, forceComplete, isOver, type MigrationRecord } from '../api/migrations.ts';
 import { formatBytes, formatDuration } from '../model/formats.ts';
 import { timeLeft } from '../model/migration-progress.ts';
 import { words } from '../words.ts';
@@ -20,13 +20,13 @@ export function Remedies({ record }: { readonly record: MigrationRecord }) {
   const left = timeLeft(latest);
   const converges = left !== null && left.worstMs !== null;
   const pauseMs = latest.sentBytesPerSecond > 0 ? (latest.remainingBytes / latest.sentBytesPerSecond) * 1000 : null;
-  const postCopy = record.policy?.postCopyAllowed === true;
+  const blackoutMs = record.policy?.largestBlackoutMs ?? null;
+  const raisedMs = Math.min(600_000, Math.max((blackoutMs ?? 500) * 4, Math.ceil((pauseMs ?? 0) / 100) * 100));
+  const slowDown = record.policy?.slowDownPercent ?? 0;
   const finish = (): void => {
     modal.confirm({
       title: `Force the migration of ${record.serverName} to complete?`,
-      content: postCopy
-        ? `${record.serverName} runs on at the destination before all its memory is there. If the link breaks for long after that, the guest is lost.`
-        : `${record.serverName} stands still until the rest is sent: about ${formatDuration(pauseMs)} at the present rate.`,
+      content: `${record.serverName} stands still until the rest is sent: about ${formatDuration(pauseMs)} at the present rate.`,
       okText: words.forceComplete,
       cancelText: words.dialog.cancel,
       onOk: async () => void (await run(`Forced completion of ${record.serverName} accepted`, () => forceComplete(api, record.id))),
@@ -48,15 +48,52 @@ export function Remedies({ record }: { readonly record: MigrationRecord }) {
       <dl className="facts" style={{ marginTop: 8 }}>
         <Remedy
           button={
-            <Button size="small" disabled={busy} onClick={finish}>
-              {postCopy ? 'Post-copy now' : 'Pause and finish'}
+            <Button
+              size="small"
+              disabled={busy}
+              onClick={() =>
+                void run(`A blackout of ${formatDuration(raisedMs)} is allowed`, () =>
+                  changePolicy(api, record.id, { largestBlackoutMs: raisedMs }),
+                )
+              }
+            >
+              Raise the blackout
             </Button>
           }
-          cost={
-            postCopy
-              ? 'The guest runs at the destination at once, slowly at first; if the link breaks for long, it is lost.'
-              : `The guest stands still for about ${formatDuration(pauseMs)}; nothing is lost.`
+          cost={`The guest may stand still for up to ${formatDuration(raisedMs)} at the switch${blackoutMs === null ? '' : `, instead of ${formatDuration(blackoutMs)}`}; nothing is lost.`}
+        />
+        <Remedy
+          button={
+            <Button
+              size="small"
+              disabled={busy || slowDown >= 90}
+              title={slowDown >= 90 ? 'It is slowed down as far as it goes.' : undefined}
+              onClick={() =>
+                void run('The guest may be slowed down', () =>
+                  changePolicy(api, record.id, { slowDownPercent: Math.min(90, slowDown + 60) }),
+                )
+              }
+            >
+              Throttle
+            </Button>
           }
+          cost={`Up to ${Math.min(90, slowDown + 60)} % of the guest’s CPU time may be taken while the copy lasts, so that it writes less; it works more slowly.`}
+        />
+        <Remedy
+          button={
+            <Button size="small" disabled title="This version does not switch a running copy to post-copy.">
+              Post-copy now
+            </Button>
+          }
+          cost="Not available: this version does not switch a running copy to post-copy."
+        />
+        <Remedy
+          button={
+            <Button size="small" disabled={busy} onClick={finish}>
+              Pause and finish
+            </Button>
+          }
+          cost={`The guest stands still for about ${formatDuration(pauseMs)}; nothing is lost.`}
         />
         {record.maxBandwidthBytes !== null && (
           <Remedy

@@ -14,8 +14,11 @@ export const LiveMigrationRequest = Closed({
   maxBandwidthBytes: Type.Optional(Nullable(Bandwidth)),
 });
 
-/** `PATCH /migrations/{id}`: bytes per second; null: as much as the links allow. */
-export const MigrationChange = Closed({ maxBandwidthBytes: Nullable(Bandwidth) });
+/** `PATCH /migrations/{id}`: bytes per second, null: as much as the links allow; the fields of its policy that change. */
+export const MigrationChange = Type.Object(
+  { maxBandwidthBytes: Type.Optional(Nullable(Bandwidth)), policy: Type.Optional(Policy) },
+  { additionalProperties: false, minProperties: 1 },
+);
 
 /** `PUT /migration-policies/{scope}` */
 export const PolicyChange = Closed({ policy: Policy });

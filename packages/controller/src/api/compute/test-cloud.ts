@@ -9,6 +9,7 @@ import type { Db } from '../../store/database.ts';
 import { insertFlavor, insertImage } from '../../store/testing/rows.ts';
 import { acceptAbort } from '../../workflows/accept/abort-migration.ts';
 import { acceptBandwidth, acceptLinkBandwidth } from '../../workflows/accept/change-bandwidth.ts';
+import { acceptPolicyChange } from '../../workflows/accept/change-policy.ts';
 import { acceptConfirmResize } from '../../workflows/accept/confirm-resize.ts';
 import { acceptCreate } from '../../workflows/accept/create-servers.ts';
 import { acceptDelete } from '../../workflows/accept/delete-server.ts';
@@ -166,6 +167,7 @@ function acceptingOperations(db: Db, enqueued: NewWorkflow[]): ServerOperations 
     abortMigration: (caller, migration) => acceptAbort(db, workflows, caller, migration),
     forceComplete: (caller, migration) => acceptForceComplete(db, workflows, caller, migration),
     capMigration: (migration, bytes) => acceptBandwidth(db, workflows, migration, bytes),
+    changePolicy: (migration, change) => acceptPolicyChange(db, workflows, migration, change),
     capLink: (host, bytes) => acceptLinkBandwidth(db, workflows, host, bytes),
     fenceHost: (caller, name) => fenceHost(db, workflows, caller, name),
   };

@@ -113,6 +113,13 @@ it('a live migration with a policy of its own, capped and forced while it runs; 
   });
   expect((await answer('PATCH', `/migrations/${move}`, { maxBandwidthBytes: 1 })).status).toBe(400);
   expect((await answer('PATCH', `/migrations/${move}`, { maxBandwidthBytes: null })).status).toBe(200);
+  expect((await answer('PATCH', `/migrations/${move}`, {})).status).toBe(400);
+  const changed = await answer('PATCH', `/migrations/${move}`, { policy: { largestBlackoutMs: 4_000, slowDownPercent: 60 } });
+  expect(changed.status).toBe(200);
+  expect(changed.body.migration.policy).toMatchObject({ largestBlackoutMs: 4_000, slowDownPercent: 60 });
+  await until(async () => source.policies.at(-1)?.largestBlackoutMs === 4_000n && source.policies.at(-1)?.slowDownPercent === 60);
+  expect((await answer('PATCH', `/migrations/${move}`, { policy: { slowDownPercent: 100 } })).status).toBe(400);
+  expect((await answer('PATCH', `/migrations/${move}`, { policy: { postCopyAllowed: true } })).status).toBe(400);
   await until(async () => source.policies.at(-1)?.maxBandwidthBytes === 0n);
   expect((await answer('PATCH', '/hosts/node1', { migrationBandwidthBytes: 30_000_000 })).body.host.migrationBandwidthBytes).toBe(
     30_000_000,

@@ -19,7 +19,7 @@ const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 /**
  * What the compute API has no word for: `POST /servers/{id}/live-migrations` with a policy and a bandwidth of its own (refusals as from 2.34: what no host passes is found out after the
- * answer), `PATCH /migrations/{id}` changes the bandwidth of a running one, `POST /migrations/{id}/force-complete`. For admins.
+ * answer), `PATCH /migrations/{id}` changes bandwidth and policy of a running one, `POST /migrations/{id}/force-complete`. For admins.
  */
 export function liveMigrationRoutes(app: FastifyInstance, context: AppContext): void {
   const { db } = context;
@@ -49,8 +49,10 @@ export function liveMigrationRoutes(app: FastifyInstance, context: AppContext): 
     await requireAdmin(db, request);
     const row = await migrationOf(db, (request.params as { readonly id: string }).id);
     assertBody(MigrationChange, request.body);
-    const { maxBandwidthBytes } = request.body as { readonly maxBandwidthBytes: number | null };
-    await context.operations.capMigration(as<MigrationId>(row.id), maxBandwidthBytes);
-    return { migration: { id: row.id, maxBandwidthBytes } };
+    const { maxBandwidthBytes, policy } = request.body as Pick<Body, 'maxBandwidthBytes' | 'policy'>;
+    if (policy !== undefined) await context.operations.changePolicy(as<MigrationId>(row.id), readPolicy(policy));
+    if (maxBandwidthBytes !== undefined) await context.operations.capMigration(as<MigrationId>(row.id), maxBandwidthBytes);
+    const { policy: now, max_bandwidth_bytes } = await migrationOf(db, row.id);
+    return { migration: { id: row.id, maxBandwidthBytes: max_bandwidth_bytes, policy: now } };
   });
 }

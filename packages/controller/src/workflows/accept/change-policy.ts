@@ -1,0 +1,38 @@
+import type { PartialPolicy, ResolvedPolicy } from '@godwit/domain/convergence/resolve-policy';
+import { GodwitError } from '@godwit/domain/errors';
+import type { MigrationId } from '@godwit/domain/ids';
+import type { Db } from '../../store/database.ts';
+import type { Workflows } from '../port.ts';
+
+/**
+ * Changes what a live migration may cost, also while it copies: the fields that are given hold from now on, the others stay. Whether post-copy is possible is settled before
+ * the copy begins. Throws MigrationNotFound, BadRequest (post-copy), InvalidMigrationState (it has ended, or nothing is copied any more).
+ */
+export async function acceptPolicyChange(db: Db, workflows: Workflows, migrationId: MigrationId, change: PartialPolicy): Promise<void> {
+  if (change.postCopyAllowed !== undefined)
+    throw new GodwitError('BadRequest', 'Whether post-copy is allowed is settled before the copy begins: start the move again with it.');
+  await db.transaction().execute(async (tx) => {
+    const move = await tx
+      .selectFrom('migration')
+      .select(['type', 'phase', 'status', 'finished_at', 'policy'])
+      .where('id', '=', migrationId)
+      .forUpdate()
+      .executeTakeFirst();
+    if (move === undefined || move.type !== 'live-migration')
+      throw new GodwitError('MigrationNotFound', `Migration ${migrationId} could not be found.`);
+    if (move.finished_at !== null || move.phase === 'switchover' || move.phase === 'committing')
+      throw new GodwitError('InvalidMigrationState', `Migration ${migrationId} is ${move.status}: nothing is copied any more.`);
+    const changed = Object.fromEntries(Object.keys(change).map((field) => [field, 'request' as const]));
+    const policy: Partial<ResolvedPolicy> = {
+      ...move.policy,
+      ...change,
+      ...(move.policy.from === undefined ? {} : { from: { ...move.policy.from, ...changed } }),
+    };
+    await tx
+      .updateTable('migration')
+      .set((eb) => ({ policy: JSON.stringify(policy), policy_version: eb('policy_version', '+', 1) }))
+      .where('id', '=', migrationId)
+      .execute();
+    await workflows.wake(tx, migrationId);
+  });
+}
