@@ -10,6 +10,7 @@ import type { LabPlan } from '@godwit/lab/lab-plan';
 import { askSupervisor } from '@godwit/lab/supervisor/control-client';
 import { waitFor } from '@godwit/lab/wait-for';
 import { withLab } from './bench-lab.ts';
+import { measureForeignLoad } from './foreign-load.ts';
 import { type ResidentMemory, residentMemory } from './memory.ts';
 import { printed, summarise } from './quantiles.ts';
 
@@ -24,13 +25,21 @@ export type MeasuredMove = {
   readonly stopToResumeMs: number | null;
   readonly resumeToCompletedMs: number | null;
   readonly ownShareMs: number | null;
+  /** Its three parts: source QEMU's `completed` → release sent → heard by the destination's agent → its guest's RESUME. */
+  readonly completedToSentMs: number | null;
+  readonly sentToHeardMs: number | null;
+  readonly heardToResumeMs: number | null;
   readonly qemuDowntimeMs: number | null;
   readonly qemuTotalMs: number | null;
   readonly clockErrorMs: number | null;
   readonly clientGapMs: number | null;
+  /** Of that gap, what the guest's own clock counted: it ran by then, and had not got round to the heartbeat. */
+  readonly pickUpMs: number | null;
   readonly tcpStallMs: number | null;
   readonly tcpResets: number;
   readonly rounds: number | null;
+  /** What others used of the machine meanwhile, in cores: above a few tenths the figures tell more about them. */
+  readonly foreignCores: number;
 };
 
 type RawRecord = {
@@ -48,6 +57,8 @@ const workingSetMib = 128;
 const bareRateMBs = 50;
 /** A run in which the guest wrote less than this share of its nominal rate says nothing about that rate. */
 const leastShareOfRate = 0.8;
+/** At most one in a hundred moves may stand still for longer. */
+const longBlackoutMs = 100;
 /** How long the client looks on after a move, so that a stall at its end is seen in full. */
 const afterglowMs = 500;
 
@@ -90,12 +101,14 @@ export async function benchMoves(options: { readonly perRate: number; readonly r
         await delay(1_500); // the working set is written once, and the rate settles
         await probe.reset();
         witness.resetGaps();
+        const foreign = await measureForeignLoad(plan);
         const before = await probe.status(guest.address);
         const id = await startMove(cloud, guest.id);
         const record = await finished(cloud, id);
         await delay(afterglowMs);
         const after = await probe.status(guest.address);
-        const tcp = (await probe.report()).find((one) => one.address === guest.address)?.tcp;
+        const foreignCores = await foreign();
+        const client = (await probe.report()).find((one) => one.address === guest.address);
         const seen = witness.guests.find((one) => one.nonces.includes(before.nonce));
         const written = ((after.memory.pagesWritten - before.memory.pagesWritten) * 4096) / 1e6;
         const move: MeasuredMove = {
@@ -103,8 +116,10 @@ export async function benchMoves(options: { readonly perRate: number; readonly r
           rateMBs,
           achievedMBs: written / ((after.clockUs - before.clockUs) / 1e6),
           clientGapMs: seen?.largestGapMs ?? null,
-          tcpStallMs: tcp?.longestSilenceMs ?? null,
-          tcpResets: tcp?.resets ?? 0,
+          pickUpMs: client?.heartbeat.largestGapGuestMs ?? null,
+          tcpStallMs: client?.tcp.longestSilenceMs ?? null,
+          tcpResets: client?.tcp.resets ?? 0,
+          foreignCores,
         };
         if (move.status !== 'completed') throw new Error(`migration ${id} ended ${move.status}: ${record.outcome?.sentence ?? ''}`);
         console.log(`${what} ${rateMBs} MB/s (achieved ${move.achievedMBs.toFixed(0)}): ${JSON.stringify(move)}`);
@@ -178,6 +193,9 @@ function partsOf(record: RawRecord) {
   const stop = at('source', 'STOP');
   const resume = at('destination', 'RESUME');
   const { measures } = record;
+  const completed = at('source', 'QEMU completed');
+  const sent = at('source', 'release sent');
+  const heard = at('destination', 'release heard');
   return {
     status: record.status,
     acceptToMigrateMs: between(created, migrate),
@@ -185,6 +203,9 @@ function partsOf(record: RawRecord) {
     stopToResumeMs: measures['blackoutMs'] ?? null,
     resumeToCompletedMs: between(resume, record.finishedAt === null ? null : Date.parse(record.finishedAt)),
     ownShareMs: measures['ownShareMs'] ?? null,
+    completedToSentMs: between(completed, sent),
+    sentToHeardMs: between(sent, heard),
+    heardToResumeMs: between(heard, resume),
     qemuDowntimeMs: measures['qemuDowntimeMs'] ?? null,
     qemuTotalMs: measures['qemuTotalMs'] ?? null,
     clockErrorMs: measures['clockErrorMs'] ?? null,
@@ -210,16 +231,23 @@ function printRate(rateMBs: number, moves: readonly MeasuredMove[]): void {
       ),
     ],
     ['own share (completed → RESUME)', column((move) => move.ownShareMs)],
+    ['  completed → release sent', column((move) => move.completedToSentMs)],
+    ['  release sent → heard', column((move) => move.sentToHeardMs)],
+    ['  release heard → RESUME', column((move) => move.heardToResumeMs)],
     [
       'blackout − QEMU downtime',
       column((move) => (move.stopToResumeMs === null || move.qemuDowntimeMs === null ? null : move.stopToResumeMs - move.qemuDowntimeMs)),
     ],
     ['outside gap (1 kHz heartbeat)', column((move) => move.clientGapMs)],
+    ['  of it the guest ran for', column((move) => move.pickUpMs)],
     ['longest TCP stall', column((move) => move.tcpStallMs)],
     ['clock error', column((move) => move.clockErrorMs)],
     ['rounds', column((move) => move.rounds)],
+    ['others used, in cores', column((move) => move.foreignCores)],
   ];
   for (const [what, value] of rows) console.log(`  ${what.padEnd(32)} ${value}`);
+  const long = valid.filter((move) => (move.stopToResumeMs ?? 0) > longBlackoutMs).length;
+  console.log(`  ${`blackouts above ${longBlackoutMs} ms`.padEnd(32)} ${long} of ${valid.length}`);
 }
 
 function shuffled<Item>(items: readonly Item[]): readonly Item[] {

@@ -12,6 +12,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { openSimulatedHost, simulatedFacts } from './drivers/simulated/open-simulated-host.ts';
 import { type HostAgent, type HostSetup, startHostAgent } from './host-agent.ts';
 import { createTestCa, type TestCa } from './identity/test-ca.ts';
+import { HandoverCall, type Step } from './migration/handover-call.ts';
 import { createTlsTransport, type TlsTransport } from './rpc/tls-transport.ts';
 
 const hostId = '11111111-1111-4111-8111-111111111111';
@@ -137,6 +138,14 @@ test('each service is only for its caller, and each caller only for the host it 
     release: { serverId: hostId, migrationId: hostId, sourceHostId: hostId, destinationHostId: hostId, epoch: 2n },
   });
   expect(await codeOf(foreign)).toBe(Code.PermissionDenied);
+  // The standing call says who calls once, when it begins, and is held to it with each step.
+  const release = { serverId: hostId, migrationId: hostId, sourceHostId: hostId, destinationHostId: hostId, epoch: 2n };
+  const standing = (transport: TlsTransport) => new HandoverCall(createClient(Peer, transport.transport).handover);
+  const clock: Step = { step: { case: 'clock', value: { sentAtMs: 1 } } };
+  const handover = standing(peer);
+  expect((await handover.ask(clock, 2_000)).answer.case).toBe('clock');
+  expect(await codeOf(handover.ask({ step: { case: 'release', value: { release } } }, 2_000))).toBe(Code.PermissionDenied);
+  expect(await codeOf(standing(controller).ask(clock, 2_000))).toBe(Code.PermissionDenied);
   await expect((await link(agent, 'controller', peerId)).warm()).rejects.toThrow(/speaks for host/);
 });
 

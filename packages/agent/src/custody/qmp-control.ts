@@ -12,18 +12,32 @@ const endMs = 3_000;
 /** A QEMU process through its monitor. */
 export function qmpControl({ ref, qmp }: { readonly ref: QemuProcess; readonly qmp: Pick<QmpClient, 'execute' | 'on'> }): QemuControl {
   const process: QemuProcess = { pid: ref.pid, startTicks: ref.startTicks };
+  // An incoming QEMU that has shown itself loaded and paused stays so until it is ordered otherwise, and tells every change by an event (conformance: loaded-is-paused).
+  // Having seen it there, the take need not ask again while the guest stands still.
+  let loaded: QemuView | null = null;
+  let changes = 0;
+  const changed = (): void => {
+    loaded = null;
+    changes += 1;
+  };
+  qmp.on(changed);
   const order = async (command: string, args?: Readonly<Record<string, unknown>>): Promise<void> => {
+    changed();
     await qmp.execute(command, args, { timeoutMs: answerMs });
   };
   return {
     process,
     look: async () => {
+      if (loaded !== null && processAlive(process)) return loaded;
+      const changesBefore = changes;
       try {
         const [migration, status] = await Promise.all([
           qmp.execute('query-migrate', undefined, { timeoutMs: answerMs }),
           qmp.execute('query-status', undefined, { timeoutMs: answerMs }),
         ]);
-        return viewFrom(status as { status: string }, migration as { status?: string });
+        const view = viewFrom(status as { status: string }, migration as { status?: string });
+        if (changes === changesBefore && view.runstate === 'paused' && view.migration === 'completed') loaded = view;
+        return view;
       } catch (error) {
         if (!processAlive(process)) return null;
         if (!(error instanceof QmpClosed)) throw error;

@@ -17,6 +17,7 @@ import { tlsDirectory } from '../identity/host-identity.ts';
 import type { GuestFact } from '../qemu/guest-fact.ts';
 import type { GuestProcess } from '../qemu/guest-process.ts';
 import type { QmpEvent } from '../qemu/qmp-client.ts';
+import { activateBacking } from './activate-backing.ts';
 import { delay, within } from './deadline.ts';
 import { DestinationNetwork } from './destination-network.ts';
 import { closeExports, openExports } from './disk-exports.ts';
@@ -41,6 +42,10 @@ const takeWithinMs = 2_500;
 /** A guest that does not survive its arrival dies at its first instructions, or QEMU at its first device access. */
 const arrivalWatchMs = 60;
 const aliveMs = 1_000;
+/** A guest that has stood still gets its processors first for a moment: it has frames waiting, and under TCG all its code to translate again. */
+const favouredMs = 250;
+/** From the load to the answer of the take nobody is told of steps. */
+const hushMs = 100;
 /** Frames that still take the way over the source are let in for this long after the take. */
 const lateFramesMs = 3_000;
 
@@ -61,6 +66,8 @@ export class IncomingMigration {
   #tunnels: Promise<void> = Promise.resolve();
   #cleared: Promise<void> = Promise.resolve();
   #exports: Promise<void> | null = null;
+  /** What this move has been given precedence by. */
+  readonly #precedence: (() => void)[] = [];
   readonly #settled = Promise.withResolvers<void>();
 
   constructor(
@@ -104,6 +111,7 @@ export class IncomingMigration {
     const port = this.#host.ports.take();
     try {
       this.#host.clock.anchor();
+      this.#precedence.push(this.#host.precedence.ofAgent());
       await Promise.all([this.#feed({ kind: 'grant', fence: grant.fence, grant }), this.#network.makeTaps(!move.policy.networkSwitch)]);
       record.mark('granted durably, taps made');
       await faultPoint('destination.granted');
@@ -125,6 +133,10 @@ export class IncomingMigration {
         address: this.#host.config.managementAddress,
         port,
       });
+      // Best effort: a QEMU that cannot opens them in its turn.
+      await activateBacking(process.qmp, spec.disks).catch((error: unknown) =>
+        record.mark('backing images not opened ahead', (error as Error).message),
+      );
       const nbdPort = await this.#openExports(process);
       const ready: IncomingReady = {
         migrationId: grant.migrationId,
@@ -183,6 +195,7 @@ export class IncomingMigration {
     if (open) {
       await this.#network.open();
       this.record.mark('network open');
+      this.#favour();
     } else if (this.record.report.taken === null) await this.#network.close();
     return this.#network.encapsulation;
   }
@@ -200,7 +213,8 @@ export class IncomingMigration {
     const alive = (): boolean => this.#host.guests.process(this.move.grant.serverId) !== null;
     if (alive()) await this.#process?.qmp.execute('announce-self', { initial: 50, max: 550, rounds: 5, step: 100 }).catch(this.#logged);
     const verified = alive() && (await this.#network.verify(this.move.grant.endState === 'running', 1_000).catch(() => false));
-    if (this.#resumedAt !== null) await delay(arrivalWatchMs - (performance.now() - this.#resumedAt));
+    // Often the watch's time is over already: the controller asks when it has written the take.
+    if (this.#resumedAt !== null) await delay(Math.max(0, arrivalWatchMs - (performance.now() - this.#resumedAt)));
     await this.#proveAlive();
     this.#finished = true;
     record.note({ networkVerified: verified });
@@ -266,6 +280,7 @@ export class IncomingMigration {
 
   close(): void {
     this.#unlisten();
+    this.#ordinary();
   }
 
   /** A last look: a QEMU that has just died may not have been noticed yet. */
@@ -311,6 +326,8 @@ export class IncomingMigration {
 
   /** The guest is here, stopped: the source has ended its mirrors before, so nobody writes to the disks any more. */
   #arrived(process: GuestProcess): void {
+    this.#favour();
+    this.record.hush(hushMs);
     if (this.record.report.taken === null) this.record.become('loaded');
     if (this.#copies.length > 0) this.#exports ??= closeExports(process.qmp).then(() => this.record.mark('exports closed'));
     // A release that came before the load was complete is waiting for this look.
@@ -368,6 +385,7 @@ export class IncomingMigration {
     record.note({ taken: alive ? 'took-alive' : 'took-dead', ...(paused && { resumedAtMs: this.#host.clock.nowMs() }) });
     record.become('running', { guestState: alive ? (paused ? 'paused' : 'running') : 'crashed' });
     this.#settled.resolve();
+    setTimeout(() => this.#ordinary(), favouredMs).unref();
     void faultPoint('destination.taken');
     this.#host.guests.tell(move.grant.serverId);
     void this.#save().catch(this.#logged);
@@ -376,12 +394,22 @@ export class IncomingMigration {
   /** After a forfeit: the process is dead, and nothing else of the move stays. */
   async #discarded(): Promise<void> {
     this.#unlisten();
+    this.#ordinary();
     for (const port of this.#ports) this.#host.ports.giveBack(port);
     await this.#tunnels;
     await this.#network.remove();
     await removeCopies(this.#copies);
     this.#host.guests.forget(this.move.grant.serverId);
     await this.#save();
+  }
+
+  /** The stop is near, or has been. */
+  #favour(): void {
+    if (this.#process) this.#precedence.push(this.#host.precedence.ofGuest(this.#process.ref.pid));
+  }
+
+  #ordinary(): void {
+    for (const end of this.#precedence.splice(0)) end();
   }
 
   async #tidy(): Promise<void> {

@@ -1,5 +1,5 @@
 import { as, asEpoch, asFence, type BootId, type HostId, type MigrationId, type ServerId } from '@godwit/domain/ids';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { HostEvents } from '../drivers/host-events.ts';
 import { MigrationRecord } from './migration-record.ts';
 
@@ -32,4 +32,26 @@ test('a state is told at once, progress is thinned, and an end is final', () => 
   expect(told).toEqual(['copying', 'copying', 'copying', 'failed']);
   expect(record.report).toMatchObject({ state: 'failed', cause: 'StreamFailed', detail: 'the stream broke', qemuStatus: 'look 9' });
   expect(record.report.timeline.map(({ what }) => what)).toEqual(['armed', 'copying', 'failed']);
+});
+
+test('while it is hushed only an end is told, and what has waited is told once', () => {
+  vi.useFakeTimers();
+  const events = new HostEvents(() => 0);
+  const told: string[] = [];
+  events.on(({ event }) => event.kind === 'migration' && told.push(event.migration.state));
+  const record = new MigrationRecord(grant, 'destination', 'listening', events, () => 0);
+  record.hush(100);
+  record.become('loaded');
+  record.tell();
+  expect(told).toEqual([]);
+  vi.advanceTimersByTime(100);
+  expect(told).toEqual(['loaded']);
+  record.hush(100);
+  record.speak();
+  record.hush(100);
+  record.become('running');
+  expect(told).toEqual(['loaded', 'running']);
+  record.speak();
+  expect(told).toEqual(['loaded', 'running']);
+  vi.useRealTimers();
 });

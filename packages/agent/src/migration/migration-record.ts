@@ -29,6 +29,9 @@ export class MigrationRecord {
   readonly grant: Grant & { readonly migrationId: MigrationId };
   #report: MigrationReport;
   #toldAtMs = 0;
+  /** Set: what there is to tell waits, all but an end. */
+  #hush: NodeJS.Timeout | null = null;
+  #untold = false;
   readonly #events: HostEvents;
   readonly #nowMs: () => number;
 
@@ -129,7 +132,25 @@ export class MigrationRecord {
     this.become(state, { ...facts, cause, detail });
   }
 
+  /**
+   * For at most `mostMs`, or until `speak`, only an end is told: whoever hears of a step has work to do with it, and while a guest stands still between two hosts, that work
+   * would stand in its way.
+   */
+  hush(mostMs: number): void {
+    if (this.#hush !== null) clearTimeout(this.#hush);
+    this.#hush = setTimeout(() => this.speak(), mostMs);
+  }
+
+  /** Tells what has waited. */
+  speak(): void {
+    if (this.#hush !== null) clearTimeout(this.#hush);
+    this.#hush = null;
+    if (this.#untold) this.tell();
+  }
+
   tell(): void {
+    this.#untold = this.#hush !== null && !this.ended;
+    if (this.#untold) return;
     this.#toldAtMs = this.#nowMs();
     this.#events.emit({ kind: 'migration', migration: this.#report });
   }

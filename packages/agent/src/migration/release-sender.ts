@@ -13,6 +13,7 @@ export class ReleaseSender {
   readonly #record: MigrationRecord;
   #sending = false;
   #closed = false;
+  readonly #answered = Promise.withResolvers<void>();
 
   constructor(link: PeerLink, record: MigrationRecord) {
     this.#link = link;
@@ -22,6 +23,11 @@ export class ReleaseSender {
   /** Whether an answer is still waited for. */
   get sending(): boolean {
     return this.#sending;
+  }
+
+  /** Resolves when the destination has answered, whatever. */
+  get answered(): Promise<void> {
+    return this.#answered.promise;
   }
 
   /** The first attempt is on the wire when this returns. Never throws; `done` is called after the answer. */
@@ -45,6 +51,7 @@ export class ReleaseSender {
         const answered = this.#link.release(notice, answerMs);
         if (turn === 0) await faultPoint('source.release-sent');
         const { answer, detail } = await answered;
+        this.#answered.resolve();
         record.note({ taken: answer });
         record.mark('release answered', detail === '' ? answer : `${answer}: ${detail}`);
         record.tell();

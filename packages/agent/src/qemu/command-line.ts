@@ -143,7 +143,8 @@ function diskArguments(disk: DiskSpec, index: number, launch: Launch, bootable: 
   ];
 }
 
-const backingNode = (index: number, depth: number): string => `disk${index}-back${depth}`;
+/** Node of the format layer of an image below a disk: depth 1 is the disk's own backing image. */
+export const backingNode = (index: number, depth: number): string => `disk${index}-back${depth}`;
 
 function backingArguments(layer: BackingSpec, index: number, depth: number): string[] {
   const node = backingNode(index, depth);

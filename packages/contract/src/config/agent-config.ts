@@ -1,4 +1,4 @@
-/** The agent's configuration file (JSON), one per host; every key may be overridden by the environment variable named beside it. */
+/** The agent's configuration file (YAML, or JSON), one per host; every key may be overridden by the environment variable named beside it. */
 export type AgentConfig = {
   /** GODWIT_HOST_NAME: the host's name in the API; unique in the cloud. */
   readonly hostName: string;
@@ -44,6 +44,11 @@ export type AgentConfig = {
   readonly migrationPorts?: readonly [number, number];
   /** false: disks of a live migration are copied without TLS. Both hosts of a move have to say so. */
   readonly diskStreamTls?: boolean;
+  /**
+   * false: the agent and the guests of a switchover are served in their turn like any other process. Else, while a move is under way here, the agent's main thread is SCHED_RR 1 and
+   * the threads of the guest in its switchover have nice -10 (CAP_SYS_NICE; under systemd nothing else is needed, unless RestrictRealtime= or a CPU quota forbids it).
+   */
+  readonly switchoverPrecedence?: boolean;
   /** GODWIT_CLOCK_SKEW_MS: added to this agent's clock (tests of the blackout's clock correction). */
   readonly clockSkewMs?: number;
   /** Track unsynced journal bytes so that a lab can model a power loss. */

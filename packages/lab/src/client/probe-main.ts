@@ -13,6 +13,8 @@ interface Heard {
   readonly silence: SilenceMeter;
   nonces: string[];
   lastCounter: number;
+  lastGuestUs: number;
+  gapGuestMs: number;
 }
 
 const watches = new Map<string, readonly EchoWatch[]>();
@@ -24,8 +26,13 @@ receiver.on('message', (payload, from) => {
   const heartbeat = parseHeartbeat(payload);
   if (heartbeat === undefined) return;
   let guest = heard.get(from.address);
-  if (guest === undefined) heard.set(from.address, (guest = { silence: new SilenceMeter(), nonces: [], lastCounter: 0 }));
-  guest.silence.sign(nowMs);
+  if (guest === undefined)
+    heard.set(
+      from.address,
+      (guest = { silence: new SilenceMeter(), nonces: [], lastCounter: 0, lastGuestUs: heartbeat.guestUs, gapGuestMs: 0 }),
+    );
+  if (guest.silence.sign(nowMs)) guest.gapGuestMs = (heartbeat.guestUs - guest.lastGuestUs) / 1000;
+  guest.lastGuestUs = heartbeat.guestUs;
   if (guest.nonces.at(-1) !== heartbeat.nonce) guest.nonces.push(heartbeat.nonce);
   guest.lastCounter = heartbeat.counter;
 });
@@ -50,6 +57,7 @@ function report(): readonly ClientReport[] {
       },
       heartbeat: {
         largestGapMs: silence?.longestMs ?? 0,
+        largestGapGuestMs: guest?.gapGuestMs ?? 0,
         received: silence?.signs ?? 0,
         nonces: guest?.nonces ?? [],
         lastCounter: guest?.lastCounter ?? 0,

@@ -31,6 +31,8 @@ export interface ClientReport {
   };
   readonly heartbeat: {
     readonly largestGapMs: number;
+    /** How far the guest's own clock went meanwhile: it stood still while the guest did, so this is time in which the guest ran and said nothing. */
+    readonly largestGapGuestMs: number;
     readonly received: number;
     readonly nonces: readonly string[];
     readonly lastCounter: number;

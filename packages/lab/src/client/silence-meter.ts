@@ -5,10 +5,12 @@ export class SilenceMeter {
   #longestEndedAtMs = 0;
   #signs = 0;
 
-  sign(atMs: number): void {
-    if (this.#lastMs !== undefined) this.#consider(atMs);
+  /** True when this sign ended the longest silence so far. */
+  sign(atMs: number): boolean {
+    const longest = this.#lastMs !== undefined && this.#consider(atMs);
     this.#lastMs = atMs;
     this.#signs += 1;
+    return longest;
   }
 
   /** The longest silence until now: one that still goes on counts with what it has reached. */
@@ -25,10 +27,11 @@ export class SilenceMeter {
     this.#signs = 0;
   }
 
-  #consider(atMs: number): void {
+  #consider(atMs: number): boolean {
     const silenceMs = atMs - (this.#lastMs ?? atMs);
-    if (silenceMs <= this.#longestMs) return;
+    if (silenceMs <= this.#longestMs) return false;
     this.#longestMs = silenceMs;
     this.#longestEndedAtMs = atMs;
+    return true;
   }
 }

@@ -1,4 +1,4 @@
-import { execFile, spawn } from 'node:child_process';
+import { execFile, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -32,8 +32,13 @@ conforms('loaded-is-paused', async (lab) => {
   const [source, destination] = [await lab.running(), await lab.listening()];
   await migrate(source, destination);
   await destination.shows({ runstate: 'paused', migration: 'completed' });
+  const told: string[] = [];
+  destination.qmp.on(({ event }) => void told.push(event));
   await pause(whileMs);
   expect(await destination.now()).toEqual({ runstate: 'paused', migration: 'completed' });
+  expect(told).toEqual([]);
+  await destination.qmp.execute('cont');
+  expect(told).toContain('RESUME');
 });
 
 conforms('completed-is-postmigrate', async (lab) => {
@@ -197,11 +202,18 @@ conforms('paused-after-forfeit-stays-postmigrate', async (lab) => {
 
 // QEMU 10.0.2 was seen to do so without the capability too. Custody rests on no lock; storage on this one: see stream-setup.ts.
 conforms('late-activation-waits-for-cont', async (lab) => {
-  const image = join(lab.dir, 'disk.raw');
-  writeFileSync(image, '');
-  truncateSync(image, 1 << 20);
-  const node = { driver: 'raw', 'node-name': 'disk', file: { driver: 'file', filename: image, locking: 'on' } };
-  const disk = ['-blockdev', JSON.stringify(node), '-device', 'virtio-blk-pci,drive=disk'];
+  const [image, base] = [join(lab.dir, 'disk.qcow2'), join(lab.dir, 'base.raw')];
+  writeFileSync(base, '');
+  truncateSync(base, 1 << 20);
+  execFileSync('qemu-img', ['create', '-q', '-f', 'qcow2', '-b', base, '-F', 'raw', image]);
+  const below = {
+    driver: 'raw',
+    'node-name': 'below',
+    'read-only': true,
+    file: { driver: 'file', filename: base, 'read-only': true, locking: 'off' },
+  };
+  const node = { driver: 'qcow2', 'node-name': 'disk', backing: 'below', file: { driver: 'file', filename: image, locking: 'on' } };
+  const disk = ['-blockdev', JSON.stringify(below), '-blockdev', JSON.stringify(node), '-device', 'virtio-blk-pci,drive=disk'];
   // Opened for writing, which the lock of one that may write excludes.
   const isLocked = () =>
     new Promise<boolean>((resolve, reject) => {
@@ -215,6 +227,7 @@ conforms('late-activation-waits-for-cont', async (lab) => {
   const source = await lab.running(disk);
   const destination = await lab.listening(disk, true);
   expect(await isLocked()).toBe(true);
+  await destination.qmp.execute('blockdev-set-active', { 'node-name': 'below', active: true });
   await migrate(source, destination);
   await source.shows({ runstate: 'postmigrate', migration: 'completed' });
   await destination.shows({ runstate: 'paused', migration: 'completed' });

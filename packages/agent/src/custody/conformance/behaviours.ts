@@ -1,7 +1,8 @@
 /** Every behaviour of QEMU that custody rests on, each with the test of the same name in behaviours.real.test.ts (which fails if one has none). */
 export const BEHAVIOURS = {
   'incoming-waits': 'with -S -incoming defer the runstate is inmigrate until the guest has arrived',
-  'loaded-is-paused': 'a loaded destination with -S ends paused with status completed, and does not start by itself',
+  'loaded-is-paused':
+    'a loaded destination with -S ends paused with status completed, does not start by itself, and tells its start before it answers cont',
   'completed-is-postmigrate': 'a completed source stands in postmigrate',
   'cont-in-inmigrate-arms-autostart': 'cont in inmigrate returns success, and the guest starts by itself once it has loaded',
   'cont-on-completed-source-accepted': 'cont on a completed source is accepted: two copies run',
@@ -20,7 +21,8 @@ export const BEHAVIOURS = {
   'arrived-shows-completed': 'a guest that arrived shows status completed while it runs, until it leaves itself',
   'ended-status-stays': 'after a failed migration the status stays failed until the next one, which can be begun',
   'paused-after-forfeit-stays-postmigrate': 'stop does not take a completed source out of postmigrate',
-  'late-activation-waits-for-cont': 'with late-block-activate neither side holds the image lock from the source’s completion until cont',
+  'late-activation-waits-for-cont':
+    'with late-block-activate neither side holds the image lock from the source’s completion until cont, though the read-only image below was activated',
   'zombie-is-dead': 'a killed QEMU that nobody reaps still has a pid that can be signalled, and counts as dead',
 } as const;
 

@@ -13,6 +13,7 @@ import { PortRange } from '../../migration/port-range.ts';
 import { ensureBridge } from '../../network/guest-bridge.ts';
 import { networkTools } from '../../network/network-tools.ts';
 import { sweepTaps } from '../../network/tap.ts';
+import { Precedence } from '../../precedence.ts';
 import { readConsole } from '../../qemu/console-log.ts';
 import { isSpent } from '../../qemu/guest-fact.ts';
 import { adoptGuests, findProcess } from '../../qemu/guest-process.ts';
@@ -27,6 +28,7 @@ import { endSpentGuest } from './end-spent-guest.ts';
 import { destroyGuest, pauseGuest, rebootGuest, startGuest, stopGuest, unpauseGuest } from './guest-lifecycle.ts';
 import { GuestRegistry } from './guest-registry.ts';
 import type { HostProbe } from './host-probe.ts';
+import { readImage } from './image-from-peer.ts';
 import { Moves } from './moves.ts';
 import { QemuConsoles } from './qemu-consoles.ts';
 import type { DriverLog, QemuHost } from './qemu-host.ts';
@@ -88,6 +90,7 @@ export async function openQemuDriver(
     controller,
     guests,
     log,
+    precedence: new Precedence(config.switchoverPrecedence ?? true, log),
     capabilities: probe.choice.capabilities,
     defaults: probe.defaults,
     pools: probe.pools,
@@ -140,6 +143,7 @@ export async function openQemuDriver(
     dropOutgoing: (authority, migrationId, deleteDisks, wanted) => moves.drop(authority, migrationId, deleteDisks, wanted),
     offerDisks: (authority, migrationId, destination, wanted) => copies.offer(authority, migrationId, destination, wanted),
     readDisk: (from, migrationId, diskId) => copies.read(from, migrationId, diskId),
+    readImage: (pool, image) => readImage(host.pools, pool, image),
     // No guest starts here while its disks are being written.
     fetchDisks: (authority, migrationId, source, wanted, copied) =>
       exclusive(wanted.serverId, () => copies.fetch(authority, migrationId, source, wanted, copied)),
@@ -162,6 +166,7 @@ async function adopt(host: QemuHost, moves: Moves, store: MigrationStore): Promi
   const keepTaps = new Set<string>();
   for (const found of await adoptGuests(host.config.stateDir, adoptDeadlineMs)) {
     if (found.kind === 'adopted') {
+      host.precedence.ordinary(found.process.ref.pid);
       guests.add(found.process.spec.serverId, found.process);
       for (const nic of found.process.spec.nics) keepTaps.add(nic.tapName);
     } else if (found.kind === 'gone') {

@@ -3,6 +3,7 @@ import type { CurrentIdentity } from '../../host-agent.ts';
 import type { LoadedConfig } from '../../load-agent-config.ts';
 import type { PortRange } from '../../migration/port-range.ts';
 import type { NetworkTools } from '../../network/network-tools.ts';
+import type { Precedence } from '../../precedence.ts';
 import type { QemuCapabilities } from '../../qemu/capabilities.ts';
 import type { ControllerLink } from '../../rpc/controller-link.ts';
 import type { Pool } from '../../storage/pool.ts';
@@ -36,6 +37,7 @@ export type QemuHost = {
   readonly controller: ControllerLink;
   readonly guests: GuestRegistry;
   readonly log: DriverLog;
+  readonly precedence: Precedence;
   /** One long operation per server at a time. */
   readonly exclusive: <T>(serverId: ServerId, work: () => Promise<T>) => Promise<T>;
 };

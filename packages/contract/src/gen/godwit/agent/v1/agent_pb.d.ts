@@ -985,6 +985,32 @@ export declare type FetchDisksProgress = Message<"godwit.agent.v1.FetchDisksProg
 export declare const FetchDisksProgressSchema: GenMessage<FetchDisksProgress>;
 
 /**
+ * @generated from message godwit.agent.v1.ReadImageRequest
+ */
+export declare type ReadImageRequest = Message<"godwit.agent.v1.ReadImageRequest"> & {
+  /**
+   * @generated from field: string pool = 1;
+   */
+  pool: string;
+
+  /**
+   * @generated from field: string image_id = 2;
+   */
+  imageId: string;
+
+  /**
+   * @generated from field: string format = 3;
+   */
+  format: string;
+};
+
+/**
+ * Describes the message godwit.agent.v1.ReadImageRequest.
+ * Use `create(ReadImageRequestSchema)` to create a new message.
+ */
+export declare const ReadImageRequestSchema: GenMessage<ReadImageRequest>;
+
+/**
  * @generated from message godwit.agent.v1.ReadDiskRequest
  */
 export declare type ReadDiskRequest = Message<"godwit.agent.v1.ReadDiskRequest"> & {
@@ -1109,6 +1135,62 @@ export declare type ReleaseResponse = Message<"godwit.agent.v1.ReleaseResponse">
  * Use `create(ReleaseResponseSchema)` to create a new message.
  */
 export declare const ReleaseResponseSchema: GenMessage<ReleaseResponse>;
+
+/**
+ * @generated from message godwit.agent.v1.HandoverStep
+ */
+export declare type HandoverStep = Message<"godwit.agent.v1.HandoverStep"> & {
+  /**
+   * @generated from oneof godwit.agent.v1.HandoverStep.step
+   */
+  step: {
+    /**
+     * @generated from field: godwit.agent.v1.ClockRequest clock = 1;
+     */
+    value: ClockRequest;
+    case: "clock";
+  } | {
+    /**
+     * @generated from field: godwit.agent.v1.ReleaseRequest release = 2;
+     */
+    value: ReleaseRequest;
+    case: "release";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message godwit.agent.v1.HandoverStep.
+ * Use `create(HandoverStepSchema)` to create a new message.
+ */
+export declare const HandoverStepSchema: GenMessage<HandoverStep>;
+
+/**
+ * @generated from message godwit.agent.v1.HandoverAnswer
+ */
+export declare type HandoverAnswer = Message<"godwit.agent.v1.HandoverAnswer"> & {
+  /**
+   * @generated from oneof godwit.agent.v1.HandoverAnswer.answer
+   */
+  answer: {
+    /**
+     * @generated from field: godwit.agent.v1.ClockResponse clock = 1;
+     */
+    value: ClockResponse;
+    case: "clock";
+  } | {
+    /**
+     * @generated from field: godwit.agent.v1.ReleaseResponse release = 2;
+     */
+    value: ReleaseResponse;
+    case: "release";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message godwit.agent.v1.HandoverAnswer.
+ * Use `create(HandoverAnswerSchema)` to create a new message.
+ */
+export declare const HandoverAnswerSchema: GenMessage<HandoverAnswer>;
 
 /**
  * @generated from message godwit.agent.v1.SetNetworkOpenRequest
@@ -1439,6 +1521,17 @@ export declare const Peer: GenService<{
     output: typeof ReleaseResponseSchema;
   },
   /**
+   * One a move, opened while the copy runs: readings of the clock keep caller, codec and handler warm for the release, which then is one message on a call that
+   * stands. One answer a step, in order. A release that gets none is repeated by Release.
+   *
+   * @generated from rpc godwit.agent.v1.Peer.Handover
+   */
+  handover: {
+    methodKind: "bidi_streaming";
+    input: typeof HandoverStepSchema;
+    output: typeof HandoverAnswerSchema;
+  },
+  /**
    * Destination lets frames for the guest queue at its tap (true), or drops what is queued (false).
    *
    * @generated from rpc godwit.agent.v1.Peer.SetNetworkOpen
@@ -1456,6 +1549,16 @@ export declare const Peer: GenService<{
   readDisk: {
     methodKind: "server_streaming";
     input: typeof ReadDiskRequestSchema;
+    output: typeof DiskChunkSchema;
+  },
+  /**
+   * An image as the host keeps it below its guests' disks, the same way: for a host that guests move to and that cannot get it from the image store any more.
+   *
+   * @generated from rpc godwit.agent.v1.Peer.ReadImage
+   */
+  readImage: {
+    methodKind: "server_streaming";
+    input: typeof ReadImageRequestSchema;
     output: typeof DiskChunkSchema;
   },
 }>;
