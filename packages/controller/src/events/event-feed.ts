@@ -28,6 +28,8 @@ type Cursor = { readonly xid: string; readonly id: number };
 const BATCH = 200;
 // The notification of an event can arrive while an older transaction still runs: then it becomes readable without a further notification.
 const RETRY_MS = 20;
+// The notice of an event is lost with a controller that dies right after the commit.
+const LOOK_AGAIN_MS = 2_000;
 const RECONNECT_MS = 500;
 const KEEP = "interval '24 hours'";
 const PRUNE_EVERY_MS = 600_000;
@@ -43,7 +45,9 @@ export async function startEventFeed(database: Database, log: Logger): Promise<E
   const listen = async (): Promise<void> => {
     const next = await database.connect('events');
     client = next;
-    next.on('notification', wake);
+    next.on('notification', ({ processId }) => {
+      if (!database.notices.isOwn(processId)) wake();
+    });
     next.once('end', () => {
       if (!closed) void relisten();
     });
@@ -61,6 +65,9 @@ export async function startEventFeed(database: Database, log: Logger): Promise<E
       }
     }
   };
+  const stopHearing = database.notices.onOwn(({ channel }) => {
+    if (channel === EVENT_CHANNEL) wake();
+  });
   await listen();
   const prune = setInterval(() => {
     sql`delete from event where at < now() - ${sql.raw(KEEP)}`
@@ -74,6 +81,7 @@ export async function startEventFeed(database: Database, log: Logger): Promise<E
     while (!signal.aborted && !closed) {
       let woken = false;
       let resolveWait: (() => void) | null = null;
+      let timer: NodeJS.Timeout | undefined;
       const waker = () => {
         woken = true;
         resolveWait?.();
@@ -96,9 +104,10 @@ export async function startEventFeed(database: Database, log: Logger): Promise<E
         if (rows.length === BATCH || woken || signal.aborted) continue;
         await new Promise<void>((resolve) => {
           resolveWait = resolve;
-          if (pending) setTimeout(resolve, RETRY_MS);
+          timer = setTimeout(resolve, pending ? RETRY_MS : LOOK_AGAIN_MS);
         });
       } finally {
+        clearTimeout(timer);
         wakers.delete(waker);
         signal.removeEventListener('abort', waker);
       }
@@ -110,6 +119,7 @@ export async function startEventFeed(database: Database, log: Logger): Promise<E
     close: async () => {
       closed = true;
       clearInterval(prune);
+      stopHearing();
       wake();
       await client?.end().catch(() => {});
     },

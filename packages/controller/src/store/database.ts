@@ -1,5 +1,6 @@
-import { Kysely, PostgresDialect, type Transaction } from 'kysely';
+import { Kysely, type Transaction } from 'kysely';
 import pg from 'pg';
+import { createNotices, type Notices } from './notices.ts';
 import type { Tables } from './tables.ts';
 
 /** The query builder over every table. */
@@ -18,6 +19,7 @@ export type Database = {
   /** A connection outside the pool, connected. Its errors are reported to `onConnectionError` and end it; the caller ends it otherwise. */
   readonly connect: (applicationName: string) => Promise<pg.Client>;
   readonly pool: pg.Pool;
+  readonly notices: Notices;
   /** Waits for running queries and closes every pooled connection. */
   readonly close: () => Promise<void>;
 };
@@ -46,9 +48,11 @@ export function openDatabase(options: DatabaseOptions): Database {
   });
   pool.on('error', onError);
   pool.on('connect', (client) => client.on('error', onError));
+  const notices = createNotices(pool, onError);
   return {
     url: options.url,
-    db: new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) }),
+    db: new Kysely<Tables>({ dialect: notices.dialect }),
+    notices,
     connect: async (applicationName) => {
       const client = new pg.Client({
         connectionString: options.url,
@@ -61,7 +65,10 @@ export function openDatabase(options: DatabaseOptions): Database {
       return client;
     },
     pool,
-    close: () => pool.end(),
+    close: async () => {
+      await notices.sent();
+      await pool.end();
+    },
   };
 }
 
