@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { loadAgentConfig } from './load-agent-config.ts';
 
@@ -47,4 +48,14 @@ test.each([
   ['simulated without hosts', { ...good, driver: 'simulated' }],
 ])('refused: %s', (_name, value) => {
   expect(() => loadAgentConfig(write(value), {})).toThrow('the configuration');
+});
+
+test('the line of what is wrong is named, and a setting that there is not', () => {
+  const file = write('# a host\nhostName: node1\nstateDir: /var/lib/godwit\ndriver: qemu\nrpcPort: 70000\nmagic: 1\n');
+  expect(() => loadAgentConfig(file, {})).toThrow(/magic is not a setting of the agent \(line 6\).*rpcPort 70000 is not a port \(line 5\)/);
+});
+
+test('the example that is installed is a configuration', () => {
+  const example = fileURLToPath(new URL('../../../packaging/agent.yaml', import.meta.url));
+  expect(loadAgentConfig(example, {})).toMatchObject({ driver: 'qemu', rpcPort: 8781, migrationPorts: [49_152, 49_215] });
 });

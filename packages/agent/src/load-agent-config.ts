@@ -1,9 +1,32 @@
 import { readFileSync } from 'node:fs';
 import type { AgentConfig } from '@godwit/contract/config/agent-config';
+import { readSettings, type Settings } from '@godwit/contract/config/read-settings';
 import { GodwitError } from '@godwit/domain/errors';
 
 /** The configuration with its defaults filled in. */
 export type LoadedConfig = AgentConfig & { readonly bootIdFile: string; readonly migrationPorts: readonly [number, number] };
+
+const known: ReadonlySet<string> = new Set<keyof AgentConfig>([
+  'hostName',
+  'stateDir',
+  'driver',
+  'simulatedHosts',
+  'managementAddress',
+  'rpcPort',
+  'controllerUrl',
+  'joinTokenFile',
+  'bootIdFile',
+  'zone',
+  'bridge',
+  'pools',
+  'accelerator',
+  'imageLocking',
+  'migrationPorts',
+  'diskStreamTls',
+  'switchoverPrecedence',
+  'clockSkewMs',
+  'modelPowerLoss',
+]);
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -18,12 +41,8 @@ const longestStateDirBytes = 107 - '/guests//oob.sock'.length - 36;
  * that is missing or wrong.
  */
 export function loadAgentConfig(file: string, environment: Environment = process.env): LoadedConfig {
-  let parsed: Partial<Record<keyof AgentConfig, unknown>>;
-  try {
-    parsed = JSON.parse(readFileSync(file, 'utf8')) as typeof parsed;
-  } catch (error) {
-    throw new GodwitError('BadRequest', `the configuration ${file} cannot be read: ${(error as Error).message}`, {}, { cause: error });
-  }
+  const settings = read(file);
+  const parsed = settings.value as Partial<Record<keyof AgentConfig, unknown>>;
   const text = (name: string, value: unknown): unknown => environment[name] ?? value;
   const number = (name: string, value: unknown): unknown => (environment[name] === undefined ? value : Number(environment[name]));
   const merged = {
@@ -43,11 +62,29 @@ export function loadAgentConfig(file: string, environment: Environment = process
     migrationPorts: parsed.migrationPorts ?? defaultMigrationPorts,
     pools: parsed.pools ?? [],
   };
-  const problems = configProblems(merged);
+  const unknown = Object.keys(parsed)
+    .filter((key) => !known.has(key))
+    .map((key) => `${key} is not a setting of the agent`);
+  const problems = [...unknown, ...configProblems(merged)].map((problem) => {
+    const line = settings.lineOf(problem.split(' ')[0] ?? '');
+    return line === null ? problem : `${problem} (line ${line})`;
+  });
   if (problems.length > 0) throw new GodwitError('BadRequest', `the configuration ${file} is wrong: ${problems.join('; ')}`);
   return merged as unknown as LoadedConfig;
 }
 
+function read(file: string): Settings {
+  try {
+    const settings = readSettings(readFileSync(file, 'utf8'), file);
+    if (typeof settings.value !== 'object' || settings.value === null || Array.isArray(settings.value))
+      throw new Error('it holds no settings');
+    return settings;
+  } catch (error) {
+    throw new GodwitError('BadRequest', `the configuration ${file} cannot be read: ${(error as Error).message}`, {}, { cause: error });
+  }
+}
+
+/** Each begins with the key it is about. */
 function configProblems(config: Readonly<Record<string, unknown>>): readonly string[] {
   const problems: string[] = [];
   const demand = (holds: boolean, sentence: string): void => {

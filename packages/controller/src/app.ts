@@ -2,13 +2,16 @@ import { randomUUID } from 'node:crypto';
 import Fastify, { type FastifyInstance, LogController } from 'fastify';
 import { servicePlugins } from './api/plugins.ts';
 import type { AppContext } from './app-context.ts';
+import { readTls } from './public-listener.ts';
 
 /**
  * The public HTTP application, ready but not listening. Bodies are taken as they are (no coercion, defaults or removal); a request's id is
  * `req-<uuid>` in the log and in the answer.
  */
 export async function buildApp(context: AppContext): Promise<FastifyInstance> {
+  const tls = await readTls(context.config.tls);
   const app = Fastify({
+    ...(tls === null ? {} : { https: tls }),
     loggerInstance: context.log,
     genReqId: () => `req-${randomUUID()}`,
     requestIdHeader: false,

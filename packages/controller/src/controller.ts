@@ -10,6 +10,7 @@ import type { ResolvedConfig } from './config/load-config.ts';
 import { startEventFeed } from './events/event-feed.ts';
 import { imageFile } from './images/image-file.ts';
 import { createMetrics } from './metrics.ts';
+import { listenPublicly } from './public-listener.ts';
 import { type Database, openDatabase } from './store/database.ts';
 import { ensurePostgres } from './store/embedded/postgres-server.ts';
 import { migrate } from './store/migrate.ts';
@@ -88,26 +89,11 @@ export async function startController(config: ResolvedConfig, log: Logger): Prom
     };
     const app = await buildApp(context);
     closers.push(() => app.close());
-    await listen(app, config.listen);
+    await listenPublicly(app, config);
     log.info({ listen: config.listen, agentPort: listener.port }, 'the controller serves');
     return { context, app, agentPort: listener.port, stop };
   } catch (error) {
     await stop();
     throw error;
   }
-}
-
-// systemd's socket activation hands the first socket over as this descriptor.
-const FIRST_INHERITED_FD = 3;
-
-async function listen(app: FastifyInstance, where: ResolvedConfig['listen']): Promise<void> {
-  await new Promise<void>((resolve, reject) => {
-    app.server.once('error', reject);
-    const done = () => {
-      app.server.off('error', reject);
-      resolve();
-    };
-    if ('inherited' in where) app.server.listen({ fd: FIRST_INHERITED_FD }, done);
-    else app.server.listen({ host: where.address, port: where.port }, done);
-  });
 }

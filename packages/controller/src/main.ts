@@ -5,8 +5,11 @@ import { createJoinToken } from './auth/join-token.ts';
 import { ConfigError, loadConfig, type ResolvedConfig } from './config/load-config.ts';
 import { openConfiguredDatabase, postgresDirectory, startController } from './controller.ts';
 import { createLog } from './log.ts';
-import type { Db } from './store/database.ts';
+import { reloadTls } from './public-listener.ts';
+import type { Database, Db } from './store/database.ts';
 import { ensurePostgres, stopPostgres } from './store/embedded/postgres-server.ts';
+import { beginRecovery } from './workflows/custody/database-restored.ts';
+import { enqueue } from './workflows/executor.ts';
 
 const usage = `usage: godwit controller [command] --config FILE
 
@@ -15,6 +18,8 @@ const usage = `usage: godwit controller [command] --config FILE
   join-token create [--host H]… print a token with which one host may join within a day; with several --host one line each, in their order
   start-database                start the embedded PostgreSQL, or find it running
   stop-database                 stop it; committed data stays
+  recover                       the database was put back from a backup, or lost its last commits: grant nothing for a server until every host that could hold it has reported
+                                (a controller that starts on another database than before does this by itself)
 `;
 
 /** Runs a command of the controller and resolves to the exit code. What the operator can mend is one sentence on the error stream. */
@@ -41,7 +46,7 @@ export const main = async (argv: readonly string[]): Promise<number> => {
 };
 
 type Arguments = {
-  readonly command: 'serve' | 'bootstrap' | 'join-token' | 'start-database' | 'stop-database';
+  readonly command: 'serve' | 'bootstrap' | 'join-token' | 'start-database' | 'stop-database' | 'recover';
   readonly config: string;
   readonly hosts: readonly string[];
   readonly help: boolean;
@@ -69,7 +74,8 @@ function parse(argv: readonly string[]): Arguments {
     command !== 'bootstrap' &&
     command !== 'join-token' &&
     command !== 'start-database' &&
-    command !== 'stop-database'
+    command !== 'stop-database' &&
+    command !== 'recover'
   )
     throw new Error(`there is no command '${line}'`);
   if (hosts.length > 0 && command !== 'join-token') throw new Error('--host belongs to join-token create');
@@ -89,6 +95,8 @@ async function run(parsed: Arguments, config: ResolvedConfig): Promise<number> {
     case 'start-database':
       process.stdout.write(`${(await ensurePostgres({ directory: postgresDirectory(config) })).url}\n`);
       return 0;
+    case 'recover':
+      return withDatabase(config, recover);
     case 'bootstrap':
       return withDatabase(config, (database) => bootstrap(database.db, config));
     case 'join-token':
@@ -110,6 +118,15 @@ async function withDatabase(
   } finally {
     await database.close();
   }
+}
+
+/** A running controller carries it out; one that starts finds it enqueued. */
+async function recover({ db }: Pick<Database, 'db'>): Promise<number> {
+  const servers = await beginRecovery(db, { enqueue });
+  process.stdout.write(
+    `${servers} servers are recovered: nothing is granted for one until every host that could hold it has reported or is fenced\n`,
+  );
+  return 0;
 }
 
 /** The password is shown once, here or in the file; the database keeps only its hash. */
@@ -145,6 +162,13 @@ async function serve(config: ResolvedConfig): Promise<number> {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, resolve);
   });
   const controller = await startController(config, log);
+  // Renewed certificates are taken without a restart: `systemctl reload`.
+  process.on('SIGHUP', () => {
+    reloadTls(controller.app, config).then(
+      () => log.info('the certificate was read again'),
+      (error: unknown) => log.error({ err: error }, 'the certificate was not renewed; the old one stays in use'),
+    );
+  });
   const signal = await stopSignal;
   log.info({ signal }, 'the controller stops');
   await controller.stop();

@@ -90,6 +90,37 @@ export const commands: readonly Command[] = [
     },
   },
   {
+    words: 'host add',
+    summary: 'Print the one-time token with which a host joins, and what to do on it',
+    arguments: ['<host>'],
+    output: 'show',
+    run: async (cloud, input, terminal) => {
+      const made = objectAt(await (await cloud.service('godwit')).post('/join-tokens', { host: input.argument('host') }), 'joinToken');
+      terminal.err(
+        `On ${textAt(made, 'host')}: write the token to the agent's joinTokenFile, set controllerUrl, start godwit-agent. The token works once, until ${textAt(made, 'expiresAt')}.\n`,
+      );
+      return [
+        ['host', made.host ?? null],
+        ['token', made.token ?? null],
+        ['controller_url', made.controllerUrl ?? null],
+        ['expires_at', made.expiresAt ?? null],
+      ];
+    },
+  },
+  {
+    words: 'host fence',
+    summary: 'Your word that a silent host is powered off or cut off for good, so that nothing waits for it',
+    arguments: ['<host>'],
+    options: [{ flags: '--confirmed', description: 'without it nothing changes, and what a false word does is printed' }],
+    output: 'none',
+    run: async (cloud, input, terminal) => {
+      const body = await (await cloud.service('godwit')).post(`/hosts/${encodeURIComponent(input.argument('host'))}/fence`, {
+        confirmed: input.flag('confirmed'),
+      });
+      terminal.out(`${textAt(objectAt(body, 'host'), 'name')} is fenced. ${textAt(body, 'warning')}\n`);
+    },
+  },
+  {
     words: 'bulk migrate',
     summary: 'Live-migrate many servers: of a host, a group, a project, or named',
     arguments: ['[server...]'],

@@ -1,4 +1,4 @@
-/** The controller's configuration file (JSON); every key may be overridden by the environment variable named beside it. */
+/** The controller's configuration file (YAML, or JSON); every key may be overridden by the environment variable named beside it. */
 export type ControllerConfig = {
   /** GODWIT_STATE_DIR: embedded database, image store, secrets. */
   readonly stateDir: string;
@@ -31,5 +31,9 @@ export type ControllerConfig = {
   readonly resizeConfirmWindowSeconds?: number;
   /** Default true: near its stop a guest's frames are copied to the destination too, so that none is lost. False is for measuring what that is worth. */
   readonly networkSwitch?: boolean;
+  /** Certificate chain and key (PEM files) of the public listener; read again at SIGHUP. Absent: plain HTTP, for a proxy in front. */
+  readonly tls?: { readonly certificate: string; readonly key: string };
+  /** true: plain HTTP is served beyond loopback, passwords and tokens included. Default false: such a listener is refused. */
+  readonly plainHttp?: boolean;
   readonly logLevel?: 'debug' | 'info' | 'warn' | 'error';
 };

@@ -3,7 +3,8 @@ import { GodwitError } from '@godwit/domain/errors';
 import type { Db } from '../store/database.ts';
 import { authorities } from './certificate-authority.ts';
 
-const LIFETIME_MS = 24 * 3_600_000;
+/** How long a token may be used. */
+export const JOIN_TOKEN_LIFETIME_MS = 24 * 3_600_000;
 
 /** Makes a token that lets one host join within a day: `<secret>.<sha256 of the CA certificate>`. With `hostName` only that host, which may be a known one that lost its key. */
 export async function createJoinToken(db: Db, hostName: string | null): Promise<string> {
@@ -13,7 +14,7 @@ export async function createJoinToken(db: Db, hostName: string | null): Promise<
   const { fingerprint } = await authorities(db);
   await db
     .insertInto('join_token')
-    .values({ secret_hash: hash(secret), host_name: hostName, expires_at: new Date(Date.now() + LIFETIME_MS) })
+    .values({ secret_hash: hash(secret), host_name: hostName, expires_at: new Date(Date.now() + JOIN_TOKEN_LIFETIME_MS) })
     .execute();
   return `${secret}.${fingerprint}`;
 }

@@ -1,6 +1,8 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { readSettings } from '@godwit/contract/config/read-settings';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ConfigError, loadConfig, resolveConfig } from './load-config.ts';
@@ -50,7 +52,7 @@ describe('resolveConfig', () => {
     [{ ...good, logLevel: 'loud' }, '"logLevel" must be one of debug, info, warn, error'],
     [[], 'the configuration must be an object'],
   ])('refuses %j in one sentence', (input, message) => {
-    expect(() => resolveConfig(input)).toThrow(new ConfigError(message));
+    expect(() => resolveConfig(input)).toThrow(message);
   });
 
   it('answers anything with a configuration or a ConfigError', () => {
@@ -72,6 +74,17 @@ describe('resolveConfig', () => {
   });
 });
 
+describe('the example that is installed', () => {
+  it('is a configuration, every setting of which is known', async () => {
+    const example = new URL('../../../../packaging/controller.yaml', import.meta.url);
+    expect((await loadConfig(fileURLToPath(example), {})).listen).toEqual({ address: '127.0.0.1', port: 8774 });
+    const text = await readFile(example, 'utf8');
+    // What stands there as a comment is to be taken into use by deleting the sign alone.
+    const all = text.replaceAll(/^#(?=[a-zA-Z]+:| {2}[a-zA-Z]+:)/gm, '');
+    expect(resolveConfig(readSettings(all, 'example').value)).toMatchObject({ plainHttp: false, tls: { certificate: expect.anything() } });
+  });
+});
+
 describe('loadConfig', () => {
   let directory: string;
   beforeEach(async () => {
@@ -79,13 +92,17 @@ describe('loadConfig', () => {
   });
   afterEach(() => rm(directory, { recursive: true, force: true }));
 
-  it('names the file in every refusal', async () => {
+  it('names the file and the line in every refusal', async () => {
     const file = join(directory, 'controller.json');
     await expect(loadConfig(file, {})).rejects.toThrow(`the configuration file ${file} cannot be read`);
     await writeFile(file, '{');
-    await expect(loadConfig(file, {})).rejects.toThrow(`the configuration file ${file} is not JSON`);
+    await expect(loadConfig(file, {})).rejects.toThrow(`${file}:1: `);
     await writeFile(file, '{}');
     await expect(loadConfig(file, {})).rejects.toThrow(`${file}: "stateDir" must be a text`);
+    const text = `# why\n${JSON.stringify({ ...good, limits: { total: 0 } }, null, 2)}`;
+    await writeFile(file, text);
+    const line = text.split('\n').findIndex((each) => each.includes('"total"')) + 1;
+    await expect(loadConfig(file, {})).rejects.toThrow(`${file}:${line}: "limits.total" must be a whole number from 1`);
     await writeFile(file, JSON.stringify(good));
     expect((await loadConfig(file, {})).region).toBe('RegionOne');
   });

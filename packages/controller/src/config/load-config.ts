@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { ControllerConfig } from '@godwit/contract/config/controller-config';
+import { readSettings, UnreadableSettings } from '@godwit/contract/config/read-settings';
 
 /** The controller's configuration with every default filled in and every path absolute. */
 export type ResolvedConfig = {
@@ -29,18 +30,27 @@ export type ResolvedConfig = {
   /** 0: finished cold moves wait for their confirmation for ever. */
   readonly resizeConfirmWindowSeconds: number;
   readonly networkSwitch: boolean;
+  /** Paths of the certificate chain and the key (PEM) of the public listener; null: plain HTTP. */
+  readonly tls: { readonly certificate: string; readonly key: string } | null;
+  /** Whether plain HTTP may be served beyond this machine. */
+  readonly plainHttp: boolean;
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
 };
 
-/** A configuration that cannot be used; the message is the one sentence for the operator. */
+/** A configuration that cannot be used; the message is the one sentence for the operator, `key` the setting it is about. */
 export class ConfigError extends Error {
-  constructor(message: string, options?: { readonly cause?: unknown }) {
-    super(message, options);
+  readonly key: string | null;
+
+  constructor(message: string, options: { readonly key?: string; readonly cause?: unknown } = {}) {
+    super(message, options.cause === undefined ? {} : { cause: options.cause });
     this.name = 'ConfigError';
+    this.key = options.key ?? null;
   }
 }
 
-/** Reads `file`, applies the environment, checks it. Throws ConfigError naming the file and the key. */
+const wrong = (key: string, sentence: string): ConfigError => new ConfigError(`"${key}" ${sentence}`, { key });
+
+/** Reads `file` (YAML or JSON), applies the environment, checks it. Throws ConfigError naming the file, the line and the key. */
 export async function loadConfig(file: string, env: Readonly<Record<string, string | undefined>> = process.env): Promise<ResolvedConfig> {
   let text: string;
   try {
@@ -48,16 +58,17 @@ export async function loadConfig(file: string, env: Readonly<Record<string, stri
   } catch (error) {
     throw new ConfigError(`the configuration file ${file} cannot be read: ${(error as Error).message}`, { cause: error });
   }
-  let value: unknown;
   try {
-    value = JSON.parse(text);
+    const settings = readSettings(text, file);
+    try {
+      return resolveConfig(settings.value, env);
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error;
+      const line = error.key === null ? null : settings.lineOf(error.key);
+      throw new ConfigError(`${file}${line === null ? '' : `:${line}`}: ${error.message}`, { cause: error });
+    }
   } catch (error) {
-    throw new ConfigError(`the configuration file ${file} is not JSON: ${(error as Error).message}`, { cause: error });
-  }
-  try {
-    return resolveConfig(value, env);
-  } catch (error) {
-    if (error instanceof ConfigError) throw new ConfigError(`${file}: ${error.message}`, { cause: error });
+    if (error instanceof UnreadableSettings) throw new ConfigError(error.message, { cause: error });
     throw error;
   }
 }
@@ -78,36 +89,40 @@ const known = new Set<keyof ControllerConfig>([
   'limits',
   'resizeConfirmWindowSeconds',
   'networkSwitch',
+  'tls',
+  'plainHttp',
   'logLevel',
 ]);
 const logLevels = ['debug', 'info', 'warn', 'error'] as const;
 
 /** Checks a parsed configuration and fills in the defaults. Throws ConfigError naming the key. */
 export function resolveConfig(value: unknown, env: Readonly<Record<string, string | undefined>> = {}): ResolvedConfig {
-  const input = object(value, 'the configuration');
+  const input = object(value, null);
   for (const key of Object.keys(input)) {
-    if (!known.has(key as keyof ControllerConfig)) throw new ConfigError(`"${key}" is not a setting of the controller`);
+    if (!known.has(key as keyof ControllerConfig)) throw wrong(key, 'is not a setting of the controller');
   }
   const stateDir = resolve(text(env.GODWIT_STATE_DIR ?? input.stateDir, 'stateDir'));
   const publicUrl = text(env.GODWIT_PUBLIC_URL ?? input.publicUrl, 'publicUrl').replace(/\/+$/, '');
   if (!URL.canParse(publicUrl) || !/^https?:$/.test(new URL(publicUrl).protocol))
-    throw new ConfigError(`"publicUrl" must be an http or https URL, not ${publicUrl}`);
+    throw wrong('publicUrl', `must be an http or https URL, not ${publicUrl}`);
   const databaseUrl = env.DATABASE_URL ?? input.databaseUrl;
   if (databaseUrl !== undefined && !/^postgres(ql)?:\/\//.test(text(databaseUrl, 'databaseUrl')))
-    throw new ConfigError('"databaseUrl" must begin with postgresql://');
-  const agentListen = object(input.agentListen, '"agentListen"');
+    throw wrong('databaseUrl', 'must begin with postgresql://');
+  const agentListen = object(input.agentListen, 'agentListen');
   const names = agentListen.names;
   if (!Array.isArray(names) || names.length === 0 || !names.every((name) => typeof name === 'string' && name !== '')) {
-    throw new ConfigError('"agentListen.names" must list the addresses or DNS names by which agents reach this controller');
+    throw wrong('agentListen.names', 'must list the addresses or DNS names by which agents reach this controller');
   }
-  const limits = object(input.limits ?? {}, '"limits"');
+  const limits = object(input.limits ?? {}, 'limits');
   const window = input.resizeConfirmWindowSeconds ?? 0;
   if (typeof window !== 'number' || !Number.isInteger(window) || window < 0)
-    throw new ConfigError('"resizeConfirmWindowSeconds" must be a whole number of seconds, 0 for never');
+    throw wrong('resizeConfirmWindowSeconds', 'must be a whole number of seconds, 0 for never');
   const networkSwitch = input.networkSwitch ?? true;
-  if (typeof networkSwitch !== 'boolean') throw new ConfigError('"networkSwitch" must be true or false');
+  if (typeof networkSwitch !== 'boolean') throw wrong('networkSwitch', 'must be true or false');
+  const plainHttp = input.plainHttp ?? false;
+  if (typeof plainHttp !== 'boolean') throw wrong('plainHttp', 'must be true or false');
   const level = input.logLevel ?? 'info';
-  if (!logLevels.includes(level as (typeof logLevels)[number])) throw new ConfigError(`"logLevel" must be one of ${logLevels.join(', ')}`);
+  if (!logLevels.includes(level as (typeof logLevels)[number])) throw wrong('logLevel', `must be one of ${logLevels.join(', ')}`);
   return {
     stateDir,
     databaseUrl: databaseUrl === undefined ? null : text(databaseUrl, 'databaseUrl'),
@@ -133,23 +148,33 @@ export function resolveConfig(value: unknown, env: Readonly<Record<string, strin
     },
     resizeConfirmWindowSeconds: window,
     networkSwitch,
+    tls: tls(input.tls),
+    plainHttp,
     logLevel: level as ResolvedConfig['logLevel'],
   };
 }
 
+function tls(value: unknown): ResolvedConfig['tls'] {
+  if (value === undefined) return null;
+  const input = object(value, 'tls');
+  return { certificate: resolve(text(input.certificate, 'tls.certificate')), key: resolve(text(input.key, 'tls.key')) };
+}
+
 function listen(value: unknown): ResolvedConfig['listen'] {
-  const input = object(value, '"listen"');
+  const input = object(value, 'listen');
   if (input.inherited === true) return { inherited: true };
   return { address: text(input.address, 'listen.address'), port: port(input.port, 'listen.port') };
 }
 
-function object(value: unknown, what: string): Readonly<Record<string, unknown>> {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new ConfigError(`${what} must be an object`);
+/** `key` null: the whole configuration. */
+function object(value: unknown, key: string | null): Readonly<Record<string, unknown>> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw key === null ? new ConfigError('the configuration must be an object') : wrong(key, 'must be an object');
   return value as Readonly<Record<string, unknown>>;
 }
 
 function text(value: unknown, key: string): string {
-  if (typeof value !== 'string' || value === '') throw new ConfigError(`"${key}" must be a text that is not empty`);
+  if (typeof value !== 'string' || value === '') throw wrong(key, 'must be a text that is not empty');
   return value;
 }
 
@@ -159,16 +184,16 @@ function optionalText(value: unknown, key: string): string | undefined {
 
 function port(value: unknown, key: string): number {
   if (typeof value !== 'number' || !Number.isInteger(value) || value < 0 || value > 65_535)
-    throw new ConfigError(`"${key}" must be a port between 0 and 65535`);
+    throw wrong(key, 'must be a port between 0 and 65535');
   return value;
 }
 
 function positive(value: unknown, key: string): number {
-  if (typeof value !== 'number' || !Number.isFinite(value) || value <= 0) throw new ConfigError(`"${key}" must be a number above 0`);
+  if (typeof value !== 'number' || !Number.isFinite(value) || value <= 0) throw wrong(key, 'must be a number above 0');
   return value;
 }
 
 function count(value: unknown, key: string): number {
-  if (typeof value !== 'number' || !Number.isInteger(value) || value < 1) throw new ConfigError(`"${key}" must be a whole number from 1`);
+  if (typeof value !== 'number' || !Number.isInteger(value) || value < 1) throw wrong(key, 'must be a whole number from 1');
   return value;
 }

@@ -7,6 +7,7 @@ import { eventRoutes } from './events.ts';
 import { fenceHostRoutes } from './fence-host.ts';
 import { hostFactRoutes } from './host-facts.ts';
 import { hostSettingRoutes } from './host-settings.ts';
+import { joinTokenRoutes } from './join-tokens.ts';
 import { liveMigrationRoutes } from './live-migrations.ts';
 import { migrationPolicyRoutes } from './migration-policies.ts';
 import { migrationRoutes } from './migrations.ts';
@@ -58,6 +59,7 @@ export const godwitPlugin: ServicePlugin = async (app, context) => {
       'GET /hosts',
       'PATCH /hosts/{name}',
       'POST /hosts/{name}/fence',
+      'POST /join-tokens',
       'POST /plans',
       'GET /operations',
       'POST /operations',
@@ -67,6 +69,7 @@ export const godwitPlugin: ServicePlugin = async (app, context) => {
       'POST /operations/{id}/abort',
       'POST /operations/{id}/retry',
       'POST /operations/{id}/hosts/{name}/done',
+      'GET /balance',
       'GET /events',
       'GET /consoles (websocket)',
     ],
@@ -85,6 +88,7 @@ export const godwitPlugin: ServicePlugin = async (app, context) => {
   hostFactRoutes(app, context);
   hostSettingRoutes(app, context);
   fenceHostRoutes(app, context);
+  joinTokenRoutes(app, context);
   eventRoutes(app, context);
   consoleSockets(app, context);
 };
