@@ -16,7 +16,7 @@ interface Layer {
 
 const layers: Readonly<Record<string, Layer>> = {
   domain: { ours: [], node: false, libraries: [] },
-  contract: { ours: ['domain'], node: false, libraries: ['typebox', '@bufbuild/protobuf'] },
+  contract: { ours: ['domain'], node: false, libraries: ['typebox', '@bufbuild/protobuf', 'yaml'] },
   controller: { ours: ['domain', 'contract'], node: true, libraries: 'declared' },
   agent: { ours: ['domain', 'contract'], node: true, libraries: 'declared' },
   cli: { ours: ['domain', 'contract'], node: true, libraries: 'declared' },
