@@ -21,6 +21,8 @@ export type HostFacts = {
   readonly acceleratorReason: string;
   readonly cpuModel: string;
   readonly cpuFeatures: readonly string[];
+  /** Named models that run here without a missing feature, and mean the same everywhere. Absent from an agent that does not tell. */
+  readonly cpuModels?: readonly string[];
   readonly machineTypes: readonly string[];
   readonly cores: number;
   readonly ramMib: number;

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { cpuModelPreference } from '@godwit/domain/cpu-model/preference';
 import { GodwitError } from '@godwit/domain/errors';
 import { throwawayGate } from '../custody/throwaway-gate.ts';
 import type { Accelerator } from './forbidden.ts';
@@ -101,37 +102,17 @@ export function newestMachine(capabilities: Pick<QemuCapabilities, 'machineTypes
   return capabilities.machineTypes.find((one) => one.alias === alias)?.name;
 }
 
-/**
- * The model for guests that name none: the richest general-purpose one that runs here without a missing feature and means the same everywhere.
- * TCG: Nehalem (x86-64-v2, what current distributions ask for; TCG has all of it).
- */
-export function defaultCpuModel(capabilities: Pick<QemuCapabilities, 'cpuModels' | 'accelerator'>): string {
-  const preference =
-    capabilities.accelerator === 'tcg' ? ['Nehalem-v1', 'qemu64-v1'] : [...kvmPreference, 'Nehalem-v1', 'kvm64-v1', 'qemu64-v1'];
-  const runs = new Set(
-    capabilities.cpuModels.filter((model) => model.migrationSafe && model.unavailable.length === 0).map((model) => model.name),
-  );
-  return preference.find((name) => runs.has(name)) ?? 'qemu64-v1';
+/** Models of the preference that run here without a missing feature and mean the same everywhere; under TCG at most Nehalem (x86-64-v2), all of which TCG has. */
+export function runnableModels({ cpuModels, accelerator }: Pick<QemuCapabilities, 'cpuModels' | 'accelerator'>): readonly string[] {
+  const most = accelerator === 'tcg' ? cpuModelPreference.indexOf('Nehalem-v1') : 0;
+  const runs = new Set(cpuModels.filter((model) => model.migrationSafe && model.unavailable.length === 0).map((model) => model.name));
+  return cpuModelPreference.slice(most).filter((name) => runs.has(name));
 }
 
-/** Newest first. `-noTSX` variants, since TSX is off on every patched host. */
-const kvmPreference = [
-  'SapphireRapids-v1',
-  'EPYC-Genoa-v1',
-  'Icelake-Server-v5',
-  'EPYC-Milan-v1',
-  'Cascadelake-Server-v5',
-  'EPYC-Rome-v2',
-  'Skylake-Server-v5',
-  'EPYC-v4',
-  'Skylake-Client-v4',
-  'Broadwell-v4',
-  'Haswell-v4',
-  'IvyBridge-v2',
-  'SandyBridge-v2',
-  'Westmere-v2',
-  'Opteron_G5-v1',
-] as const;
+/** The model for guests that name none, as long as no cluster has chosen one: the richest that runs here. */
+export function defaultCpuModel(capabilities: Pick<QemuCapabilities, 'cpuModels' | 'accelerator'>): string {
+  return runnableModels(capabilities)[0] ?? 'qemu64-v1';
+}
 
 async function featuresOf(qmp: QmpClient, cpuModel: string, timeoutMs: number): Promise<readonly string[]> {
   const [name = '', ...changes] = cpuModel.split(',');

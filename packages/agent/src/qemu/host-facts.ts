@@ -3,7 +3,7 @@ import { cpus, loadavg, release, totalmem } from 'node:os';
 import type { HostFacts } from '@godwit/domain/host';
 import { type Pool, poolFacts } from '../storage/pool.ts';
 import type { AcceleratorChoice } from './accelerator.ts';
-import { defaultCpuModel } from './capabilities.ts';
+import { defaultCpuModel, runnableModels } from './capabilities.ts';
 import type { SelfTestResult } from './self-test.ts';
 
 /** What a host's facts are put together from; everything that was found once, at the agent's start. */
@@ -29,6 +29,7 @@ export async function hostFacts(input: HostFactsInput): Promise<HostFacts> {
     acceleratorReason: reason,
     cpuModel: defaultCpuModel(capabilities),
     cpuFeatures: capabilities.cpuFeatures,
+    cpuModels: runnableModels(capabilities),
     machineTypes: capabilities.machineTypes
       .filter((machine) => !machine.deprecated && /^pc-(q35|i440fx)-/.test(machine.name))
       .map((machine) => machine.name),

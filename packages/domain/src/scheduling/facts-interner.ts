@@ -17,6 +17,7 @@ export function factsInterner(): (facts: HostFacts) => HostFacts {
   return (facts) => ({
     ...facts,
     cpuFeatures: intern(`cpu ${facts.cpuModel}`, facts.cpuFeatures),
+    ...(facts.cpuModels && { cpuModels: intern(`models ${facts.cpuModel}`, facts.cpuModels) }),
     machineTypes: intern(`qemu ${facts.qemuVersion}`, facts.machineTypes),
     bridges: intern('bridges', facts.bridges),
   });

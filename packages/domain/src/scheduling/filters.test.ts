@@ -192,6 +192,20 @@ describe('filters', () => {
       ],
     ],
     [
+      'CPU model that does not run here, whatever features it has',
+      { cpuFeatures: ['avx'], cpuModel: 'EPYC-Genoa-v1' },
+      { facts: factsFixture({ cpuModels: ['EPYC-Rome-v2', 'Nehalem-v1'] }) },
+      [
+        'CpuFeatures: CPU EPYC lacks model EPYC-Genoa-v1, which the guest has been shown → restart the server with a CPU model that both hosts have, or migrate it cold',
+      ],
+    ],
+    [
+      'CPU model that runs here, although the source has features that this host lacks',
+      { cpuFeatures: ['avx', 'amx'], cpuModel: 'Nehalem-v1' },
+      { facts: factsFixture({ cpuModels: ['EPYC-Rome-v2', 'Nehalem-v1'] }) },
+      [],
+    ],
+    [
       'network',
       {
         networks: [

@@ -75,6 +75,8 @@ export type ServerDemand = {
   readonly machineType: string | null;
   /** CPU features that the running guest has been shown; null when it starts anew and any CPU will do. */
   readonly cpuFeatures: readonly string[] | null;
+  /** The named model that the running guest has been given; null or absent as above, or when none is known. */
+  readonly cpuModel?: string | null;
   /** Of the QEMU and accelerator that run the guest now; null when RAM does not move. */
   readonly runningOn: { readonly qemuVersion: string; readonly accelerator: string } | null;
 };

@@ -294,7 +294,8 @@ class SimulatedDriver implements HostDriver {
 
   async cancelOutgoing(grant: Grant): Promise<MigrationReport> {
     const migrationId = moveId(grant);
-    const move = this.#moves.get(migrationId) ?? {
+    const known = this.#moves.get(migrationId);
+    const move = (known && known.grant.epoch >= grant.epoch ? known : null) ?? {
       record: new MigrationRecord({ ...grant, migrationId }, 'source', 'armed', this.events, () => this.nowMs()),
       grant,
       ready: null,
@@ -356,6 +357,10 @@ class SimulatedDriver implements HostDriver {
   }
 
   async *readDisk(): AsyncIterable<never> {
+    // Nothing to read.
+  }
+
+  async *readImage(): AsyncIterable<never> {
     // Nothing to read.
   }
 

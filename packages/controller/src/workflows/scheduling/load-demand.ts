@@ -82,7 +82,12 @@ export async function loadDemand(db: Db, serverId: ServerId, options: DemandOpti
     excludedHosts: options.excludedHosts,
     machineType: server.machine_type,
     cpuFeatures: moving && current !== undefined ? current.facts.cpuFeatures : null,
-    runningOn: moving && current !== undefined ? { qemuVersion: current.facts.qemuVersion, accelerator: current.facts.accelerator } : null,
+    cpuModel: moving ? server.cpu_model : null,
+    // Its own QEMU may be older than the one installed on its host since.
+    runningOn:
+      moving && current !== undefined
+        ? { qemuVersion: server.qemu_version ?? current.facts.qemuVersion, accelerator: current.facts.accelerator }
+        : null,
   };
 }
 

@@ -2,6 +2,7 @@ import { create } from '@bufbuild/protobuf';
 import { type Guest, GuestSchema } from '@godwit/contract/gen/guest_pb';
 import type { ServerId } from '@godwit/domain/ids';
 import type { Db } from '../../store/database.ts';
+import { clusterCpuModel } from './cluster-cpu-model.ts';
 import { displayOf } from './display-of.ts';
 import { readServer } from './server-record.ts';
 
@@ -32,7 +33,8 @@ export async function wireGuest(db: Db, serverId: ServerId): Promise<Guest> {
     vcpus: server.flavor.vcpus,
     ramMib: BigInt(server.flavor.ram_mib),
     machineType: server.machine_type ?? '',
-    cpuModel: server.cpu_model ?? '',
+    // Chosen at the first start, kept for good.
+    cpuModel: server.cpu_model ?? (await clusterCpuModel(db)) ?? '',
     display: displayOf(server.flavor),
     disks: disks.map((disk) => ({
       diskId: disk.id,
