@@ -19,6 +19,9 @@ export type PredictedMove = {
   readonly blackoutMs: number | null;
   readonly predictedBlackoutMs: Prediction['blackoutMs'];
   readonly score: PredictionScore | null;
+  readonly phaseDurationsMs: Readonly<Record<string, number>>;
+  readonly inputs: Prediction['inputs'] | null;
+  readonly measures: Readonly<Record<string, number | null>>;
 };
 
 type Workload = {
@@ -32,7 +35,7 @@ type RawRecord = {
   readonly status: string;
   readonly outcome: { readonly cause: string | null } | null;
   readonly finishedAt: string | null;
-  readonly measures: { readonly blackoutMs: number | null };
+  readonly measures: Readonly<Record<string, number | null>>;
   readonly phaseDurationsMs: Readonly<Record<string, number>>;
   readonly prediction: Prediction | null;
   readonly predictionScore: PredictionScore | null;
@@ -131,8 +134,11 @@ async function predictedMove(cloud: OpenStackClient, serverId: string, workload:
     verdict: prediction?.verdict ?? 'none',
     durationMs: ['preparing', 'copying', 'switchover', 'committing'].reduce((sum, phase) => sum + (phaseDurationsMs[phase] ?? 0), 0),
     predictedDurationMs: prediction?.durationMs ?? null,
-    blackoutMs: measures.blackoutMs,
+    blackoutMs: measures['blackoutMs'] ?? null,
     predictedBlackoutMs: prediction?.blackoutMs ?? null,
     score: predictionScore,
+    phaseDurationsMs,
+    inputs: prediction?.inputs ?? null,
+    measures,
   };
 }

@@ -127,4 +127,6 @@ export type MigrationMeasures = {
   readonly rounds: number | null;
   readonly dirtyRateBytesPerSecond: number | null;
   readonly throughputBytesPerSecond: number | null;
+  /** What the link carried while the stream was full. Absent from older records. */
+  readonly linkBytesPerSecond?: number | null;
 };

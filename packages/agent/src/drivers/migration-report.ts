@@ -37,6 +37,8 @@ export type MigrationReport = {
   readonly qemuDowntimeMs: number | null;
   readonly qemuTotalMs: number | null;
   readonly networkVerified: boolean;
+  /** Source: what the link carried at the end of the first pass, when the stream was full. */
+  readonly linkBytesPerSecond: number | null;
   /** Destination: what it answers, or would answer, to a forfeit; null while it has not been asked to take. */
   readonly taken: TakeAnswer | null;
 };

@@ -79,6 +79,7 @@ export class MigrationRecord {
       qemuDowntimeMs: null,
       qemuTotalMs: null,
       networkVerified: false,
+      linkBytesPerSecond: null,
       taken: null,
     };
     this.mark(state);

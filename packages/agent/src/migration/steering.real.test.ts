@@ -98,6 +98,34 @@ test('the downtime limit is raised to the best moment, within the policy', async
   expect((await controlGuest(two, guest, 'status')).memory.pagesCorrupt).toBe(0);
 }, 60_000);
 
+test('the same migration is tried again after its destination died, and cancelled before it begins', async () => {
+  const move = newMove(guest, other(), { maxBandwidthBytes: link });
+  await start(move, await prepare(guest, move));
+  const incoming = (await move.to.client.listGuests({})).guests.find((one) => one.serverId === guest.serverId);
+  process.kill(incoming?.pid ?? 0, 'SIGKILL');
+  expect(await untilEnded(move.from, move.migrationId)).toMatchObject({ state: 'failed' });
+  expect((await move.to.client.forfeitIncoming({ grant: move.grant })).answer).toBe(TakeAnswer.HAS_NOT_AND_FORFEITS);
+  // Cancelled before it began: the earlier attempt's end is not its end, and its number is never armed.
+  const second = again(move);
+  expect(await move.from.client.cancelOutgoing({ grant: second.grant })).toMatchObject({ state: 'cancelled', epoch: BigInt(guest.epoch) });
+  const third = again(move);
+  await start(third, await prepare(guest, third));
+  const [source, destination] = await Promise.all([untilEnded(third.from, third.migrationId), untilEnded(third.to, third.migrationId)]);
+  expect([source.state, destination.state]).toEqual(['released', 'running']);
+  expect((await move.from.client.getMigration({ migrationId: move.migrationId })).state).toBe('released');
+  guest.held = guest.epoch;
+  await third.to.client.finishIncoming({ custody: custodyOf(guest), migrationId: third.migrationId });
+  await third.from.client.dropOutgoing({ custody: custodyOf(guest), migrationId: third.migrationId, guest: guest.wire });
+  guest.at = third.to;
+  await controlGuest(two, guest, 'status');
+}, 60_000);
+
+/** The next attempt of the same migration, under the next number. */
+function again(move: Move): Move {
+  guest.epoch += 1;
+  return { ...move, grant: { ...move.grant, epoch: BigInt(guest.epoch) } };
+}
+
 async function untilRound(move: Move, round: bigint): Promise<void> {
   const until = performance.now() + 30_000;
   for (;;) {

@@ -68,8 +68,12 @@ export class Steering {
   /** One look at the running copy; resolves when what it asked for is done. */
   async seen(look: MigrateLook, elapsedMs: number): Promise<void> {
     if (this.#state === null || this.#policy === null || look.ram === null || look.status !== 'active' || this.#working) return;
-    const step: ConvergenceStep = converge(this.#state, this.#policy, sampleOf(look, look.ram, elapsedMs));
+    const sample = sampleOf(look, look.ram, elapsedMs);
+    const firstPassEnds = this.#state.round <= 1 && sample.round >= 2;
+    const step: ConvergenceStep = converge(this.#state, this.#policy, sample);
     this.#state = step.state;
+    if (firstPassEnds && step.state.bandwidthBytesPerSecond > 0)
+      this.#record.note({ linkBytesPerSecond: step.state.bandwidthBytesPerSecond });
     await this.#apply(step.action);
   }
 

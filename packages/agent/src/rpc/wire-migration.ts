@@ -113,5 +113,6 @@ export const migrationReportToWire = (report: MigrationReport): WireReport =>
     qemuDowntimeMs: report.qemuDowntimeMs ?? 0,
     qemuTotalMs: report.qemuTotalMs ?? 0,
     networkVerified: report.networkVerified,
+    linkBytesPerSecond: report.linkBytesPerSecond ?? 0,
     ...(report.taken && { taken: takeAnswerToWire(report.taken) }),
   });

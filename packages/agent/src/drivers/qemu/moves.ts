@@ -2,7 +2,7 @@ import type { Grant } from '@godwit/domain/custody/grant';
 import type { HostMessage, PeerMessage } from '@godwit/domain/custody/host-effect';
 import { GodwitError } from '@godwit/domain/errors';
 import type { DiskSpec, GuestSpec } from '@godwit/domain/guest-spec';
-import type { Epoch, HostId, ImageId, MigrationId, ServerId } from '@godwit/domain/ids';
+import type { Epoch, HostId, MigrationId, ServerId } from '@godwit/domain/ids';
 import { IncomingMigration } from '../../migration/destination.ts';
 import { sweepTunnels } from '../../migration/frame-mirror.ts';
 import { MigrationRecord } from '../../migration/migration-record.ts';
@@ -30,10 +30,10 @@ import type { WantedGuest } from '../wanted-guest.ts';
 import { Clearing } from './clearing.ts';
 import { EndedAccounts } from './ended-accounts.ts';
 import { concerns, endedReport } from './ended-report.ts';
-import { fetchImage } from './fetch-image.ts';
 import { cacheBootImages, deleteGuestDisks, requireSharedDisks } from './guest-disks.ts';
 import { requireProcess } from './guest-lifecycle.ts';
-import { guestSpecOf, poolNamed } from './guest-spec-of.ts';
+import { bootPool, guestSpecOf, poolNamed } from './guest-spec-of.ts';
+import { imageFor } from './image-from-peer.ts';
 import type { QemuHost } from './qemu-host.ts';
 import { receiveDisks, splitDisks } from './receive-disks.ts';
 
@@ -72,18 +72,22 @@ export class Moves {
     await this.cleared(grant.serverId);
     const known = this.#moves.get(move.migrationId);
     if (known instanceof IncomingMigration && known.ready && !known.record.ended) return known.ready;
-    if (known) throw new GodwitError('InvalidMigrationState', `migration ${move.migrationId} is ${known.record.report.state} on this host`);
+    if (known && !isBefore(known, move))
+      throw new GodwitError('InvalidMigrationState', `migration ${move.migrationId} is ${known.record.report.state} on this host`);
     if (grant.source === host.hostId) throw new GodwitError('SameHost', 'a guest is not moved to the host that it runs on');
-    refuseForbidden(host);
+    refuseForbidden(host, host.capabilities.version);
     const spec = guestSpecOf(wanted, host.pools, host.defaults);
     const { copied, shared } = splitDisks(wanted, policy);
-    const fetch = (imageId: ImageId) => fetchImage(host.config.controllerUrl, host.identity.current, imageId);
     const [reception] = await Promise.all([
       copied.length === 0
         ? null
-        : receiveDisks(wanted, copied, policy.diskOverCommit, host.pools, this.#space, ({ imageId }) => fetch(imageId)),
+        : receiveDisks(wanted, copied, policy.diskOverCommit, host.pools, this.#space, (image, pool) =>
+            imageFor(host, source, pool)(image),
+          ),
       requireSharedDisks({ ...wanted, disks: shared }, host.pools),
-      cacheBootImages(wanted, host.pools, fetch),
+      cacheBootImages(wanted, host.pools, (imageId) =>
+        imageFor(host, source, bootPool(wanted, host.pools).name)({ imageId, format: 'blob', sha512: '' }),
+      ),
     ]);
     const incoming = new IncomingMigration(host, this.#store, {
       grant: move,
@@ -166,14 +170,13 @@ export class Moves {
     const host = this.#host;
     const move = movable(grant);
     const known = this.#moves.get(move.migrationId);
-    // An earlier attempt to another destination has ended, and its number is burned: this is the next one of the same migration.
-    const again = known?.record.ended === true && known.move.grant.epoch < move.epoch;
-    if (known && !again) return known.record.report;
+    if (known && !isBefore(known, move)) return known.record.report;
     if (known instanceof OutgoingMigration) await known.close();
     if (grant.destination !== destination.hostId)
       throw new GodwitError('BadRequest', `the grant names ${grant.destination} as destination, the request ${destination.hostId}`);
-    refuseForbidden(host);
     const process = requireProcess(host, grant.serverId);
+    // The guest may have been started by an older QEMU than the one installed since.
+    refuseForbidden(host, process.qmp.qemuVersion);
     refuseDisks(process.spec, policy, ready, host.config.diskStreamTls !== false);
     const outgoing = new OutgoingMigration(host, this.#store, process, { grant: move, ready, policy, destination });
     this.#add(move.migrationId, outgoing);
@@ -193,7 +196,7 @@ export class Moves {
   async cancel(grant: Grant): Promise<MigrationReport> {
     const { migrationId } = movable(grant);
     const move = this.#moves.get(migrationId);
-    if (move instanceof OutgoingMigration) {
+    if (move instanceof OutgoingMigration && !isBefore(move, grant)) {
       await move.cancel('CancelledByOperator', 'cancelled');
       if (move.record.ended && move.record.report.state !== 'released') this.#host.guests.setMigration(grant.serverId, null);
       return move.record.report;
@@ -376,12 +379,15 @@ export class Moves {
   }
 }
 
+/** An attempt of the same migration that has ended, and whose number is burned: another one, to another destination, follows it. */
+const isBefore = (known: Move, { epoch }: Pick<Grant, 'epoch'>): boolean => known.record.ended && known.move.grant.epoch < epoch;
+
 /**
  * Throws ForbiddenCombination when this host's QEMU has no part in a live migration. A row of the table counts when either side is in its range, so each side judges its own version:
  * the destination in `prepare`, the source in `start`, both before anything has changed.
  */
-function refuseForbidden(host: QemuHost): void {
-  const verdict = allowed(usedFeatures, [host.capabilities.version], host.defaults.accelerator);
+function refuseForbidden(host: QemuHost, version: string): void {
+  const verdict = allowed(usedFeatures, [version], host.defaults.accelerator);
   if (!verdict.allowed) throw new GodwitError('ForbiddenCombination', verdict.sentence);
 }
 

@@ -21,6 +21,7 @@ export function measuresOf(source: MigrationReport | null, destination: Migratio
     qemuTotalMs: source === null || completed === null ? null : source.qemuTotalMs,
     rounds: ram === undefined ? null : Number(ram.dirtySyncCount),
     dirtyRateBytesPerSecond: ram === undefined || pageSize === 0 ? null : Number(ram.dirtyPagesRate) * pageSize,
+    linkBytesPerSecond: taken(source?.linkBytesPerSecond ?? 0),
     throughputBytesPerSecond: ram === undefined ? null : throughput(ram, source?.qemuTotalMs ?? 0),
   };
 }

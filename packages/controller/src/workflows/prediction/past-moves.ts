@@ -30,7 +30,7 @@ async function read(db: Db): Promise<PastMoves> {
   const [moves, scores] = await Promise.all([
     sql<{ source: string; destination: string; rate: number | null; fixed: number | null }>`
       select source_host_id as source, destination_host_id as destination,
-        case when coalesce((prediction #>> '{inputs,capBytesPerSecond}')::float8, 0) = 0 then (measures ->> 'throughputBytesPerSecond')::float8 end as rate,
+        case when coalesce((prediction #>> '{inputs,capBytesPerSecond}')::float8, 0) = 0 then coalesce((measures ->> 'linkBytesPerSecond')::float8, (measures ->> 'throughputBytesPerSecond')::float8) end as rate,
         (select sum(value::float8) from jsonb_each_text(phase_durations_ms) where key in ('preparing', 'copying', 'switchover', 'committing'))
           - (measures ->> 'qemuTotalMs')::float8 as fixed
       from migration where type = 'live-migration' and status = 'completed' order by api_id desc limit ${RECENT}`.execute(db),

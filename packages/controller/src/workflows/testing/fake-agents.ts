@@ -323,7 +323,8 @@ function clientOf(host: FakeHost, all: ReadonlyMap<HostId, FakeHost>): AgentClie
     cancelOutgoing: async ({ grant }: { grant?: Grant }) => {
       if (grant === undefined) throw refusal('BadRequest');
       obey(grant.serverId, grant.fence);
-      const move = host.moves.get(grant.migrationId) ?? {
+      const known = host.moves.get(grant.migrationId);
+      const move = (known !== undefined && known.grant.epoch >= grant.epoch ? known : null) ?? {
         grant,
         state: 'cancelled',
         role: MigrationRole.SOURCE,

@@ -15,7 +15,13 @@ export type FakeCloud = {
   readonly admin: Caller;
   readonly flavorId: string;
   readonly imageId: string;
-  readonly controller: (name: string, faultPoint?: WorkflowContext['faultPoint'], metrics?: Metrics) => Promise<Engine>;
+  readonly controller: (
+    name: string,
+    faultPoint?: WorkflowContext['faultPoint'],
+    metrics?: Metrics,
+    on?: Database,
+    resizeConfirmWindowSeconds?: number,
+  ) => Promise<Engine>;
   /** A server, active on the named host. */
   readonly server: (engine: Engine, host?: string) => Promise<ServerId>;
   readonly stop: () => Promise<void>;
@@ -55,7 +61,7 @@ export async function fakeCloud(
     admin,
     flavorId,
     imageId,
-    controller: async (name, faultPoint, metrics = createMetrics({ process: false })) => {
+    controller: async (name, faultPoint, metrics = createMetrics({ process: false }), on = database, resizeConfirmWindowSeconds = 0) => {
       const engine = await startWorkflowEngine({
         config: {
           executorName: name,
@@ -63,8 +69,9 @@ export async function fakeCloud(
           cpuAllocationRatio: 4,
           ramAllocationRatio: 1,
           diskAllocationRatio: 1,
+          resizeConfirmWindowSeconds,
         },
-        database,
+        database: on,
         agents: fakeAgents(hosts),
         metrics,
         log: pino({ level: process.env.GODWIT_TEST_LOG ?? 'silent' }),

@@ -320,6 +320,13 @@ export declare type GuestReport = Message<"godwit.agent.v1.GuestReport"> & {
    * @generated from field: string custody_json = 12;
    */
   custodyJson: string;
+
+  /**
+   * of the process that runs it, which may be older than the one installed; empty: no process
+   *
+   * @generated from field: string qemu_version = 13;
+   */
+  qemuVersion: string;
 };
 
 /**

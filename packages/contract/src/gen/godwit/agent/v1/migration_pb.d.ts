@@ -322,6 +322,13 @@ export declare type MigrationReport = Message<"godwit.agent.v1.MigrationReport">
    * @generated from field: godwit.agent.v1.TakeAnswer taken = 21;
    */
   taken: TakeAnswer;
+
+  /**
+   * source: what the link carried at the end of the first pass, when the stream was full; 0: not seen
+   *
+   * @generated from field: double link_bytes_per_second = 40;
+   */
+  linkBytesPerSecond: number;
 };
 
 /**
