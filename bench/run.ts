@@ -35,6 +35,8 @@ const benchmarks: Readonly<Record<string, (count: string | undefined) => Promise
   },
   cli: async (count) => import('./cli.ts').then(({ benchCli }) => benchCli(count === undefined ? 10 : Number(count))),
   simulated: async () => import('./simulated.ts').then(({ benchSimulated }) => benchSimulated()),
+  dashboard: async (count) =>
+    import('./dashboard.ts').then(({ benchDashboard }) => benchDashboard(count === undefined ? 10_000 : Number(count))),
   scheduling: async () => import('./scheduling-decision.ts').then(() => null),
   'drain-plan': async () => import('./drain-plan.ts').then(() => null),
   claims: async () => import('./scheduling-claim.ts').then(() => null),

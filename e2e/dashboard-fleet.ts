@@ -59,7 +59,7 @@ export function fleetTests(stage: DashboardStage): void {
     await page.getByRole('dialog').getByRole('button', { name: 'Remove', exact: true }).click();
     await page.getByRole('button', { name: 'Remove ha-1 from apart' }).waitFor({ state: 'hidden' });
     await lab.openstack('server migrate --live-migration --host node2 --wait ha-1');
-    await page.getByRole('button', { name: 'Add a member to apart' }).click();
+    await page.getByRole('button', { name: 'Add member: apart' }).click();
     const dialog = page.getByRole('dialog', { name: 'Add a member to apart' });
     await dialog.getByRole('combobox', { name: words.fields.instance }).fill('ha-1');
     await page.locator('.ant-select-item-option', { hasText: 'ha-1' }).filter({ visible: true }).click();

@@ -22,12 +22,13 @@ type Props<Row> = {
   readonly loading?: boolean;
   /** The end of the rows is near. */
   readonly onNearEnd?: () => void;
-  /** Rows of any height; all are drawn. Otherwise every row is as high as `rowHeight`, and only those in sight are drawn. */
+  /** Rows of any height; all are drawn. Otherwise every row is as high as the first, and only those in sight are drawn. */
   readonly tall?: boolean;
   readonly maxHeight?: string;
 };
 
-const rowHeight = 39;
+/** Before a row has been seen. */
+const usualRowHeight = 39;
 /** Fewer rows than this are simply drawn. */
 const virtualFrom = 80;
 const overscan = 12;
@@ -48,13 +49,14 @@ export function DataTable<Row>(props: Props<Row>) {
   } = props;
   const [sort, setSort] = useState<{ readonly key: string; readonly down: boolean } | null>(null);
   const region = useRef<HTMLElement>(null);
-  const [sight, setSight] = useState({ top: 0, height: 800 });
+  const [sight, setSight] = useState({ top: 0, height: 800, row: usualRowHeight });
   const sorted = useMemo(() => {
     const by = columns.find((column) => column.key === sort?.key)?.sortBy;
     if (by === undefined || sort === null) return rows;
     const sign = sort.down ? -1 : 1;
     return rows.toSorted((a, b) => sign * compare(by(a), by(b)));
   }, [rows, columns, sort]);
+  const { row: rowHeight } = sight;
   const virtual = !tall && sorted.length > virtualFrom;
   const first = virtual ? Math.max(0, Math.floor(sight.top / rowHeight) - overscan) : 0;
   const end = virtual ? Math.min(sorted.length, Math.ceil((sight.top + sight.height) / rowHeight) + overscan) : sorted.length;
@@ -64,7 +66,10 @@ export function DataTable<Row>(props: Props<Row>) {
   useEffect(() => {
     const node = region.current;
     if (node === null) return;
-    const look = (): void => setSight({ top: node.scrollTop, height: node.clientHeight });
+    const look = (): void => {
+      const row = node.querySelector('tbody tr[data-row]')?.getBoundingClientRect().height ?? usualRowHeight;
+      setSight({ top: node.scrollTop, height: node.clientHeight, row: row > 0 ? row : usualRowHeight });
+    };
     const observer = new ResizeObserver(look);
     observer.observe(node);
     node.addEventListener('scroll', look, { passive: true });

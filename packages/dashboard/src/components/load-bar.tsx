@@ -19,7 +19,7 @@ export function LoadBar({ label, before, after, format, shareable = false }: Pro
   const over = !shareable && (added ?? before).used > before.capacity;
   return (
     <div>
-      <div style={{ fontSize: 12, whiteSpace: 'nowrap' }}>
+      <div style={{ fontSize: 12, lineHeight: '16px', whiteSpace: 'nowrap' }}>
         <span className="visually-hidden">{label}: </span>
         {format(before.used)}
         {added !== null && (

@@ -136,7 +136,7 @@ function itemColumns(
               return (
                 <Button
                   size="small"
-                  aria-label={`${out ? 'Take' : 'Leave out'} ${item.server.name}`}
+                  aria-label={`${out ? 'Take again' : 'Leave out'} ${item.server.name}`}
                   onClick={() => onLeaveOut(item.server.id, !out)}
                 >
                   {out ? 'Take again' : 'Leave out'}

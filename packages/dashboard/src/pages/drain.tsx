@@ -42,7 +42,9 @@ export function Drain() {
   const { confirm, refused } = useConfirmOperation();
   const hosts = useQuery(hostList(api));
   const how = { blockMigration: block, parallel, moveOthers };
-  const request: PlanRequest = { kind: 'drain', select: { hosts: [...chosen] }, ...how };
+  // Rolling: a host is back before the next one is planned, against the placement of that moment.
+  const first = kind === 'rolling' ? chosen.slice(0, atMost) : chosen;
+  const request: PlanRequest = { kind: 'drain', select: { hosts: [...first] }, ...how };
   const plan = useQuery({ ...planOf(api, request), enabled: chosen.length > 0 });
   const set = (change: Partial<Record<keyof Filters, string | undefined>>): void =>
     void navigate({ to: '.', search: (before: Filters) => ({ ...before, ...change }), replace: true });
@@ -56,7 +58,7 @@ export function Drain() {
     confirm(
       {
         title: `${words.operations[kind]}: ${names}?`,
-        content: `${chosen.length === 1 ? 'The host is' : 'The hosts are'} disabled now, and ${moving === 1 ? 'one instance moves' : `${moving} instances move`} away.${stuck > 0 ? ` ${stuck} cannot be moved and ${stuck === 1 ? 'stays' : 'stay'}: the host will not become empty until ${stuck === 1 ? 'it is' : 'they are'} dealt with.` : ''}`,
+        content: `${first.length === 1 ? `${first.join('')} is` : `${first.join(', ')} are`} disabled now, and ${moving === 1 ? 'one instance moves' : `${moving} instances move`} away.${stuck > 0 ? ` ${stuck} cannot be moved and ${stuck === 1 ? 'stays' : 'stay'}: the host will not become empty until ${stuck === 1 ? 'it is' : 'they are'} dealt with.` : ''}`,
       },
       operation,
     );
@@ -162,6 +164,12 @@ export function Drain() {
       {refused !== null && <Problem error={refused} what="This was refused; nothing has changed." />}
       {plan.isError && <Problem error={plan.error} what="No plan could be made." />}
       {chosen.length === 0 && <p className="panel">Choose the hosts that are to be emptied.</p>}
+      {first.length < chosen.length && (
+        <p className="muted">
+          This is the plan of {first.join(', ')}; {chosen.slice(first.length).join(', ')}{' '}
+          {chosen.length - first.length === 1 ? 'is' : 'are'} planned when the turn comes.
+        </p>
+      )}
       {chosen.length > 0 && plan.isPending && <p className="muted">Planning…</p>}
       {chosen.length > 0 && plan.data !== undefined && <PlanView plan={plan.data} edit={unedited} hosts={[]} />}
     </>

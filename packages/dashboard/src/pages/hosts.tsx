@@ -157,7 +157,32 @@ function columnsOf(
       key: 'version',
       title: 'Hypervisor',
       sortBy: (host) => host.version,
-      render: (host) => (host.type === 'ironic' ? 'bare metal' : `QEMU ${host.version} ${facts.get(host.id)?.accelerator ?? ''}`),
+      render: (host) => {
+        const known = facts.get(host.id);
+        return host.type === 'ironic' ? (
+          'bare metal'
+        ) : (
+          <span title={known === undefined ? undefined : `Agent ${known.agentVersion}, kernel ${known.kernel}, ${host.cpuModel}`}>
+            QEMU {host.version} {known?.accelerator ?? ''}
+          </span>
+        );
+      },
+    },
+    {
+      key: 'load',
+      title: 'Load',
+      className: 'number',
+      sortBy: (host) => facts.get(host.id)?.load[0] ?? -1,
+      render: (host) => {
+        const load = facts.get(host.id)?.load;
+        return load === undefined || host.type === 'ironic' ? (
+          '–'
+        ) : (
+          <span title={`Processes that run or wait, over 1, 5 and 15 minutes: ${load.map((one) => one.toFixed(2)).join(', ')}`}>
+            {load[0]?.toFixed(2)}
+          </span>
+        );
+      },
     },
     { key: 'self-test', title: 'Self-test', render: (host) => <SelfTest host={host} facts={facts.get(host.id)} /> },
     { key: 'seen', title: 'Seen', render: (host) => (host.seenAt === null ? 'never' : <When time={host.seenAt} />) },

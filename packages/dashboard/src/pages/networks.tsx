@@ -86,7 +86,7 @@ export function Networks() {
       render: (network) =>
         mayChange(network) && (
           <span style={{ display: 'inline-flex', gap: 6 }}>
-            <Button size="small" aria-label={`Add a subnet to ${network.name}`} onClick={() => setAdding(network)}>
+            <Button size="small" aria-label={`Add subnet: ${network.name}`} onClick={() => setAdding(network)}>
               Add subnet
             </Button>
             <DeleteButton

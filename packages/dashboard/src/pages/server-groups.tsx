@@ -54,7 +54,7 @@ function ServerGroups({ view }: { readonly view: View }) {
       width: 190,
       render: (group) => (
         <span style={{ display: 'inline-flex', gap: 6 }}>
-          <Button size="small" aria-label={`Add a member to ${group.name}`} onClick={() => setAdding(group)}>
+          <Button size="small" aria-label={`Add member: ${group.name}`} onClick={() => setAdding(group)}>
             Add member
           </Button>
           <DeleteButton

@@ -75,7 +75,7 @@ function SafeAction({ thing }: { readonly thing: OddThing }) {
         <Button
           size="small"
           disabled={busy}
-          aria-label={`Do it for ${thing.subject}`}
+          aria-label={`Do it… ${thing.subject}`}
           onClick={() =>
             modal.confirm({
               title: `${thing.subject}: do this?`,

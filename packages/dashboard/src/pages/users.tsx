@@ -81,7 +81,7 @@ export function Users() {
                 </Tag>
               );
             })}
-          <Button size="small" aria-label={`Give ${user.name} a role`} onClick={() => setDialog({ kind: 'grant', user })}>
+          <Button size="small" aria-label={`Give a role: ${user.name}`} onClick={() => setDialog({ kind: 'grant', user })}>
             Give a role
           </Button>
         </span>
