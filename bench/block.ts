@@ -192,6 +192,8 @@ async function convert(plan: LabPlan, id: string, from: string, to: string, tls:
     ],
     { stdio: ['ignore', 'ignore', 'inherit'] },
   );
+  // It ends by itself when the client has gone.
+  const gone = once(server, 'exit');
   try {
     const listens = async (): Promise<boolean> =>
       (await run('ip', ['netns', 'exec', target.namespace, 'ss', '-Hltn', 'sport', '=', convertPort])).stdout !== '';
@@ -216,7 +218,6 @@ async function convert(plan: LabPlan, id: string, from: string, to: string, tls:
     );
     return (dataMib * 1000) / (performance.now() - begunAt);
   } finally {
-    const gone = once(server, 'exit');
     server.kill('SIGKILL');
     await gone;
     await rm(file, { force: true });

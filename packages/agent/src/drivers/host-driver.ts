@@ -4,6 +4,7 @@ import type { HostFacts } from '@godwit/domain/host';
 import type { BootId, Epoch, Fence, HostId, MigrationId, ServerId } from '@godwit/domain/ids';
 import type { DirtyPoint } from '@godwit/domain/prediction/dirty-curve';
 import type { DiskChunk } from '../storage/disk-stream.ts';
+import type { ImageRef } from '../storage/image-cache.ts';
 import type { GuestConsoles } from './guest-consoles.ts';
 import type { GuestReport } from './guest-report.ts';
 import type { HostEvents } from './host-events.ts';
@@ -123,6 +124,8 @@ export type HostDriver = {
   offerDisks(authority: Authority, migrationId: MigrationId, destination: HostId, guest: WantedGuest): Promise<number>;
   /** For the host that it was offered to. */
   readDisk(from: HostId, migrationId: MigrationId, diskId: string): AsyncIterable<DiskChunk>;
+  /** For a host of this cloud that receives a guest: an image out of this host's pools. */
+  readImage(pool: string, image: ImageRef): AsyncIterable<DiskChunk>;
   /** Destination of a cold move: the guest's local disks are whole and durable here when it returns. */
   fetchDisks(
     authority: Authority,

@@ -1,4 +1,4 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { TakeAnswer } from '@godwit/contract/gen/custody_pb';
 import { GuestState } from '@godwit/contract/gen/guest_pb';
@@ -36,13 +36,26 @@ afterAll(async () => {
 }, 60_000);
 
 let number = 0;
-async function running(options: Omit<Parameters<typeof testGuest>[1], 'number'>): Promise<TestGuest> {
+async function running(
+  options: Omit<Parameters<typeof testGuest>[1], 'number'>,
+  before: (guest: TestGuest) => Promise<void> = async () => undefined,
+): Promise<TestGuest> {
   number += 1;
   const guest = testGuest(two.hosts[0], { ...options, number });
+  await before(guest);
   await startTestGuest(guest);
   await untilGuestAnswers(two, guest);
   return guest;
 }
+const blank = { imageId: '', imageFormat: '' };
+const dataDisk = { ...rootDisk('local', 'raw'), ...blank, diskId: 'data' };
+/** Half of the data disk is not zeros. */
+const filled = async (guest: TestGuest): Promise<void> => {
+  const folder = join(guest.at.stateDir, 'local', 'disks', guest.serverId);
+  await mkdir(folder, { recursive: true });
+  await writeFile(join(folder, 'data.raw'), Buffer.alloc(33_554_432, 'data'));
+  await truncate(join(folder, 'data.raw'), 67_108_864);
+};
 const destroy = async (guest: TestGuest): Promise<void> => {
   for (const host of two.hosts)
     await host.client.destroyGuest({ custody: custodyOf(guest, guest.epoch + 50), deleteDisks: true, guest: guest.wire });
@@ -66,7 +79,6 @@ const connectionsOf = async (host: TestHost, port: number): Promise<string> =>
   two.in(host.namespace, 'ss', '-t', '-n', '-H', 'state', 'established', 'dport', '=', String(port));
 
 test('several disks, qcow2 on an image and raw: they move there and back, a shared one stays, and no acknowledged write is lost', async () => {
-  const blank = { imageId: '', imageFormat: '' };
   const disks = [
     rootDisk('local'),
     { ...rootDisk('local', 'raw'), ...blank, diskId: 'second' },
@@ -105,8 +117,8 @@ describe('while its disks are copied', () => {
   let move: Move;
   let nbdPort = 1;
   beforeAll(async () => {
-    // It writes faster than the copies below may go: they do not end by themselves.
-    guest = await running({ commandLine: 'godwit.disk=100', disks: [rootDisk('local', 'raw')] });
+    // At the copies' cap its data alone takes half a minute: they do not end by themselves.
+    guest = await running({ commandLine: 'godwit.disk=100', disks: [rootDisk('local', 'raw'), dataDisk] }, filled);
   }, 60_000);
   afterAll(async () => {
     await two.mend();
@@ -114,7 +126,7 @@ describe('while its disks are copied', () => {
   }, 60_000);
   beforeEach(async () => {
     await two.mend();
-    move = newMove(guest, otherThan(guest.at), { maxBandwidthBytes: 65_536 });
+    move = newMove(guest, otherThan(guest.at), { maxBandwidthBytes: 2_000_000 });
   }, 60_000);
 
   const copying = async (): Promise<void> => {
@@ -122,7 +134,7 @@ describe('while its disks are copied', () => {
     nbdPort = ready.nbdPort;
     await start(move, ready);
     await expect
-      .poll(async () => (await move.from.client.getMigration({ migrationId: move.migrationId })).disks[0], { timeout: 20_000 })
+      .poll(async () => (await move.from.client.getMigration({ migrationId: move.migrationId })).disks[1], { timeout: 20_000 })
       .toMatchObject({ ready: false, lengthBytes: expect.toSatisfy((bytes: bigint) => bytes > 0n) });
   };
   /** The guest runs on at its source, the destination has forfeited, and nothing of the attempt is left. */
@@ -205,6 +217,28 @@ describe('while its disks are copied', () => {
     await move.from.client.setMigrationPolicy({ custody: custodyOf(guest), migrationId: move.migrationId, policy });
     expect(await untilEnded(move.from, move.migrationId)).toMatchObject({ state: 'released' });
     await arrived();
+  }, 90_000);
+
+  test('a guest that writes faster than its mirror may go waits for the destination, and nothing is owed at the stop', async () => {
+    await controlGuest(two, guest, 'disk 400');
+    // Memory is slow as well, so that this lasts until the caps are lifted.
+    move = newMove(guest, otherThan(guest.at), { maxBandwidthBytes: 20_000_000 });
+    await start(move, await prepare(guest, move));
+    const source = () => move.from.client.getMigration({ migrationId: move.migrationId });
+    const capped = (maxBandwidthBytes: bigint) =>
+      move.from.client.setMigrationPolicy({
+        custody: custodyOf(guest),
+        migrationId: move.migrationId,
+        policy: { ...move.policy, maxBandwidthBytes },
+      });
+    const marks = async (): Promise<readonly string[]> => (await source()).timeline.map(({ what }) => what);
+    await expect.poll(marks, { timeout: 20_000 }).toContain('QEMU active');
+    await capped(200_000n);
+    await expect.poll(marks, { timeout: 30_000 }).toContain('disk writes wait for the destination');
+    await capped(0n);
+    expect(await untilEnded(move.from, move.migrationId)).toMatchObject({ state: 'released' });
+    await arrived();
+    await controlGuest(two, guest, 'disk 100');
   }, 90_000);
 
   test("the destination's agent is killed when it has made the disks: its forfeit deletes them", async () => {

@@ -1,4 +1,3 @@
-import type { MigrationCause } from '@godwit/domain/migration';
 import type { DiskProgress } from '../drivers/migration-report.ts';
 import { diskNode } from '../qemu/command-line.ts';
 import type { GuestProcess } from '../qemu/guest-process.ts';
@@ -6,24 +5,14 @@ import type { QmpEvent } from '../qemu/qmp-client.ts';
 import { QmpClosed, QmpTimeout } from '../qemu/qmp-errors.ts';
 import { cutConnection } from './cut-connection.ts';
 import { delay, within } from './deadline.ts';
+import { brokenBy, MirrorBroken } from './mirror-broken.ts';
 import { greetsAsNbd } from './nbd-greeting.ts';
-import { StreamWatch } from './stream-watch.ts';
 
 /** A disk to copy. `overlay`: the destination has what lies below it, only the disk's own layer is copied. */
 export type MirroredDisk = { readonly index: number; readonly diskId: string; readonly overlay: boolean };
 
 /** Where the destination's QEMU takes the disks. `credentials`: QMP id of this side's; null: without TLS. */
 export type MirrorTarget = { readonly address: string; readonly port: number; readonly credentials: string | null };
-
-/** Why the disks cannot be copied, or were not. */
-export class MirrorBroken extends Error {
-  readonly migrationCause: MigrationCause;
-  constructor(migrationCause: MigrationCause, message: string, options?: ErrorOptions) {
-    super(message, options);
-    this.name = 'MirrorBroken';
-    this.migrationCause = migrationCause;
-  }
-}
 
 type Mirror = MirroredDisk & {
   /** Name of the job and of the node that it writes to. */
@@ -39,7 +28,15 @@ type Mirror = MirroredDisk & {
  * loop that the guest's devices wait for too.
  */
 const bufferBytes = 64 * 1024 * 1024;
+const operationBytes = bufferBytes / 16;
+/** A link that silently drops everything shows nothing but that nothing moves. */
+const silenceMs = 5_000;
 const lookEveryMs = 200;
+/**
+ * A mirror of a busy guest lags by some 100 KiB. One that lags by this much at two looks in a row does not keep up with the guest: from then on the guest's writes wait for the
+ * destination, or the debt would be paid while it stands.
+ */
+const lagBytes = 2 * 1024 * 1024;
 /** Connecting takes a few milliseconds, and QEMU's main loop waits for it: longer, and the connection is taken away. */
 const connectMs = 3_000;
 const answerMs = 2_000;
@@ -59,6 +56,8 @@ export class DiskMirrors {
   #unlisten: () => void = () => undefined;
   #broken: MirrorBroken | null = null;
   #settling = false;
+  #mbps = 0;
+  #blocking = false;
   #over = false;
   #removed: Promise<void> | null = null;
 
@@ -80,6 +79,11 @@ export class DiskMirrors {
 
   get progress(): readonly DiskProgress[] {
     return this.#mirrors.map(({ progress }) => progress);
+  }
+
+  /** Megabits per second that went lately. */
+  get mbps(): number {
+    return this.#mbps;
   }
 
   /** Bytes that the destination's disks lag behind. */
@@ -147,8 +151,9 @@ export class DiskMirrors {
 
   /** Looks until it is over; `seen` is called after each look. Rejects with MirrorBroken: also when nothing moves although something is left. */
   async watch(seen: () => void): Promise<void> {
-    const watch = new StreamWatch(performance.now());
-    let silent = 0;
+    let [silent, lagging] = [0, 0];
+    let before = { moved: this.#movedBytes, atMs: performance.now() };
+    let movedAtMs = before.atMs;
     while (!this.#over && !this.#settling) {
       await delay(lookEveryMs);
       if (this.#over || this.#settling) return;
@@ -162,12 +167,41 @@ export class DiskMirrors {
         if (silent >= 2) await this.#cut();
         continue;
       }
-      const moved = this.#mirrors.reduce((sum, { progress }) => sum + progress.offsetBytes, 0);
-      const stalled = watch.stalled({ transferredBytes: moved }, performance.now()) && this.behindBytes > 0;
-      if (stalled) throw this.#break(new MirrorBroken('StreamFailed', `the disk stream to ${this.#where} stood still for 5 s`));
+      const [nowMs, moved] = [performance.now(), this.#movedBytes];
+      // Smoothed over about a second.
+      this.#mbps += (((moved - before.moved) * 8) / 1000 / (nowMs - before.atMs) - this.#mbps) * 0.2;
+      if (moved !== before.moved || this.behindBytes === 0) movedAtMs = nowMs;
+      before = { moved, atMs: nowMs };
+      // Under a cap a mirror rests after each operation for as long as it should have taken.
+      const patienceMs = silenceMs + (this.#share === 0 ? 0 : (operationBytes * 1000) / this.#share);
+      if (nowMs - movedAtMs >= patienceMs)
+        throw this.#break(
+          new MirrorBroken('StreamFailed', `the disk stream to ${this.#where} stood still for ${Math.round(patienceMs / 1000)} s`),
+        );
       if (this.#broken !== null) throw this.#broken;
+      lagging = this.#inStep && this.behindBytes > lagBytes ? lagging + 1 : 0;
+      if (lagging >= 2 && !this.#blocking) await this.#blockWrites();
       seen();
     }
+  }
+
+  /** Whether the guest's writes wait for the destination. */
+  get blocking(): boolean {
+    return this.#blocking;
+  }
+
+  async #blockWrites(): Promise<void> {
+    this.#blocking = true;
+    for (const { name, end } of this.#mirrors)
+      if (end === null)
+        await this.#process.qmp
+          .execute('block-job-change', { id: name, type: 'mirror', 'copy-mode': 'write-blocking' }, { timeoutMs: answerMs })
+          // It goes on as it was; the stop then finds out whether that is enough.
+          .catch(tolerate);
+  }
+
+  get #inStep(): boolean {
+    return this.#mirrors.every(({ progress }) => progress.ready);
   }
 
   /** All together, per second; 0: unlimited. */
@@ -189,8 +223,14 @@ export class DiskMirrors {
     this.#settling = true;
     try {
       // No `force`: a ready mirror that is cancelled so finishes what it owes. No pivot: the guest's device stays on its own disk.
+      // A cap is not for the little that is left now. Sent together: QEMU answers in order.
       await Promise.all(
-        this.#mirrors.map(({ name }) => this.#process.qmp.execute('block-job-cancel', { device: name }, { timeoutMs: limitMs })),
+        this.#mirrors.flatMap(({ name }) => [
+          ...(this.#speedBytes === 0
+            ? []
+            : [this.#process.qmp.execute('block-job-set-speed', { device: name, speed: 0 }, { timeoutMs: limitMs })]),
+          this.#process.qmp.execute('block-job-cancel', { device: name }, { timeoutMs: limitMs }),
+        ]),
       );
       const inTime = await within(
         Promise.all(this.#mirrors.map(({ ended }) => ended.promise)).then(() => true),
@@ -246,6 +286,10 @@ export class DiskMirrors {
     }
   }
 
+  get #movedBytes(): number {
+    return this.#mirrors.reduce((sum, { progress }) => sum + progress.offsetBytes, 0);
+  }
+
   get #where(): string {
     return `${this.#target.address}:${this.#target.port}`;
   }
@@ -266,7 +310,7 @@ export class DiskMirrors {
     switch (event) {
       case 'BLOCK_JOB_READY':
         mirror.progress = { diskId: mirror.diskId, lengthBytes, offsetBytes, ready: true };
-        if (this.#mirrors.every(({ progress }) => progress.ready)) this.#ready.resolve();
+        if (this.#inStep) this.#ready.resolve();
         return;
       case 'BLOCK_JOB_ERROR':
         this.#break(
@@ -321,14 +365,11 @@ export class DiskMirrors {
       const job = jobs.get(mirror.name);
       if (job) mirror.progress = { diskId: mirror.diskId, lengthBytes: job.len, offsetBytes: job.offset, ready: job.ready };
     }
-    if (this.#mirrors.every(({ progress }) => progress.ready)) this.#ready.resolve();
+    if (this.#inStep) this.#ready.resolve();
   }
 }
 
 type Job = { readonly device: string; readonly len: number; readonly offset: number; readonly ready: boolean };
-
-const brokenBy = (error: unknown, what: string): MirrorBroken =>
-  error instanceof MirrorBroken ? error : new MirrorBroken('StreamFailed', `${what}: ${(error as Error).message}`, { cause: error });
 
 /** A job or node that is not there is what was wanted; a closed monitor means that nothing is. */
 const tolerate = (): void => undefined;

@@ -17,8 +17,11 @@ export function mirrorsOf(process: GuestProcess, { grant, ready, policy }: Outgo
   return new DiskMirrors(process, grant.migrationId, disks, target, policy.maxBandwidthBytes);
 }
 
-/** What the record says of memory before QEMU has begun with it: progress counts disks and memory together, from the start. */
-export function memoryToCopy({ spec }: GuestProcess): RamProgress {
+/**
+ * What the record says of memory before QEMU has begun with it: progress counts disks and memory together, from the start. The rate is that of the disks, as long as only they are
+ * sent: the time left is estimated from it.
+ */
+export function memoryToCopy({ spec }: GuestProcess, mbps: number): RamProgress {
   const totalBytes = spec.ramMib * 2 ** 20;
-  return { totalBytes, transferredBytes: 0, remainingBytes: totalBytes, dirtyPagesRate: 0, dirtySyncCount: 0, pageSize: 4096, mbps: 0 };
+  return { totalBytes, transferredBytes: 0, remainingBytes: totalBytes, dirtyPagesRate: 0, dirtySyncCount: 0, pageSize: 4096, mbps };
 }

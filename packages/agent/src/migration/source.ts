@@ -13,7 +13,7 @@ import type { QmpEvent } from '../qemu/qmp-client.ts';
 import { ApproachToStop } from './approach-to-stop.ts';
 import { cutConnection } from './cut-connection.ts';
 import { within } from './deadline.ts';
-import { type DiskMirrors, MirrorBroken } from './disk-mirrors.ts';
+import type { DiskMirrors } from './disk-mirrors.ts';
 import { hangMs, lookOn } from './look-loop.ts';
 import { MigrationRecord } from './migration-record.ts';
 import type { MigrationStore } from './migration-store.ts';
@@ -144,29 +144,34 @@ export class OutgoingMigration {
 
   /** Memory follows when every disk is in step: a mirror that is not would be waited for while the guest stands. */
   async #copyDisks(mirrors: DiskMirrors): Promise<void> {
-    const { record } = this;
-    const deadlineMs = this.#policy.deadlineMs;
-    const begunAtMs = performance.now();
-    const watched = mirrors.watch(() => {
-      // Once memory is on its way too, its own look says the rest.
-      record.note({
-        disks: mirrors.progress,
-        ...(record.report.qemuStatus === 'none' && { ram: memoryToCopy(this.#process, mirrors.mbps) }),
-      });
-      if (record.report.qemuStatus === 'none' && deadlineMs > 0 && performance.now() - begunAtMs > deadlineMs)
-        void this.cancel('DeadlineExceeded', `copying took longer than ${deadlineMs} ms`).catch(this.#logged);
-    });
-    watched.catch((error: unknown) => this.#disksBroken(error));
+    this.#watchDisks(mirrors);
     try {
       await mirrors.ready;
-      if (record.ended || this.#ending) return;
-      record.note({ disks: mirrors.progress });
-      record.mark('disks in step');
+      if (this.record.ended || this.#ending) return;
+      this.record.note({ disks: mirrors.progress });
+      this.record.mark('disks in step');
       await faultPoint('source.mirrors-ready');
       await this.#copyMemory();
     } catch (error) {
       this.#disksBroken(error);
     }
+  }
+
+  #watchDisks(mirrors: DiskMirrors): void {
+    const { record } = this;
+    const { deadlineMs } = this.#policy;
+    const begunAtMs = performance.now();
+    let blocking = false;
+    const seen = (): void => {
+      const aloneYet = record.report.qemuStatus === 'none';
+      // Once memory is on its way too, its own look says the rest.
+      record.note({ disks: mirrors.progress, ...(aloneYet && { ram: memoryToCopy(this.#process, mirrors.mbps) }) });
+      if (mirrors.blocking && !blocking) record.mark('disk writes wait for the destination', `${mirrors.behindBytes} bytes behind`);
+      blocking = mirrors.blocking;
+      if (aloneYet && deadlineMs > 0 && performance.now() - begunAtMs > deadlineMs)
+        void this.cancel('DeadlineExceeded', `copying took longer than ${deadlineMs} ms`).catch(this.#logged);
+    };
+    mirrors.watch(seen).catch((error: unknown) => this.#disksBroken(error));
   }
 
   /** Nobody runs now: what the mirrors owe is written, and only when all of it is safe at the destination QEMU may go on. Anything else cancels, and the guest runs on here. */
@@ -203,7 +208,8 @@ export class OutgoingMigration {
     void this.#approach.meetPeer();
     void this.#watch();
     if (this.#mirrors) {
-      this.#adopted = this.#mirrors.adopt();
+      const mirrors = this.#mirrors;
+      this.#adopted = mirrors.adopt().then(() => this.#watchDisks(mirrors));
       this.#adopted.catch((error: unknown) => this.#disksBroken(error));
     }
   }

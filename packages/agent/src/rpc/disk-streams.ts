@@ -6,21 +6,37 @@ import {
   FetchDisksProgressSchema,
   type FetchDisksRequest,
 } from '@godwit/contract/gen/agent_pb';
+import { GodwitError } from '@godwit/domain/errors';
 import type { HostId, MigrationId } from '@godwit/domain/ids';
 import type { HostDriver } from '../drivers/host-driver.ts';
+import type { DiskChunk as FileChunk } from '../storage/disk-stream.ts';
+import type { ImageRef } from '../storage/image-cache.ts';
 import { toConnectError } from './rpc-error.ts';
 import { authorityFromWire } from './wire-custody.ts';
 import { guestFromWire, idFromWire } from './wire-guest.ts';
 import { peerFromWire } from './wire-migration.ts';
 
 /** What a destination reads of a disk. */
-export async function* diskChunks(driver: HostDriver, from: HostId, migrationId: MigrationId, diskId: string): AsyncIterable<DiskChunk> {
+export const diskChunks = (driver: HostDriver, from: HostId, migrationId: MigrationId, diskId: string): AsyncIterable<DiskChunk> =>
+  chunksToWire(() => driver.readDisk(from, migrationId, diskId));
+
+/** What a destination reads of an image. */
+export const imageChunks = (driver: HostDriver, pool: string, image: ImageRef): AsyncIterable<DiskChunk> =>
+  chunksToWire(() => driver.readImage(pool, image));
+
+async function* chunksToWire(read: () => AsyncIterable<FileChunk>): AsyncIterable<DiskChunk> {
   try {
-    for await (const { offset, data, fileBytes } of driver.readDisk(from, migrationId, diskId))
+    for await (const { offset, data, fileBytes } of read())
       yield create(DiskChunkSchema, { offset: BigInt(offset), data, fileBytes: BigInt(fileBytes) });
   } catch (error) {
     throw toConnectError(error);
   }
+}
+
+/** Throws GodwitError BadRequest for a word that is none. */
+export function imageFormatFromWire(format: string): ImageRef['format'] {
+  if (format === 'qcow2' || format === 'raw' || format === 'blob') return format;
+  throw new GodwitError('BadRequest', `${JSON.stringify(format)} is no format of an image`);
 }
 
 const progressEveryMs = 250;

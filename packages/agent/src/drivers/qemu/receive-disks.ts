@@ -29,7 +29,7 @@ export async function receiveDisks(
   overCommit: boolean,
   pools: ReadonlyMap<string, Pool>,
   space: SpaceLedger,
-  fetch: (image: WantedImage) => Promise<AsyncIterable<Uint8Array>>,
+  fetch: (image: WantedImage, pool: string) => Promise<AsyncIterable<Uint8Array>>,
 ): Promise<DiskReception> {
   const releases: (() => void)[] = [];
   const release = (): void => {
@@ -43,7 +43,7 @@ export async function receiveDisks(
         throw new GodwitError('InvalidLocalStorage', `disk ${disk.diskId} is in the shared pool ${pool.name}: it is never copied`);
       releases.push(await space.claim(pool, overCommit ? 0 : disk.sizeBytes));
       const { image } = disk;
-      const imagePath = image && disk.format === 'qcow2' ? await cacheImage(pool, image, () => fetch(image)) : null;
+      const imagePath = image && disk.format === 'qcow2' ? await cacheImage(pool, image, () => fetch(image, pool.name)) : null;
       targets.push({ disk, pool, imagePath });
     }
     return { make: () => makeTargetDisks(guest.serverId, targets), release };
