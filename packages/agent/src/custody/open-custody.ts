@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { setFlagsFromString } from 'node:v8';
 import type { HostCustody } from '@godwit/domain/custody/host-custody';
 import type { HostMessage } from '@godwit/domain/custody/host-effect';
 import type { HostId, ServerId } from '@godwit/domain/ids';
@@ -6,6 +7,7 @@ import type { GuestProcess } from '../qemu/guest-process.ts';
 import { type CustodyInput, type GateOptions, openGate } from './gate.ts';
 import { openJournal } from './journal.ts';
 import { qmpControl } from './qmp-control.ts';
+import { rehearse } from './rehearse.ts';
 
 export type CustodyOptions = Omit<GateOptions, 'journal'> & {
   readonly stateDir: string;
@@ -30,6 +32,9 @@ export type HostCustodyGate = {
  * each `adopt` (any other event adopts first by itself). Throws JournalError when this host cannot know what it has promised: it may then not act.
  */
 export function openCustody(options: CustodyOptions): HostCustodyGate {
+  // Compiled code that is not used for a while would be thrown away, and the next switchover would wait for it again.
+  setFlagsFromString('--no-flush-bytecode');
+  rehearse();
   const { stateDir, hostId, bootId, noteSynced } = options;
   const journal = openJournal({ path: join(stateDir, 'custody', 'journal'), hostId, bootId, noteSynced });
   const gate = openGate({ ...options, journal });
