@@ -115,7 +115,7 @@ const planned = (cloud: Cloud, want: (server: Server) => boolean): PlannedServer
     want(server) ? [{ demand: demand(index), method: 'live' as const, bytes: server.ramMib * 2 ** 20 }] : [],
   );
 };
-const planOf = (cloud: Cloud, helpers: boolean, more: Partial<LinkFacts> = {}) => {
+const planOf = (cloud: Cloud, helpers: boolean, more: Partial<LinkFacts> = {}, searchChecks?: number) => {
   const { hosts } = cloudAt(
     cloud,
     cloud.servers.map(({ at }) => at),
@@ -127,6 +127,7 @@ const planOf = (cloud: Cloud, helpers: boolean, more: Partial<LinkFacts> = {}) =
       seed: 1,
       others: helpers ? planned(cloud, ({ selected }) => !selected) : [],
       links: { ...links, ...more },
+      ...(searchChecks === undefined ? {} : { searchChecks }),
     },
   );
 };
@@ -234,6 +235,49 @@ describe('planDrain', () => {
       }),
       { numRuns: 200 },
     );
+  });
+
+  it('plans only what passes in its turn, however little it may search', () => {
+    const larger = fc
+      .record({
+        ramMib: fc.array(fc.constantFrom(8, 12, 16), { minLength: 3, maxLength: 5 }),
+        list: fc.array(fc.tuple(fc.nat(4), fc.constantFrom(2, 3, 4, 5, 6, 8), fc.boolean()), { minLength: 6, maxLength: 16 }),
+        searchChecks: fc.constantFrom(500, 2_000, 8_000),
+      })
+      .map(({ ramMib, list, searchChecks }) => {
+        const used = ramMib.map(() => 0);
+        const servers = list.flatMap(([place, ram, selected], index): Server[] => {
+          const at = place % ramMib.length;
+          if ((used[at] as number) + ram > (ramMib[at] as number)) return [];
+          used[at] = (used[at] as number) + ram;
+          return [{ name: `s${index}`, at, ramMib: ram, group: null, pin: null, selected }];
+        });
+        return { cloud: { ramMib, enabled: ramMib.map(() => true), servers, groups: [] }, searchChecks };
+      });
+    fc.assert(
+      fc.property(larger, ({ cloud, searchChecks }) => {
+        const plan = planOf(cloud, true, {}, searchChecks);
+        run(cloud, plan);
+        expect(plan.moves.filter(({ makesRoom }) => !makesRoom).length + plan.unplaced.length).toBe(
+          cloud.servers.filter(({ selected }) => selected).length,
+        );
+      }),
+      { numRuns: 400 },
+    );
+  });
+
+  it('moves one aside where there are too many to look at every order', () => {
+    const tiny = Array.from({ length: 220 }, (_, index) => server(`t${index}`, 3, 1, { selected: false }));
+    const cloud: Cloud = {
+      ramMib: [80, 80, 40, 220],
+      enabled: [false, true, true, true],
+      groups: [],
+      servers: [server('big', 0, 60), server('other', 1, 40, { selected: false }), ...tiny],
+    };
+    expect(planOf(cloud, true).moves.map((move) => [move.server.demand.server.name, move.to.name])).toEqual([
+      ['other', 'h2'],
+      ['big', 'h1'],
+    ]);
   });
 
   const server = (name: string, at: number, ramMib: number, more: Partial<Server> = {}): Server => ({

@@ -149,21 +149,21 @@ export type OperationAnswer = Static<typeof OperationAnswer>;
 export const OperationEvent = Closed({ operation: OperationSummary, item: Nullable(OperationItem) });
 
 const Load = Closed({ host: Host, before: Type.Number(), after: Type.Number() });
-/** `GET /balance`: advice; `POST /operations` with `kind: bulk` and these moves as `items` carries it out. */
-export const BalanceAnswer = Closed({
-  advice: Closed({
-    sentence: Type.String(),
-    moves: Type.Array(
-      Closed({
-        server: Server,
-        source: Host,
-        destination: Host,
-        why: Type.String(),
-        /** Shares of the fullest resource, in per cent, before and after this move. */
-        relief: Closed({ sourceBefore: Type.Number(), sourceAfter: Type.Number(), destinationAfter: Type.Number() }),
-        cost: Closed({ bytes: Count, linkMs: Ms, blackoutMs: Ms }),
-      }),
-    ),
-    hosts: Type.Array(Load),
-  }),
+const Advice = Closed({
+  sentence: Type.String(),
+  moves: Type.Array(
+    Closed({
+      server: Server,
+      source: Host,
+      destination: Host,
+      why: Type.String(),
+      /** Shares of the fullest resource, in per cent, before and after this move. */
+      relief: Closed({ sourceBefore: Type.Number(), sourceAfter: Type.Number(), destinationAfter: Type.Number() }),
+      cost: Closed({ bytes: Count, linkMs: Ms, blackoutMs: Ms }),
+    }),
+  ),
+  hosts: Type.Array(Load),
 });
+export type BalanceAdvice = Static<typeof Advice>;
+/** `GET /balance`: advice; `POST /operations` with `kind: bulk` and these moves as `items` carries it out. */
+export const BalanceAnswer = Closed({ advice: Advice });

@@ -16,6 +16,10 @@ export function operationRoutes(app: FastifyInstance, { db, fleet }: Pick<AppCon
     assertBody(PlanRequest, request.body);
     return { plan: await fleet.plan(request.body as PlanRequest) };
   });
+  app.get('/balance', async (request) => {
+    await requireAdmin(db, request);
+    return { advice: await fleet.balance() };
+  });
   app.post('/operations', async (request, reply) => {
     const caller = await requireAdmin(db, request);
     demandKind(request.body);

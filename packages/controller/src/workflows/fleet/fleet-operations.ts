@@ -1,4 +1,4 @@
-import type { OperationAnswer, OperationSummary, Plan } from '@godwit/contract/schemas/godwit/fleet-answers';
+import type { BalanceAdvice, OperationAnswer, OperationSummary, Plan } from '@godwit/contract/schemas/godwit/fleet-answers';
 import type { NewOperation, PlanRequest } from '@godwit/contract/schemas/godwit/fleet-requests';
 import type { OperationCommand } from '@godwit/domain/drain-plan/fleet-operation';
 import type { Caller } from '../operations.ts';
@@ -6,6 +6,7 @@ import { acceptDrain } from './accept-drain.ts';
 import { acceptEvacuation } from './accept-evacuation.ts';
 import { acceptBulk, type FleetContext } from './accept-operation.ts';
 import { acceptRestore } from './accept-restore.ts';
+import { balanceAdvice } from './balance-advice.ts';
 import { commandOperation, hostDone } from './command-operation.ts';
 import { makePlan } from './make-plan.ts';
 import { listOperations, operationView } from './operation-rows.ts';
@@ -26,6 +27,7 @@ export type FleetOperations = {
   readonly command: (caller: Caller, id: string, command: OperationCommand) => Promise<OperationAnswer['operation']>;
   readonly hostDone: (id: string, host: string) => Promise<OperationAnswer['operation']>;
   readonly list: (filters: OperationFilters) => Promise<readonly OperationSummary[]>;
+  readonly balance: () => Promise<BalanceAdvice>;
   readonly show: (id: string) => Promise<OperationAnswer['operation']>;
 };
 
@@ -43,6 +45,7 @@ export function fleetOperations(context: FleetContext): FleetOperations {
       return operationView(db, id);
     },
     list: (filters) => listOperations(db, filters),
+    balance: () => balanceAdvice(context),
     show: (id) => operationView(db, id),
   };
 }

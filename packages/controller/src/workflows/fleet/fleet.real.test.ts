@@ -1,8 +1,20 @@
 import { randomUUID } from 'node:crypto';
 import { GuestState } from '@godwit/contract/gen/guest_pb';
+import {
+  BalanceAnswer,
+  OperationAnswer,
+  OperationEvent,
+  OperationsAnswer,
+  type Plan,
+  PlanAnswer,
+} from '@godwit/contract/schemas/godwit/fleet-answers';
 import type { NewOperation } from '@godwit/contract/schemas/godwit/fleet-requests';
 import { as, type ServerId } from '@godwit/domain/ids';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { godwitPlugin } from '../../api/godwit/plugin.ts';
+import { violation } from '../../api/json-body.ts';
+import { startTestApi } from '../../api/test-api.ts';
+import type { AppContext } from '../../app-context.ts';
 import type { Database } from '../../store/database.ts';
 import { startTestServer, type TestServer } from '../../store/test-database.ts';
 import type { Engine } from '../engine.ts';
@@ -333,5 +345,88 @@ describe('an operation', () => {
     const again = await ended(engine, id);
     expect([again.state, again.items.map(({ attempt }) => attempt).toSorted()]).toEqual(['completed', [1, 1, 2]]);
     await consistent(ids);
+  });
+});
+
+describe('the API', () => {
+  it('answers by its schemas, and refuses what is not there, empty, taken, ended or not allowed, with codes and nothing changed', async () => {
+    const engine = await cloud.controller('c1');
+    const [id, other] = (await servers(engine, 'node1', 2)) as [ServerId, ServerId];
+    const api = await startTestApi(database.db, {
+      more: async (app, context) =>
+        void (await app.register(
+          async (scope) => godwitPlugin(scope, { ...context, fleet: engine.fleet, config: {} } as unknown as AppContext),
+          { prefix: '/godwit/v1' },
+        )),
+    });
+    const member = await api.user('member');
+    const call = async (method: 'GET' | 'POST', path: string, body?: object, as = api.admin) => {
+      const answer = await api.call(method, `/godwit/v1${path}`, { as, ...(body === undefined ? {} : { body }) });
+      return { status: answer.statusCode, json: answer.json<Record<string, never> & { error?: { code: string; message: string } }>() };
+    };
+    const refused = async (path: string, body: object | undefined, status: number, code: string) => {
+      const { status: told, json } = await call('POST', path, body);
+      expect([path, body, told, json.error?.code]).toEqual([path, body, status, code]);
+    };
+    for (const [method, path] of [
+      ['POST', '/plans'],
+      ['POST', '/operations'],
+      ['GET', '/operations'],
+      ['GET', `/operations/${randomUUID()}`],
+      ['POST', `/operations/${randomUUID()}/abort`],
+      ['GET', '/balance'],
+    ] as const)
+      expect([path, (await call(method, path, method === 'POST' ? {} : undefined, member)).status]).toEqual([path, 403]);
+    await refused('/plans', { select: { host: 'nowhere' } }, 400, 'HostNotFound');
+    await refused('/plans', { select: { host: 'node3' } }, 400, 'BadRequest');
+    await refused('/plans', { select: { servers: [] } }, 400, 'SchemaViolation');
+    await refused('/plans', { select: { servers: [randomUUID()] } }, 404, 'ServerNotFound');
+    await refused('/plans', { select: { host: 'node1', project: 'p1' } }, 400, 'SchemaViolation');
+    await refused('/plans', { select: { host: 'node1' }, pins: [{ server: randomUUID(), host: 'node2' }] }, 400, 'BadRequest');
+    await refused('/operations', { kind: 'teleport' }, 400, 'SchemaViolation');
+    await refused('/operations', { kind: 'bulk', select: { host: 'node3' } }, 400, 'BadRequest');
+    await refused('/operations', { kind: 'bulk', items: [{ server: id }, { server: id }] }, 400, 'BadRequest');
+    await refused('/operations', { kind: 'bulk', items: [{ server: id, pinned: true }] }, 400, 'BadRequest');
+    await refused('/operations', { kind: 'drain', hosts: ['node1'] }, 400, 'SchemaViolation');
+    await refused('/operations', { kind: 'drain', hosts: ['node1', 'nowhere'], reason: 'r' }, 400, 'HostNotFound');
+    await refused('/operations', { kind: 'evacuate', host: 'node1' }, 409, 'Conflict');
+    await refused(`/operations/${randomUUID()}/abort`, undefined, 404, 'NotFound');
+    await refused('/operations/7/abort', undefined, 404, 'NotFound');
+    expect((await call('GET', '/operations?state=odd')).status).toBe(400);
+    await database.db.updateTable('host').set({ forced_down: true }).where('name', '=', 'node2').execute();
+    await refused('/operations', { kind: 'drain', hosts: ['node2'], reason: 'r' }, 409, 'SourceServiceDown');
+    await database.db.updateTable('host').set({ forced_down: false }).where('name', '=', 'node2').execute();
+    expect(await database.db.selectFrom('fleet_operation').select('id').execute()).toEqual([]);
+    expect((await hostRow('node1')).enabled).toBe(true);
+
+    const plan = await call('POST', '/plans', { select: { servers: [id, other] }, pins: [{ server: id, host: 'node2' }], parallel: 2 });
+    expect([plan.status, violation(PlanAnswer, plan.json)]).toEqual([200, null]);
+    expect((plan.json as unknown as { plan: Plan }).plan.items.find(({ server }) => server.id === id)).toMatchObject({
+      pinned: true,
+      destination: { name: 'node2' },
+    });
+    const advice = await call('GET', '/balance');
+    expect([advice.status, violation(BalanceAnswer, advice.json)]).toEqual([200, null]);
+    for (const host of cloud.hosts) host.copyRounds = null;
+    const begun = await call('POST', '/operations', { kind: 'drain', hosts: ['node1'], reason: 'r' });
+    expect([begun.status, violation(OperationAnswer, begun.json)]).toEqual([202, null]);
+    const operation = (begun.json as unknown as { operation: { id: string } }).operation.id;
+    await refused('/operations', { kind: 'drain', hosts: ['node1'], reason: 'r' }, 409, 'Conflict');
+    await refused('/operations', { kind: 'bulk', select: { host: 'node1' } }, 409, 'Conflict');
+    await refused('/operations', { kind: 'bulk', items: [{ server: other }] }, 409, 'Conflict');
+    await refused('/operations', { kind: 'restore', host: 'node1' }, 409, 'Conflict');
+    await refused(`/operations/${operation}/hosts/node1/done`, undefined, 409, 'Conflict');
+    await refused(`/operations/${operation}/hosts/node2/done`, undefined, 404, 'NotFound');
+    await refused(`/operations/${operation}/abort`, { now: true }, 400, 'SchemaViolation');
+    const list = await call('GET', '/operations?state=open&host=node1&kind=drain');
+    expect([list.status, violation(OperationsAnswer, list.json)]).toEqual([200, null]);
+    expect((await call('POST', `/operations/${operation}/abort`)).status).toBe(202);
+    for (const host of cloud.hosts) host.copyRounds = 1;
+    await ended(engine, operation);
+    await refused(`/operations/${operation}/abort`, undefined, 409, 'Conflict');
+    const events = await database.db.selectFrom('event').select('data').where('kind', '=', 'operation').execute();
+    expect(events.length).toBeGreaterThan(0);
+    for (const { data } of events) expect(violation(OperationEvent, (data as { admin: object }).admin)).toBeNull();
+    expect(api.unexpected).toEqual([]);
   });
 });

@@ -31,13 +31,15 @@ export async function readItems(db: Db, operationId: string): Promise<readonly O
   return db.selectFrom('fleet_item').selectAll().where('operation_id', '=', operationId).orderBy('position').execute();
 }
 
-export async function readHosts(db: Db, operationId: string): Promise<readonly OperationHostRow[]> {
+export const readHosts = (db: Db, operationId: string): Promise<readonly OperationHostRow[]> => hostsOf(db, [operationId]);
+
+async function hostsOf(db: Db, operationIds: readonly string[]): Promise<readonly OperationHostRow[]> {
   return db
     .selectFrom('fleet_host')
     .innerJoin('host', 'host.id', 'fleet_host.host_id')
     .selectAll('fleet_host')
     .select('host.name')
-    .where('operation_id', '=', operationId)
+    .where('operation_id', 'in', [...operationIds])
     .orderBy('position')
     .execute();
 }
@@ -68,10 +70,7 @@ export async function listOperations(
           .where('host.name', '=', host),
       ),
     );
-  const found = await rows.execute();
-  const summaries: OperationSummary[] = [];
-  for (const row of found) summaries.push(await summaryOf(db, row));
-  return summaries;
+  return summariesOf(db, await rows.execute());
 }
 
 export async function operationView(db: Db, id: string): Promise<OperationAnswer['operation']> {
@@ -80,7 +79,34 @@ export async function operationView(db: Db, id: string): Promise<OperationAnswer
 }
 
 async function summaryOf(db: Db, operation: Operation): Promise<OperationSummary> {
-  const [hosts, counts] = [await readHosts(db, operation.id), await countsOf(db, operation.id)];
+  const [summary] = await summariesOf(db, [operation]);
+  if (summary === undefined) throw new Error(`operation ${operation.id} has no summary`);
+  return summary;
+}
+
+/** Two queries, however many operations. */
+async function summariesOf(db: Db, operations: readonly Operation[]): Promise<readonly OperationSummary[]> {
+  if (operations.length === 0) return [];
+  const ids = operations.map(({ id }) => id);
+  const allHosts = Map.groupBy(await hostsOf(db, ids), ({ operation_id }) => operation_id);
+  const rows = await db
+    .selectFrom('fleet_item')
+    .select(({ fn }) => ['operation_id', 'state', fn.countAll<number>().as('count')])
+    .where('operation_id', 'in', ids)
+    .groupBy(['operation_id', 'state'])
+    .execute();
+  const counted = Map.groupBy(rows, ({ operation_id }) => operation_id);
+  return operations.map((operation) => {
+    const hosts = allHosts.get(operation.id) ?? [];
+    const counts = {
+      ...countItems([]),
+      ...Object.fromEntries((counted.get(operation.id) ?? []).map(({ state, count }) => [state, Number(count)])),
+    };
+    return summary(operation, hosts, counts);
+  });
+}
+
+function summary(operation: Operation, hosts: readonly OperationHostRow[], counts: ItemCounts): OperationSummary {
   return {
     id: operation.id,
     kind: operation.kind,
@@ -95,7 +121,7 @@ async function summaryOf(db: Db, operation: Operation): Promise<OperationSummary
       step,
       proof: proof === null ? null : { ...proof },
     })),
-    counts,
+    counts: { ...counts },
     commands: [...allowedCommands(operation.state, counts)],
     expectedMs: operation.expected_ms,
     sentence: sentenceOf(operation, hosts, counts),
@@ -105,11 +131,6 @@ async function summaryOf(db: Db, operation: Operation): Promise<OperationSummary
     updatedAt: operation.updated_at.toISOString(),
     finishedAt: operation.finished_at?.toISOString() ?? null,
   };
-}
-
-async function countsOf(db: Db, id: string): Promise<ItemCounts> {
-  const rows = await db.selectFrom('fleet_item').select('state').where('operation_id', '=', id).execute();
-  return countItems(rows.map(({ state }) => state));
 }
 
 /** What came of the operation, or what it waits for. */
