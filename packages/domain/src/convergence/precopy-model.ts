@@ -21,6 +21,8 @@ export type PrecopyWorld = {
 export type PrecopyRun = {
   readonly outcome: 'completed' | 'post-copy' | 'given-up';
   readonly why: string;
+  /** Why it was given up; null unless it was. */
+  readonly cause: 'WillNotConverge' | 'DeadlineExceeded' | null;
   readonly held: boolean;
   readonly durationMs: number;
   /** Null when it did not stop. */
@@ -50,9 +52,16 @@ export function runPrecopy(world: PrecopyWorld, policy: ConvergencePolicy, force
   let roundBeganAt = 0;
   let left = world.firstPassBytes;
   let transferred = 0;
-  const ended = (outcome: PrecopyRun['outcome'], why: string, durationMs: number, blackoutMs: number | null): PrecopyRun => ({
+  const ended = (
+    outcome: PrecopyRun['outcome'],
+    why: string,
+    durationMs: number,
+    blackoutMs: number | null,
+    cause: PrecopyRun['cause'] = null,
+  ): PrecopyRun => ({
     outcome,
     why,
+    cause,
     held,
     durationMs,
     blackoutMs,
@@ -104,7 +113,7 @@ export function runPrecopy(world: PrecopyWorld, policy: ConvergencePolicy, force
       case 'post-copy':
         return ended('post-copy', action.why, now + fixedMs, fixedMs);
       case 'give-up':
-        return ended('given-up', action.why, now, null);
+        return ended('given-up', action.why, now, null, action.cause);
     }
     const toSend = Math.max(0, left - (limitMs / 1000) * bandwidth * 0.99);
     const ms = Math.min(lookEveryMs, Math.max(0.5, (toSend / bandwidth) * 1000));

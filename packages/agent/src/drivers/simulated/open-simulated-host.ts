@@ -31,6 +31,7 @@ import { HostEvents } from '../host-events.ts';
 import type { MigrationReport, TakeAnswer } from '../migration-report.ts';
 import type { WantedDisk, WantedGuest } from '../wanted-guest.ts';
 import { simulatedConsoles } from './simulated-consoles.ts';
+import { simulatedCopy } from './simulated-copy.ts';
 import { type SimulatedGuest, SimulatedGuests } from './simulated-guests.ts';
 import { SimulatedQemu } from './simulated-qemu.ts';
 import { type SimulatedTimings, simulatedTimings } from './simulated-timings.ts';
@@ -85,6 +86,7 @@ type SimulatedMove = {
   readonly ready: IncomingReady | null;
   readonly peer: PeerAddress;
   cause: MigrationCause | null;
+  why?: string;
 };
 
 /**
@@ -272,6 +274,8 @@ class SimulatedDriver implements HostDriver {
     this.#moves.set(migrationId, { record, grant, ready, peer: destination, cause: null });
     try {
       await this.#feed(grant.serverId, { kind: 'arm', fence: grant.fence, grant });
+      const guest = this.#guests.get(grant.serverId);
+      if (guest) guest.qemu.copy = simulatedCopy(guest.wanted.ramMib, this.#timings, policy);
       const memory = (): Promise<unknown> => this.#feed(grant.serverId, { kind: 'migrate', fence: grant.fence, epoch: grant.epoch });
       const disks = policy.blockMigration ? this.#disksOf(grant.serverId, policy.localDiskIds) : [];
       if (disks.length === 0) await memory();
@@ -288,7 +292,10 @@ class SimulatedDriver implements HostDriver {
     }
   }
 
-  setMigrationPolicy(_authority: Authority, migrationId: MigrationId): Promise<MigrationReport> {
+  /** Only a forced end changes anything here: a simulated copy's course was fixed when it began. */
+  setMigrationPolicy(_authority: Authority, migrationId: MigrationId, policy: MigrationPolicy): Promise<MigrationReport> {
+    const { grant } = this.#move(migrationId);
+    if (policy.forceComplete) this.#guests.get(grant.serverId)?.qemu.hurry();
     return Promise.resolve(this.#move(migrationId).record.report);
   }
 
@@ -433,12 +440,21 @@ class SimulatedDriver implements HostDriver {
     });
     qemu.on((event) => {
       const move = current();
+      if (event === 'gives-up') return void this.#giveUp(guest, move);
       if (event === 'STOP') move?.record.note({ stoppedAtMs: this.nowMs() });
       if (event === 'RESUME') move?.record.note({ resumedAtMs: this.nowMs() });
       if (event === 'ended') void this.#feed(serverId, { kind: 'observed' }).catch(() => []);
       this.#guests.save();
       if (!this.#closed) this.#told(serverId);
     });
+  }
+
+  async #giveUp({ qemu }: SimulatedGuest, move: SimulatedMove | undefined): Promise<void> {
+    if (!move || !qemu.copy?.givesUp) return;
+    const { serverId, epoch } = move.grant;
+    move.cause = qemu.copy.givesUp.cause;
+    move.why = qemu.copy.givesUp.why;
+    await this.#feed(serverId, { kind: 'disarm', fence: this.#gate.state(serverId).fence, epoch }).catch(() => []);
   }
 
   async #feed(serverId: ServerId, event: CustodyInput): Promise<readonly HostMessage[]> {
@@ -482,9 +498,9 @@ class SimulatedDriver implements HostDriver {
       case 'disarmed':
         if (move && message.epoch === move.grant.epoch && message.source === 'runs')
           move.record.fail(
-            move.cause === null ? 'failed' : 'cancelled',
+            move.cause === 'CancelledByOperator' ? 'cancelled' : 'failed',
             move.cause ?? 'StreamFailed',
-            move.cause === null ? 'the simulated stream failed' : 'cancelled',
+            move.why ?? (move.cause === null ? 'the simulated stream failed' : 'cancelled'),
             { guestState: move.grant.endState },
           );
         else if (move && message.epoch === move.grant.epoch && message.source === 'lost')

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { defaultPolicy } from '@godwit/domain/convergence/policy';
 import type { Grant } from '@godwit/domain/custody/grant';
 import { as, asEpoch, asFence, type BootId, type HostId, type MigrationId, type ProjectId, type ServerId } from '@godwit/domain/ids';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -153,6 +154,38 @@ test('a cancelled move leaves the guest where it was, and the destination forfei
   expect(await a.cancelOutgoing(grant)).toMatchObject({ state: 'cancelled', cause: 'CancelledByOperator' });
   expect((await b.forfeitIncoming(grant, false, null)).answer).toBe('has-not-and-forfeits');
   expect([await stateOn(a, wanted), await stateOn(b, wanted)]).toEqual(['running', undefined]);
+});
+
+test('a guest that writes faster than its link is given up under its policy, paused where that allows it, or forced to finish', async () => {
+  const busy: SimulatedTimings = { ...fast, bandwidthBytesPerSecond: 4_000_000_000, dirtyBytesPerSecond: 8_000_000_000 };
+  const [a, b] = [await open(await optionsFor('a', 'QEMU', busy)), await open(await optionsFor('b', 'QEMU', busy))];
+  const wanted = guest();
+  await a.startGuest(startGrant(wanted, a), wanted);
+  const strict = { ...policy, convergence: { ...defaultPolicy, largestBlackoutMs: 60, deadlineMs: 2_000 } };
+  const refused = moveGrant(wanted, a, b);
+  await a.startOutgoing(refused, await b.prepareIncoming(refused, wanted, strict, peer(a)), strict, peer(b));
+  await until(() => a.migrations()[0]?.state === 'failed');
+  expect(a.migrations()[0]).toMatchObject({ cause: 'WillNotConverge', detail: expect.stringMatching(/60 ms are allowed/) });
+  expect(await stateOn(a, wanted)).toBe('running');
+  await b.forfeitIncoming(refused, false, null);
+
+  // Paused for as long as it takes.
+  const pausing = { ...strict, convergence: { ...strict.convergence, whenNotConverging: 'pause' as const } };
+  const there = { ...moveGrant(wanted, a, b, 3), previousEpoch: asEpoch(1) };
+  await a.startOutgoing(there, await b.prepareIncoming(there, wanted, pausing, peer(a)), pausing, peer(b));
+  await until(() => b.migrations().some(({ migrationId, state }) => migrationId === there.migrationId && state === 'running'));
+  expect(await stateOn(a, wanted)).toBe('released');
+  const at = { serverId: wanted.serverId, epoch: there.epoch, fence };
+  await a.dropOutgoing(at, as<MigrationId>(String(there.migrationId)), false, wanted);
+
+  // Forced while it copies.
+  const patient = { ...strict, convergence: { ...strict.convergence, deadlineMs: 3_600_000 } };
+  const back = { ...moveGrant(wanted, b, a, 4), previousEpoch: there.epoch };
+  const id = as<MigrationId>(String(back.migrationId));
+  await b.startOutgoing(back, await a.prepareIncoming(back, wanted, patient, peer(b)), patient, peer(a));
+  await b.setMigrationPolicy(at, id, { ...patient, forceComplete: true });
+  await until(() => a.migrations().some(({ migrationId, state }) => migrationId === id && state === 'running'));
+  expect(await stateOn(a, wanted)).toBe('running');
 });
 
 test('custody is the real one: a lower fence and an old epoch are refused', async () => {

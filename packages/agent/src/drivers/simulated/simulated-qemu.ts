@@ -1,6 +1,7 @@
 import type { QemuMigrationStatus, QemuProcess, QemuRunstate, QemuView } from '@godwit/domain/custody/qemu-view';
 import type { QemuControl } from '../../custody/qemu-control.ts';
 import { delay } from '../../migration/deadline.ts';
+import type { SimulatedCopy } from './simulated-copy.ts';
 import { copyMs, type SimulatedTimings } from './simulated-timings.ts';
 
 /** Pids that no kernel gives out (its limit is 2^22): whoever looks for such a process finds none, and kills none. */
@@ -9,7 +10,8 @@ let nextPid = 1 << 22;
 /** Where a stream arrives: every simulated QEMU of this process that waits for one, by `address:port`. */
 const listening = new Map<string, SimulatedQemu>();
 
-export type SimulatedEvent = 'STOP' | 'RESUME' | 'ended';
+/** `gives-up`: the copy has come to where its policy gives it up; somebody has to cancel it. */
+export type SimulatedEvent = 'STOP' | 'RESUME' | 'ended' | 'gives-up';
 
 /** A QEMU that is only a state machine: run state and migration status change as QEMU's do, including its own resume after a failed move. */
 export class SimulatedQemu implements QemuControl {
@@ -25,6 +27,9 @@ export class SimulatedQemu implements QemuControl {
   /** Of the stream under way; replaced by each. */
   #attempt = 0;
   dead = false;
+  /** How the next stream goes; without it, the steady state. */
+  copy: SimulatedCopy | null = null;
+  #hurried = false;
 
   constructor(ramMib: number, timings: SimulatedTimings, runstate: QemuRunstate, listens: string | null, pid = (nextPid += 1)) {
     this.process = { pid, startTicks: 0 };
@@ -80,6 +85,7 @@ export class SimulatedQemu implements QemuControl {
   async migrate(args: Readonly<Record<string, unknown>>): Promise<void> {
     this.#alive();
     this.#attempt += 1;
+    this.#hurried = false;
     this.#status('setup');
     void this.#stream(listening.get(String(args['to'])), this.#attempt);
   }
@@ -94,6 +100,11 @@ export class SimulatedQemu implements QemuControl {
 
   async quit(): Promise<void> {
     this.die();
+  }
+
+  /** The copy under way is over at once: the guest is stopped for the rest. */
+  hurry(): void {
+    this.#hurried = true;
   }
 
   /** The end of the process, however it came. */
@@ -113,16 +124,22 @@ export class SimulatedQemu implements QemuControl {
     this.#status('active');
     to.#status('active');
     // In slices: a destination that dies meanwhile is noticed.
-    for (let left = copyMs(this.ramMib, this.#timings); left > 0; left -= 100) {
+    const { copy } = this;
+    for (let left = copy?.copyMs ?? copyMs(this.ramMib, this.#timings); left > 0 && !this.#hurried; left -= 100) {
       await delay(Math.min(100, left));
       if (gone()) return;
       if (to.dead) return this.#fail('failed');
+    }
+    if (copy?.givesUp && !this.#hurried) {
+      this.#tell('gives-up');
+      return;
     }
     const wasRunning = this.runstate === 'running';
     this.runstate = 'finish-migrate';
     if (wasRunning) this.#tell('STOP');
     this.#status('device');
-    if (this.#timings.blackoutMs > 0) await delay(this.#timings.blackoutMs);
+    const blackoutMs = copy?.blackoutMs ?? this.#timings.blackoutMs;
+    if (blackoutMs > 0) await delay(blackoutMs);
     if (this.dead) return;
     if (to.dead) return this.#fail('failed', wasRunning);
     to.runstate = 'paused';
