@@ -1,4 +1,4 @@
-import type { Http2ServerRequest } from 'node:http2';
+import type { Http2ServerRequest, ServerHttp2Session } from 'node:http2';
 import type { TLSSocket } from 'node:tls';
 import { Code, ConnectError, type ContextValues, createContextKey, createContextValues } from '@connectrpc/connect';
 import { type CertificateRole, certificateRole } from '@godwit/contract/certificate-names';
@@ -7,11 +7,18 @@ import { describeRole } from './tls-transport.ts';
 
 const callerKey = createContextKey<CertificateRole | null>(null, { description: 'who the client certificate speaks for' });
 
+/** By connection, whose certificate never changes: decoding it takes longer than most calls do. */
+const roles = new WeakMap<ServerHttp2Session, CertificateRole | null>();
+
 /** The caller's role, from the certificate that its TLS connection was verified with. */
 export function callerContext(request: unknown): ContextValues {
-  const socket = (request as Http2ServerRequest).stream.session?.socket as TLSSocket | undefined;
-  const certificate = socket?.getPeerCertificate();
-  return createContextValues().set(callerKey, certificateRole(certificate?.subjectaltname));
+  const session = (request as Http2ServerRequest).stream.session as ServerHttp2Session | undefined;
+  let role = session === undefined ? null : roles.get(session);
+  if (role === undefined) {
+    role = certificateRole((session?.socket as TLSSocket | undefined)?.getPeerCertificate().subjectaltname);
+    if (session !== undefined) roles.set(session, role);
+  }
+  return createContextValues().set(callerKey, role);
 }
 
 /** Throws PermissionDenied unless a controller calls. */
