@@ -4,7 +4,7 @@ import type { ConvergenceAction, ConvergenceSample } from './sample.ts';
 import { deadlineSentence, hopelessSentence, rate } from './sentences.ts';
 
 /** Rounds, and time, without a better one before anything is done: bursts pass. */
-const patience = { rounds: 3, ms: 500 } as const;
+const patience = { rounds: 5, ms: 1_000 } as const;
 /** Without a better moment for so long (or that share of the deadline, if shorter), and so many rounds, and nothing left to try: it will not converge. */
 const hopeless = { rounds: 6, ms: 20_000, shareOfDeadline: 0.25 } as const;
 /** A moment counts as better when it is this much nearer to the end than the best before. */
