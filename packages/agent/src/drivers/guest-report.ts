@@ -30,6 +30,8 @@ export type GuestReport = {
   readonly pid: number | null;
   readonly machineType: string;
   readonly cpuModel: string;
+  /** Of the process that runs it, which may be older than the installed one; absent: no process. */
+  readonly qemuVersion?: string;
   readonly bootId: BootId;
   readonly diskBytesUsed: number;
 };

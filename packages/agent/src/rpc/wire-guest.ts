@@ -109,6 +109,7 @@ export const guestReportToWire = (report: GuestReport): WireReport =>
     machineType: report.machineType,
     cpuModel: report.cpuModel,
     bootId: report.bootId,
+    qemuVersion: report.qemuVersion ?? '',
     diskBytesUsed: BigInt(report.diskBytesUsed),
     copyEpoch: BigInt(report.copyEpoch ?? 0),
     custodyJson: JSON.stringify(hostReport(report.custody, null)),

@@ -210,6 +210,8 @@ export interface ServerTable {
   flavor: ColumnType<FlavorSnapshot, string, string>;
   machine_type: string | null;
   cpu_model: string | null;
+  /** Of the process that runs it, as its host last said; null: not known. */
+  qemu_version: string | null;
   direct_boot: NullableJson<DirectBootColumn>;
   metadata: Json<Record<string, string>>;
   tags: Generated<string[]>;

@@ -26,6 +26,7 @@ import { startAutoConfirm } from './cold-migrate/auto-confirm.ts';
 import { coldMigrate } from './cold-migrate/cold-migrate.ts';
 import { countEnds, type WrittenEnd } from './count-ends.ts';
 import { readCustody, stepCustody } from './custody/custody-store.ts';
+import { recoverIfRestored } from './custody/database-restored.ts';
 import { acceptEvacuate } from './evacuate/accept-evacuate.ts';
 import { evacuateServer } from './evacuate/evacuate-server.ts';
 import { createWorkflows } from './executor.ts';
@@ -117,6 +118,7 @@ export async function startWorkflowEngine(parts: EngineParts): Promise<Engine> {
     },
     faultPoint: parts.faultPoint ?? (() => {}),
   };
+  await recoverIfRestored(db, workflows, log);
   await workflows.start();
   const watcher: HostWatcher = startHostWatcher({
     db,
@@ -146,9 +148,9 @@ export async function startWorkflowEngine(parts: EngineParts): Promise<Engine> {
       abortMigration: (caller, migration) => acceptAbort(db, workflows, caller, migration),
       forceComplete: (caller, migration) => acceptForceComplete(db, workflows, caller, migration),
       capMigration: (migration, bytes) => acceptBandwidth(db, workflows, migration, bytes),
+      changePolicy: (migration, change) => acceptPolicyChange(db, workflows, migration, change),
       capLink: (host, bytes) => acceptLinkBandwidth(db, workflows, host, bytes),
       fenceHost: (caller, name) => fenceHost(db, workflows, caller, name),
-      changePolicy: (migration, change) => acceptPolicyChange(db, workflows, migration, change),
     },
     fleet: fleetOperations(context),
     hostChanged: (host) => watcher.changed(host),

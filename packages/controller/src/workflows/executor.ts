@@ -222,12 +222,7 @@ export function createWorkflows(
   return {
     executorId,
     idle: () => running.size === 0,
-    enqueue: async (tx: Db, workflow: NewWorkflow) => {
-      await sql`insert into workflow (kind, subject_id, input) values (${workflow.kind}, ${workflow.subjectId}, ${JSON.stringify(workflow.input ?? {})})`.execute(
-        tx,
-      );
-      await tellAfterCommit(tx, WORK_CHANNEL, '');
-    },
+    enqueue,
     wakeHere: (subjectId: string) => {
       let found = false;
       for (const { run } of running.values()) {
@@ -268,3 +263,11 @@ type ClaimedRow = {
   attempts: number;
   created_at: Date;
 };
+
+/** See Workflows: for those who have no executor of their own, too. */
+export async function enqueue(tx: Db, workflow: NewWorkflow): Promise<void> {
+  await sql`insert into workflow (kind, subject_id, input) values (${workflow.kind}, ${workflow.subjectId}, ${JSON.stringify(workflow.input ?? {})})`.execute(
+    tx,
+  );
+  await tellAfterCommit(tx, WORK_CHANNEL, '');
+}

@@ -103,6 +103,7 @@ export class GuestRegistry {
       pid: entry?.process?.ref.pid ?? null,
       machineType: spec?.machineType ?? '',
       cpuModel: spec?.cpuModel ?? '',
+      ...(entry?.process ? { qemuVersion: entry.process.qmp.qemuVersion } : {}),
       bootId: this.#bootId,
       diskBytesUsed: 0,
     };

@@ -20,14 +20,16 @@ const grant = {
 const policy = { blockMigration: false } as MigrationPolicy;
 const peer = (hostId: HostId): PeerAddress => ({ hostId }) as PeerAddress;
 
-/** A host on which only its facts can be read: whatever touches custody, guests, disks or the network throws another error. */
-const factsOnly = (hostId: HostId, version: string, accelerator: 'tcg' | 'kvm'): QemuHost =>
-  new Proxy({ hostId, capabilities: { version }, defaults: { accelerator }, log: null } as unknown as QemuHost, {
+/** A host on which only its facts can be read, and in which QEMU its guests run: whatever touches custody, disks or the network throws another error. */
+const factsOnly = (hostId: HostId, version: string, accelerator: 'tcg' | 'kvm', runningIn = version): QemuHost => {
+  const guests = { process: () => ({ qmp: { qemuVersion: runningIn }, spec: { disks: [] } }) };
+  return new Proxy({ hostId, capabilities: { version }, defaults: { accelerator }, guests, log: null } as unknown as QemuHost, {
     get(facts, name) {
       if (name in facts) return facts[name as keyof QemuHost];
       throw new Error(`touched ${String(name)}`);
     },
   });
+};
 const store = new Proxy({} as MigrationStore, {
   get: (_target, name) => {
     throw new Error(`touched the store: ${String(name)}`);
@@ -35,8 +37,8 @@ const store = new Proxy({} as MigrationStore, {
 });
 const prepare = (version: string, accelerator: 'tcg' | 'kvm') =>
   new Moves(factsOnly(destination, version, accelerator), store).prepare(grant, {} as WantedGuest, policy, peer(source));
-const start = (version: string, accelerator: 'tcg' | 'kvm') =>
-  new Moves(factsOnly(source, version, accelerator), store).start(grant, {} as IncomingReady, policy, peer(destination));
+const start = (version: string, accelerator: 'tcg' | 'kvm', runningIn?: string) =>
+  new Moves(factsOnly(source, version, accelerator, runningIn), store).start(grant, {} as IncomingReady, policy, peer(destination));
 
 describe.each([
   ['the destination', prepare],
@@ -55,4 +57,12 @@ describe.each([
   ] as const)('goes on with %s under %s', async (version, accelerator) => {
     await expect(begin(version, accelerator)).rejects.toThrow(/touched/);
   });
+});
+
+test('a source is judged by the QEMU that the guest runs in, not by the one installed since', async () => {
+  await expect(start('10.0.2', 'tcg', '7.2.22')).rejects.toMatchObject({
+    code: 'ForbiddenCombination',
+    message: expect.stringContaining('QEMU 7.2.22 under tcg'),
+  });
+  await expect(start('7.2.22', 'tcg', '10.0.2')).rejects.toThrow(/touched/);
 });

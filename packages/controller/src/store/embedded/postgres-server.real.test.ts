@@ -4,13 +4,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
 import { afterEach, describe, expect, it } from 'vitest';
+import { clearWithThisProcess } from '../testing/server-directory.ts';
 import { ensurePostgres, socketDirectoryOf, stopPostgres } from './postgres-server.ts';
 
-const made: string[] = [];
+const made: { readonly directory: string; readonly kept: () => void }[] = [];
 
 async function scratch(): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), 'gw-pg-'));
-  made.push(directory);
+  // These servers outlive whoever started them; not a test run that is killed.
+  made.push({ directory, kept: clearWithThisProcess(directory) });
   await chmod(directory, 0o755);
   return directory;
 }
@@ -27,8 +29,9 @@ async function value(url: string, sql: string): Promise<unknown> {
 }
 
 afterEach(async () => {
-  for (const directory of made.splice(0)) {
+  for (const { directory, kept } of made.splice(0)) {
     await stopPostgres(directory);
+    kept();
     await rm(directory, { recursive: true, force: true });
   }
 });

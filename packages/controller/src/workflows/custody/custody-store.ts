@@ -1,12 +1,14 @@
 import { controllerStep } from '@godwit/domain/custody/controller';
 import type { ControllerEffect, ControllerEvent } from '@godwit/domain/custody/controller-event';
 import type { CustodyRow } from '@godwit/domain/custody/custody-row';
+import { REFUSALS } from '@godwit/domain/custody/refusal';
 import { GodwitError } from '@godwit/domain/errors';
 import { as, asEpoch, asFence, type Fence, type ServerId } from '@godwit/domain/ids';
 import type { TaskState } from '@godwit/domain/server';
 import { sql } from 'kysely';
 import type { Db } from '../../store/database.ts';
 import { Fenced } from '../port.ts';
+import { isRestored } from './database-restored.ts';
 
 /** The custody of a server as the database has it. Throws ServerNotFound. With `lock` the row stays locked until the transaction ends. */
 export async function readCustody(db: Db, serverId: ServerId, lock = false): Promise<CustodyRow> {
@@ -39,6 +41,9 @@ export async function stepCustody(
 ): Promise<{ readonly row: CustodyRow; readonly effects: readonly ControllerEffect[] }> {
   const before = await readCustody(tx, serverId, true);
   if (before.fence !== fence) throw new Fenced(`server ${serverId}`);
+  // A controller that runs on while its database fails over, or is put back, must not grant by what that has forgotten.
+  if (events.some(({ kind }) => kind === 'beginMove' || kind === 'beginStart') && (await isRestored(tx)))
+    throw new GodwitError('CustodyRefused', REFUSALS['custody-recovering'], { code: 'custody-recovering', serverId });
   let row = before;
   let effects: readonly ControllerEffect[] = [];
   for (const event of events) {

@@ -5,6 +5,20 @@ import type { AgentFailure } from '../../agents/agent-error.ts';
 import type { WorkflowRun } from '../port.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
 import { readCustody, stepCustody } from './custody-store.ts';
+import { beginRecovery } from './database-restored.ts';
+
+/**
+ * A host that knows a higher epoch of one server proves that commits were lost, and other servers' hosts may still be silent: all are recovered. Not again for what a recovery that is
+ * under way finds (`known`).
+ */
+export async function noteTimeTravel(context: Pick<WorkflowContext, 'db' | 'workflows' | 'log'>, known: boolean): Promise<void> {
+  if (known) return;
+  const servers = await beginRecovery(context.db, context.workflows);
+  context.log.error(
+    { servers },
+    'the database is older than the hosts: nothing is granted for a server until every host that could hold it has reported',
+  );
+}
 
 /**
  * A host that refuses may know more than the database (custody rule 8). A higher fence: the sequence of fences has travelled back, and goes on above it; throws, so that the run is
@@ -42,5 +56,6 @@ export async function noteRefusal(
     await stepCustody(tx, serverId, run.fence, [{ kind: 'heard', from: host, message: { kind: 'refused', refusal } }]);
     await context.workflows.enqueue(tx, { kind: 'settle-server', subjectId: serverId });
   });
+  await noteTimeTravel(context, row.behind);
   return true;
 }

@@ -1,3 +1,4 @@
+import { TakeAnswer } from '@godwit/contract/gen/custody_pb';
 import { GuestState } from '@godwit/contract/gen/guest_pb';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Database } from '../../store/database.ts';
@@ -106,6 +107,35 @@ describe('guests outside a move', () => {
     expect(await read(id)).toMatchObject({ vm_state: 'active', host_id: first().id });
   });
 
+  it('one that ends while an operation on it is under way is not taken for active when that is over', async () => {
+    let gate: (() => void) | null = null;
+    const engine = await cloud.controller('c1', (name) =>
+      // The host has answered, the row is not written yet.
+      name === 'power:answered' ? new Promise<void>((resolve) => (gate = resolve)) : undefined,
+    );
+    const id = await cloud.server(engine, 'node1');
+    await engine.operations.pause(cloud.admin, id);
+    await until(async () => gate !== null);
+    Object.assign(first().guests.get(id) ?? {}, { state: GuestState.SHUTOFF });
+    // Heard, and not written: the operation has the row.
+    await until(
+      async () =>
+        (await database.db
+          .selectFrom('workflow')
+          .select('id')
+          .where('kind', '=', 'settle-server')
+          .where('subject_id', '=', id)
+          .executeTakeFirst()) !== undefined,
+    );
+    expect(await read(id)).toMatchObject({ vm_state: 'active', task_state: 'pausing' });
+    first().down = true;
+    (gate as (() => void) | null)?.();
+    await state(id, 'paused');
+    first().down = false;
+    await state(id, 'stopped');
+    expect(await read(id)).toMatchObject({ task_state: null, power_state: 4, custody: { holder: { kind: 'nowhere' } } });
+  }, 60_000);
+
   it('a guest that the database does not know is left alone', async () => {
     const engine = await cloud.controller('c1');
     const stranger = '99999999-9999-4999-8999-999999999999';
@@ -131,6 +161,39 @@ describe('guests outside a move', () => {
     await until(async () => (await database.db.selectFrom('disk').selectAll().where('server_id', '=', id).execute()).length === 0);
   }, 60_000);
 });
+
+it('a host that is set so starts no guest after a power loss inside a switchover, as long as the other host may run it', async () => {
+  const engine = await cloud.controller('c1');
+  const id = await cloud.server(engine, 'node1');
+  await database.db.updateTable('host').set({ restart_guests_after_boot: true }).where('id', '=', first().id).execute();
+  first().copyRounds = null;
+  const migration = await engine.operations.liveMigrate(cloud.admin, id, {
+    host: 'node2',
+    blockMigration: 'auto',
+    force: false,
+    checksBeforeAnswer: false,
+  });
+  const record = () => database.db.selectFrom('migration').selectAll().where('id', '=', migration).executeTakeFirstOrThrow();
+  await until(async () => (await record()).phase === 'copying');
+  // It has released, the destination has taken, and nobody has told the controller: one host is silent, the other has booted again.
+  second().down = true;
+  Object.assign(second().guests.get(id) ?? {}, { state: GuestState.RUNNING });
+  Object.assign(second().moves.get(migration) ?? {}, { state: 'running', guest: GuestState.RUNNING, taken: TakeAnswer.TOOK_ALIVE });
+  first().guests.clear();
+  first().moves.clear();
+  first().bootId = 'boot-node1-2';
+  const questions = () => first().calls.filter(({ call }) => call === 'listGuests').length;
+  const asked = questions();
+  await until(async () => (await record()).outcome !== null && questions() > asked + 3);
+  expect(await read(id)).toMatchObject({ task_state: 'migrating' });
+  expect(first().calls.filter(({ call }) => call === 'startGuest')).toHaveLength(1);
+  expect(runningCopies(cloud.hosts, id)).toBe(1);
+  second().down = false;
+  await until(async () => (await record()).finished_at !== null);
+  expect(await record()).toMatchObject({ status: 'completed' });
+  expect(await read(id)).toMatchObject({ vm_state: 'active', host_id: second().id, epoch: 2 });
+  expect(first().calls.filter(({ call }) => call === 'startGuest')).toHaveLength(1);
+}, 60_000);
 
 /** As the watcher writes it of a host that is silent, some seconds later. */
 const silent = async (host: FakeHost): Promise<void> => {

@@ -8,6 +8,7 @@ import { letFencedHostBack, noteFencedHostCompared } from '../../hosts/fence-hos
 import type { Db, Tx } from '../../store/database.ts';
 import { readCustody } from '../custody/custody-store.ts';
 import { copyEpoch, custodyReport } from '../custody/guest-report.ts';
+import { noteTimeTravel } from '../custody/note-refusal.ts';
 import { keepsCopiedDisks } from '../live-migrate/clear-copied-disks.ts';
 import { recordFact } from '../record/actions.ts';
 import { tellServer } from '../record/server-event.ts';
@@ -151,9 +152,24 @@ const bootedSince = (row: CustodyRow, host: HostId, bootId: string): boolean =>
 /** A server that waits to be confirmed or reverted goes on waiting, whatever its guest does: only its power state tells. Null for every other. */
 const kept = (server: Pick<ServerRecord, 'vm_state'>): 'resized' | null => (server.vm_state === 'resized' ? 'resized' : null);
 
-async function noteGuest(context: WorkflowContext, host: HostId, bootId: string, guest: GuestReport): Promise<void> {
+/** Operations that look at the end of a guest themselves, or mean it. What is told during any other is compared when it is over. */
+const endsGuests: readonly ServerRecord['task_state'][] = [
+  'powering-off',
+  'deleting',
+  'rebooting',
+  'rebooting_hard',
+  'resize_prep',
+  'resize_migrating',
+];
+
+/** Writes what a host says of one guest. While an operation is under way its executor looks instead; when that may have been too early for what this says, the server is looked at again. */
+export async function noteGuest(context: WorkflowContext, host: HostId, bootId: string, guest: GuestReport): Promise<void> {
   const serverId = as<ServerId>(guest.serverId);
-  const known = await context.db.selectFrom('server').select(['task_state', 'custody']).where('id', '=', serverId).executeTakeFirst();
+  const known = await context.db
+    .selectFrom('server')
+    .select(['task_state', 'custody', 'qemu_version'])
+    .where('id', '=', serverId)
+    .executeTakeFirst();
   if (known === undefined) {
     // Perhaps a database that was restored: what it does not know is never destroyed.
     context.log.error(
@@ -162,12 +178,18 @@ async function noteGuest(context: WorkflowContext, host: HostId, bootId: string,
     );
     return;
   }
-  // Of an operation under way nothing is written here: most of what a host tells is that, and needs neither a lock nor a transaction.
-  if ((known.task_state !== null || known.custody.operation !== null) && context.workflows.wakeHere(serverId)) return;
+  // Most of what a host tells is that an operation under way goes on: its executor looks, nothing is written, and neither a lock nor a transaction is needed.
+  const underWay = known.task_state !== null || known.custody.operation !== null;
+  const news = endsUnasked(guest.state) || guest.qemuVersion !== (known.qemu_version ?? '');
+  if (underWay && !news && context.workflows.wakeHere(serverId)) return;
+  let timeTravel = false;
   const settle = await context.db.transaction().execute(async (tx) => {
     const { server, row, idle } = await locked(tx, serverId);
+    await noteQemu(tx, server, guest);
     if (!idle) {
       await wakeOperation(context, tx, serverId);
+      if (!endsUnasked(guest.state) || endsGuests.includes(server.task_state)) return false;
+      await settleLater(context, tx, serverId);
       return false;
     }
     const here = row.holder.kind === 'host' && row.holder.hostId === host && row.holder.epoch === copyEpoch(guest);
@@ -215,9 +237,34 @@ async function noteGuest(context: WorkflowContext, host: HostId, bootId: string,
           guest.detail === '' ? (vmState === 'error' ? 'The guest has crashed.' : 'The guest was powered off inside.') : guest.detail,
         );
     } else if (next !== row) await writeFact(tx, server, next, {});
+    if (next.behind && !row.behind) timeTravel = true;
     return next.remains.length > 0 || next.behind;
   });
+  if (timeTravel) await noteTimeTravel(context, false);
   if (settle) await enqueueSettling(context, serverId);
+}
+
+/** Which QEMU runs the guest. Also during an operation: who runs it says so, and nobody else. */
+async function noteQemu(tx: Tx, server: ServerRecord, { state, qemuVersion }: GuestReport): Promise<void> {
+  const runs = state === GuestState.RUNNING || state === GuestState.PAUSED;
+  if (!runs || qemuVersion === '' || qemuVersion === server.qemu_version) return;
+  await tx.updateTable('server').set({ qemu_version: qemuVersion }).where('id', '=', server.id).execute();
+}
+
+/** A guest that has ended, or stands still: not what any operation but one of those above leaves. */
+const endsUnasked = (state: GuestState): boolean =>
+  state === GuestState.SHUTOFF || state === GuestState.CRASHED || state === GuestState.IO_ERROR;
+
+/** Once, when what is under way is over. */
+async function settleLater(context: WorkflowContext, tx: Tx, serverId: ServerId): Promise<void> {
+  const waiting = await tx
+    .selectFrom('workflow')
+    .select('id')
+    .where('subject_id', '=', serverId)
+    .where('kind', '=', 'settle-server')
+    .where('finished_at', 'is', null)
+    .executeTakeFirst();
+  if (waiting === undefined) await context.workflows.enqueue(tx, { kind: 'settle-server', subjectId: serverId });
 }
 
 /** The server's row, locked; `idle` when no operation of ours is under way. */

@@ -164,7 +164,7 @@ async function begin(context: WorkflowContext, run: WorkflowRun, move: Move, cli
     } catch (error) {
       checkpoint(run);
       const failure = agentFailure(error);
-      if (started && failure.kind === 'unreachable' && ((await hasTaken(context, run, move)) || (await sourceFenced(context, run, move))))
+      if (failure.kind === 'unreachable' && ((started && (await hasTaken(context, run, move))) || (await sourceFenced(context, run, move))))
         return null;
       if (failure.kind === 'unreachable' && (started || Date.now() < deadline)) {
         await run.pause(RETRY_MS);

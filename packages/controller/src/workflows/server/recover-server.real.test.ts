@@ -1,8 +1,9 @@
 import { GuestState } from '@godwit/contract/gen/guest_pb';
 import { sql } from 'kysely';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { Database } from '../../store/database.ts';
+import { type Database, openDatabase } from '../../store/database.ts';
 import { startTestServer, type TestServer } from '../../store/test-database.ts';
+import { isRestored } from '../custody/database-restored.ts';
 import { runningCopies } from '../testing/fake-agents.ts';
 import { type FakeCloud, fakeCloud, until } from '../testing/fake-cloud.ts';
 
@@ -119,4 +120,63 @@ describe('a database that has travelled back', () => {
     await until(async () => (await read(id)).vm_state === 'active', 20_000);
     expect(await read(id)).toMatchObject({ epoch: 2, host_id: hostNamed('node1').id, custody: { operation: null } });
   }, 60_000);
+
+  it('is known as put back by a controller that starts on it, before any host has said a word; what was moved since is found, and started by nobody', async () => {
+    const first = await cloud.controller('c1');
+    const [id, other] = [await cloud.server(first, 'node1'), await cloud.server(first, 'node1')];
+    await first.operations.stop(cloud.admin, id);
+    await idle(id);
+    await first.stop();
+    // A backup: a whole copy of the database, as of now.
+    const name = (await sql<{ name: string }>`select current_database() as name`.execute(database.db)).rows[0]?.name ?? '';
+    await database.close();
+    const maintenance = openDatabase({ url: await postgres.url({ empty: true }) });
+    await sql`create database ${sql.ref(`${name}_backup`)} template ${sql.ref(name)}`.execute(maintenance.db);
+    const { url } = database;
+    database = openDatabase({ url });
+    // What the backup does not know: it was started again, and moved away.
+    const second = await cloud.controller('c2', undefined, undefined, database);
+    await second.operations.start(cloud.admin, id);
+    await idle(id);
+    const migration = await second.operations.liveMigrate(cloud.admin, id, {
+      host: 'node2',
+      blockMigration: 'auto',
+      force: false,
+      checksBeforeAnswer: false,
+    });
+    await until(
+      async () =>
+        (await database.db.selectFrom('migration').select('finished_at').where('id', '=', migration).executeTakeFirstOrThrow())
+          .finished_at !== null,
+    );
+    expect(await read(id)).toMatchObject({ host_id: hostNamed('node2').id, vm_state: 'active', epoch: 3 });
+    await second.stop();
+    await database.close();
+    // Put back. The host that has the guest is silent, and the others know nothing that the backup does not (their journals are new).
+    hostNamed('node2').down = true;
+    hostNamed('node1').guests.delete(id);
+    await sql`drop database ${sql.ref(name)}`.execute(maintenance.db);
+    await sql`alter database ${sql.ref(`${name}_backup`)} rename to ${sql.ref(name)}`.execute(maintenance.db);
+    await maintenance.close();
+    database = openDatabase({ url });
+    expect(await read(id)).toMatchObject({ vm_state: 'stopped', custody: { holder: { kind: 'nowhere' }, behind: false } });
+
+    const third = await cloud.controller('c3', undefined, undefined, database);
+    for (const one of [id, other])
+      await until(async () => (await read(one)).custody.operation?.kind === 'recovery' || (await read(one)).custody.behind);
+    await third.operations.start(cloud.admin, id);
+    await idle(id);
+    // Refused: node2 has not reported. A second copy would run now.
+    expect(runningCopies(cloud.hosts, id)).toBe(1);
+    expect(hostNamed('node2').guests.get(id)).toMatchObject({ state: GuestState.RUNNING, epoch: 3 });
+    expect((await read(id)).custody.operation?.kind).toBe('recovery');
+    hostNamed('node2').down = false;
+    await until(async () => (await read(id)).vm_state === 'active' && (await read(other)).custody.operation === null, 30_000);
+    expect(await read(id)).toMatchObject({ host_id: hostNamed('node2').id, epoch: 3, custody: { operation: null, behind: false } });
+    expect(await read(other)).toMatchObject({ host_id: hostNamed('node1').id, epoch: 1, vm_state: 'active' });
+    for (const one of [id, other]) expect(runningCopies(cloud.hosts, one)).toBe(1);
+    await third.stop();
+    // Nothing is found restored a second time.
+    expect(await isRestored(database.db)).toBe(false);
+  }, 90_000);
 });

@@ -5,12 +5,12 @@ import { agentFailure } from '../../agents/agent-error.ts';
 import { applyFences } from '../custody/apply-fences.ts';
 import { readCustody, stepCustody, takeCharge } from '../custody/custody-store.ts';
 import { clearRemains, settle } from '../custody/settle.ts';
+import { noteGuest } from '../facts/note-facts.ts';
 import { clearCopiedDisks } from '../live-migrate/clear-copied-disks.ts';
 import { checkpoint, type WorkflowRun } from '../port.ts';
 import { recordFact } from '../record/actions.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
 import { serverFault } from './fault.ts';
-import { observed } from './power-server.ts';
 import { recoverServer } from './recover-server.ts';
 import { removeDisks } from './remove-disks.ts';
 import { readServer, writeServer } from './server-record.ts';
@@ -77,23 +77,14 @@ async function withoutFenced(context: WorkflowContext, run: WorkflowRun, serverI
   });
 }
 
-/** A start whose answer was never heard has succeeded after all: the row says what the host shows. */
+/** What an operation left too early to see, or a start whose answer was never heard: the row says what the host shows. */
 async function showGuest(context: WorkflowContext, run: WorkflowRun, serverId: ServerId, host: HostId): Promise<void> {
   try {
     const client = await context.agents.client(host);
-    const { guests } = await client.listGuests({}, { timeoutMs: 10_000, signal: run.signal });
+    const { bootId, guests } = await client.listGuests({}, { timeoutMs: 10_000, signal: run.signal });
     const guest = guests.find((one) => one.serverId === serverId);
     if (guest === undefined || guest.state === GuestState.INCOMING || guest.state === GuestState.RELEASED) return;
-    const { vm_state } = await readServer(context.db, serverId);
-    const seen = observed(guest);
-    const { power } = seen;
-    // One that waits to be confirmed or reverted goes on waiting.
-    const vmState = vm_state === 'resized' ? vm_state : seen.vmState;
-    await context.db
-      .transaction()
-      .execute((tx) =>
-        writeServer(tx, run, serverId, { vm_state: vmState, power_state: power, ...(vmState === 'error' ? {} : { fault: null }) }),
-      );
+    await noteGuest(context, host, bootId, guest);
   } catch (error) {
     checkpoint(run);
     agentFailure(error);

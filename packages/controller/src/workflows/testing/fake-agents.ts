@@ -341,14 +341,21 @@ function clientOf(host: FakeHost, all: ReadonlyMap<HostId, FakeHost>): AgentClie
       if (grant === undefined) throw refusal('BadRequest');
       obey(grant.serverId, grant.fence);
       const guest = host.guests.get(grant.serverId);
-      const took = guest !== undefined && guest.epoch === Number(grant.epoch) && guest.state !== GuestState.INCOMING;
+      const forfeited = (guest?.refusedThrough ?? 0) >= Number(grant.epoch);
+      const took = guest !== undefined && guest.epoch === Number(grant.epoch) && guest.state !== GuestState.INCOMING && !forfeited;
       if (took)
         return create(ForfeitIncomingResponseSchema, {
           answer: guest.state === GuestState.RUNNING || guest.state === GuestState.PAUSED ? TakeAnswer.TOOK_ALIVE : TakeAnswer.TOOK_DEAD,
         });
       const other = guest !== undefined && guest.epoch !== Number(grant.epoch);
       if (other) guest.refusedThrough = Number(grant.epoch);
-      else host.guests.set(grant.serverId, { epoch: Number(grant.epoch), state: GuestState.SHUTOFF, fence: Number(grant.fence) });
+      else
+        host.guests.set(grant.serverId, {
+          epoch: Number(grant.epoch),
+          state: GuestState.SHUTOFF,
+          fence: Number(grant.fence),
+          refusedThrough: Number(grant.epoch),
+        });
       const move = host.moves.get(grant.migrationId);
       if (move !== undefined) move.state = 'forfeited';
       return create(ForfeitIncomingResponseSchema, { answer: TakeAnswer.HAS_NOT_AND_FORFEITS });

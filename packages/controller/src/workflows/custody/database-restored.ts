@@ -1,0 +1,75 @@
+import { sql } from 'kysely';
+import type { Logger } from 'pino';
+import type { Db } from '../../store/database.ts';
+import type { Workflows } from '../port.ts';
+
+const IDENTITY = 'database-identity';
+/** More fences than can have been given in the commits that were lost. */
+const FENCE_HEADROOM = 1_000_000;
+
+/**
+ * What a restore or a failover changes, and no restart does: the cluster, its timeline, the database and the table of servers themselves. It is kept in the database: a copy of that
+ * which is put back brings the old one along.
+ */
+async function identityOf(db: Db): Promise<object> {
+  const { rows } = await sql<{ system: string; timeline: number; database: number; table: number }>`
+    select (select system_identifier::text from pg_control_system()) as system,
+      (select timeline_id from pg_control_checkpoint()) as timeline,
+      (select oid::bigint from pg_database where datname = current_database()) as database,
+      'server'::regclass::oid::bigint as "table"`.execute(db);
+  const [row] = rows;
+  if (row === undefined) throw new Error('the database does not say which one it is');
+  return row;
+}
+
+/** True when this is another database than the one that was written last: a backup was put back, or another server took over, perhaps without its last commits. */
+export async function isRestored(db: Db): Promise<boolean> {
+  const known = await db.selectFrom('setting').select('value').where('key', '=', IDENTITY).executeTakeFirst();
+  return known !== undefined && !same(known.value, await identityOf(db));
+}
+
+/**
+ * Custody rule 8: the database may be older than the hosts. From the commit on nothing is granted for any server until every host that could hold it has reported or is fenced; each server's
+ * recovery is enqueued. Fences go on far above every one that was given. Returns how many servers there are. Can be repeated.
+ */
+export async function beginRecovery(db: Db, workflows: Pick<Workflows, 'enqueue'>): Promise<number> {
+  return db.transaction().execute(async (tx) => {
+    // One at a time, so that the fences are moved once for all controllers that start.
+    await sql`select pg_advisory_xact_lock(hashtext('godwit recovery'))`.execute(tx);
+    await sql`select setval('fence_sequence', (select last_value from fence_sequence) + ${FENCE_HEADROOM}::bigint)`.execute(tx);
+    const servers = await tx
+      .updateTable('server')
+      .set({ custody: sql`jsonb_set(custody, '{behind}', 'true')` })
+      .where((eb) => eb.or([eb('deleted_at', 'is', null), sql<boolean>`custody -> 'holder' ->> 'kind' = 'host'`]))
+      .returning('id')
+      .execute();
+    for (const { id } of servers) await workflows.enqueue(tx, { kind: 'settle-server', subjectId: id });
+    await noteIdentity(tx);
+    return servers.length;
+  });
+}
+
+/** Before anything is granted by a controller that starts: a database that is not the one of the last run begins a recovery. */
+export async function recoverIfRestored(db: Db, workflows: Pick<Workflows, 'enqueue'>, log: Logger): Promise<void> {
+  if (await isRestored(db)) {
+    const servers = await beginRecovery(db, workflows);
+    log.error(
+      { servers },
+      'the database was restored, or another one took over: nothing is granted for a server until every host that could hold it has reported',
+    );
+  } else await noteIdentity(db);
+}
+
+async function noteIdentity(db: Db): Promise<void> {
+  const value = JSON.stringify(await identityOf(db));
+  await db
+    .insertInto('setting')
+    .values({ key: IDENTITY, value })
+    .onConflict((conflict) => conflict.column('key').doUpdateSet({ value }))
+    .execute();
+}
+
+const same = (a: object, b: object): boolean => {
+  const [left, right] = [a, b].map((one) => JSON.stringify(Object.entries(one).sort(([x], [y]) => (x < y ? -1 : 1))));
+  return left === right;
+};
