@@ -1,3 +1,4 @@
+import type { Prediction } from '@godwit/domain/prediction/predict';
 import { isPastRelease, type Overdue, overdue, type UsualMs } from '@godwit/domain/stuck/overdue';
 import { type Selectable, sql } from 'kysely';
 import type { MigrationTable } from '../store/core-tables.ts';
@@ -15,13 +16,14 @@ export async function usualPhases(db: Db): Promise<UsualMs> {
 
 /** Whether an open move has been in its phase for much longer than usual. */
 export function lateness(
-  row: Pick<Selectable<MigrationTable>, 'phase' | 'timeline' | 'created_at' | 'finished_at'>,
+  row: Pick<Selectable<MigrationTable>, 'phase' | 'timeline' | 'created_at' | 'finished_at' | 'prediction'>,
   usual: UsualMs,
   nowMs: number,
 ): Overdue | null {
   if (row.finished_at !== null) return null;
   const begun = row.timeline.findLast((entry) => entry.clock === 'controller' && entry.what === 'phase' && entry.detail === row.phase)?.at;
-  return overdue(row.phase, nowMs - (begun ?? row.created_at.getTime()), usual);
+  const predictedMs = (row.prediction as Prediction | null)?.durationMs?.upper ?? null;
+  return overdue(row.phase, nowMs - (begun ?? row.created_at.getTime()), usual, predictedMs);
 }
 
 export async function lateMigrations(db: Db): Promise<readonly Problem[]> {

@@ -8,6 +8,9 @@ describe('overdue', () => {
     expect(overdue('copying', 121_000, { copying: 1_000 })).toMatchObject({ limitMs: 120_000, usualMs: 1_000 });
     expect(overdue('copying', 121_000, { copying: 100_000 })).toBeNull();
     expect(overdue('copying', 301_000, { copying: 100_000 })).toMatchObject({ limitMs: 300_000 });
+    expect(overdue('copying', 1_000_000, { copying: 1_000 }, 600_000)).toBeNull();
+    expect(overdue('copying', 1_900_000, { copying: 1_000 }, 600_000)).toMatchObject({ limitMs: 1_800_000 });
+    expect(overdue('switchover', 11_000, {}, 600_000)).toMatchObject({ limitMs: 10_000 });
     expect(overdue('switchover', 11_000, {})).toMatchObject({ usualMs: null, limitMs: 10_000 });
   });
 

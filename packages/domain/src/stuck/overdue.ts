@@ -27,12 +27,16 @@ const leastMs: Partial<Record<MigrationPhase, number>> = {
   reverting: 120_000,
 };
 
-/** Whether a move has been in its phase for much longer than moves usually are. Pure; `usual` is of completed moves (their 95th percentile). */
-export function overdue(phase: MigrationPhase, ageMs: number, usual: UsualMs): Overdue | null {
+/**
+ * Whether a move has been in its phase for much longer than moves usually are. Pure; `usual` is of completed moves (their 95th percentile); `predictedMs`, the upper end of this move's own
+ * prediction, keeps a large guest among small ones from being called late while it copies.
+ */
+export function overdue(phase: MigrationPhase, ageMs: number, usual: UsualMs, predictedMs: number | null = null): Overdue | null {
   const least = leastMs[phase];
   if (least === undefined) return null;
   const usualMs = usual[phase] ?? null;
-  const limitMs = Math.max(least, (usualMs ?? 0) * factor);
+  const expectedMs = phase === 'copying' ? Math.max(usualMs ?? 0, predictedMs ?? 0) : (usualMs ?? 0);
+  const limitMs = Math.max(least, expectedMs * factor);
   return ageMs > limitMs ? { phase, ageMs, usualMs, limitMs } : null;
 }
 
