@@ -5,9 +5,10 @@
 import type { Rules } from '../rules.ts';
 import { reducible } from './canonical.ts';
 import { GrowingNumbers } from './growing-numbers.ts';
+import type { Quirks } from './host-changes.ts';
 import { ranIn, settled, violation, waitsForFenced } from './invariants.ts';
 import { Pruner } from './prune.ts';
-import { type Quirks, type Successor, Successors } from './successors.ts';
+import { type Successor, Successors } from './successors.ts';
 import type { World } from './world.ts';
 import { WorldTable } from './world-table.ts';
 
@@ -61,7 +62,7 @@ export function explore(scenario: Scenario, options: ExploreOptions): Exploratio
     liveness = true,
   } = options;
   const reduce = options.reduce ?? reducible(rules);
-  const steps = new Successors(rules, quirks, reduce);
+  const steps = new Successors(scenario, rules, quirks, reduce);
   const pruner = new Pruner(steps);
   const seen = new WorldTable();
   const [parents, ordinals, good, edgesFrom, edgesTo] = [0, 1, 2, 3, 4].map(() => new GrowingNumbers()) as [
@@ -90,7 +91,7 @@ export function explore(scenario: Scenario, options: ExploreOptions): Exploratio
     for (const id of net) key.push(id);
     return key;
   };
-  const first = steps.first(scenario);
+  const { first } = steps;
   /** The way to a world, by walking it again. */
   const trace = (id: number, last: number | null): readonly string[] => {
     const path: number[] = last === null ? [] : [last];

@@ -1,7 +1,7 @@
 /** One-line breakages of the rules. The explorer must find a counterexample for every one of them; mutants.test.ts requires it. */
 import { RULES, type Rules } from '../rules.ts';
 import type { Scenario } from './explore.ts';
-import type { Quirks } from './successors.ts';
+import type { Quirks } from './host-changes.ts';
 
 export type Mutant = {
   readonly name: string;

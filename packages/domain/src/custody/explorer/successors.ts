@@ -3,15 +3,12 @@ import { asFence } from '../../ids.ts';
 import { controllerStep } from '../controller.ts';
 import type { ControllerEffect, ControllerEvent } from '../controller-event.ts';
 import type { CustodyRow } from '../custody-row.ts';
-import { hostReport } from '../holder.ts';
-import type { HostReport } from '../host-effect.ts';
-import type { HostEvent } from '../host-event.ts';
 import type { Rules } from '../rules.ts';
-import { canonicalHost, canonicalReport } from './canonical.ts';
-import { currentView, type HostOutcome, hostTurn, powerLost } from './host-turn.ts';
+import { type HostChange, HostChanges, type Quirks } from './host-changes.ts';
 import { type Interned, Interner } from './interner.ts';
+import { text } from './labels.ts';
 import { surelyKnown } from './modelled-journal.ts';
-import { completed, ended, launched, leaving, loaded, type Qemu, viewOf } from './qemu-model.ts';
+import { type QemuChange, qemuSteps } from './qemu-steps.ts';
 import { bootOf, firstWorld, HOSTS, type Host, indexOf, type Message, migrationOf, type World } from './world.ts';
 
 export type Successor = {
@@ -23,48 +20,32 @@ export type Successor = {
   readonly fault: boolean;
 };
 
-export type Quirks = {
-  /** The agent starts what it held before a reboot, by itself (rule 0 broken). */
-  readonly startsAtBoot: boolean;
-};
-
 type Label = () => string;
-/** What one host does by itself or upon a message. */
-type HostChange = Omit<HostOutcome, 'host'> & { readonly host: Interned<Host>; readonly label: Label };
 type RowChange = { readonly row: Interned<CustodyRow>; readonly sent: readonly number[]; readonly granted: number | null };
-type QemuChange = { readonly hosts: readonly Interned<Host>[]; readonly label: Label; readonly fault: boolean };
 
 export class Successors {
   readonly messages = new Interner<Message>();
-  readonly #hosts = new Interner<Host>();
   readonly #rows = new Interner<CustodyRow>();
+  readonly #hosts: HostChanges;
   readonly #rules: Rules;
-  readonly #quirks: Quirks;
   readonly #reduce: boolean;
-  #plainReports = false;
-  readonly #received = new Map<number, HostChange[]>();
-  readonly #own = new Map<number, readonly HostChange[]>();
-  readonly #powerLost = new Map<number, readonly Interned<Host>[]>();
-  readonly #reports = new Map<number, number>();
   readonly #qemus = new Map<string, readonly QemuChange[]>();
   readonly #decided = new Map<string, RowChange>();
   readonly #heard = new Map<number, RowChange>();
+  readonly first: World;
 
-  constructor(rules: Rules, quirks: Quirks, reduce: boolean) {
+  /** `reduce`: worlds that nothing can tell apart are one (canonical.ts). */
+  constructor(scenario: Omit<Parameters<typeof firstWorld>[1], 'rules'>, rules: Rules, quirks: Quirks, reduce: boolean) {
     this.#rules = rules;
-    this.#quirks = quirks;
     this.#reduce = reduce;
-  }
-
-  first(options: Omit<Parameters<typeof firstWorld>[1], 'rules'>): World {
-    this.#plainReports = this.#reduce && !options.timeTravel;
-    const world = firstWorld({ hosts: this.#hosts, rows: this.#rows }, { ...options, rules: this.#rules });
-    return { ...world, hosts: world.hosts.map(({ value }) => this.host(value)) };
+    this.#hosts = new HostChanges({ rules, quirks, messages: this.messages, reduce, plainReports: reduce && !scenario.timeTravel });
+    const world = firstWorld({ hosts: this.#hosts.all, rows: this.#rows }, { ...scenario, rules });
+    this.first = { ...world, hosts: world.hosts.map(({ value }) => this.#hosts.of(value)) };
   }
 
   /** The host's one object. */
   host(host: Host): Interned<Host> {
-    return this.#hosts.of(this.#reduce ? canonicalHost(host) : host);
+    return this.#hosts.of(host);
   }
 
   of(world: World): readonly Successor[] {
@@ -74,7 +55,7 @@ export class Successors {
     for (const id of world.net) {
       const message = this.messages.valueOf(id);
       if (message.to === 'controller') this.#controllerHears(world, id, message, next);
-      else for (const change of this.#receive(world, message.host, id, message)) this.#put(world, message.host, change, next);
+      else this.#hostReceives(world, id, message, next);
     }
     for (let index = 0; index < world.hosts.length; index += 1) this.#hostSteps(world, index, next);
     for (const { hosts, label, fault } of this.#qemuSteps(world.hosts)) {
@@ -205,30 +186,10 @@ export class Successors {
     next.push({ world: { ...world, row, net, highestGranted }, broken, label, fault });
   }
 
-  #receive(world: World, index: number, id: number, message: Extract<Message, { to: 'host' }>): readonly HostChange[] {
-    const host = world.hosts[index];
-    if (host === undefined || host.value.machine === null) return [];
-    const key = host.id * 2 ** 24 + id;
-    let changes = this.#received.get(key);
-    if (changes === undefined) {
-      changes = [...this.#turns(host.value, index, received(host.value, message), () => `${HOSTS[index]} receives ${textOf(message)}`)];
-      this.#received.set(key, changes);
-    }
-    return changes;
-  }
-
-  /** The turn, and the one in which QEMU, which does not wait, completes between the look and what is done upon it. */
-  *#turns(host: Host, index: number, event: HostEvent, label: Label): Generator<HostChange> {
-    yield* this.#turn(host, index, event, label);
-    const raced = 'view' in event && event.view?.migration === 'device' ? completedMeanwhile(host) : null;
-    if (raced !== null) yield* this.#turn(raced, index, event, () => `${label()} (QEMU completes meanwhile)`);
-  }
-
-  *#turn(host: Host, index: number, event: HostEvent, label: Label): Generator<HostChange> {
-    for (const outcome of hostTurn(host, index, event, this.#rules, (message) => this.#idOf(message))) {
-      const { fault } = outcome;
-      yield { ...outcome, host: this.host(outcome.host), label: fault === null ? label : () => `${label()}, ${fault}` };
-    }
+  #hostReceives(world: World, id: number, message: Extract<Message, { to: 'host' }>, next: Successor[]): void {
+    const host = world.hosts[message.host];
+    if (host === undefined) return;
+    for (const change of this.#hosts.received(host, message.host, id, message)) this.#put(world, message.host, change, next);
   }
 
   #put(world: World, index: number, change: HostChange, next: Successor[]): void {
@@ -266,36 +227,22 @@ export class Successors {
     if (host === undefined) return;
     const at = host.value;
     const name = host0(index);
-    for (const change of this.#ownSteps(host, index)) this.#put(world, index, change, next);
+    for (const change of this.#hosts.own(host, index)) this.#put(world, index, change, next);
     const { row } = world;
+    this.#reports(world, host, index, next);
     if (at.machine !== null) {
-      let report = this.#reports.get(host.id);
-      if (report === undefined) {
-        report = this.#idOf({ to: 'controller', from: index, message: hostReport(at.machine, null) });
-        this.#reports.set(host.id, report);
-      }
-      const message = this.messages.valueOf(report);
-      const before = next.length;
-      if (message.to === 'controller') this.#controllerHears(world, report, message, next);
-      for (let added = before; added < next.length; added += 1)
-        next[added] = { ...(next[added] as Successor), label: () => `${name} reports` };
-      if (world.faults > 0) this.#dies(world, index, this.host({ ...at, machine: null }), () => `agent of ${name} dies`, next);
+      if (world.faults > 0) this.#dies(world, index, this.#hosts.of({ ...at, machine: null }), () => `agent of ${name} dies`, next);
     }
     if (at.cutOff && row.value.operation?.kind !== 'recovery' && !row.value.remains.some(({ hostId }) => hostId === name))
       next.push({
-        world: { ...world, hosts: this.#replaced(world, index, this.host({ ...at, cutOff: false })) },
+        world: { ...world, hosts: this.#replaced(world, index, this.#hosts.of({ ...at, cutOff: false })) },
         broken: null,
         label: () => `${name} is let back`,
         fault: false,
       });
     if (world.faults === 0) return;
-    let losses = this.#powerLost.get(host.id);
-    if (losses === undefined) {
-      losses = [...new Set(powerLost(at, index).map((left) => this.host(left)))];
-      this.#powerLost.set(host.id, losses);
-    }
     const event: ControllerEvent = { kind: 'fenced', fence: row.value.fence, hostId: name };
-    for (const lost of losses) {
+    for (const lost of this.#hosts.afterPowerLoss(host, index)) {
       const dark: Successor[] = [];
       this.#dies(world, index, lost, () => `${name} loses power`, dark);
       for (const one of dark) {
@@ -304,14 +251,18 @@ export class Successors {
       }
     }
     if (!at.cutOff) {
-      const cut: World = { ...spent(world), hosts: this.#replaced(world, index, this.host({ ...at, cutOff: true })) };
+      const cut: World = { ...spent(world), hosts: this.#replaced(world, index, this.#hosts.of({ ...at, cutOff: true })) };
       this.#decide(cut, event, () => `${name} is fenced by cutting it off`, next, true);
     }
   }
 
-  #idOf(message: Message): number {
-    const plain = this.#plainReports && message.to === 'controller' && message.message.kind === 'report';
-    return this.messages.idOf(plain ? { ...message, message: canonicalReport(message.message as HostReport) } : message);
+  #reports(world: World, host: Interned<Host>, index: number, next: Successor[]): void {
+    const report = this.#hosts.report(host, index);
+    const message = report === null ? null : this.messages.valueOf(report);
+    if (report === null || message?.to !== 'controller') return;
+    const told: Successor[] = [];
+    this.#controllerHears(world, report, message, told);
+    for (const one of told) next.push({ ...one, label: () => `${HOSTS[index]} reports` });
   }
 
   #replaced = (world: World, index: number, host: Interned<Host>): readonly Interned<Host>[] =>
@@ -328,87 +279,19 @@ export class Successors {
       return;
     }
     const started: Successor[] = [];
-    for (const change of this.#ownSteps(dead, index)) this.#put(after, index, change, started);
+    for (const change of this.#hosts.own(dead, index)) this.#put(after, index, change, started);
     for (const one of started) next.push({ ...one, label: () => `${label()}; ${one.label()}`, fault: true });
-  }
-
-  /** What a host does without a message: its agent starts, looks at QEMU, starts one for a grant, is told to unpause. */
-  #ownSteps(host: Interned<Host>, index: number): readonly HostChange[] {
-    const known = this.#own.get(host.id);
-    if (known !== undefined) return known;
-    const at = host.value;
-    const name = HOSTS[index];
-    const steps: HostChange[] = [];
-    if (at.machine === null) {
-      const machine = at.journal.now;
-      const pid = machine.copy.kind === 'none' ? 0 : (machine.copy.process?.pid ?? 0);
-      const restarts = this.#quirks.startsAtBoot && machine.copy.kind === 'held' && !machine.copy.alive;
-      const qemus: readonly Qemu[] = restarts ? [{ ...launched(pid, false), run: 'running' }] : at.qemus;
-      const view = viewOf(qemus.find(({ epoch }) => epoch === pid) ?? (machine.copy.kind === 'none' ? qemus[0] : undefined));
-      steps.push(...this.#turns({ ...at, machine, qemus }, index, { kind: 'adopt', view }, () => `agent of ${name} starts`));
-    } else {
-      const { machine } = at;
-      const { copy } = machine;
-      steps.push(...this.#turns(at, index, { kind: 'observed', view: currentView(at) }, () => `${name} looks at QEMU`));
-      if (copy.kind === 'granted' && copy.process === null && (!this.#rules.takeBootProof || copy.grant.bootId === machine.bootId)) {
-        const { epoch, source } = copy.grant;
-        const prepared: Host = { ...at, qemus: [...at.qemus, launched(epoch, source !== null)] };
-        const bind: HostEvent = { kind: 'bind', epoch, process: { pid: epoch, startTicks: 0 } };
-        steps.push(...this.#turns(prepared, index, bind, () => `${name} starts QEMU for epoch ${epoch}`));
-      }
-      if (copy.kind !== 'none') {
-        const stray: HostEvent = { kind: 'unpause', fence: machine.fence, epoch: copy.grant.epoch, view: currentView(at) };
-        steps.push(...this.#turns(at, index, stray, () => `${name} is told to unpause epoch ${stray.epoch}`));
-      }
-    }
-    this.#own.set(host.id, steps);
-    return steps;
   }
 
   /** What the QEMUs do by themselves, and among each other. */
   #qemuSteps(hosts: readonly Interned<Host>[]): readonly QemuChange[] {
     const key = hosts.map(({ id }) => id).join(' ');
-    const known = this.#qemus.get(key);
-    if (known !== undefined) return known;
-    const changes: QemuChange[] = [];
-    hosts.forEach(({ value: at }, index) => {
-      for (const qemu of at.qemus) this.#qemuStepsOf(hosts, at, index, qemu, changes);
-    });
-    this.#qemus.set(key, changes);
-    return changes;
-  }
-
-  #qemuStepsOf(hosts: readonly Interned<Host>[], at: Host, index: number, qemu: Qemu, changes: QemuChange[]): void {
-    const name = HOSTS[index];
-    const put = (from: readonly Interned<Host>[], at0: number, epoch: number, change: Qemu | null): readonly Interned<Host>[] =>
-      from.map((one, i) => {
-        if (i !== at0) return one;
-        const qemus = one.value.qemus.flatMap((other) => (other.epoch !== epoch ? [other] : change === null ? [] : [change]));
-        return this.host({ ...one.value, qemus });
-      });
-    const add = (label: Label, changed: readonly Interned<Host>[], fault = false): void =>
-      void changes.push({ hosts: changed, label, fault });
-    if (qemu.peer !== null && leaving(qemu)) {
-      const { peer } = qemu;
-      const there = hosts[peer.host]?.value;
-      const other = there?.qemus.find(({ epoch }) => epoch === peer.epoch);
-      const linked = !at.cutOff && there?.cutOff === false;
-      add(() => `QEMU on ${name} fails to migrate and resumes`, put(hosts, index, qemu.epoch, ended(qemu, 'failed')));
-      if (qemu.out === 'active' && linked && other?.run === 'inmigrate' && other.inc === 'none') {
-        const stopped = put(hosts, index, qemu.epoch, { ...qemu, out: 'device', run: 'finish-migrate' });
-        add(() => `QEMU on ${name} stops for the switchover`, put(stopped, peer.host, other.epoch, { ...other, inc: 'active' }));
-      }
-      if (qemu.out === 'device' && linked && other?.inc === 'active')
-        add(() => `QEMU on ${HOSTS[peer.host]} has loaded`, put(hosts, peer.host, other.epoch, loaded(other)));
-      if (qemu.out === 'device') add(() => `QEMU on ${name} completes`, put(hosts, index, qemu.epoch, completed(qemu)));
+    let known = this.#qemus.get(key);
+    if (known === undefined) {
+      known = qemuSteps(hosts, (host) => this.#hosts.of(host));
+      this.#qemus.set(key, known);
     }
-    if (qemu.run === 'inmigrate' && qemu.inc === 'active') {
-      const fed = hosts.some(({ value }) =>
-        value.qemus.some((source) => leaving(source) && source.peer?.host === index && source.peer.epoch === qemu.epoch),
-      );
-      if (!fed) add(() => `incoming QEMU on ${name} exits`, put(hosts, index, qemu.epoch, null));
-    }
-    add(() => `QEMU on ${name} dies`, put(hosts, index, qemu.epoch, null), true);
+    return known;
   }
 }
 
@@ -426,12 +309,6 @@ function added(net: readonly number[], sent: readonly number[]): readonly number
   return fresh.length === 0 ? net : [...new Set([...net, ...fresh])].sort((a, b) => a - b);
 }
 
-/** The host on which the QEMU that is switching over has just completed, or null. */
-function completedMeanwhile(host: Host): Host | null {
-  if (!host.qemus.some(({ out }) => out === 'device')) return null;
-  return { ...host, qemus: host.qemus.map((qemu) => (qemu.out === 'device' ? completed(qemu) : qemu)) };
-}
-
 /** A release is the same statement whoever carries it. */
 function messageOf(effect: ControllerEffect): Message | null {
   switch (effect.kind) {
@@ -444,32 +321,8 @@ function messageOf(effect: ControllerEffect): Message | null {
   }
 }
 
-function received(at: Host, message: Extract<Message, { to: 'host' }>): HostEvent {
-  const view = currentView(at);
-  if ('command' in message) return { ...message.command, view } as HostEvent;
-  if (message.peer.kind === 'release') return { kind: 'release', release: message.peer.release, view };
-  return { kind: 'postCopyReady', epoch: message.peer.epoch, view };
-}
-
 const host0 = (index: number) => {
   const host = HOSTS[index];
   if (host === undefined) throw new RangeError(`no host ${index}`);
   return host;
 };
-
-function textOf(message: Extract<Message, { to: 'host' }>): string {
-  if ('peer' in message) return message.peer.kind === 'release' ? `the release of epoch ${message.peer.release.epoch}` : text(message.peer);
-  return `${text(message.command)} (fence ${message.command.fence})`;
-}
-
-function text(message: { readonly kind: string }): string {
-  const fields = message as {
-    readonly epoch?: number;
-    readonly source?: string;
-    readonly grant?: { readonly epoch: number };
-    readonly alive?: boolean;
-  };
-  const epoch = fields.grant?.epoch ?? fields.epoch;
-  const extra = fields.source ?? (fields.alive === undefined ? '' : fields.alive ? 'alive' : 'dead');
-  return [message.kind, epoch ?? '', extra].filter((part) => part !== '').join(' ');
-}

@@ -13,8 +13,8 @@ export function wander(
 ): Wandering {
   const { rules = RULES } = options;
   const random = mulberry32(options.seed);
-  const worlds = new Successors(rules, { startsAtBoot: false }, false);
-  const first = worlds.first(scenario);
+  const worlds = new Successors(scenario, rules, { startsAtBoot: false }, false);
+  const { first } = worlds;
   let steps = 0;
   for (let walk = 0; walk < options.walks; walk += 1) {
     const labels: string[] = [];
