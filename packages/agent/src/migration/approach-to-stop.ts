@@ -8,7 +8,7 @@ import type { PeerLink } from './peer-link.ts';
 import { PeerWatch } from './peer-watch.ts';
 import { SourceNetwork } from './source-network.ts';
 import { setLimits } from './stream-setup.ts';
-import { holdDowntimeLimitMs, stopIsNear } from './switch-timing.ts';
+import { eagerDowntimeLimitMs, eagerForMs, holdDowntimeLimitMs, stopIsNear } from './switch-timing.ts';
 
 /** Readings of the destination's clock; the best one counts. On a LAN each takes well under a millisecond. */
 const clockReadings = 8;
@@ -28,6 +28,8 @@ export class ApproachToStop {
   #policy: MigrationPolicy;
   #clockReadAtMs = 0;
   #stopped = false;
+  #eager = true;
+  #patience: NodeJS.Timeout | null = null;
   #held = false;
   /** From the first look on: before, disks may have been copied for long. */
   #peer: PeerWatch | null = null;
@@ -48,9 +50,13 @@ export class ApproachToStop {
     );
   }
 
-  /** Until the mirror is open, and while the destination's agent does not answer, QEMU is asked to prefer another short round to stopping. */
+  /**
+   * Until the mirror is open, and while the destination's agent does not answer, QEMU is asked to prefer another short round to stopping; then, for a moment, to stop only with
+   * little left.
+   */
   get downtimeLimitMs(): number {
-    return this.#network.pending || this.#held ? Math.min(holdDowntimeLimitMs, this.#policy.downtimeLimitMs) : this.#policy.downtimeLimitMs;
+    const ours = this.#network.pending || this.#held ? holdDowntimeLimitMs : this.#eager ? eagerDowntimeLimitMs : Number.POSITIVE_INFINITY;
+    return Math.min(ours, this.#policy.downtimeLimitMs);
   }
 
   async setPolicy(policy: MigrationPolicy): Promise<void> {
@@ -78,7 +84,9 @@ export class ApproachToStop {
   seen(ram: RamProgress | null, elapsedMs: number): void {
     if (performance.now() - this.#clockReadAtMs > clockEveryMs) void this.#readClock().catch(() => undefined);
     this.#holdForPeer();
-    if (this.#network.pending && stopIsNear(ram, elapsedMs)) void this.#open('the stop is near').catch(this.#logged);
+    if (!stopIsNear(ram, elapsedMs)) return;
+    if (this.#network.pending) void this.#open('the stop is near').catch(this.#logged);
+    else this.#endEagernessLater();
   }
 
   /** The destination's agent has not answered for so long that the move must not go on: its guest would arrive where nobody takes it. */
@@ -108,6 +116,7 @@ export class ApproachToStop {
 
   /** Takes away what this host has of the mirror; with `tellPeer` the destination's side is closed too. */
   async remove(tellPeer: boolean): Promise<void> {
+    if (this.#patience) clearTimeout(this.#patience);
     await this.#network.remove().catch(this.#logged);
     if (this.#network.wasOpen && tellPeer) await this.#link.setNetworkOpen(this.#move.grant.migrationId, false).catch(() => undefined);
   }
@@ -118,6 +127,14 @@ export class ApproachToStop {
     const offset = await this.#link.clock(() => this.#host.clock.nowMs(), clockReadings);
     this.#peer?.heard(performance.now());
     this.#record.note({ clockOffsetMs: offset.offsetMs, clockErrorMs: offset.errorMs });
+  }
+
+  #endEagernessLater(): void {
+    if (this.#patience) return;
+    this.#patience = setTimeout(() => {
+      this.#eager = false;
+      if (!this.#stopped && !this.#record.ended) void setLimits(this.#process.qmp, this.#policy, this.downtimeLimitMs).catch(this.#logged);
+    }, eagerForMs).unref();
   }
 
   async #withoutMirror(why: string): Promise<void> {
@@ -131,6 +148,7 @@ export class ApproachToStop {
     try {
       await Promise.all([this.#link.setNetworkOpen(this.#move.grant.migrationId, true), this.#network.open()]);
       this.#record.mark('network open at both', why);
+      this.#endEagernessLater();
       await setLimits(this.#process.qmp, this.#policy, this.downtimeLimitMs);
       if (!this.#stopped) await this.#readClock();
     } catch (error) {

@@ -26,6 +26,7 @@ import type { MigrationStore } from './migration-store.ts';
 import type { MoveGrant } from './move-grant.ts';
 import { queryMigrate } from './query-migrate.ts';
 import { credentialsId, removeCredentials, setUpIncoming } from './stream-setup.ts';
+import { breathMs } from './switch-timing.ts';
 import { removeCopies } from './target-disks.ts';
 
 export type Incoming = {
@@ -329,10 +330,18 @@ export class IncomingMigration {
     this.#favour();
     this.record.hush(hushMs);
     if (this.record.report.taken === null) this.record.become('loaded');
-    if (this.#copies.length > 0) this.#exports ??= closeExports(process.qmp).then(() => this.record.mark('exports closed'));
+    if (this.#copies.length > 0) this.#exports ??= this.#closeExports(process);
     // A release that came before the load was complete is waiting for this look.
     const observe = (): Promise<void> => this.#feed({ kind: 'observed' });
     void (this.#exports?.then(observe) ?? observe()).catch(this.#logged);
+  }
+
+  /** Never rejects: the source's mirrors have ended, and a server that lingers must not keep the guest from running. */
+  async #closeExports(process: GuestProcess): Promise<void> {
+    await closeExports(process.qmp).then(
+      () => this.record.mark('exports closed'),
+      (error: unknown) => this.record.mark('exports not closed', (error as Error).message),
+    );
   }
 
   async #lookForArrival(process: GuestProcess): Promise<void> {
@@ -383,11 +392,14 @@ export class IncomingMigration {
     const paused = move.grant.endState === 'paused';
     if (paused) this.#resumedAt ??= performance.now();
     record.note({ taken: alive ? 'took-alive' : 'took-dead', ...(paused && { resumedAtMs: this.#host.clock.nowMs() }) });
+    record.hush(breathMs, 'everything');
     record.become('running', { guestState: alive ? (paused ? 'paused' : 'running') : 'crashed' });
     this.#settled.resolve();
     setTimeout(() => this.#ordinary(), favouredMs).unref();
     void faultPoint('destination.taken');
-    this.#host.guests.tell(move.grant.serverId);
+    setTimeout(() => {
+      if (this.#host.guests.process(move.grant.serverId)) this.#host.guests.tell(move.grant.serverId);
+    }, breathMs).unref();
     void this.#save().catch(this.#logged);
   }
 
@@ -415,8 +427,10 @@ export class IncomingMigration {
   async #tidy(): Promise<void> {
     await this.#network.removeTunnels();
     for (const port of this.#ports) this.#host.ports.giveBack(port);
-    if (this.#process && this.#host.guests.process(this.move.grant.serverId))
+    if (this.#process && this.#host.guests.process(this.move.grant.serverId)) {
+      if (this.#copies.length > 0) await closeExports(this.#process.qmp);
       await removeCredentials(this.#process.qmp, credentialsId(this.move.grant.migrationId));
+    }
     this.#unlisten();
   }
 

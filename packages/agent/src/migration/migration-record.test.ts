@@ -53,5 +53,10 @@ test('while it is hushed only an end is told, and what has waited is told once',
   expect(told).toEqual(['loaded', 'running']);
   record.speak();
   expect(told).toEqual(['loaded', 'running']);
+  record.hush(30, 'everything');
+  record.tell();
+  expect(told).toHaveLength(2);
+  vi.advanceTimersByTime(30);
+  expect(told).toEqual(['loaded', 'running', 'running']);
   vi.useRealTimers();
 });

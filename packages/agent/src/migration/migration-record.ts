@@ -31,6 +31,7 @@ export class MigrationRecord {
   #toldAtMs = 0;
   /** Set: what there is to tell waits, all but an end. */
   #hush: NodeJS.Timeout | null = null;
+  #hushed: 'steps' | 'everything' = 'steps';
   #untold = false;
   readonly #events: HostEvents;
   readonly #nowMs: () => number;
@@ -134,10 +135,11 @@ export class MigrationRecord {
   }
 
   /**
-   * For at most `mostMs`, or until `speak`, only an end is told: whoever hears of a step has work to do with it, and while a guest stands still between two hosts, that work
+   * For at most `mostMs`, or until `speak`, only an end is told, or nothing at all: whoever hears of a step has work to do with it, and while a guest stands still between two hosts, that work
    * would stand in its way.
    */
-  hush(mostMs: number): void {
+  hush(mostMs: number, what: 'steps' | 'everything' = 'steps'): void {
+    this.#hushed = what;
     if (this.#hush !== null) clearTimeout(this.#hush);
     this.#hush = setTimeout(() => this.speak(), mostMs);
   }
@@ -150,7 +152,7 @@ export class MigrationRecord {
   }
 
   tell(): void {
-    this.#untold = this.#hush !== null && !this.ended;
+    this.#untold = this.#hush !== null && (this.#hushed === 'everything' || !this.ended);
     if (this.#untold) return;
     this.#toldAtMs = this.#nowMs();
     this.#events.emit({ kind: 'migration', migration: this.#report });

@@ -12,7 +12,7 @@ import type { GuestProcess } from '../qemu/guest-process.ts';
 import type { QmpEvent } from '../qemu/qmp-client.ts';
 import { ApproachToStop } from './approach-to-stop.ts';
 import { cutConnection } from './cut-connection.ts';
-import { within } from './deadline.ts';
+import { delay, within } from './deadline.ts';
 import type { DiskMirrors } from './disk-mirrors.ts';
 import { hangMs, lookOn } from './look-loop.ts';
 import { MigrationRecord } from './migration-record.ts';
@@ -27,6 +27,7 @@ import { type Ending, endedAs, endingFor } from './source-endings.ts';
 import { Steering } from './steering.ts';
 import { credentialsId, removeCredentials, setThrottle, setUpOutgoing } from './stream-setup.ts';
 import { StreamWatch } from './stream-watch.ts';
+import { breathMs } from './switch-timing.ts';
 
 /** A cancel that QEMU has not carried out by then is helped by cutting the stream: the promise is one second. */
 const cancelHelpMs = 500;
@@ -415,6 +416,7 @@ export class OutgoingMigration {
     record.hush(hushMs);
     void (async () => {
       await within(this.#sender.answered, answerMs, undefined);
+      await delay(breathMs);
       this.#host.events.emit({ kind: 'release', release });
       void this.#host.controller.reportRelease(release);
       const look = await within(
