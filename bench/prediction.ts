@@ -1,11 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Prediction } from '@godwit/domain/prediction/predict';
 import { type PredictionScore, type ScoreSummary, summarizeScores } from '@godwit/domain/prediction/score';
-import { startProbe } from '@godwit/lab/client/probe';
+import { type ClientProbe, startProbe } from '@godwit/lab/client/probe';
 import { type OpenStackClient, signIn } from '@godwit/lab/cloud/openstack-client';
 import { ensureGuest } from '@godwit/lab/demo/demo-cloud';
 import { waitFor } from '@godwit/lab/wait-for';
 import { withLab } from './bench-lab.ts';
+import { printed, summarise } from './quantiles.ts';
 import { randomFrom } from './random-from.ts';
 
 /** One move: what was said before it, and what became of it. */
@@ -21,6 +22,8 @@ export type PredictedMove = {
   readonly score: PredictionScore | null;
   readonly phaseDurationsMs: Readonly<Record<string, number>>;
   readonly inputs: Prediction['inputs'] | null;
+  /** How far the guest's clock lost against the machine's over the move. */
+  readonly clockLostMs: number;
   readonly measures: Readonly<Record<string, number | null>>;
 };
 
@@ -76,13 +79,21 @@ export async function benchPrediction(options: { readonly learning: number; read
         const workload = drawWorkload(random);
         await probe.control(guest.address, `memory ${workload.rateMBs} ${workload.rateMBs === 0 ? 0 : workload.setMib}`);
         await delay(settleMs);
-        const move = await predictedMove(cloud, guest.id, workload);
+        const before = await clockAheadMs(probe, guest.address);
+        const move = {
+          ...(await predictedMove(cloud, guest.id, workload)),
+          clockLostMs: before - (await clockAheadMs(probe, guest.address)),
+        };
         moves.push(move);
         console.log(`${index < options.learning ? 'learning' : 'scored'} ${index + 1}: ${JSON.stringify(move)}`);
       }
       const scores = moves.slice(options.learning).flatMap(({ score }) => score ?? []);
       const summary = summarizeScores(scores);
       console.log(`prediction: ${JSON.stringify(summary)}`);
+      const lost = moves.filter(({ status }) => status === 'completed');
+      console.log(
+        `guest's clock, lost per move: ${printed(summarise(lost.map(({ clockLostMs }) => clockLostMs)))} ms; less the blackout: ${printed(summarise(lost.map(({ clockLostMs, blackoutMs }) => clockLostMs - (blackoutMs ?? 0))))} ms`,
+      );
       return { summary, moves };
     } finally {
       await probe.stop();
@@ -101,7 +112,19 @@ function drawWorkload(random: () => number): Workload {
   };
 }
 
-async function predictedMove(cloud: OpenStackClient, serverId: string, workload: Workload): Promise<PredictedMove> {
+/** The guest's clock against this machine's, ms; the quickest of some answers, which took about a millisecond each way. */
+async function clockAheadMs(probe: ClientProbe, address: string): Promise<number> {
+  let best = { tookMs: Infinity, aheadMs: 0 };
+  for (let turn = 0; turn < 5; turn += 1) {
+    const sentAt = performance.now();
+    const { clockUs } = await probe.status(address);
+    const tookMs = performance.now() - sentAt;
+    if (tookMs < best.tookMs) best = { tookMs, aheadMs: clockUs / 1_000 - (performance.timeOrigin + performance.now() - tookMs / 2) };
+  }
+  return best.aheadMs;
+}
+
+async function predictedMove(cloud: OpenStackClient, serverId: string, workload: Workload): Promise<Omit<PredictedMove, 'clockLostMs'>> {
   // As the dialog does: the source looks at the guest.
   await cloud.request('godwit', 'GET', `/servers/${serverId}/prediction`);
   const { migration } = await cloud.request<{ readonly migration: { readonly id: string } }>(

@@ -86,7 +86,8 @@ export async function copy(context: WorkflowContext, run: WorkflowRun, first: Mo
         sentence: rebooted ? SOURCE_REBOOTED : (broken?.sentence ?? sentenceOf(current)),
         phase: 'failed',
         sourceRebooted: rebooted,
-        elsewhere: broken !== null,
+        // The source's own word for a destination whose agent is gone counts as well.
+        elsewhere: broken !== null || cause === 'DestinationDown',
         evidence: [
           `source: ${current.state}${current.detail === '' ? '' : `: ${current.detail}`}`,
           ...(current.qemuStatus === '' ? [] : [`QEMU says ${current.qemuStatus}`]),
@@ -104,10 +105,12 @@ export async function copy(context: WorkflowContext, run: WorkflowRun, first: Mo
     const bytes = current.disks.reduce((sum, disk) => sum + disk.offsetBytes, current.ram?.transferredBytes ?? 0n);
     if (bytes !== moved.bytes) moved = { bytes, at: Date.now() };
     else if (current.state === 'copying' && Date.now() - moved.at > STUCK_MS) {
+      const broken = await brokenAtDestination(context, run, move, grant);
       await giveUp(context, run, move, {
         cause: 'Stuck',
         sentence: `Nothing has been transferred for ${STUCK_MS / 1000} s; the link between the hosts may be down.`,
         phase: 'failed',
+        elsewhere: broken !== null,
         evidence: [`source: copying, ${bytes} bytes sent`],
       });
       return;
