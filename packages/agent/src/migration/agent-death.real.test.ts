@@ -31,6 +31,7 @@ beforeAll(async () => {
     network: '10.79.3',
     images: await demoImages(),
     imageLocking: false,
+    agentConfig: { modelPowerLoss: true },
   });
 }, 120_000);
 afterAll(async () => {
@@ -140,6 +141,77 @@ describe.each(deaths)('the agent of the %s dies (kill -9) at %s', (side, point, 
     if (leaves !== 'either') expect(where).toBe(leaves);
     guest.at = where === 'source' ? move.from : move.to;
     await expectOneGuestAt(guest.at);
+    whole = true;
+  }, 60_000);
+});
+
+/**
+ * Power losses inside the switchover: every process of the host is gone, so are the journal's unsynced bytes, and the boot id is a new one. `nowhere`: what the guest's memory was is lost with one
+ * side or must not run at the other, and it starts again from its disk.
+ */
+const losses: readonly (readonly [
+  side: 'source' | 'destination',
+  point: FaultPoint | 'its release being taken',
+  what: string,
+  leaves: 'destination' | 'nowhere',
+])[] = [
+  ['source', 'source.stopped', 'stopped, not completed', 'nowhere'],
+  ['source', 'source.completed', 'completed, not released', 'nowhere'],
+  ['source', 'its release being taken', 'running there, not committed', 'destination'],
+  ['destination', 'destination.release-heard', 'released, not taken', 'nowhere'],
+  ['destination', 'destination.taking', 'taking, not running', 'nowhere'],
+  ['destination', 'destination.taken', 'running, not committed', 'nowhere'],
+];
+
+describe.each(losses)('the %s loses its power at %s: %s', (side, point, _what, leaves) => {
+  test(`at most one copy runs; the guest is left ${leaves === 'nowhere' ? 'nowhere, and starts from its disk under a newer epoch' : 'at the destination'}`, async () => {
+    const move = newMove(guest, guest.at === two.hosts[0] ? two.hosts[1] : two.hosts[0]);
+    const [victim, other] = side === 'source' ? [move.from, move.to] : [move.to, move.from];
+    const grantedIn = move.to.bootId;
+    if (point === 'its release being taken') {
+      await start(move, await prepare(guest, move));
+      expect((await untilEnded(move.to, move.migrationId)).state).toBe('running');
+      await two.powerLoss(victim);
+    } else {
+      await two.restart(victim, `${point}=kill`);
+      const failed = (async () => start(move, await prepare(guest, move)))().catch(() => undefined);
+      await dead(victim);
+      await two.powerLoss(victim);
+      await failed;
+    }
+    // Dark for a while: whatever the other side does about it alone, it does now.
+    const alone = await other.client.getMigration({ migrationId: move.migrationId });
+    if (side === 'source' && leaves === 'nowhere') expect(['listening', 'loaded', 'died', 'preparing']).toContain(alone.state);
+    if (side === 'destination') expect((await untilEnded(move.from, move.migrationId)).state).toBe('released');
+    await two.restart(victim);
+    expect(victim.bootId).not.toBe(side === 'source' ? grantedIn : move.grant.destinationBootId);
+    expect((await states()).filter((state) => state === GuestState.RUNNING)).toHaveLength(leaves === 'destination' ? 1 : 0);
+
+    // As a controller does: the source first. What is dead there has not been heard to release.
+    if (side === 'source') expect((await move.from.client.cancelOutgoing({ grant: move.grant })).guestState).not.toBe(GuestState.RUNNING);
+    const { answer } = await move.to.client.forfeitIncoming({ grant: move.grant, guest: guest.wire });
+    if (leaves === 'destination') {
+      expect(answer).toBe(TakeAnswer.TOOK_ALIVE);
+      guest.held = guest.epoch;
+      await move.to.client.finishIncoming({ custody: custodyOf(guest), migrationId: move.migrationId });
+      await move.from.client.supersede({ custody: custodyOf(guest) });
+      guest.at = move.to;
+      await expectOneGuestAt(move.to);
+    } else {
+      // A destination in another boot cannot say that it has not run the guest: the source, whose memory is whole, must not go on.
+      if (side === 'source') expect(answer).toBe(TakeAnswer.HAS_NOT_AND_FORFEITS);
+      else expect(answer).not.toBe(TakeAnswer.HAS_NOT_AND_FORFEITS);
+      expect((await states()).filter((state) => state === GuestState.RUNNING)).toEqual([]);
+      // Everything below is killed, then it starts from its disk: on the host that stayed up.
+      for (const host of two.hosts) await host.client.supersede({ custody: custodyOf(guest, guest.epoch + 1) });
+      guest.at = other;
+      await startTestGuest(guest);
+      await untilGuestAnswers(two, guest);
+      const status = await controlGuest(two, guest, 'status');
+      expect(status.nonce).not.toBe(nonce);
+      nonce = status.nonce;
+      await expectOneGuestAt(other);
+    }
     whole = true;
   }, 60_000);
 });

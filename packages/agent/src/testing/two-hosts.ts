@@ -1,6 +1,6 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { createReadStream, openSync } from 'node:fs';
-import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { createSecureServer } from 'node:http2';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -19,7 +19,8 @@ export type TestHost = {
   readonly address: string;
   readonly hostId: string;
   readonly stateDir: string;
-  readonly bootId: string;
+  /** Another one after each power loss. */
+  bootId: string;
   client: Client<typeof Agent>;
   /** The agent's process; replaced by `restart`. */
   process: ChildProcess;
@@ -37,6 +38,8 @@ export type TwoHosts = {
   readonly releases: ReportReleaseRequest[];
   /** Starts an agent again on its host, e.g. after its kill -9; `faults` becomes GODWIT_FAULT_POINTS. */
   restart(host: TestHost, faults?: string): Promise<void>;
+  /** The host loses its power: every process of it is gone, and what its journal had not synced; its boot id is another one when it is started again. */
+  powerLoss(host: TestHost): Promise<void>;
   /** After a test: every agent that is dead or has a fault point is started again without. */
   mend(): Promise<void>;
   in(namespace: string, ...command: readonly string[]): Promise<string>;
@@ -161,6 +164,16 @@ export async function startTwoHosts(options: TwoHostsOptions): Promise<TwoHosts>
       host.link = createTlsTransport(`https://${host.address}:${rpcPort}`, own, { role: 'host', hostId: host.hostId });
       host.client = createClient(Agent, host.link.transport);
       await untilServes(host);
+    },
+    powerLoss: async (host) => {
+      await ended(host.process);
+      await killAll(host.namespace);
+      const journal = join(host.stateDir, 'custody', 'journal');
+      const synced = Number(await readFile(`${journal}.synced`, 'utf8'));
+      await truncate(journal, synced);
+      const [, name = '', count = '0'] = /^(.*)-(\d+)$/.exec(host.bootId) ?? [];
+      host.bootId = `${name}-${Number(count) + 1}`;
+      await writeFile(join(host.stateDir, 'boot-id'), `${host.bootId}\n`);
     },
     mend: async () => {
       const isWell = ({ process: { exitCode, signalCode }, faults }: TestHost): boolean =>
@@ -292,17 +305,21 @@ async function startControllerPart(
 /** Removes namespaces, and first kills what still runs in them: QEMUs and agents of ours, nobody else's. */
 async function clear(namespaces: readonly string[]): Promise<void> {
   for (const namespace of namespaces) {
-    const pids = await run('ip', ['netns', 'pids', namespace]).then(
-      ({ stdout }) => stdout.split('\n').filter(Boolean),
-      () => [],
-    );
-    for (const pid of pids) {
-      try {
-        process.kill(Number(pid), 'SIGKILL');
-      } catch {
-        // gone meanwhile
-      }
-    }
+    await killAll(namespace);
     await run('ip', ['netns', 'del', namespace]).catch(() => undefined);
+  }
+}
+
+async function killAll(namespace: string): Promise<void> {
+  const pids = await run('ip', ['netns', 'pids', namespace]).then(
+    ({ stdout }) => stdout.split('\n').filter(Boolean),
+    () => [],
+  );
+  for (const pid of pids) {
+    try {
+      process.kill(Number(pid), 'SIGKILL');
+    } catch {
+      // gone meanwhile
+    }
   }
 }
