@@ -13,12 +13,32 @@ export interface Command {
 
 /** Every command of the executable, in the order in which the help lists them. */
 export const commands: ReadonlyMap<string, Command> = new Map<string, Command>([
-  ['demo', { summary: 'start a cloud on this machine and show a live migration', load: () => import('@godwit/lab/demo-command') }],
-  ['lab', { summary: 'up, down or inspect a cloud of several hosts on this machine', load: () => import('@godwit/lab/cli') }],
+  [
+    'demo',
+    { summary: 'start a cloud on this machine and show a live migration', load: fromCheckout(() => import('@godwit/lab/demo-command')) },
+  ],
+  ['lab', { summary: 'up, down or inspect a cloud of several hosts on this machine', load: fromCheckout(() => import('@godwit/lab/cli')) }],
   ['controller', { summary: 'run the control plane', load: () => import('@godwit/controller/main') }],
   ['agent', { summary: 'run the agent of one host', load: () => import('@godwit/agent/main') }],
   ...clientCommands(),
 ]);
+
+/** An installed package has no lab in it: that is said, instead of which file is missing. */
+function fromCheckout(load: () => Promise<CommandModule>): () => Promise<CommandModule> {
+  return async () => {
+    try {
+      return await load();
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND' || !String(error).includes('@godwit/lab')) throw error;
+      return {
+        main: async () => {
+          process.stderr.write('godwit: the lab and the demo are no part of this installation: they run from a checkout\n');
+          return 1;
+        },
+      };
+    }
+  };
+}
 
 /** The words that the client shares with the `openstack` command: each is one more first word. */
 function clientCommands(): readonly (readonly [string, Command])[] {

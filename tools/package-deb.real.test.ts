@@ -1,0 +1,96 @@
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { packageDeb } from './package-deb.ts';
+
+const run = promisify(execFile);
+
+/** Installs the package on this machine for the length of the test, and purges it. */
+describe('the Debian package', () => {
+  let directory: string;
+  let installed = false;
+  beforeAll(async () => {
+    directory = await mkdtemp(path.join(tmpdir(), 'gw-deb-'));
+    const known = await run('dpkg-query', ['--show', 'godwit']).catch(() => null);
+    if (known !== null) throw new Error('a godwit package is installed on this machine already');
+    const file = await packageDeb(directory);
+    installed = true;
+    await run('dpkg', ['-i', file]);
+  }, 180_000);
+  afterAll(async () => {
+    if (installed) await run('dpkg', ['--purge', 'godwit']);
+    await rm(directory, { recursive: true, force: true });
+  }, 60_000);
+
+  it('installs the command, the units, and configuration that holds no other’s eyes', async () => {
+    expect((await run('/usr/bin/godwit', ['--version'])).stdout).toMatch(/^godwit \d/);
+    expect((await run('stat', ['-c', '%a %U:%G', '/etc/godwit/controller.yaml'])).stdout.trim()).toBe('640 root:godwit');
+    for (const unit of ['godwit-controller', 'godwit-agent'])
+      expect(await readFile(`/lib/systemd/system/${unit}.service`, 'utf8')).toContain(
+        `ExecStart=/usr/bin/godwit ${unit.slice('godwit-'.length)}`,
+      );
+  });
+
+  it('says of the lab that it belongs to a checkout', async () => {
+    await expect(run('/usr/bin/godwit', ['lab', 'up'])).rejects.toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('run from a checkout'),
+    });
+  });
+
+  it('runs a controller with its own database, dashboard included, and leaves nothing running', async () => {
+    const port = await freePort();
+    const config = path.join(directory, 'controller.yaml');
+    await writeFile(
+      config,
+      [
+        `stateDir: ${directory}/state`,
+        `listen: {address: 127.0.0.1, port: ${port}}`,
+        `publicUrl: http://127.0.0.1:${port}`,
+        'agentListen: {address: 127.0.0.1, port: 0, names: [127.0.0.1]}',
+        '',
+      ].join('\n'),
+    );
+    let controller: ChildProcess | undefined;
+    try {
+      const { stdout } = await run('/usr/bin/godwit', ['controller', 'bootstrap', '--config', config]);
+      expect(stdout).toMatch(/^user admin, project admin, password \S+\n/);
+      controller = spawn('/usr/bin/godwit', ['controller', '--config', config], { stdio: 'ignore' });
+      expect(await (await answer(`http://127.0.0.1:${port}/healthz`)).text()).toContain('ok');
+      expect(await (await answer(`http://127.0.0.1:${port}/`)).text()).toContain('<div id="root">');
+    } finally {
+      if (controller !== undefined) {
+        controller.kill('SIGTERM');
+        await once(controller, 'exit');
+      }
+      await run('/usr/bin/godwit', ['controller', 'stop-database', '--config', config]);
+    }
+  }, 120_000);
+});
+
+async function answer(url: string): Promise<Response> {
+  const until = performance.now() + 60_000;
+  for (;;) {
+    try {
+      return await fetch(url);
+    } catch (error) {
+      if (performance.now() > until) throw error;
+      await delay(100);
+    }
+  }
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const address = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  if (address === null || typeof address === 'string') throw new Error('no port');
+  return address.port;
+}
