@@ -15,6 +15,7 @@ import { authorities } from '../auth/certificate-authority.ts';
 import { createAuthority, issueForNewKey } from '../auth/issue-certificate.ts';
 import { createJoinToken } from '../auth/join-token.ts';
 import { type OwnCertificate, ownCertificate } from '../auth/own-certificate.ts';
+import { deleteHost } from '../hosts/delete-host.ts';
 import type { Database } from '../store/database.ts';
 import { startTestServer, type TestServer } from '../store/test-database.ts';
 import { fakeFacts } from '../workflows/testing/fake-agents.ts';
@@ -120,6 +121,21 @@ describe('join', () => {
       ),
     ).toBe('ok');
     expect((await database.db.selectFrom('host').select('address').executeTakeFirstOrThrow()).address).toBe('127.0.0.2');
+  });
+
+  it('a host that was deleted and joins again keeps its identity, and is in its zone and enabled as a new one', async () => {
+    const { hostId } = await joined('node1', { zone: 'az1' });
+    await database.db.updateTable('host').set({ enabled: false, disabled_reason: 'old', forced_down: true }).execute();
+    await deleteHost(database.db, hostId);
+    expect(await database.db.selectFrom('aggregate_host').selectAll().execute()).toEqual([]);
+    expect((await joined('node1', { zone: 'az1' })).hostId).toBe(hostId);
+    expect(await database.db.selectFrom('aggregate_host').select('host_id').execute()).toEqual([{ host_id: hostId }]);
+    expect(await database.db.selectFrom('host').selectAll().executeTakeFirstOrThrow()).toMatchObject({
+      enabled: true,
+      disabled_reason: null,
+      forced_down: false,
+      deleted_at: null,
+    });
   });
 
   it('hosts of one zone that join at once share its aggregate', async () => {

@@ -20,7 +20,7 @@ export type NewHost = {
 };
 
 /**
- * Writes the host's row and, at its first join, puts it in the aggregate of its zone. Returns its id: a known host keeps its own.
+ * Writes the host's row and, at its first join and when it comes back after it was deleted, puts it in the aggregate of its zone. Returns its id: a known host keeps its own.
  * Throws Conflict when the name is taken and the token was not made for it, BadRequest when name or address are malformed; nothing is changed then.
  */
 export async function registerHost(db: Db, host: NewHost): Promise<HostId> {
@@ -49,9 +49,16 @@ export async function registerHost(db: Db, host: NewHost): Promise<HostId> {
         .insertInto('host')
         .values({ id, ...values, initial_zone: host.zone })
         .execute();
-    else await tx.updateTable('host').set(values).where('id', '=', id).execute();
+    else if (known.deleted_at === null) await tx.updateTable('host').set(values).where('id', '=', id).execute();
+    // One that comes back is a host like a new one: what an operator had switched was of its life before.
+    else
+      await tx
+        .updateTable('host')
+        .set({ ...values, initial_zone: host.zone, enabled: true, disabled_reason: null, forced_down: false })
+        .where('id', '=', id)
+        .execute();
     await tx.updateTable('join_token').set({ used_by: id }).where('secret_hash', '=', host.tokenHash).execute();
-    if (known === undefined && host.zone !== null) await joinZone(tx, id, host.zone);
+    if ((known === undefined || known.deleted_at !== null) && host.zone !== null) await joinZone(tx, id, host.zone);
     await recordEvent(tx, { kind: 'host', subjectId: id, projectId: null, data: { name: host.name, what: 'joined' } });
     return as<HostId>(id);
   });

@@ -195,6 +195,13 @@ describe('services', () => {
     expect((await send('PUT', `/os-services/${randomUUID()}`, { status: 'enabled' }, '2.53')).code).toBe(404);
     expect((await send('PUT', '/os-services/12', { status: 'enabled' }, '2.53')).code).toBe(400);
     expect((await send('PUT', '/os-services/12', { status: 'enabled' }, '2.52')).code).toBe(404);
+    // The words of before are no ids.
+    for (const word of ['enable', 'disable', 'disable-log-reason', 'force-down'])
+      expect(await send('PUT', `/os-services/${word}`, { status: 'enabled' }, '2.53')).toMatchObject({
+        code: 400,
+        badRequest: { message: `Invalid uuid ${word}` },
+      });
+    expect((await send('PUT', '/os-services/enable', { host: 'node1', binary: 'nova-compute' }, '2.53')).code).toBe(400);
     expect((await get('/os-services?color=red', '2.74')).code).toBe(200);
     expect((await get('/os-services?color=red', '2.75')).code).toBe(400);
     const told = await db.selectFrom('event').select('data').where('kind', '=', 'host').execute();

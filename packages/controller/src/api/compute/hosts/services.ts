@@ -127,41 +127,71 @@ async function remove(request: ComputeRequest<never>) {
   return { status: 204 };
 }
 
+/** From 2.53 on these words stand where a service's id does, and are none. */
+const wordAsId = (word: string) => ({
+  min: 53,
+  body: always(UpdateService),
+  handle: async (request: ComputeRequest<UpdateService>) => {
+    assertAllowed(request.caller, 'os-services:update');
+    throw new GodwitError('BadRequest', `Invalid uuid ${word}`);
+  },
+});
+
 export const serviceRoutes = [
   route('GET', '/os-services', { response: ServiceListAnswer, handle: list }),
-  route('PUT', '/os-services/enable', {
-    max: 52,
-    body: always(EnableService),
-    response: always(NamedServiceAnswer),
-    handle: (request: ComputeRequest<NamedService>) => changeNamed(request, { enabled: true }, { status: 'enabled' }),
-  }),
-  route('PUT', '/os-services/disable', {
-    max: 52,
-    body: always(EnableService),
-    response: always(NamedServiceAnswer),
-    handle: (request: ComputeRequest<NamedService>) => changeNamed(request, { enabled: false, reason: null }, { status: 'disabled' }),
-  }),
-  route('PUT', '/os-services/disable-log-reason', {
-    max: 52,
-    body: always(DisableServiceWithReason),
-    response: always(NamedServiceAnswer),
-    handle: (request: ComputeRequest<NamedService>) =>
-      changeNamed(
-        request,
-        { enabled: false, reason: request.body.disabled_reason ?? null },
-        { status: 'disabled', disabled_reason: request.body.disabled_reason },
-      ),
-  }),
-  route('PUT', '/os-services/force-down', {
-    min: 11,
-    max: 52,
-    body: always(ForceServiceDown),
-    response: always(NamedServiceAnswer),
-    handle: (request: ComputeRequest<NamedService>) => {
-      const forcedDown = truth(request.body.forced_down);
-      return changeNamed(request, { forcedDown }, { forced_down: forcedDown });
+  route(
+    'PUT',
+    '/os-services/enable',
+    {
+      max: 52,
+      body: always(EnableService),
+      response: always(NamedServiceAnswer),
+      handle: (request: ComputeRequest<NamedService>) => changeNamed(request, { enabled: true }, { status: 'enabled' }),
     },
-  }),
+    wordAsId('enable'),
+  ),
+  route(
+    'PUT',
+    '/os-services/disable',
+    {
+      max: 52,
+      body: always(EnableService),
+      response: always(NamedServiceAnswer),
+      handle: (request: ComputeRequest<NamedService>) => changeNamed(request, { enabled: false, reason: null }, { status: 'disabled' }),
+    },
+    wordAsId('disable'),
+  ),
+  route(
+    'PUT',
+    '/os-services/disable-log-reason',
+    {
+      max: 52,
+      body: always(DisableServiceWithReason),
+      response: always(NamedServiceAnswer),
+      handle: (request: ComputeRequest<NamedService>) =>
+        changeNamed(
+          request,
+          { enabled: false, reason: request.body.disabled_reason ?? null },
+          { status: 'disabled', disabled_reason: request.body.disabled_reason },
+        ),
+    },
+    wordAsId('disable-log-reason'),
+  ),
+  route(
+    'PUT',
+    '/os-services/force-down',
+    {
+      min: 11,
+      max: 52,
+      body: always(ForceServiceDown),
+      response: always(NamedServiceAnswer),
+      handle: (request: ComputeRequest<NamedService>) => {
+        const forcedDown = truth(request.body.forced_down);
+        return changeNamed(request, { forcedDown }, { forced_down: forcedDown });
+      },
+    },
+    wordAsId('force-down'),
+  ),
   route('PUT', '/os-services/:service', { min: 53, body: always(UpdateService), response: ServiceAnswer, handle: change }),
   route('DELETE', '/os-services/:service', { response: () => null, handle: remove }),
 ];
