@@ -294,6 +294,16 @@ describe('a cold migration', () => {
     await consistent(id);
   });
 
+  it('is confirmed by a controller whose configuration says after how many seconds, by none that says 0', async () => {
+    const { id, migration } = await moved(await cloud.controller('c1'));
+    const waitingSince = (await record(migration)).updated_at?.getTime() ?? Number.NaN;
+    await cloud.controller('c2', undefined, undefined, undefined, 1);
+    await status(migration, 'confirmed');
+    expect(Date.now() - waitingSince).toBeGreaterThanOrEqual(1_000);
+    expect((await server(id)).vm_state).toBe('active');
+    await consistent(id);
+  });
+
   it('whose guest powered itself off while it waited is SHUTOFF when confirmed', async () => {
     const engine = await cloud.controller('c1');
     const { id, migration } = await moved(engine);

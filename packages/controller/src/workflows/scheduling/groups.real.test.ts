@@ -100,6 +100,23 @@ describe('anti-affinity', () => {
     const refused = await cold(a, taken);
     expect(refused).toMatchObject({ status: 'error', outcome: { cause: 'NoValidHost' } });
     expect(refused.outcome?.evidence.join()).toContain('anti-affinity: server');
+    // A resize is a move too: it ends where no other host is left, with the flavor as it was.
+    await database.db
+      .insertInto('flavor')
+      .values({
+        id: 'f2',
+        name: 'larger',
+        vcpus: 1,
+        ram_mib: 1024,
+        disk_gib: 1,
+        extra_specs: JSON.stringify({ 'godwit:storage': 'shared' }),
+      })
+      .execute();
+    const resized = await engine.operations.resize(caller(), a, { flavorId: 'f2' });
+    await until(async () => (await server(a)).task_state === null);
+    expect(await record(resized)).toMatchObject({ type: 'resize', status: 'error', outcome: { cause: 'NoValidHost' } });
+    expect((await record(resized)).outcome?.evidence.join()).toContain('anti-affinity: server');
+    expect(await server(a)).toMatchObject({ vm_state: 'active', flavor_id: 'f1' });
     await placedApart(ids);
 
     // The override: out, moved, and in again where it then is.
