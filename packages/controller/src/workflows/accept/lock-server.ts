@@ -2,6 +2,7 @@ import { GodwitError } from '@godwit/domain/errors';
 import type { HypervisorType } from '@godwit/domain/host';
 import type { ServerId } from '@godwit/domain/ids';
 import { checkAction, type ServerAction } from '@godwit/domain/server-states';
+import { sql } from 'kysely';
 import type { Db } from '../../store/database.ts';
 import type { Caller } from '../operations.ts';
 import type { ServerRecord } from '../server/server-record.ts';
@@ -40,4 +41,12 @@ export async function lockForAction(tx: Db, action: ServerAction, serverId: Serv
   );
   if (!verdict.ok) throw new GodwitError(verdict.code, verdict.message);
   return { ...server, hypervisorType, hostName: host?.name ?? null };
+}
+
+/**
+ * Keeps whatever still runs on the locked server from writing its end over the task that is being accepted: from now on only a run that begins later may write. Without it a pause that
+ * ends right after a delete was accepted would take the word `deleting` away, and nobody would delete.
+ */
+export async function shutOutRunning(tx: Db, serverId: ServerId): Promise<void> {
+  await sql`update server set fence = nextval('fence_sequence') where id = ${serverId}`.execute(tx);
 }

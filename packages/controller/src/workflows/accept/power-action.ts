@@ -7,7 +7,7 @@ import type { Caller } from '../operations.ts';
 import type { Workflows } from '../port.ts';
 import { recordAction } from '../record/actions.ts';
 import { tellServer } from '../record/server-event.ts';
-import { lockForAction } from './lock-server.ts';
+import { lockForAction, shutOutRunning } from './lock-server.ts';
 
 /** What can be asked of a guest where it is. */
 export type PowerOperation = 'start' | 'stop' | 'pause' | 'unpause' | 'reboot-soft' | 'reboot-hard';
@@ -34,6 +34,7 @@ export async function acceptPower(
   await db.transaction().execute(async (tx) => {
     const server = await lockForAction(tx, action, serverId, caller);
     if (server.host_id === null) throw new GodwitError('InvalidState', `Instance ${serverId} has no host.`);
+    if (server.task_state !== null) await shutOutRunning(tx, serverId);
     await tx.updateTable('server').set({ task_state: taskState, updated_at: new Date() }).where('id', '=', serverId).execute();
     const actionId = await recordAction(tx, serverId, recorded, caller);
     await workflows.enqueue(tx, { kind: 'power-server', subjectId: serverId, input: { operation, actionId } });

@@ -1,11 +1,13 @@
 import { GuestState } from '@godwit/contract/gen/guest_pb';
-import type { MigrationId, ServerId } from '@godwit/domain/ids';
+import { as, type MigrationId, type ServerId } from '@godwit/domain/ids';
 import { sql } from 'kysely';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { Database } from '../../store/database.ts';
+import type { Database, Db } from '../../store/database.ts';
 import { startTestServer, type TestServer } from '../../store/test-database.ts';
 import { confirmOverdue } from '../accept/confirm-resize.ts';
+import { acceptDelete } from '../accept/delete-server.ts';
 import type { Engine } from '../engine.ts';
+import type { NewWorkflow } from '../port.ts';
 import { refusal, runningCopies, silence } from '../testing/fake-agents.ts';
 import { type FakeCloud, fakeCloud, until } from '../testing/fake-cloud.ts';
 
@@ -269,6 +271,29 @@ describe('a cold migration', () => {
     await engine.operations.delete(cloud.admin, id);
     await until(async () => (await server(id)).deleted_at !== null);
     expect(await record(migration)).toMatchObject({ status: 'confirmed', outcome: { cause: null, runsOn: 'nowhere' } });
+    expect(await ledger(id)).toEqual([]);
+    expect(runningCopies(cloud.hosts, id)).toBe(0);
+  });
+
+  it('that is being confirmed is deleted all the same when that is asked for just before its end', async () => {
+    // Enqueued without a word to anybody: nobody takes it up before the confirmation has ended.
+    const enqueue = async (tx: Db, { kind, subjectId, input }: NewWorkflow) =>
+      void (await tx
+        .insertInto('workflow')
+        .values({ kind, subject_id: subjectId, input: JSON.stringify(input ?? {}) } as never)
+        .execute());
+    let deleted = '';
+    const engine = await cloud.controller('c1', async (point) => {
+      if (point !== 'cold:cleared' || deleted === '') return;
+      const id = as<ServerId>(deleted);
+      deleted = '';
+      await acceptDelete(database.db, { enqueue } as never, cloud.admin, id);
+    });
+    const { id, migration } = await moved(engine);
+    deleted = id;
+    await engine.operations.confirmResize(cloud.admin, id);
+    await until(async () => (await server(id)).deleted_at !== null);
+    expect(await record(migration)).toMatchObject({ status: 'confirmed' });
     expect(await ledger(id)).toEqual([]);
     expect(runningCopies(cloud.hosts, id)).toBe(0);
   });
