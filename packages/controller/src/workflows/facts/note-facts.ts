@@ -1,8 +1,9 @@
 import { type GuestReport, GuestState } from '@godwit/contract/gen/guest_pb';
 import { controllerStep } from '@godwit/domain/custody/controller';
 import type { CustodyRow, Operation } from '@godwit/domain/custody/custody-row';
-import { as, type HostId, type ServerId } from '@godwit/domain/ids';
+import { as, asFence, type Fence, type HostId, type ServerId } from '@godwit/domain/ids';
 import { powerState } from '@godwit/domain/server';
+import { agentFailure } from '../../agents/agent-error.ts';
 import type { HostListener, HostReport } from '../../agents/host-watcher.ts';
 import { letFencedHostBack, noteFencedHostCompared } from '../../hosts/fence-host.ts';
 import type { Db, Tx } from '../../store/database.ts';
@@ -17,6 +18,8 @@ import { noteReboot } from '../server/note-reboot.ts';
 import { observed } from '../server/power-server.ts';
 import { readServer, type ServerRecord } from '../server/server-record.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
+
+const ASK_AGAIN_MS = 5_000;
 
 /**
  * Keeps the servers' rows true to what hosts say, outside operations: a power-off inside is SHUTOFF, a crash is ERROR with its cause, after a host's reboot guests are SHUTOFF
@@ -163,11 +166,18 @@ const endsGuests: readonly ServerRecord['task_state'][] = [
 ];
 
 /** Writes what a host says of one guest. While an operation is under way its executor looks instead; when that may have been too early for what this says, the server is looked at again. */
-export async function noteGuest(context: WorkflowContext, host: HostId, bootId: string, guest: GuestReport): Promise<void> {
+export async function noteGuest(
+  context: WorkflowContext,
+  host: HostId,
+  bootId: string,
+  guest: GuestReport,
+  /** The host was asked for this report while the server was idle under this fence: an operation since then has overtaken it. */
+  askedUnder: Fence | null = null,
+): Promise<void> {
   const serverId = as<ServerId>(guest.serverId);
   const known = await context.db
     .selectFrom('server')
-    .select(['task_state', 'custody', 'qemu_version'])
+    .select(['task_state', 'custody', 'qemu_version', 'vm_state', 'power_state', 'fence'])
     .where('id', '=', serverId)
     .executeTakeFirst();
   if (known === undefined) {
@@ -180,11 +190,17 @@ export async function noteGuest(context: WorkflowContext, host: HostId, bootId: 
   }
   // Most of what a host tells is that an operation under way goes on: its executor looks, nothing is written, and neither a lock nor a transaction is needed.
   const underWay = known.task_state !== null || known.custody.operation !== null;
-  const news = endsUnasked(guest.state) || guest.qemuVersion !== (known.qemu_version ?? '');
+  const news = endsUnasked(guest.state) || (guest.qemuVersion !== '' && guest.qemuVersion !== known.qemu_version);
   if (underWay && !news && context.workflows.wakeHere(serverId)) return;
+  // What was told during an operation may be read when that is over: a guest that was paused since is not running. Only a word asked for now contradicts the row.
+  const seenNow = observed(guest);
+  const contradicts = (kept(known) ?? seenNow.vmState) !== known.vm_state || seenNow.power !== known.power_state;
+  if (askedUnder === null && !underWay && contradicts && !endsUnasked(guest.state))
+    return askAgain(context, host, serverId, asFence(known.fence));
   let timeTravel = false;
   const settle = await context.db.transaction().execute(async (tx) => {
     const { server, row, idle } = await locked(tx, serverId);
+    if (askedUnder !== null && row.fence !== askedUnder) return false;
     await noteQemu(tx, server, guest);
     if (!idle) {
       await wakeOperation(context, tx, serverId);
@@ -242,6 +258,19 @@ export async function noteGuest(context: WorkflowContext, host: HostId, bootId: 
   });
   if (timeTravel) await noteTimeTravel(context, false);
   if (settle) await enqueueSettling(context, serverId);
+}
+
+/** A host that does not answer tells everything when it is heard of again. */
+async function askAgain(context: WorkflowContext, host: HostId, serverId: ServerId, fence: Fence): Promise<void> {
+  try {
+    const client = await context.agents.client(host);
+    const { bootId, guests } = await client.listGuests({}, { timeoutMs: ASK_AGAIN_MS });
+    const guest = guests.find((one) => one.serverId === serverId);
+    if (guest !== undefined) await noteGuest(context, host, bootId, guest, fence);
+  } catch (error) {
+    const failure = agentFailure(error);
+    context.log.info({ host, server: serverId, code: failure.code, detail: failure.message }, 'a host was not asked again about a guest');
+  }
 }
 
 /** Which QEMU runs the guest. Also during an operation: who runs it says so, and nobody else. */
