@@ -15,6 +15,10 @@ export function bodiesNear(schema: object, ids: readonly string[] = []): fc.Arbi
   );
 }
 
+/** Bodies that fit a JSON schema, in whatever way; ids among `ids`. */
+export const bodiesOf = (schema: object, ids: readonly string[] = []): fc.Arbitrary<unknown> =>
+  fittingValue(schema as Schema, [...ids, ...texts]);
+
 type Schema = {
   readonly type?: string;
   readonly anyOf?: readonly Schema[];

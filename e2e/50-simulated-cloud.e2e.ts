@@ -1,0 +1,311 @@
+import { execFile } from 'node:child_process';
+import { readdir, readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import type { TaskState, VmState } from '@godwit/domain/server';
+import { checkAction, type ServerAction, serverStatus } from '@godwit/domain/server-states';
+import { ApiFailure } from '@godwit/lab/cloud/openstack-client';
+import { type SimulatedCloud, startSimulatedCloud } from '@godwit/lab/cloud/simulated-cloud';
+import fc from 'fast-check';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+const run = promisify(execFile);
+const hosts = 5;
+/** Room for eight guests of 64 MiB on each host. */
+const hostRamMib = 512;
+
+type Server = {
+  readonly id: string;
+  readonly name: string;
+  readonly status: string;
+  readonly hostId: string;
+  readonly locked: boolean;
+  readonly fault?: { readonly message: string };
+  readonly 'OS-EXT-STS:vm_state': VmState;
+  readonly 'OS-EXT-STS:task_state': TaskState;
+  readonly 'OS-EXT-STS:power_state': number;
+  readonly 'OS-EXT-SRV-ATTR:host': string | null;
+};
+
+/** Many requests at once, in any order, on hosts that are only played: nothing is doubled, nothing is lost, and every answer is one of the contract's. */
+describe('a cloud of simulated hosts', () => {
+  let cloud: SimulatedCloud;
+  let secondFlavor: string;
+  beforeAll(async () => {
+    cloud = await startSimulatedCloud({
+      hosts,
+      ramMib: hostRamMib,
+      timings: { qemuStartMs: 2, diskCreateMs: 1, blackoutMs: 1 },
+      controller: { limits: { outgoingPerHost: 4, incomingPerHost: 4, total: 100 } },
+    });
+    const { flavor } = await cloud.client.request<{ readonly flavor: { readonly id: string } }>('compute', 'POST', '/flavors', {
+      body: { flavor: { name: 'larger', vcpus: 2, ram: 128, disk: 1, id: null } },
+    });
+    secondFlavor = flavor.id;
+  }, 120_000);
+  afterAll(async () => {
+    await cloud?.stop();
+  }, 60_000);
+
+  const show = async (id: string): Promise<Server> =>
+    (await cloud.client.request<{ readonly server: Server }>('compute', 'GET', `/servers/${id}`)).server;
+  const all = async (): Promise<readonly Server[]> =>
+    (await cloud.client.request<{ readonly servers: readonly Server[] }>('compute', 'GET', '/servers/detail')).servers;
+  const newServer = async (name: string): Promise<string> => {
+    const { server } = await cloud.client.request<{ readonly server: { readonly id: string } }>('compute', 'POST', '/servers', {
+      body: { server: { name, imageRef: cloud.imageId, flavorRef: cloud.flavorId, networks: [{ uuid: cloud.networkId }] } },
+    });
+    return server.id;
+  };
+  /** The status of the answer, and its words when it is a refusal. */
+  const act = async (id: string, body: object): Promise<{ readonly status: number; readonly text: string }> =>
+    cloud.client.request('compute', 'POST', `/servers/${id}/action`, { body, headers: { 'openstack-api-version': 'compute 2.60' } }).then(
+      () => ({ status: 202, text: '' }),
+      (error: unknown) => {
+        if (!(error instanceof ApiFailure)) throw error;
+        return { status: error.status, text: error.body };
+      },
+    );
+  async function until<T>(what: string, look: () => Promise<T>, done: (seen: T) => boolean, deadlineMs = 30_000): Promise<T> {
+    for (const deadline = Date.now() + deadlineMs; ; await delay(20)) {
+      const seen = await look();
+      if (done(seen)) return seen;
+      if (Date.now() > deadline) throw new Error(`${what}: ${JSON.stringify(seen).slice(0, 1_000)}`);
+    }
+  }
+  const idle = (server: Server): boolean => server['OS-EXT-STS:task_state'] === null && server['OS-EXT-STS:vm_state'] !== 'building';
+
+  /** What each host holds in the ledger, by the placement API: consumer → MiB. */
+  async function ledger(): Promise<ReadonlyMap<string, ReadonlyMap<string, number>>> {
+    const headers = { 'openstack-api-version': 'placement 1.29' };
+    const { resource_providers } = await cloud.client.request<{
+      readonly resource_providers: readonly { readonly uuid: string; readonly name: string }[];
+    }>('placement', 'GET', '/resource_providers', { headers });
+    const held = new Map<string, ReadonlyMap<string, number>>();
+    for (const { uuid, name } of resource_providers) {
+      const { allocations } = await cloud.client.request<{
+        readonly allocations: Readonly<Record<string, { readonly resources: Readonly<Record<string, number>> }>>;
+      }>('placement', 'GET', `/resource_providers/${uuid}/allocations`, { headers });
+      held.set(name, new Map(Object.entries(allocations).map(([consumer, { resources }]) => [consumer, resources['MEMORY_MB'] ?? 0])));
+    }
+    return held;
+  }
+  /** What each host's agent has running, by the file in which it keeps its guests over a restart. */
+  async function running(): Promise<ReadonlyMap<string, ReadonlySet<string>>> {
+    const directory = path.join(cloud.directory, 'agent', 'hosts');
+    const found = new Map<string, ReadonlySet<string>>();
+    for (const name of await readdir(directory)) {
+      const text = await readFile(path.join(directory, name, 'guests.json'), 'utf8').catch(() => '{"guests":[]}');
+      const { guests } = JSON.parse(text) as {
+        readonly guests: readonly { readonly wanted: { readonly serverId: string }; readonly runstate: string }[];
+      };
+      found.set(
+        name,
+        new Set(guests.filter(({ runstate }) => runstate === 'running' || runstate === 'paused').map(({ wanted }) => wanted.serverId)),
+      );
+    }
+    return found;
+  }
+
+  it('creates and moves at random at once: no host is overfilled at any moment, and in the end the ledger is what runs', {
+    timeout: 180_000,
+  }, async () => {
+    const asked = hosts * 8 + 6;
+    const ids = await Promise.all(Array.from({ length: asked }, (_, index) => newServer(`r${index}`)));
+    let over = '';
+    let watching = true;
+    const watch = (async () => {
+      while (watching) {
+        for (const [host, held] of await ledger()) {
+          const sum = [...held.values()].reduce((a, b) => a + b, 0);
+          if (sum > hostRamMib) over = `${host} holds ${sum} MiB`;
+        }
+        await delay(50);
+      }
+    })();
+    try {
+      const made = await until('not all were decided', all, (servers) => servers.filter((one) => one.name.startsWith('r')).every(idle));
+      const placed = made.filter((one) => one.status === 'ACTIVE');
+      // Exactly as many as there is room for; the others say why.
+      expect(placed.length).toBe(hosts * 8);
+      for (const refused of made.filter((one) => one.status !== 'ACTIVE'))
+        expect(refused.fault?.message).toContain('No valid host was found');
+      // Some room, then moves of both kinds everywhere, while others are created and deleted.
+      await Promise.all(placed.slice(0, 14).map((one) => cloud.client.request('compute', 'DELETE', `/servers/${one.id}`)));
+      await Promise.all(
+        made.filter((one) => one.status === 'ERROR').map((one) => cloud.client.request('compute', 'DELETE', `/servers/${one.id}`)),
+      );
+      const rest = placed.slice(14);
+      const moves = rest.map((one, index) =>
+        act(one.id, index % 2 === 0 ? { 'os-migrateLive': { host: null, block_migration: 'auto' } } : { migrate: null }),
+      );
+      const more = Array.from({ length: 6 }, (_, index) => newServer(`m${index}`));
+      for (const { status } of await Promise.all(moves)) expect(status).toBe(202);
+      await Promise.all(more);
+      const after = await until('the moves did not end', all, (servers) => servers.every(idle));
+      const waiting = after.filter((one) => one.status === 'VERIFY_RESIZE');
+      // A cold move holds both hosts until it is answered.
+      const heldTwice = [...(await ledger()).values()].flatMap((held) => [...held.keys()]);
+      expect(heldTwice.length).toBe(after.filter((one) => one.status !== 'ERROR').length + waiting.length);
+      await Promise.all(waiting.map((one, index) => act(one.id, index % 2 === 0 ? { confirmResize: null } : { revertResize: null })));
+      await until('the answers were not carried out', all, (servers) =>
+        servers.every((one) => idle(one) && one.status !== 'VERIFY_RESIZE'),
+      );
+    } finally {
+      watching = false;
+      await watch;
+    }
+    expect(over).toBe('');
+    const servers = (await all()).filter((one) => one.status === 'ACTIVE');
+    const expected = new Map(Array.from({ length: hosts }, (_, index) => [`sim${index + 1}`, new Set<string>()]));
+    for (const one of servers) expected.get(one['OS-EXT-SRV-ATTR:host'] ?? '')?.add(one.id);
+    const claimed = new Map([...(await ledger())].map(([host, held]) => [host, new Set(held.keys())]));
+    expect(claimed).toEqual(expected);
+    await until('the agents run something else', running, (seen) => JSON.stringify(sorted(seen)) === JSON.stringify(sorted(expected)));
+    expect(ids.length).toBe(asked);
+    await Promise.all((await all()).map((one) => cloud.client.request('compute', 'DELETE', `/servers/${one.id}`)));
+    await until('not all were deleted', all, (left) => left.length === 0);
+    expect([...(await ledger()).values()].every((held) => held.size === 0)).toBe(true);
+  });
+
+  /** Actions by the name that the table of states has for them. */
+  const actions: readonly (readonly [action: ServerAction, body: () => object])[] = [
+    ['start', () => ({ 'os-start': null })],
+    ['stop', () => ({ 'os-stop': null })],
+    ['pause', () => ({ pause: null })],
+    ['unpause', () => ({ unpause: null })],
+    ['reboot', () => ({ reboot: { type: 'SOFT' } })],
+    ['reboot-hard', () => ({ reboot: { type: 'HARD' } })],
+    ['live-migrate', () => ({ 'os-migrateLive': { host: null, block_migration: 'auto' } })],
+    ['migrate', () => ({ migrate: null })],
+    ['resize', () => ({ resize: { flavorRef: secondFlavor } })],
+    ['confirm-resize', () => ({ confirmResize: null })],
+    ['revert-resize', () => ({ revertResize: null })],
+    ['lock', () => ({ lock: null })],
+    ['unlock', () => ({ unlock: null })],
+  ];
+  const power: Readonly<Partial<Record<VmState, readonly number[]>>> = { active: [1], paused: [3], stopped: [4], resized: [1, 4] };
+
+  it('any sequence of actions, legal or not, awaited or not, is answered by the table of states and leaves a state that exists', {
+    timeout: 180_000,
+  }, async () => {
+    const steps = fc.array(fc.record({ action: fc.nat(actions.length - 1), awaited: fc.boolean() }), { minLength: 6, maxLength: 14 });
+    // Legal ones are rare among random ones: half of the steps choose among what is allowed.
+    const play = async (index: number, sequence: readonly { readonly action: number; readonly awaited: boolean }[]): Promise<void> => {
+      const id = await newServer(`s${index}`);
+      const told: string[] = [];
+      let resized = false;
+      let server = await until('not created', () => show(id), idle);
+      for (const [turn, step] of sequence.entries()) {
+        const facts = {
+          id,
+          projectId: cloud.client.projectId,
+          vmState: server['OS-EXT-STS:vm_state'],
+          taskState: server['OS-EXT-STS:task_state'],
+          locked: server.locked,
+          hypervisorType: 'QEMU' as const,
+        };
+        const caller = { projectId: cloud.client.projectId, roles: ['admin'], isAdmin: true };
+        const allowed = actions.filter(([name]) => checkAction(name, facts, caller).ok && !(name === 'resize' && resized));
+        const [name, body] = (turn % 2 === 0 ? allowed[step.action % Math.max(1, allowed.length)] : undefined) ??
+          actions[step.action] ?? ['start', () => ({ 'os-start': null })];
+        const settled = idle(server);
+        const answer = await act(id, body());
+        told.push(`${server.status}/${facts.taskState ?? '-'} ${name} → ${answer.status}`);
+        const history = told.join(', ');
+        if (answer.status >= 500) throw new Error(`${history}: ${answer.text}`);
+        if (settled) {
+          const verdict = checkAction(name, facts, caller);
+          // The same flavor again is no resize, and confirming ends in the background: the table does not speak of either.
+          const same = name === 'resize' && resized;
+          if (verdict.ok && !same && !/Instance has not been resized/.test(answer.text) && answer.status !== 202)
+            throw new Error(`${history}: allowed by the table, but ${answer.text}`);
+          if (!verdict.ok && answer.status !== 409) throw new Error(`${history}: refused by the table with ${verdict.message}`);
+          if (!verdict.ok && !answer.text.includes(verdict.message))
+            throw new Error(`${history}: the words are ${answer.text}, not ${verdict.message}`);
+        } else if (answer.status !== 202 && answer.status !== 409 && answer.status !== 400) throw new Error(`${history}: ${answer.text}`);
+        if (step.awaited) {
+          server = await until(
+            `${history}: nothing came of it`,
+            () => show(id),
+            (seen) => idle(seen) && (name !== 'confirm-resize' || answer.status !== 202 || seen.status !== 'VERIFY_RESIZE'),
+          );
+          const { 'OS-EXT-STS:vm_state': vm, 'OS-EXT-STS:power_state': powerState } = server;
+          if (power[vm]?.includes(powerState) !== true) throw new Error(`${history}: ${vm} with the power state ${powerState}`);
+          if (name === 'resize' && answer.status === 202 && vm === 'resized') resized = true;
+          if (name === 'revert-resize' && answer.status === 202) resized = false;
+        } else server = await show(id);
+        const status = serverStatus(server['OS-EXT-STS:vm_state'], server['OS-EXT-STS:task_state']);
+        if (server.status !== status) throw new Error(`${history}: shown as ${server.status}, which is ${status}`);
+      }
+      await until(`${told.join(', ')}: it did not come to rest`, () => show(id), idle);
+      await cloud.client.request('compute', 'DELETE', `/servers/${id}`);
+    };
+    let index = 0;
+    await fc.assert(
+      fc.asyncProperty(fc.array(steps, { minLength: 6, maxLength: 6 }), async (sequences) => {
+        await Promise.all(sequences.map((sequence) => play((index += 1), sequence)));
+        await until('not all were deleted', all, (left) => left.length === 0);
+        // Nothing is held or run for servers that are gone.
+        expect([...(await ledger()).values()].every((held) => held.size === 0)).toBe(true);
+        await until('agents still run something', running, (seen) => [...seen.values()].every((guests) => guests.size === 0));
+      }),
+      // Shrinking would play every sequence again.
+      { numRuns: 2, endOnFailure: true },
+    );
+  });
+
+  it('scripts with openstacksdk create, move live and cold, confirm and revert', { timeout: 120_000 }, async () => {
+    const { authUrl, userName, password, projectName } = cloud.admin;
+    const script = `
+import openstack, sys, time
+c = openstack.connect(auth=dict(auth_url=${JSON.stringify(authUrl)}, username=${JSON.stringify(userName)}, password=${JSON.stringify(password)}, project_name=${JSON.stringify(projectName)}, user_domain_name="Default", project_domain_name="Default"), region_name="RegionOne")
+s = c.compute.create_server(name="sdk", image_id=${JSON.stringify(cloud.imageId)}, flavor_id=${JSON.stringify(cloud.flavorId)}, networks=[dict(uuid=${JSON.stringify(cloud.networkId)})])
+# The SDK's own wait looks first at the object it was given, which still says ACTIVE: it would return at once.
+def settled(status):
+    deadline = time.monotonic() + 40
+    while True:
+        now = c.compute.get_server(s.id)
+        if now.task_state is None and now.status == status:
+            return now.compute_host
+        if time.monotonic() > deadline or now.status == "ERROR":
+            sys.exit(f"{now.status} {now.task_state}, not {status}")
+        time.sleep(0.1)
+first = settled("ACTIVE")
+c.compute.live_migrate_server(s, host=None, block_migration="auto")
+second = settled("ACTIVE")
+assert second != first, (first, second)
+c.compute.migrate_server(s)
+third = settled("VERIFY_RESIZE")
+assert third != second
+c.compute.revert_server_resize(s)
+assert settled("ACTIVE") == second
+c.compute.migrate_server(s)
+fourth = settled("VERIFY_RESIZE")
+assert fourth != second
+c.compute.confirm_server_resize(s)
+assert settled("ACTIVE") == fourth
+found = [m["status"] for m in c.compute.get(f"/os-migrations?instance_uuid={s.id}").json()["migrations"]]
+assert sorted(found) == ["completed", "confirmed", "reverted"], found
+try:
+    c.compute.confirm_server_resize(s)
+    sys.exit("confirmed twice")
+except openstack.exceptions.ConflictException as e:
+    assert "while it is in vm_state active" in str(e), e
+assert len([h for h in c.compute.hypervisors(details=True)]) == ${hosts}
+assert len([one for one in c.compute.services() if one.binary == "nova-compute"]) == ${hosts}
+c.compute.delete_server(s)
+c.compute.wait_for_delete(s, interval=1, wait=60)
+print("done")
+`;
+    const { stdout } = await run('/usr/bin/python3', ['-W', 'ignore', '-c', script], {
+      timeout: 110_000,
+      env: { PATH: process.env['PATH'], HOME: cloud.directory },
+    });
+    expect(stdout.trim()).toBe('done');
+  });
+});
+
+const sorted = (held: ReadonlyMap<string, ReadonlySet<string>>) =>
+  [...held].map(([host, servers]) => [host, [...servers].sort()] as const).sort(([a], [b]) => a.localeCompare(b));
