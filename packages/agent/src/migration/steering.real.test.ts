@@ -84,6 +84,7 @@ test('forcing it stops the guest for as long as the rest takes; asking twice cha
 }, 60_000);
 
 test('allowed to slow it down, it moves within the policy', async () => {
+  await controlGuest(two, guest, 'memory 100 18');
   const moved = await moveGuest(guest, other(), { maxBandwidthBytes: link, largestBlackoutMs: 400, slowDownPercent: 95 });
   expect(done(moved.source).join()).toMatch(/slowed down by \d+ %/);
   expect(moved.blackoutMs).toBeLessThanOrEqual(400);
@@ -99,7 +100,7 @@ test('the downtime limit is raised to the best moment, within the policy', async
 }, 60_000);
 
 test('the same migration is tried again after its destination died, and cancelled before it begins', async () => {
-  const move = newMove(guest, other(), { maxBandwidthBytes: link });
+  const move = newMove(guest, other(), { maxBandwidthBytes: link, largestBlackoutMs: 1_000 });
   await start(move, await prepare(guest, move));
   const incoming = (await move.to.client.listGuests({})).guests.find((one) => one.serverId === guest.serverId);
   process.kill(incoming?.pid ?? 0, 'SIGKILL');

@@ -76,7 +76,9 @@ export function runPrecopy(world: PrecopyWorld, policy: ConvergencePolicy, force
     if (roundEnds) {
       const share = 1 - throttlePercent / 100;
       const dirtied = Math.min(world.workingSetBytes, world.dirtied(roundBeganAt, roundBeganAt + (now - roundBeganAt) * share));
-      left = Math.min(world.firstPassBytes, left + dirtied);
+      // What is left of a later round lies in what the guest writes to, and is partly written again: it is sent once.
+      const again = round === 1 || world.workingSetBytes === 0 ? 0 : Math.min(1, left / world.workingSetBytes);
+      left = Math.min(world.firstPassBytes, left + dirtied * (1 - again));
       round += 1;
       roundBeganAt = now;
       if (left <= threshold) {

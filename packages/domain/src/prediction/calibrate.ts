@@ -13,8 +13,9 @@ const assumed: Calibration = {
   calm: { duration: { lower: 0.65, upper: 1.5 }, blackout: { lower: 0.5, upper: 2 } },
   busy: { duration: { lower: 0.5, upper: 2 }, blackout: { lower: 0.4, upper: 2.5 } },
 };
-/** From so many outcomes on they speak for themselves. */
-const enough = 12;
+/** From so many outcomes on they speak for themselves; from a few on they say at least where the middle is. */
+const enough = 20;
+const few = 4;
 /** The share of outcomes that an interval is to hold; a little more than promised, since the future is not quite the past. */
 const held = 0.93;
 
@@ -25,7 +26,10 @@ export function calibrate(residuals: readonly Residual[]): Calibration {
       .filter((one) => one.moveClass === moveClass && one.figure === figure && one.ratio > 0)
       .map(({ ratio }) => ratio)
       .toSorted((a, b) => a - b);
-    if (ratios.length < enough) return assumed[moveClass][figure];
+    const spread = assumed[moveClass][figure];
+    if (ratios.length < few) return spread;
+    const middle = (quantile(ratios, 0.49) + quantile(ratios, 0.51)) / 2;
+    if (ratios.length < enough) return { lower: spread.lower * middle, upper: spread.upper * middle };
     return { lower: quantile(ratios, (1 - held) / 2), upper: quantile(ratios, (1 + held) / 2) };
   };
   return {

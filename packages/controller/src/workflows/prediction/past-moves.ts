@@ -7,16 +7,22 @@ export type PastMoves = {
   readonly calibration: Calibration;
   /** Of a move besides its copy, ms; null: none seen. */
   readonly fixedMs: number | null;
-  /** Bytes per second between these hosts: of their own moves, else of the source's, else of all; null: none seen. */
+  /** Bytes per second between these hosts: of their own newest moves, of the source's, or of all: the nearest that there are a few of; null: none seen. */
   readonly linkBytesPerSecond: (source: string | null, destination: string | null) => number | null;
 };
 
 /** The newest moves speak for all: links and hosts change. */
 const RECENT = 200;
+/** Of so many the median is taken; fewer of a pair of hosts say less than many of others. */
+const NEWEST = 15;
+const FEW = 3;
 const KEPT_MS = 5_000;
 const kept = new WeakMap<Db, { readonly at: number; readonly past: Promise<PastMoves> }>();
 
-/** From the newest completed live migrations, those that were capped apart. Up to five seconds old: many moves may ask at once. */
+/**
+ * From the newest completed live migrations. A link is as fast as the better of two readings, while the stream was full and over the whole copy; one that ran into a cap says nothing about it.
+ * Up to five seconds old: many moves may ask at once.
+ */
 export function pastMoves(db: Db): Promise<PastMoves> {
   const known = kept.get(db);
   if (known !== undefined && Date.now() - known.at < KEPT_MS) return known.past;
@@ -28,9 +34,10 @@ export function pastMoves(db: Db): Promise<PastMoves> {
 
 async function read(db: Db): Promise<PastMoves> {
   const [moves, scores] = await Promise.all([
-    sql<{ source: string; destination: string; rate: number | null; fixed: number | null }>`
+    sql<{ source: string; destination: string; rate: number | null; cap: number; fixed: number | null }>`
       select source_host_id as source, destination_host_id as destination,
-        case when coalesce((prediction #>> '{inputs,capBytesPerSecond}')::float8, 0) = 0 then coalesce((measures ->> 'linkBytesPerSecond')::float8, (measures ->> 'throughputBytesPerSecond')::float8) end as rate,
+        greatest((measures ->> 'linkBytesPerSecond')::float8, (measures ->> 'throughputBytesPerSecond')::float8) as rate,
+        coalesce((prediction #>> '{inputs,capBytesPerSecond}')::float8, 0) as cap,
         (select sum(value::float8) from jsonb_each_text(phase_durations_ms) where key in ('preparing', 'copying', 'switchover', 'committing'))
           - (measures ->> 'qemuTotalMs')::float8 as fixed
       from migration where type = 'live-migration' and status = 'completed' order by api_id desc limit ${RECENT}`.execute(db),
@@ -42,15 +49,20 @@ async function read(db: Db): Promise<PastMoves> {
       .limit(RECENT)
       .execute(),
   ]);
-  const rates = (which: (move: (typeof moves.rows)[number]) => boolean): number | null =>
-    median(moves.rows.filter(which).flatMap(({ rate }) => (rate === null || rate <= 0 ? [] : [rate])));
+  const free = moves.rows.flatMap(({ source, destination, rate, cap }) =>
+    rate === null || rate <= 0 || (cap > 0 && rate > cap * 0.85) ? [] : [{ source, destination, rate }],
+  );
+  const rates = (least: number, which: (move: (typeof free)[number]) => boolean): number | null => {
+    const newest = free.filter(which).slice(0, NEWEST);
+    return newest.length < least ? null : median(newest.map(({ rate }) => rate));
+  };
   return {
     calibration: calibrate(scores.flatMap(({ score }) => (score as { readonly residuals: readonly Residual[] }).residuals)),
     fixedMs: median(moves.rows.flatMap(({ fixed }) => (fixed === null || fixed < 0 ? [] : [fixed]))),
     linkBytesPerSecond: (source, destination) =>
-      rates((move) => move.source === source && move.destination === destination) ??
-      rates((move) => move.source === source) ??
-      rates(() => true),
+      rates(FEW, (move) => move.source === source && move.destination === destination) ??
+      rates(FEW, (move) => move.source === source) ??
+      rates(1, () => true),
   };
 }
 
