@@ -2,11 +2,12 @@ import type { DiskProgress } from '../drivers/migration-report.ts';
 import { diskNode } from '../qemu/command-line.ts';
 import type { GuestProcess } from '../qemu/guest-process.ts';
 import type { QmpEvent } from '../qemu/qmp-client.ts';
-import { QmpClosed, QmpTimeout } from '../qemu/qmp-errors.ts';
+import { QmpTimeout } from '../qemu/qmp-errors.ts';
 import { cutConnection } from './cut-connection.ts';
 import { delay, within } from './deadline.ts';
 import { brokenBy, MirrorBroken } from './mirror-broken.ts';
 import { greetsAsNbd } from './nbd-greeting.ts';
+import { mirrorName, removeMirrors } from './remove-mirrors.ts';
 
 /** A disk to copy. `overlay`: the destination has what lies below it, only the disk's own layer is copied. */
 export type MirroredDisk = { readonly index: number; readonly diskId: string; readonly overlay: boolean };
@@ -40,8 +41,6 @@ const lagBytes = 2 * 1024 * 1024;
 /** Connecting takes a few milliseconds, and QEMU's main loop waits for it: longer, and the connection is taken away. */
 const connectMs = 3_000;
 const answerMs = 2_000;
-/** From a forced cancel, its connection cut, to the end of the job. */
-const endMs = 3_000;
 
 /**
  * The source's half of copying disks under a running guest: one mirror for each, in the background, to the destination's exports. Nothing here starts, stops or resumes a
@@ -68,7 +67,7 @@ export class DiskMirrors {
     this.#speedBytes = speedBytes;
     this.#mirrors = disks.map((disk) => ({
       ...disk,
-      name: `copy-${migrationId.slice(0, 8)}-${disk.index}`,
+      name: mirrorName(migrationId, disk.index),
       progress: { diskId: disk.diskId, lengthBytes: 0, offsetBytes: 0, ready: false },
       end: null,
       ended: Promise.withResolvers<void>(),
@@ -262,25 +261,9 @@ export class DiskMirrors {
   async #remove(): Promise<void> {
     this.#over = true;
     this.#ready.reject(new MirrorBroken('StreamFailed', 'the move has ended'));
-    const { qmp } = this.#process;
     try {
-      const jobs = await this.#jobs();
-      const left = this.#mirrors.filter(({ name }) => jobs.has(name));
-      if (left.length > 0) {
-        // Their requests may never be answered: without a connection they end.
-        await this.#cut();
-        for (const { name } of left)
-          await qmp.execute('block-job-cancel', { device: name, force: true }, { timeoutMs: answerMs }).catch(tolerate);
-        for (const until = performance.now() + endMs; performance.now() < until; await delay(10)) {
-          const now = await this.#jobs();
-          if (!left.some(({ name }) => now.has(name))) break;
-        }
-      }
-      for (const { name } of this.#mirrors)
-        await qmp.execute('blockdev-del', { 'node-name': name }, { timeoutMs: answerMs }).catch(tolerate);
-    } catch (error) {
-      // With its QEMU everything else is gone too.
-      if (!(error instanceof QmpClosed)) throw error;
+      const names = this.#mirrors.map(({ name }) => name);
+      await removeMirrors(this.#process.qmp, names, () => this.#cut());
     } finally {
       this.#unlisten();
     }
@@ -371,5 +354,5 @@ export class DiskMirrors {
 
 type Job = { readonly device: string; readonly len: number; readonly offset: number; readonly ready: boolean };
 
-/** A job or node that is not there is what was wanted; a closed monitor means that nothing is. */
+/** What was asked of QEMU was an improvement, no need. */
 const tolerate = (): void => undefined;

@@ -78,17 +78,19 @@ export class Moves {
     refuseForbidden(host, host.capabilities.version);
     const spec = guestSpecOf(wanted, host.pools, host.defaults);
     const { copied, shared } = splitDisks(wanted, policy);
-    const [reception] = await Promise.all([
-      copied.length === 0
-        ? null
-        : receiveDisks(wanted, copied, policy.diskOverCommit, host.pools, this.#space, (image, pool) =>
-            imageFor(host, source, pool)(image),
-          ),
+    await Promise.all([
       requireSharedDisks({ ...wanted, disks: shared }, host.pools),
       cacheBootImages(wanted, host.pools, (imageId) =>
         imageFor(host, source, bootPool(wanted, host.pools).name)({ imageId, format: 'blob', sha512: '' }),
       ),
     ]);
+    // Last: it promises room, and nothing may fail between the promise and who gives it back.
+    const reception =
+      copied.length === 0
+        ? null
+        : await receiveDisks(wanted, copied, policy.diskOverCommit, host.pools, this.#space, (image, pool) =>
+            imageFor(host, source, pool)(image),
+          );
     const incoming = new IncomingMigration(host, this.#store, {
       grant: move,
       spec,
@@ -98,7 +100,12 @@ export class Moves {
     });
     if (reception) void incoming.settled.then(reception.release);
     this.#add(move.migrationId, incoming);
-    return incoming.prepare();
+    try {
+      return await incoming.prepare();
+    } catch (error) {
+      reception?.release();
+      throw error;
+    }
   }
 
   async release(notice: ReleaseNotice): Promise<ReleaseAnswer> {
@@ -329,6 +336,11 @@ export class Moves {
         move.resume();
       } else if (copy.kind === 'held' && copy.grant.epoch === epoch) move.heard({ kind: 'took', epoch, alive: copy.alive });
     }
+  }
+
+  /** Those that have not ended here. */
+  goingOn(): readonly MigrationId[] {
+    return [...this.#moves].flatMap(([id, { record }]) => (record.ended ? [] : [id]));
   }
 
   ids(): readonly MigrationId[] {

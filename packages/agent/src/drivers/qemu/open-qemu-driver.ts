@@ -10,6 +10,7 @@ import { sweepTunnels } from '../../migration/frame-mirror.ts';
 import { isTerminal } from '../../migration/migration-record.ts';
 import { MigrationStore } from '../../migration/migration-store.ts';
 import { PortRange } from '../../migration/port-range.ts';
+import { sweepMirrors } from '../../migration/remove-mirrors.ts';
 import { ensureBridge } from '../../network/guest-bridge.ts';
 import { networkTools } from '../../network/network-tools.ts';
 import { sweepTaps } from '../../network/tap.ts';
@@ -191,6 +192,13 @@ async function adopt(host: QemuHost, moves: Moves, store: MigrationStore): Promi
     for (const message of told) moves.heard(serverId, message);
   }
   moves.resume();
+  for (const serverId of guests.servers()) {
+    const process = guests.process(serverId);
+    if (process)
+      await sweepMirrors(process, moves.goingOn()).catch((error: unknown) =>
+        log.warn({ err: error, serverId }, 'left mirrors of disks could not be swept'),
+      );
+  }
   await sweepTaps(tools, keepTaps);
   await sweepTunnels(tools, moves.ids());
 }
