@@ -186,12 +186,7 @@ describe('the dashboard', () => {
       })()`,
     );
     expect(answer.status).toBe(202);
-    await stage.open('Migrations');
-    await page
-      .getByRole('link', { name: /^Run \d+$/ })
-      .first()
-      .click();
-    await page.getByRole('list', { name: 'Phases' }).getByText('copying').waitFor();
+    await page.goto(`${lab.url}/admin/migrations/${answer.body.migration.id}`);
     await page.locator('.phases .current', { hasText: 'copying' }).waitFor();
     await page
       .getByRole('region', { name: 'Chart' })

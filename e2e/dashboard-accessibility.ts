@@ -72,6 +72,7 @@ export function accessibilityTests(stage: DashboardStage): void {
         await page.getByRole('article').waitFor();
         await check('guide');
         await stage.open('Migrations');
+        await page.getByText(/^Bulk runs and drains/).click();
         await page
           .getByRole('link', { name: new RegExp(`^${words.operations.bulk} of`) })
           .first()

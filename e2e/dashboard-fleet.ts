@@ -11,10 +11,10 @@ export function fleetTests(stage: DashboardStage): void {
     // Two on node1 that go anywhere, and one member of the group; the other member is on node2.
     await Promise.all(
       [
-        '--availability-zone az1:node1 bulk-1',
-        '--availability-zone az1:node1 bulk-2',
-        `--availability-zone az1:node1 --hint group=${group} ha-1`,
-        `--availability-zone az2:node2 --hint group=${group} ha-2`,
+        '--host node1 bulk-1',
+        '--host node1 bulk-2',
+        `--host node1 --hint group=${group} ha-1`,
+        `--host node2 --hint group=${group} ha-2`,
       ].map(async (rest) => lab.openstack(`server create --image godwit-demo --flavor demo.tiny --network demo --wait ${rest}`)),
     );
     await stage.open('Compute Hosts');
@@ -24,10 +24,10 @@ export function fleetTests(stage: DashboardStage): void {
     const plan = page.getByRole('region', { name: 'Plan', exact: true });
     const planned = (server: string): Locator =>
       plan.getByRole('row').filter({ has: page.getByRole('link', { name: server, exact: true }) });
-    await planned('ha-1').getByText('node3 (proposed)').first().waitFor();
+    await planned('ha-1').getByTitle('node3 (proposed)').waitFor();
     await page.getByRole('combobox', { name: 'Destination of bulk-1' }).click();
     await page.locator('.ant-select-item-option', { hasText: 'node3, pinned' }).filter({ visible: true }).click();
-    await planned('bulk-1').getByText('node3, pinned').first().waitFor();
+    await planned('bulk-1').getByTitle('node3, pinned').waitFor();
     for (const server of ['bulk-2', 'ha-1']) await planned(server).waitFor();
     // Whatever else earlier tests have left here.
     for (const name of ['web-1', 'disk-1', 'own-1']) {
@@ -59,6 +59,7 @@ export function fleetTests(stage: DashboardStage): void {
     await page.getByRole('dialog').getByRole('button', { name: 'Remove', exact: true }).click();
     await page.getByRole('button', { name: 'Remove ha-1 from apart' }).waitFor({ state: 'hidden' });
     await lab.openstack('server migrate --live-migration --host node2 --wait ha-1');
+    expect(await stage.hostOf('ha-1')).toBe('node2');
     await page.getByRole('button', { name: 'Add member: apart' }).click();
     const dialog = page.getByRole('dialog', { name: 'Add a member to apart' });
     await dialog.getByRole('combobox', { name: words.fields.instance }).fill('ha-1');
