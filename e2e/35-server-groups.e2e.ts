@@ -1,3 +1,4 @@
+import { askSupervisor } from '@godwit/lab/supervisor/control-client';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { eventually, type Lab, labUp } from './lab-harness.ts';
 
@@ -9,6 +10,16 @@ type Group = {
   readonly serverGroup: {
     readonly members: readonly { readonly name: string; readonly host: { readonly name: string } | null }[];
     readonly violations: readonly { readonly sentence: string }[];
+  };
+};
+
+type Fleet = {
+  readonly operation: {
+    readonly id: string;
+    readonly state: string;
+    readonly finishedAt: string | null;
+    readonly counts: Readonly<Record<string, number>>;
+    readonly hosts: readonly object[];
   };
 };
 
@@ -64,9 +75,14 @@ describe('server groups through Debian’s openstack client', () => {
   const godwitApi = async (
     method: 'GET' | 'POST' | 'DELETE',
     path: string,
+    sent?: object,
   ): Promise<{ readonly status: number; readonly body: unknown }> => {
     const token = await lab.openstack('token issue -f value -c id');
-    const answer = await fetch(`${lab.url}/godwit/v1${path}`, { method, headers: { 'x-auth-token': token } });
+    const answer = await fetch(`${lab.url}/godwit/v1${path}`, {
+      method,
+      headers: { 'x-auth-token': token, ...(sent === undefined ? {} : { 'content-type': 'application/json' }) },
+      ...(sent === undefined ? {} : { body: JSON.stringify(sent) }),
+    });
     const text = await answer.text();
     return { status: answer.status, body: text === '' ? null : JSON.parse(text) };
   };
@@ -110,7 +126,65 @@ describe('server groups through Debian’s openstack client', () => {
     // The way out of the violation is an ordinary move, and the third host is the only one for it.
     expect(await migrate(first, null)).toMatchObject({ Status: 'completed' });
     expect((await groupView(group)).violations).toEqual([]);
-    await lab.openstack('server delete --wait apart1 apart2');
+  }, 400_000);
+
+  it('a drained host is proven empty with the group intact, over a kill -9 of the controller; what left comes home', async () => {
+    const [group] = (await lab.openstackJson<readonly { readonly ID: string; readonly Name: string }[]>('server group list')).filter(
+      ({ Name }) => Name === 'apart',
+    );
+    const [first, second] = [await show('apart1'), await show('apart2')];
+    const drained = hostOf(first);
+    await lab.openstack(
+      `--os-compute-api-version 2.74 server create --image godwit-demo --flavor demo.tiny --network demo --host ${drained} --wait off`,
+    );
+    await lab.openstack('server stop off');
+    await eventually(
+      () => show('off'),
+      ({ status }) => status === 'SHUTOFF',
+      60_000,
+    );
+    const begun = await godwitApi('POST', '/operations', { kind: 'maintenance', hosts: [drained], reason: 'memory exchange' });
+    expect([begun.status, (begun.body as Fleet).operation.counts]).toMatchObject([202, { excluded: 0 }]);
+    const { id } = (begun.body as Fleet).operation;
+    const violated: unknown[] = [];
+    const operation = async (): Promise<Fleet['operation'] | null> => {
+      // The controller that was killed does not answer for a moment.
+      const answer = await godwitApi('GET', `/operations/${id}`).catch(() => null);
+      const view = await groupView(group?.ID ?? '').catch(() => null);
+      violated.push(...(view?.violations ?? []));
+      return answer?.status === 200 ? (answer.body as Fleet).operation : null;
+    };
+    await eventually(operation, (one) => (one?.counts['moving'] ?? 0) > 0, 60_000);
+    await askSupervisor(lab.dir, { op: 'kill', process: 'controller' });
+    const ended = await eventually(operation, (one) => one?.finishedAt !== null && one !== null, 120_000);
+    expect(ended).toMatchObject({
+      state: 'completed',
+      hosts: [{ step: 'in-maintenance', proof: { servers: 0, claims: 0, guests: 0 } }],
+      counts: { done: 2, failed: 0 },
+    });
+    expect(violated).toEqual([]);
+    const [moved, off] = [await show('apart1'), await show('off')];
+    expect([moved.status, off.status]).toEqual(['ACTIVE', 'SHUTOFF']);
+    expect([hostOf(moved), hostOf(off)]).not.toContain(drained);
+    expect(hostOf(moved)).not.toBe(hostOf(second));
+    // The stopped one was moved without being started.
+    const actions = await lab.openstackJson<readonly Action[]>(`server event list ${off.id}`);
+    expect(actions.map(({ Action: action }) => action)).not.toContain('start');
+
+    const home = (await godwitApi('POST', '/operations', { kind: 'restore', host: drained })).body as Fleet;
+    await eventually(
+      async () => (await godwitApi('GET', `/operations/${home.operation.id}`)).body as Fleet,
+      (one) => one.operation.state === 'completed',
+      120_000,
+    );
+    expect([hostOf(await show('apart1')), hostOf(await show('off'))]).toEqual([drained, drained]);
+    await lab.openstack('server start off');
+    await eventually(
+      () => show('off'),
+      ({ status }) => status === 'ACTIVE',
+      60_000,
+    );
+    await lab.openstack('server delete --wait apart1 apart2 off');
   }, 400_000);
 
   it('affinity: members share a host and no single one leaves it', async () => {

@@ -1,7 +1,7 @@
 import { GodwitError } from '@godwit/domain/errors';
 import { type RawBuilder, sql } from 'kysely';
 import { recordEvent } from '../events/record-event.ts';
-import type { Db } from '../store/database.ts';
+import { type Db, inTransaction } from '../store/database.ts';
 import type { Caller } from '../workflows/operations.ts';
 import type { Workflows } from '../workflows/port.ts';
 
@@ -15,7 +15,7 @@ export type FencedHost = { readonly id: string; readonly name: string; readonly 
  * there, is settled without it. Fencing a fenced host again changes nothing. Throws NotFound, or Conflict while the host is heard of: then a guest may run there, and nothing has changed.
  */
 export async function fenceHost(db: Db, workflows: Pick<Workflows, 'enqueue' | 'wake'>, caller: Caller, name: string): Promise<FencedHost> {
-  return db.transaction().execute(async (tx) => {
+  return inTransaction(db, async (tx) => {
     // The row that the watcher locks too when it hears of the host: either it was heard before, or it is fenced first.
     const host = await tx
       .selectFrom('host')

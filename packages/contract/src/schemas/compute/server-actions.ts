@@ -89,12 +89,28 @@ export const ConsoleOutputAnswer = Closed({ output: Type.String() });
 /** `{"force_complete": …}` on a migration. */
 export const MigrationAction = Closed({ force_complete: Type.Unknown() });
 
-export const EvacuateArguments = Type.Object({});
+/** Below 2.14 the caller has to say whether storage is shared; what is true is looked up, whatever it says. `force` skips no check. */
+export const EvacuateArguments = perMinor((minor) =>
+  Closed({
+    host: Type.Optional(HostName),
+    adminPass: Type.Optional(Type.String()),
+    ...(minor < 14 ? { onSharedStorage: BoolLike } : {}),
+    ...(minor >= 29 && minor < 68 ? { force: Type.Optional(BoolLike) } : {}),
+  }),
+);
+export type EvacuateArguments = {
+  readonly host?: string;
+  readonly adminPass?: string;
+  readonly onSharedStorage?: boolean | string;
+  readonly force?: boolean | string;
+};
+/** Below 2.14. */
+const EvacuateAnswer = Closed({ adminPass: Type.String() });
 
 /** A body that is a JSON object: which action it names is looked at first. */
 export const ActionBody = Type.Object({});
 /** `{"<name>": arguments}` and nothing beside it. */
 export const namedAction = (name: string, args: TSchema) => Closed({ [name]: args });
 export type ActionArguments = TSchema;
-/** Only the console answers with a body. */
-export const ActionAnswer = Type.Union([Type.Null(), ConsoleOutputAnswer]);
+/** Only the console and, below 2.14, an evacuation answer with a body. */
+export const ActionAnswer = Type.Union([Type.Null(), ConsoleOutputAnswer, EvacuateAnswer]);

@@ -22,7 +22,7 @@ export type Selection = Static<typeof Selection>;
 const how = {
   /** As in the compute API: `auto` copies local disks and leaves shared ones. Default `auto`. */
   blockMigration: Type.Optional(Type.Union([Type.Boolean(), OneOf('auto')])),
-  /** Moves at the same time at most, within the limits of the links. Default 1. */
+  /** Moves at the same time at most, within the limits of the links. Default 1; 10 for an evacuation, which copies nothing. */
   parallel: Type.Optional(Type.Integer({ minimum: 1, maximum: 100 })),
   /** Servers that were not named may be moved too, where that makes room. Default false. */
   moveOthers: Type.Optional(Type.Boolean()),

@@ -40,7 +40,7 @@ describe('the table of states', () => {
     ['resize', { resize: { flavorRef: 'f1' } }],
     ['confirm-resize', { confirmResize: {} }],
     ['revert-resize', { revertResize: null }],
-    ['evacuate', { evacuate: {} }],
+    ['evacuate', { evacuate: { onSharedStorage: true } }],
   ];
   it('is what the API obeys, for any state, caller and action; a refusal changes nothing', async () => {
     const reader = await cloud.user('reader', member.projectId);
@@ -92,6 +92,43 @@ describe('the table of states', () => {
       { numRuns: 400 },
     );
     expect(cloud.unexpected).toEqual([]);
+  });
+});
+
+describe('evacuate', () => {
+  it('is refused while the host answers, or is only silent; its answer is 200', async () => {
+    const id = await cloud.server(member);
+    const host = (values: { reachable?: boolean; forced_down?: boolean; fenced_at?: Date | null }) =>
+      cloud.db
+        .updateTable('host')
+        .set({ last_seen_at: new Date(0), ...values })
+        .where('id', '=', cloud.hosts.node1)
+        .execute();
+    const message = (answer: { json: <T>() => T }) => Object.values(answer.json<Record<string, { message: string }>>())[0]?.message;
+    const missing = await act(id, { evacuate: {} });
+    expect([missing.statusCode, message(missing)]).toEqual([400, "'onSharedStorage' is a required property"]);
+    expect((await act(id, { evacuate: { onSharedStorage: true } }, cloud.admin, '2.14')).statusCode).toBe(400);
+    expect((await act(id, { evacuate: {} }, member, '2.14')).statusCode).toBe(403);
+    const up = await act(id, { evacuate: {} }, cloud.admin, '2.14');
+    expect([up.statusCode, message(up)]).toEqual([400, 'Compute service of node1 is still in use.']);
+    await host({ reachable: false });
+    const silent = await act(id, { evacuate: {} }, cloud.admin, '2.14');
+    expect([silent.statusCode, message(silent)]).toEqual([409, expect.stringContaining('nobody has said that it is dead')]);
+    expect((await stateOf(id)).task_state).toBeNull();
+    // Forcing it down is the operator's word.
+    await host({ forced_down: true });
+    const unknown = await act(id, { evacuate: { host: 'nowhere' } }, cloud.admin, '2.29');
+    expect([unknown.statusCode, message(unknown)]).toEqual([404, 'Compute host nowhere not found.']);
+    expect((await act(id, { evacuate: { host: 'node1' } }, cloud.admin, '2.29')).statusCode).toBe(400);
+    const fencedAt = async () =>
+      (await cloud.db.selectFrom('host').select('fenced_at').where('name', '=', 'node1').executeTakeFirstOrThrow()).fenced_at;
+    expect(await fencedAt()).toBeNull();
+    const accepted = await act(id, { evacuate: { host: 'node2' } }, cloud.admin, '2.29');
+    expect([accepted.statusCode, accepted.body, await fencedAt()]).toEqual([200, '', expect.any(Date)]);
+    expect((await stateOf(id)).task_state).toBe('rebuilding');
+    const other = await cloud.server(member);
+    expect((await act(other, { evacuate: { onSharedStorage: true } })).json()).toEqual({ adminPass: expect.any(String) });
+    await host({ reachable: true, forced_down: false, fenced_at: null });
   });
 });
 

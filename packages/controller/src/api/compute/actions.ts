@@ -22,6 +22,7 @@ import { assertBody } from '../json-body.ts';
 import { truth } from './boolean.ts';
 import { confirmResize, migrate, resize, revertResize } from './cold-actions.ts';
 import { consoleOutput } from './console-output.ts';
+import { evacuate } from './evacuate-action.ts';
 import { lock, unlock } from './lock.ts';
 import { resetState } from './reset-state.ts';
 import { type Answer, type ComputeRequest, type ComputeRoute, route } from './route.ts';
@@ -89,7 +90,7 @@ const serverActions: Readonly<Record<string, Action>> = {
   resize: { args: () => ResizeArguments, handle: resize },
   confirmResize: { args: anything, handle: confirmResize },
   revertResize: { args: anything, handle: revertResize },
-  evacuate: notOffered('evacuate', 'Evacuate', () => EvacuateArguments),
+  evacuate: { args: EvacuateArguments, handle: evacuate },
   suspend: notOffered('suspend', 'Suspend'),
   resume: notOffered('resume', 'Resume'),
   rebuild: notOffered(null, 'Rebuild'),

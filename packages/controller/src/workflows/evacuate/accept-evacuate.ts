@@ -29,11 +29,9 @@ export async function acceptEvacuate(
   serverId: ServerId,
   request: EvacuateRequest,
 ): Promise<MigrationId> {
-  // In a transaction of its own, before: everything on the host is settled by it, not this server alone.
-  if (!db.isTransaction) await fenceWhenForcedDown(db, workflows, caller, serverId);
   return inTransaction(db, async (tx) => {
     const server = await lockForAction(tx, 'evacuate', serverId, caller);
-    await demandDead(tx, server.host_id);
+    const dead = await demandDead(tx, server.host_id);
     if (request.host !== null) {
       await demandTarget(tx, request.host);
       if (request.host === server.hostName)
@@ -47,6 +45,8 @@ export async function acceptEvacuate(
       .where('finished_at', 'is', null)
       .executeTakeFirst();
     if (open !== undefined) throw new GodwitError('InvalidState', `Instance ${server.id} has a migration that has not ended: ${open.id}.`);
+    // Everything on the host is settled by it, not this server alone.
+    if (!dead.fenced) await fenceHost(tx, workflows, caller, dead.name);
     const id = as<MigrationId>(randomUUID());
     await tx
       .updateTable('server')
@@ -78,30 +78,16 @@ export async function acceptEvacuate(
   });
 }
 
-async function fenceWhenForcedDown(db: Db, workflows: Workflows, caller: Caller, serverId: ServerId): Promise<void> {
-  if (!caller.isAdmin) return;
-  const host = await db
-    .selectFrom('server')
-    .innerJoin('host', 'host.id', 'server.host_id')
-    .select('host.name')
-    .where('server.id', '=', serverId)
-    .where('server.deleted_at', 'is', null)
-    .where('host.forced_down', '=', true)
-    .where('host.reachable', '=', false)
-    .where('host.fenced_at', 'is', null)
-    .executeTakeFirst();
-  if (host !== undefined) await fenceHost(db, workflows, caller, host.name);
-}
-
-/** Throws unless the host is fenced. The words of the compute API where it has some. */
-async function demandDead(tx: Tx, hostId: string | null): Promise<void> {
+/** The host, fenced or forced down while it is silent. Throws otherwise, in the words of the compute API where it has some. */
+async function demandDead(tx: Tx, hostId: string | null): Promise<{ readonly name: string; readonly fenced: boolean }> {
   const host =
     hostId === null
       ? undefined
       : await tx.selectFrom('host').select(['name', 'reachable', 'forced_down', 'fenced_at']).where('id', '=', hostId).executeTakeFirst();
   if (host === undefined) throw new GodwitError('Conflict', 'It is on no host.');
-  if (host.fenced_at !== null) return;
+  if (host.fenced_at !== null) return { name: host.name, fenced: true };
   if (host.reachable) throw new GodwitError('MigrationPreCheck', `Compute service of ${host.name} is still in use.`);
+  if (host.forced_down) return { name: host.name, fenced: false };
   throw new GodwitError(
     'Conflict',
     `Host ${host.name} does not answer, and nobody has said that it is dead. Fence it (POST /godwit/v1/hosts/${host.name}/fence), or force its service down, first. ${fencingWarning(host.name)}`,

@@ -6,9 +6,9 @@ import { fenceHost } from '../../hosts/fence-host.ts';
 import type { Caller } from '../operations.ts';
 import { insertHosts } from './accept-drain.ts';
 import { byCaller, demandFree, type FleetContext, insertItems, itemsOf, oneAtATime } from './accept-operation.ts';
-import { makePlan } from './make-plan.ts';
+import { makePlan, RESTARTS_AT_ONCE } from './make-plan.ts';
 import { tellOperation } from './operation-rows.ts';
-import { hostsNamed } from './select-servers.ts';
+import { hostsNamed, selectServers } from './select-servers.ts';
 
 type Evacuation = Extract<NewOperation, { readonly kind: 'evacuate' }>;
 
@@ -20,7 +20,12 @@ export async function acceptEvacuation(context: FleetContext, caller: Caller, re
   const { db, workflows } = context;
   const [host] = await hostsNamed(db, [request.host]);
   if (host === undefined) throw new GodwitError('HostNotFound', `Compute host ${request.host} could not be found.`);
-  await db.transaction().execute((tx) => demandFree(tx, { servers: [], hosts: [host.name] }));
+  // All that can be refused is refused before the host is fenced.
+  if ((request.destination ?? null) !== null) await hostsNamed(db, [request.destination ?? '']);
+  const here = new Set(await selectServers(db, { host: host.name }));
+  const stranger = request.servers?.find((id) => !here.has(id));
+  if (stranger !== undefined) throw new GodwitError('ServerNotFound', `Instance ${stranger} is not on host ${host.name}.`);
+  await db.transaction().execute((tx) => demandFree(tx, { servers: [...here], hosts: [host.name] }));
   const { fenced_at } = await db.selectFrom('host').select('fenced_at').where('id', '=', host.id).executeTakeFirstOrThrow();
   if (fenced_at === null) {
     if (request.confirmedDead !== true)
@@ -34,11 +39,9 @@ export async function acceptEvacuation(context: FleetContext, caller: Caller, re
     kind: 'evacuate',
     select: { host: host.name },
     destination: request.destination ?? null,
-    parallel: request.parallel ?? 1,
+    parallel: request.parallel ?? RESTARTS_AT_ONCE,
   });
   const only = request.servers === undefined ? null : new Set<string>(request.servers);
-  const stranger = request.servers?.find((id) => !made.servers.has(id as Parameters<typeof made.servers.has>[0]));
-  if (stranger !== undefined) throw new GodwitError('ServerNotFound', `Instance ${stranger} is not on host ${host.name}.`);
   const items = itemsOf(made, (request.destination ?? null) !== null).filter(({ serverId }) => only === null || only.has(serverId));
   const id = randomUUID();
   await db.transaction().execute(async (tx) => {
@@ -51,7 +54,7 @@ export async function acceptEvacuation(context: FleetContext, caller: Caller, re
         kind: 'evacuate',
         state: 'running',
         destination: request.destination ?? null,
-        parallel: request.parallel ?? 1,
+        parallel: request.parallel ?? RESTARTS_AT_ONCE,
         confirmed_dead: request.confirmedDead ?? false,
         expected_ms: Math.round(made.plan.durationMs),
         ...byCaller(caller),

@@ -164,7 +164,7 @@ async function takeUpTheRest(
     .executeTakeFirst();
   if (left.length === 0 && arriving === undefined) return false;
   const waits =
-    (arriving !== undefined || left.some(({ task_state }) => task_state !== null)) &&
+    (arriving !== undefined || left.some(({ task_state }) => task_state !== null) || (await beingSettled(db, left))) &&
     Date.now() - operation.updated_at.getTime() < PATIENCE_MS;
   const idle = left.filter(({ task_state }) => task_state === null).map(({ id }) => id);
   if (idle.length === 0) return waits;
@@ -187,6 +187,22 @@ async function takeUpTheRest(
   if (fresh.length === 0 && movableNow.length === 0 && backAgain.length === 0) return waits;
   await take(context, run, operation, { fresh: [...fresh, ...backAgain], again: movableNow }, known);
   return true;
+}
+
+/** Whether one of the servers is still being told of its host's fencing, or the like: its state may be another in a moment. */
+async function beingSettled(db: Db, servers: readonly { readonly id: string }[]): Promise<boolean> {
+  if (servers.length === 0) return false;
+  const open = await db
+    .selectFrom('workflow')
+    .select('id')
+    .where(
+      'subject_id',
+      'in',
+      servers.map(({ id }) => id),
+    )
+    .where('finished_at', 'is', null)
+    .executeTakeFirst();
+  return open !== undefined;
 }
 
 async function take(

@@ -35,8 +35,10 @@ export async function beginItems(context: WorkflowContext, run: WorkflowRun, ope
     const items = await readItems(context.db, operation.id);
     const moving = items.filter(({ state }) => state === 'moving');
     const hosts = new Map((await readHosts(context.db, operation.id)).map((host) => [host.host_id, host.step]));
-    // What leaves a host whose turn has not come waits for it.
-    const waiting = items.filter(({ state, source_host_id }) => state === 'waiting' && hosts.get(source_host_id ?? '') !== 'waiting');
+    // What leaves a host whose turn has not come waits for it; what comes home from there, or makes room for others, does not.
+    const early = (item: OperationItemRow): boolean =>
+      item.direction === 'away' && !item.makes_room && hosts.get(item.source_host_id ?? '') === 'waiting';
+    const waiting = items.filter((item) => item.state === 'waiting' && !early(item));
     if (waiting.length === 0 || moving.length >= operation.parallel) return;
     const { state } = await context.db
       .selectFrom('fleet_operation')
@@ -137,6 +139,8 @@ async function busyServers(context: WorkflowContext, items: readonly OperationIt
 
 /** Whether the links of its hosts carry as many moves of this operation as they may: it would only wait in the queue, holding what it has claimed. */
 function linksFull({ config: { limits } }: WorkflowContext, item: OperationItemRow, moving: readonly OperationItemRow[]): boolean {
+  // A restart copies nothing.
+  if (item.method === 'restart') return false;
   const leaving = moving.filter((one) => one.source_host_id === item.source_host_id).length;
   const arriving = moving.filter((one) => one.destination_host_id === item.planned_host_id).length;
   return leaving >= limits.outgoingPerHost || (item.planned_host_id !== null && arriving >= limits.incomingPerHost);

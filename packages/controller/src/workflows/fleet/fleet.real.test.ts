@@ -225,6 +225,27 @@ describe('draining', () => {
   });
 });
 
+describe('rolling over the only two hosts', () => {
+  it('brings home from the host whose turn comes next', async () => {
+    const engine = await cloud.controller('c1');
+    const [a, b] = [await cloud.server(engine, 'node1'), await cloud.server(engine, 'node2')];
+    await database.db.updateTable('host').set({ enabled: false }).where('name', '=', 'node3').execute();
+    const { id } = await begin(engine, { kind: 'rolling', hosts: ['node1', 'node2'], reason: 'work' });
+    const step = async (name: string) => (await engine.fleet.show(id)).hosts.find(({ host }) => host.name === name)?.step;
+    for (const [name, away] of [
+      ['node1', 'node2'],
+      ['node2', 'node1'],
+    ] as const) {
+      await until(async () => (await step(name)) === 'in-maintenance');
+      expect([await hostOf(a), await hostOf(b)]).toEqual([away, away]);
+      await engine.fleet.hostDone(id, name);
+    }
+    expect((await ended(engine, id)).state).toBe('completed');
+    expect([await hostOf(a), await hostOf(b)]).toEqual(['node1', 'node2']);
+    await consistent([a, b]);
+  });
+});
+
 describe('evacuation', () => {
   const dies = async (name: string): Promise<void> => {
     fakeHostNamed(name).down = true;

@@ -32,6 +32,8 @@ export async function planningSnapshot(context: PlanContext, db: Db, emptied: re
   return { hosts, idHashes: snapshot.idHashes };
 }
 
+/** Default of `parallel` where nothing is copied and guests are down meanwhile. */
+export const RESTARTS_AT_ONCE = 10;
 /** At most so many servers that were not named are looked at for making room. */
 const OTHERS_LOOKED_AT = 300;
 
@@ -59,11 +61,13 @@ export async function makePlan(context: PlanContext, request: PlanRequest): Prom
   } as const;
   const [loaded, links, snapshot] = [
     await loadPlanned(db, ids, options),
-    await measureLinks(db, context.config.limits, request.parallel ?? 1),
+    await measureLinks(db, context.config.limits, request.parallel ?? (kind === 'evacuate' ? RESTARTS_AT_ONCE : 1)),
     await planningSnapshot(context, db, emptied),
   ];
-  const plan = (others: readonly PlannedServer[]): DrainPlan =>
-    planDrain(snapshot, loaded.planned, { seed: 1, others, links: links.facts });
+  // A restart copies nothing: no link limits how many begin at once.
+  const { parallel } = links.facts;
+  const facts = kind === 'evacuate' ? { ...links.facts, outgoingPerHost: parallel, incomingPerHost: parallel } : links.facts;
+  const plan = (others: readonly PlannedServer[]): DrainPlan => planDrain(snapshot, loaded.planned, { seed: 1, others, links: facts });
   const first = plan([]);
   const made = { kind, excluded: loaded.excluded, links };
   if (request.moveOthers !== true || first.unplaced.length === 0) return { ...made, plan: first, servers: loaded.servers };
