@@ -43,6 +43,39 @@ export const QuotaSetDetailAnswer = perMinor((minor) =>
   Closed({ quota_set: Closed({ id: Type.String(), ...Object.fromEntries(quotaNames(minor).map((name) => [name, Detail])) }) }),
 );
 
+/** The answer of an update has no id. */
+export const QuotaSetUpdateAnswer = perMinor((minor) => Closed({ quota_set: Closed(integers(quotaNames(minor))) }));
+const Limit = Type.Union([
+  Type.Integer({ minimum: -1, maximum: 2_147_483_647 }),
+  // Nine digits: what is larger is no limit anybody means, and would not fit.
+  Type.String({ pattern: '^(-1|[0-9]{1,9})$' }),
+]);
+const settable = (minor: number) => Object.fromEntries(quotaNames(minor).map((name) => [name, Type.Optional(Limit)]));
+export const UpdateQuotaSet = perMinor((minor) =>
+  Closed({
+    quota_set: Closed({
+      ...settable(minor),
+      force: Type.Optional(
+        Type.Union([
+          Type.Boolean(),
+          Type.String({ pattern: '^([Tt]rue|TRUE|1|[Oo]n|ON|[Yy]es|YES|[Ff]alse|FALSE|0|[Oo]ff|OFF|[Nn]o|NO)$' }),
+        ]),
+      ),
+    }),
+  }),
+);
+export type UpdateQuotaSet = { readonly quota_set: Readonly<Record<string, number | string | boolean>> };
+
+/** A class shows its groups' limits from 2.50 on, and no networks' any more. */
+export const quotaClassNames = (minor: number): readonly string[] =>
+  minor >= 50 ? quotaNames(minor) : quotaNames(1).filter((name) => !name.startsWith('server_group'));
+export const QuotaClassAnswer = perMinor((minor) =>
+  Closed({ quota_class_set: Closed({ id: Type.String(), ...integers(quotaClassNames(minor)) }) }),
+);
+export const QuotaClassUpdateAnswer = perMinor((minor) => Closed({ quota_class_set: Closed(integers(quotaClassNames(minor))) }));
+export const UpdateQuotaClass = perMinor((minor) => Closed({ quota_class_set: Closed(settable(minor >= 50 ? minor : 1)) }));
+export type UpdateQuotaClass = { readonly quota_class_set: Readonly<Record<string, number | string>> };
+
 const Extension = Closed({
   alias: Type.String(),
   name: Type.String(),

@@ -5,7 +5,10 @@ import { GodwitError } from '@godwit/domain/errors';
 import { policyMessage } from '@godwit/domain/server-states';
 import type { Selectable } from 'kysely';
 import { assertAllowed, type PolicyRule } from '../../auth/policy.ts';
+import { countAlone } from '../../quotas/demand-quota.ts';
+import { readQuotas } from '../../quotas/read-quotas.ts';
 import type { KeypairTable } from '../../store/api-tables.ts';
+import type { Tx } from '../../store/database.ts';
 import { one, page } from '../query.ts';
 import { microTime } from '../time-format.ts';
 import { nextLinks } from './paging.ts';
@@ -49,17 +52,33 @@ async function create(request: ComputeRequest<CreateKeypair>) {
   if (type === 'x509') throw new GodwitError('BadRequest', 'Key pairs of type x509 are not offered by this cloud.');
   const made = public_key === undefined ? await generate(name) : { publicKey: public_key.trim(), privateKey: null };
   const fingerprint = fingerprintOf(made.publicKey);
-  const row = await context.db
-    .insertInto('keypair')
-    .values({ user_id: owner, name, public_key: made.publicKey, fingerprint })
-    .onConflict((c) => c.doNothing())
-    .returningAll()
-    .executeTakeFirst();
+  const row = await context.db.transaction().execute(async (tx) => {
+    await demandRoom(tx, request.caller.projectId, owner);
+    return tx
+      .insertInto('keypair')
+      .values({ user_id: owner, name, public_key: made.publicKey, fingerprint })
+      .onConflict((c) => c.doNothing())
+      .returningAll()
+      .executeTakeFirst();
+  });
   if (row === undefined) throw new GodwitError('Conflict', `Key pair '${name}' already exists.`);
   return {
     status: minor >= 2 ? 201 : 200,
     body: { keypair: { ...base(row, minor), user_id: owner, ...(made.privateKey === null ? {} : { private_key: made.privateKey }) } },
   };
+}
+
+/** Throws OverQuota when the user has as many as the project that asks allows. */
+async function demandRoom(tx: Tx, projectId: string, userId: string): Promise<void> {
+  const { key_pairs: most } = await readQuotas(tx, projectId, userId);
+  if (most < 0) return;
+  await countAlone(tx, `key pairs of ${userId}`);
+  const { count } = await tx
+    .selectFrom('keypair')
+    .select((eb) => eb.fn.countAll<number>().as('count'))
+    .where('user_id', '=', userId)
+    .executeTakeFirstOrThrow();
+  if (count >= most) throw new GodwitError('OverQuota', 'Quota exceeded, too many key pairs.');
 }
 
 /** MD5 of the key's own bytes, as this API has always shown it. Throws `BadRequest` for what is no ssh public key. */

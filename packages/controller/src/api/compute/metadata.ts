@@ -2,13 +2,11 @@ import { always } from '@godwit/contract/schemas/closed';
 import { MetadataBody, MetadataItemBody, Tag, TagsBody } from '@godwit/contract/schemas/compute/server-requests';
 import { MetadataAnswer, MetadataItemAnswer, TagsAnswer } from '@godwit/contract/schemas/compute/server-views';
 import { GodwitError } from '@godwit/domain/errors';
+import { demandMetadata } from '../../quotas/demand-quota.ts';
 import { tellServer } from '../../workflows/record/server-event.ts';
 import { assertBody } from '../json-body.ts';
 import { type ComputeRequest, type ComputeRoute, param, route } from './route.ts';
 import { serverFor } from './server-rows.ts';
-
-/** The reference's default quota. */
-const maxItems = 128;
 
 type Metadata = Readonly<Record<string, string>>;
 
@@ -18,7 +16,7 @@ async function change(request: ComputeRequest<never>, make: (before: Metadata) =
   return request.context.db.transaction().execute(async (tx) => {
     const { metadata } = await tx.selectFrom('server').select('metadata').where('id', '=', row.id).forUpdate().executeTakeFirstOrThrow();
     const after = make(metadata);
-    if (Object.keys(after).length > maxItems) throw new GodwitError('OverQuota', `Maximum number of metadata items exceeds ${maxItems}`);
+    await demandMetadata(tx, row.project_id, Object.keys(after).length);
     await tx
       .updateTable('server')
       .set({ metadata: JSON.stringify(after), updated_at: new Date() })

@@ -8,11 +8,14 @@ import { keypairRoutes } from './keypairs.ts';
 import { limitRoutes } from './limits.ts';
 import { metadataRoutes, tagRoutes } from './metadata.ts';
 import { migrationRoutes } from './migrations.ts';
+import { quotaRoutes } from './quotas.ts';
 import { remoteConsoleRoutes } from './remote-consoles.ts';
 import type { ComputeRoute } from './route.ts';
 import { serverGroupRoutes } from './server-groups.ts';
 import { serverMigrationRoutes } from './server-migrations.ts';
 import { serverRoutes } from './servers.ts';
+import { tenantUsageRoutes } from './tenant-usage.ts';
+import { usageAuditRoutes } from './usage-audit.ts';
 
 /** Every route of the compute API under /compute/v2.1, one list per resource. */
 export const computeRoutes: readonly ComputeRoute[] = [
@@ -30,5 +33,8 @@ export const computeRoutes: readonly ComputeRoute[] = [
   ...keypairRoutes,
   ...serverGroupRoutes,
   ...limitRoutes,
+  ...quotaRoutes,
+  ...tenantUsageRoutes,
+  ...usageAuditRoutes,
   ...hostRoutes,
 ];

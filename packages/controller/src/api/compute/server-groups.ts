@@ -3,8 +3,12 @@ import { CreateServerGroup, ServerGroupAnswer, ServerGroupsAnswer } from '@godwi
 import { GodwitError } from '@godwit/domain/errors';
 import { type Selectable, sql } from 'kysely';
 import { allows, assertAllowed } from '../../auth/policy.ts';
+import { countAlone } from '../../quotas/demand-quota.ts';
+import { readQuotas } from '../../quotas/read-quotas.ts';
+import { usageOf } from '../../quotas/usage.ts';
 import type { ServerGroupTable } from '../../store/core-tables.ts';
-import type { Db } from '../../store/database.ts';
+import type { Db, Tx } from '../../store/database.ts';
+import type { Caller } from '../../workflows/operations.ts';
 import { page } from '../query.ts';
 import { type ComputeRequest, type ComputeRoute, param, route } from './route.ts';
 import { isUuid } from './server-rows.ts';
@@ -53,20 +57,34 @@ async function create(request: ComputeRequest<CreateServerGroup>) {
   const most = rules?.max_server_per_host === undefined ? null : Number(rules.max_server_per_host);
   if (most !== null && chosen !== 'anti-affinity')
     throw new GodwitError('BadRequest', `Only anti-affinity policy supports rules, not ${chosen}.`);
-  const row = await context.db
-    .insertInto('server_group')
-    .values({
-      id: randomUUID(),
-      name,
-      policy: chosen,
-      max_server_per_host: most,
-      project_id: caller.projectId,
-      user_id: caller.userId,
-      deleted_at: null,
-    })
-    .returningAll()
-    .executeTakeFirstOrThrow();
+  const row = await context.db.transaction().execute(async (tx) => {
+    await demandRoom(tx, caller);
+    return tx
+      .insertInto('server_group')
+      .values({
+        id: randomUUID(),
+        name,
+        policy: chosen,
+        max_server_per_host: most,
+        project_id: caller.projectId,
+        user_id: caller.userId,
+        deleted_at: null,
+      })
+      .returningAll()
+      .executeTakeFirstOrThrow();
+  });
   return { status: 200, body: { server_group: view({ ...row, members: [] }, minor) } };
+}
+
+/** Throws OverQuota when the project, or its user, has as many groups as allowed. */
+async function demandRoom(tx: Tx, { projectId, userId }: Caller): Promise<void> {
+  for (const user of [null, userId]) {
+    const { server_groups: most } = await readQuotas(tx, projectId, user);
+    if (most < 0) continue;
+    await countAlone(tx, `server groups of ${projectId}`);
+    if ((await usageOf(tx, projectId, user)).server_groups >= most)
+      throw new GodwitError('OverQuota', 'Quota exceeded, too many server groups.');
+  }
 }
 
 async function list(request: ComputeRequest<never>) {

@@ -1,5 +1,7 @@
 import { GodwitError } from '@godwit/domain/errors';
 import { isAllowed, policyMessage } from '@godwit/domain/server-states';
+import { sql } from 'kysely';
+import { demandGroupMembers } from '../../quotas/demand-quota.ts';
 import type { Db, Tx } from '../../store/database.ts';
 import type { Caller } from '../operations.ts';
 import { tellServer } from '../record/server-event.ts';
@@ -25,7 +27,7 @@ export async function removeMember(db: Db, caller: Caller, groupId: string, serv
 
 /**
  * Puts a server into a group where it is: nothing moves, and what then does not keep the rule is shown as a violation. A member stays one. Throws, nothing changed, as
- * `removeMember`, and Conflict for a server of another project or of another group.
+ * `removeMember`, Conflict for a server of another project or of another group, and OverQuota.
  */
 export async function addMember(db: Db, caller: Caller, groupId: string, serverId: string): Promise<void> {
   await db.transaction().execute(async (tx) => {
@@ -42,6 +44,10 @@ export async function addMember(db: Db, caller: Caller, groupId: string, serverI
       .where('server_group.deleted_at', 'is', null)
       .executeTakeFirst();
     if (other !== undefined) throw new GodwitError('Conflict', `Instance ${server.id} is a member of instance group ${other.id} already.`);
+    const { rows: present } = await sql`select from server_group_member where group_id = ${group.id} and server_id = ${server.id}`.execute(
+      tx,
+    );
+    if (present.length === 0) await demandGroupMembers(tx, { id: group.id, projectId: group.project_id }, 1);
     await tx
       .insertInto('server_group_member')
       .values({ group_id: group.id, server_id: server.id })

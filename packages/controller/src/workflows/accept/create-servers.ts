@@ -3,6 +3,7 @@ import { GodwitError } from '@godwit/domain/errors';
 import { as, type ServerId } from '@godwit/domain/ids';
 import { requiredHypervisorType } from '@godwit/domain/scheduling/flavor-requirements';
 import { allocatePorts } from '../../networks/allocate-ports.ts';
+import { demandGroupMembers, demandMetadata, demandServers } from '../../quotas/demand-quota.ts';
 import type { DirectBootColumn, FlavorSnapshot } from '../../store/core-tables.ts';
 import type { Db, Tx } from '../../store/database.ts';
 import type { Caller, CreateServers } from '../operations.ts';
@@ -14,10 +15,10 @@ export type CreatedServers = { readonly serverIds: readonly ServerId[]; readonly
 
 /**
  * Accepts the making of one or several servers: rows, ports, group membership, action records and workflows in one transaction.
- * Throws (nothing made): BadRequest for an unknown image, flavor, network or group, HostNotFound for an unknown requested host, Conflict when addresses run out.
+ * Throws (nothing made): BadRequest for an unknown image, flavor, network or group, HostNotFound for an unknown requested host, Conflict when addresses run out,
+ * OverQuota. Of `minCount` to `maxCount` servers as many are made as the quotas allow.
  */
 export async function acceptCreate(db: Db, workflows: Workflows, caller: Caller, request: CreateServers): Promise<CreatedServers> {
-  const count = Math.max(request.minCount, request.maxCount);
   const reservationId = `r-${randomBytes(5).toString('hex').slice(0, 8)}`;
   const serverIds = await db.transaction().execute(async (tx) => {
     const flavor = await flavorFor(tx, request.flavorId, caller);
@@ -26,6 +27,10 @@ export async function acceptCreate(db: Db, workflows: Workflows, caller: Caller,
       throw new GodwitError('BadRequest', 'Invalid imageRef provided.');
     if (request.host !== null) await demandHost(tx, request.host);
     const groupId = request.hints.group === undefined ? null : await groupFor(tx, request.hints.group, caller);
+    await demandMetadata(tx, caller.projectId, Object.keys(request.metadata).length);
+    const each = { cores: flavor.snapshot.vcpus, ram: flavor.snapshot.ram_mib };
+    const count = await demandServers(tx, caller, each, request.minCount, Math.max(request.minCount, request.maxCount));
+    if (groupId !== null) await demandGroupMembers(tx, { id: groupId, projectId: caller.projectId }, count);
     const made: ServerId[] = [];
     for (let index = 0; index < count; index++) {
       const id = as<ServerId>(randomUUID());

@@ -1,6 +1,7 @@
 import { GodwitError } from '@godwit/domain/errors';
 import type { MigrationId, ServerId } from '@godwit/domain/ids';
 import { requiredHypervisorType, requiredStorage } from '@godwit/domain/scheduling/flavor-requirements';
+import { demandGrowth } from '../../quotas/demand-quota.ts';
 import type { FlavorSnapshot } from '../../store/core-tables.ts';
 import type { Db, Tx } from '../../store/database.ts';
 import type { Caller, ResizeRequest } from '../operations.ts';
@@ -10,7 +11,7 @@ import { flavorFor } from './create-servers.ts';
 import { type LockedServer, lockForAction } from './lock-server.ts';
 
 /**
- * Accepts a resize: a cold migration to another flavor. Throws what the API answers, nothing changed: the refusals of the action table, SourceServiceDown, and BadRequest for a flavor that does
+ * Accepts a resize: a cold migration to another flavor. Throws what the API answers, nothing changed: the refusals of the action table, SourceServiceDown, OverQuota, and BadRequest for a flavor that does
  * not exist, is the same, would make the disk smaller, or asks for another kind of host or storage.
  */
 export async function acceptResize(
@@ -26,6 +27,11 @@ export async function acceptResize(
     const flavor = await flavorFor(tx, request.flavorId, caller);
     if (flavor.id === server.flavor_id) throw new GodwitError('BadRequest', 'When resizing, instances must change flavor!');
     await demandFit(tx, server, flavor.snapshot);
+    await demandGrowth(
+      tx,
+      { projectId: server.project_id, userId: server.user_id },
+      { cores: flavor.snapshot.vcpus - server.flavor.vcpus, ram: flavor.snapshot.ram_mib - server.flavor.ram_mib },
+    );
     return beginColdMove(tx, workflows, caller, server, { type: 'resize', requestedHost: null, flavor });
   });
 }
