@@ -276,6 +276,7 @@ async function begin(
   server: PlannedServer,
   choice: Choice,
 ): Promise<boolean> {
+  await context.faultPoint('fleet:decided');
   try {
     await context.db.transaction().execute(async (tx) => {
       const now = await demandCharge(tx, run, operation.id);

@@ -352,6 +352,39 @@ describe('an operation', () => {
     },
   );
 
+  it('is written by nobody but its newest run: one that wakes in the middle begins nothing and spoils nothing', async () => {
+    const frozen = Promise.withResolvers<void>();
+    let decided = false;
+    const first = await cloud.controller('c1', async (name) => {
+      if (name !== 'fleet:decided' || decided) return;
+      decided = true;
+      await frozen.promise;
+    });
+    const ids = await servers(first, 'node1', 2);
+    const { id } = await begin(first, { kind: 'bulk', select: { host: 'node1' } });
+    await until(async () => decided);
+    const silence = () =>
+      database.db
+        .updateTable('executor')
+        .set({ heartbeat_at: new Date(0) })
+        .where('name', '=', 'c1')
+        .execute();
+    await silence();
+    for (const host of cloud.hosts) host.copyRounds = null;
+    const second = await cloud.controller('c2');
+    await until(async () => {
+      await silence();
+      return (await second.fleet.show(id)).counts.moving === 1;
+    });
+    frozen.resolve();
+    await until(async () => first.idle());
+    // What it had decided would be refused now, and the item called failed.
+    expect((await second.fleet.show(id)).counts).toMatchObject({ moving: 1, waiting: 1, failed: 0 });
+    for (const host of cloud.hosts) host.copyRounds = 1;
+    expect((await ended(second, id)).state).toBe('completed');
+    await consistent(ids);
+  });
+
   it('goes on past a failure, and retries what failed alone', async () => {
     const engine = await cloud.controller('c1');
     const ids = await servers(engine, 'node1', 3);
