@@ -178,7 +178,8 @@ export class Moves {
     const move = movable(grant);
     const known = this.#moves.get(move.migrationId);
     if (known && !isBefore(known, move)) return known.record.report;
-    if (known instanceof OutgoingMigration) await known.close();
+    // Its mirrors hold the disks until they are gone.
+    for (const earlier of this.#of(grant.serverId)) if (earlier instanceof OutgoingMigration && earlier.record.ended) await earlier.close();
     if (grant.destination !== destination.hostId)
       throw new GodwitError('BadRequest', `the grant names ${grant.destination} as destination, the request ${destination.hostId}`);
     const process = requireProcess(host, grant.serverId);

@@ -142,6 +142,12 @@ describe('destinations', () => {
       'LocalDisk',
     );
     expect((await get(local, '?block=false')).refusal.code).toBe('InvalidSharedStorage');
+    // With its disk copied, hosts that do not reach its pool are candidates.
+    for (const query of ['', '?block=true']) {
+      const answer = await get(local, query);
+      expect(answer).toMatchObject({ refusal: null, chosen: { name: expect.any(String) } });
+      expect(answer.hosts.find((host: { name: string }) => host.name === 'node2').verdict).toBe('passes');
+    }
     expect((await get(await newServer('node1'), '?block=true')).refusal.code).toBe('InvalidLocalStorage');
     const stopped = await newServer('node1', { vm_state: 'stopped' });
     expect((await get(stopped)).refusal).toMatchObject({ code: 'InvalidState' });
