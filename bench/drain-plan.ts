@@ -82,7 +82,7 @@ for (const [what, ramMib] of [
   const { snapshot, servers } = cloud(ramMib);
   const times: number[] = [];
   let plan: ReturnType<typeof planDrain> | null = null;
-  for (let run = 0; run < 1; run++) {
+  for (let run = 0; run < 3; run++) {
     const start = performance.now();
     plan = planDrain(snapshot, servers, {
       seed: run,

@@ -1,4 +1,3 @@
-import { operationKinds } from '@godwit/domain/drain-plan/fleet-operation';
 import { type Static, Type } from 'typebox';
 import { Closed, Nullable, OneOf, Uuid } from '../closed.ts';
 
@@ -86,15 +85,6 @@ export const NewOperation = Type.Union([
   }),
 ]);
 export type NewOperation = Static<typeof NewOperation>;
-
-/** Query of `GET /operations`. */
-export const OperationFilters = Closed({
-  kind: Type.Optional(OneOf(...operationKinds)),
-  /** `open`: not ended. */
-  state: Type.Optional(Type.String()),
-  host: Type.Optional(Type.String()),
-  limit: Type.Optional(Type.String()),
-});
 
 /** `POST /operations/{id}/pause|resume|abort|retry` and `…/hosts/{name}/done` take nothing but their path. */
 export const OperationCommandBody = Closed({});
