@@ -205,6 +205,8 @@ export async function noteGuest(
     if (!idle) {
       await wakeOperation(context, tx, serverId);
       if (!endsUnasked(guest.state) || endsGuests.includes(server.task_state)) return false;
+      // Moved away for good: what ends here is the copy that was left behind.
+      if (row.operation === null && row.holder.kind === 'host' && row.holder.hostId !== host) return false;
       await settleLater(context, tx, serverId);
       return false;
     }

@@ -58,11 +58,10 @@ export async function endMigration(
     })
     .where('id', '=', migrationId)
     .execute();
-  const server = await tx.selectFrom('server').select(['project_id']).where('id', '=', row.server_id).executeTakeFirst();
   await recordEvent(tx, {
     kind: 'migration',
     subjectId: migrationId,
-    projectId: server?.project_id ?? null,
+    projectId: { ofServer: row.server_id },
     data: {
       id: migrationId,
       serverId: row.server_id,

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { sql } from 'kysely';
 import type { Db } from '../../store/database.ts';
 import type { Caller } from '../operations.ts';
 
@@ -12,22 +13,14 @@ export async function recordAction(tx: Db, serverId: string, action: string, cal
   return id;
 }
 
-/** Opens an event of an action; a run that begins again opens no second one of the same name. Returns its id. */
-export async function beginEvent(tx: Db, actionId: number, event: string, hostId: string | null): Promise<number> {
-  const open = await tx
-    .selectFrom('instance_action_event')
-    .select('id')
-    .where('action_id', '=', actionId)
-    .where('event', '=', event)
-    .where('finish_time', 'is', null)
-    .executeTakeFirst();
-  if (open !== undefined) return open.id;
-  const { id } = await tx
-    .insertInto('instance_action_event')
-    .values({ action_id: actionId, event, host_id: hostId })
-    .returning('id')
-    .executeTakeFirstOrThrow();
-  return id;
+/** Opens an event of an action; a run that begins again opens no second one of the same name. */
+export async function beginEvent(tx: Db, actionId: number, event: string, hostId: string | null): Promise<void> {
+  await sql`
+    insert into instance_action_event (action_id, event, host_id)
+    select ${actionId}::bigint, ${event}::text, ${hostId}::uuid
+    where not exists (select from instance_action_event where action_id = ${actionId} and event = ${event} and finish_time is null)`.execute(
+    tx,
+  );
 }
 
 /** Closes the open events of an action called `event`, with what is to be told of it; an error marks the action `Error` too, as its message, unless the action goes on. */
@@ -41,13 +34,14 @@ export async function finishEvent(
 ): Promise<void> {
   const now = new Date();
   await tx
-    .updateTable('instance_action_event')
-    .set({ finish_time: now, result: result.ok ? 'Success' : 'Error', details: result.details ?? null })
-    .where('action_id', '=', actionId)
-    .where('event', '=', event)
-    .where('finish_time', 'is', null)
-    .execute();
-  await tx
+    .with('closed', (query) =>
+      query
+        .updateTable('instance_action_event')
+        .set({ finish_time: now, result: result.ok ? 'Success' : 'Error', details: result.details ?? null })
+        .where('action_id', '=', actionId)
+        .where('event', '=', event)
+        .where('finish_time', 'is', null),
+    )
     .updateTable('instance_action')
     .set({ updated_at: now, ...(result.ok || result.actionGoesOn === true ? {} : { message: 'Error' }) })
     .where('id', '=', actionId)

@@ -63,13 +63,10 @@ export async function place(tx: Db, serverId: ServerId, options: PlaceOptions): 
     await tx.selectFrom('host').select('id').where('id', '=', best.host.id).forNoKeyUpdate().execute();
     // What was committed while we waited for the lock is seen by this second look (read committed).
     const [locked] = await loadHosts(tx, options.ratios, [best.host.id]);
-    const again =
-      locked === undefined
-        ? null
-        : decide(snapshotOf([locked]), await loadDemand(tx, serverId, { ...options, excludedHosts: excluded }), {
-            seed: options.seed,
-            limit: 1,
-          });
+    // What the server asks cannot have changed meanwhile: its group is locked, and so is the server itself. Only the servers that its hints name may have moved.
+    const hinted = demand.hints.sameHost.length + demand.hints.differentHost.length > 0;
+    const now = hinted ? await loadDemand(tx, serverId, { ...options, excludedHosts: excluded }) : demand;
+    const again = locked === undefined ? null : decide(snapshotOf([locked]), now, { seed: options.seed, limit: 1 });
     if (locked !== undefined && again !== null && again.chosen.length === 1) {
       const placed = placeDisks(demand.disks, locked.facts, demand.copiesLocalDisks);
       if ('pools' in placed)
