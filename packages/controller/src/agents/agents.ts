@@ -1,4 +1,4 @@
-import { checkServerIdentity, type PeerCertificate } from 'node:tls';
+import { checkServerIdentity, createSecureContext, type PeerCertificate, type SecureContext } from 'node:tls';
 import { type Client, createClient, type Interceptor } from '@connectrpc/connect';
 import { createConnectTransport, Http2SessionManager } from '@connectrpc/connect-node';
 import { certificateRole } from '@godwit/contract/certificate-names';
@@ -31,6 +31,22 @@ const IDLE_MS = 3_600_000;
 export function createAgents(db: Db, own: OwnCertificate, onCall: (method: string) => void = () => {}): Agents {
   type Link = { readonly client: AgentClient; readonly sessions: Http2SessionManager };
   const links = new Map<HostId, Promise<Link>>();
+  // One for all connections: each would keep the authorities and the key decoded for itself.
+  let shared: { readonly of: ReturnType<OwnCertificate['current']>; readonly context: SecureContext } | null = null;
+  const secureContext = (): SecureContext => {
+    const of = own.current();
+    if (shared?.of !== of) {
+      const { certificate, authorities } = of;
+      const context = createSecureContext({
+        ca: authorities.bundlePem,
+        cert: certificate.certificatePem,
+        key: certificate.privateKeyPem,
+        minVersion: 'TLSv1.3',
+      });
+      shared = { of, context };
+    }
+    return shared.context;
+  };
   const counting: Interceptor = (next) => (request) => {
     onCall(request.method.name);
     return next(request);
@@ -43,7 +59,6 @@ export function createAgents(db: Db, own: OwnCertificate, onCall: (method: strin
       .where('deleted_at', 'is', null)
       .executeTakeFirst();
     if (row === undefined) throw new GodwitError('HostNotFound', `Host ${host} could not be found.`);
-    const { certificate, authorities } = own.current();
     const baseUrl = `https://${row.address.includes(':') ? `[${row.address}]` : row.address}:${row.rpc_port}`;
     const sessions = new Http2SessionManager(
       baseUrl,
@@ -54,10 +69,7 @@ export function createAgents(db: Db, own: OwnCertificate, onCall: (method: strin
         idleConnectionTimeoutMs: IDLE_MS,
       },
       {
-        ca: authorities.bundlePem,
-        cert: certificate.certificatePem,
-        key: certificate.privateKeyPem,
-        minVersion: 'TLSv1.3',
+        secureContext: secureContext(),
         checkServerIdentity: (name: string, peer: PeerCertificate) => checkServerIdentity(name, peer) ?? strangerError(peer, host),
       },
     );

@@ -16,6 +16,8 @@ export const inTransaction = <T>(db: Db, work: (tx: Tx) => Promise<T>): Promise<
 export type Database = {
   readonly url: string;
   readonly db: Db;
+  /** The same for what nobody waits for with a request open: fewer connections, so that a thousand servers being made do not keep the API waiting. */
+  readonly background: Db;
   /** A connection outside the pool, connected. Its errors are reported to `onConnectionError` and end it; the caller ends it otherwise. */
   readonly connect: (applicationName: string) => Promise<pg.Client>;
   readonly pool: pg.Pool;
@@ -26,7 +28,7 @@ export type Database = {
 
 export type DatabaseOptions = {
   readonly url: string;
-  /** Upper bound of pooled connections; default 12. */
+  /** Upper bound of pooled connections, default 12; half as many again for the background. */
   readonly maxConnections?: number;
   /** Told of connections that the server ended; the pool replaces them by itself. */
   readonly onConnectionError?: (error: Error) => void;
@@ -39,19 +41,20 @@ export type DatabaseOptions = {
 export function openDatabase(options: DatabaseOptions): Database {
   const onError = options.onConnectionError ?? (() => {});
   const types = { getTypeParser };
-  const pool = new pg.Pool({
-    connectionString: options.url,
-    max: options.maxConnections ?? 12,
-    application_name: 'godwit',
-    connectionTimeoutMillis: 10_000,
-    types,
-  });
-  pool.on('error', onError);
-  pool.on('connect', (client) => client.on('error', onError));
+  const poolOf = (max: number, connectionTimeoutMillis: number): pg.Pool => {
+    const one = new pg.Pool({ connectionString: options.url, max, application_name: 'godwit', connectionTimeoutMillis, types });
+    one.on('error', onError);
+    one.on('connect', (client) => client.on('error', onError));
+    return one;
+  };
+  const most = options.maxConnections ?? 12;
+  const pool = poolOf(most, 10_000);
+  const backgroundPool = poolOf(Math.ceil(most / 2), 60_000);
   const notices = createNotices(pool, onError);
   return {
     url: options.url,
-    db: new Kysely<Tables>({ dialect: notices.dialect }),
+    db: new Kysely<Tables>({ dialect: notices.dialect(pool) }),
+    background: new Kysely<Tables>({ dialect: notices.dialect(backgroundPool) }),
     notices,
     connect: async (applicationName) => {
       const client = new pg.Client({
@@ -67,7 +70,7 @@ export function openDatabase(options: DatabaseOptions): Database {
     pool,
     close: async () => {
       await notices.sent();
-      await pool.end();
+      await Promise.all([pool.end(), backgroundPool.end()]);
     },
   };
 }

@@ -25,18 +25,22 @@ export type Notices = {
   readonly isOwn: (processId: number | undefined) => boolean;
   /** Resolves when what was told until now has been sent. */
   readonly sent: () => Promise<void>;
-  readonly dialect: PostgresDialect;
+  /** For the connections of a pool, whose notices are kept back until their commit. */
+  readonly dialect: (pool: pg.Pool) => PostgresDialect;
 };
 
 /**
- * A dialect for the pool whose transactions send no NOTIFY themselves: a committing transaction with one holds a lock of the whole server until its commit is on disk, so that no two of
+ * Dialects whose transactions send no NOTIFY themselves: a committing transaction with one holds a lock of the whole server until its commit is on disk, so that no two of
  * them commit together. Here they are sent after the commit, all that have gathered in one statement.
  */
 export function createNotices(pool: pg.Pool, onError: (error: Error) => void): Notices {
   const listeners = new Set<(notice: Notice) => void>();
   const pids = new Set<number>();
-  pool.on('connect', (client) => pids.add(pidOf(client)));
-  pool.on('remove', (client) => pids.delete(pidOf(client)));
+  const know = (one: pg.Pool): void => {
+    one.on('connect', (client) => pids.add(pidOf(client)));
+    one.on('remove', (client) => pids.delete(pidOf(client)));
+  };
+  know(pool);
   let waiting = new Map<string, Notice>();
   let sending: Promise<void> | null = null;
 
@@ -71,7 +75,10 @@ export function createNotices(pool: pg.Pool, onError: (error: Error) => void): N
     sent: async () => {
       while (sending !== null) await sending;
     },
-    dialect: new NoticingDialect(pool, tell),
+    dialect: (one) => {
+      if (one !== pool) know(one);
+      return new NoticingDialect(one, tell);
+    },
   };
 }
 

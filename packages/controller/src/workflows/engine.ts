@@ -106,7 +106,7 @@ export async function startWorkflowEngine(parts: EngineParts): Promise<Engine> {
     ...(parts.deadAfterMs === undefined ? {} : { deadAfterMs: parts.deadAfterMs }),
   });
   const context: WorkflowContext = {
-    db,
+    db: database.background,
     agents: parts.agents,
     config,
     metrics: parts.metrics,
