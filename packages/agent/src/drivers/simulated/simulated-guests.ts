@@ -23,6 +23,8 @@ export class SimulatedGuests {
   readonly #bootId: BootId;
   readonly #guests = new Map<ServerId, SimulatedGuest>();
   #writing: Promise<void> = Promise.resolve();
+  /** A write that has not begun shows what is changed until it does. */
+  #waiting = false;
 
   constructor(stateDir: string, bootId: BootId) {
     this.#path = join(stateDir, 'guests.json');
@@ -65,9 +67,12 @@ export class SimulatedGuests {
 
   /** Writes them down behind the caller's back; the newest state wins. */
   save(): void {
+    if (this.#waiting) return;
+    this.#waiting = true;
     this.#writing = this.#writing
       .catch(() => undefined)
       .then(async () => {
+        this.#waiting = false;
         const guests = [...this.#guests.values()]
           .filter(({ qemu }) => !qemu.dead)
           .map(({ wanted, qemu }) => ({ wanted, pid: qemu.process.pid, runstate: qemu.runstate, migration: qemu.migration }));
