@@ -2,35 +2,42 @@
 export type MoveClass = 'calm' | 'busy';
 export type PredictedFigure = 'duration' | 'blackout';
 
-/** One outcome over what was predicted in the middle: 1 is exact. */
+/** One outcome over what the model said: 1 is exact. */
 export type Residual = { readonly moveClass: MoveClass; readonly figure: PredictedFigure; readonly ratio: number };
 
-export type Spread = { readonly lower: number; readonly upper: number };
+/** What nine of ten outcomes lie between, and the middle of them, as factors of what the model says. */
+export type Spread = { readonly lower: number; readonly middle: number; readonly upper: number };
 export type Calibration = Readonly<Record<MoveClass, Readonly<Record<PredictedFigure, Spread>>>>;
 
-/** Before anything was seen: factors around the middle. Durations vary less than blackouts, calm moves less than busy ones. */
-const assumed: Calibration = {
-  calm: { duration: { lower: 0.65, upper: 1.5 }, blackout: { lower: 0.5, upper: 2 } },
-  busy: { duration: { lower: 0.5, upper: 2 }, blackout: { lower: 0.4, upper: 2.5 } },
+/** Before anything was seen: how far such figures are off, as the standard deviation of their logarithm. Durations vary less than blackouts, calm moves less than busy ones. */
+const assumed: Readonly<Record<MoveClass, Readonly<Record<PredictedFigure, number>>>> = {
+  calm: { duration: 0.25, blackout: 0.4 },
+  busy: { duration: 0.4, blackout: 0.55 },
 };
-/** From so many outcomes on they speak for themselves; from a few on they say at least where the middle is. */
-const enough = 20;
-const few = 4;
-/** The share of outcomes that an interval is to hold; a little more than promised, since the future is not quite the past. */
-const held = 0.93;
+/** What is assumed weighs as much as so many outcomes. */
+const assumedWeight = 3;
+/** Older outcomes tell of another day's links and load. */
+const newest = 40;
+/** Nine of ten of a normal distribution lie within so many standard deviations. */
+const ninety = 1.645;
 
-/** How far outcomes lay from what was predicted: the spread that would have held nine of ten of them. Few outcomes: what is assumed. */
+/**
+ * How far outcomes lay from what the model said, and so how far the next ones will. Newest first. Factors are taken as log-normal: their extremes among a few dozen are too much a matter of
+ * chance to be used themselves.
+ */
 export function calibrate(residuals: readonly Residual[]): Calibration {
   const of = (moveClass: MoveClass, figure: PredictedFigure): Spread => {
-    const ratios = residuals
+    const logs = residuals
       .filter((one) => one.moveClass === moveClass && one.figure === figure && one.ratio > 0)
-      .map(({ ratio }) => ratio)
-      .toSorted((a, b) => a - b);
-    const spread = assumed[moveClass][figure];
-    if (ratios.length < few) return spread;
-    const middle = (quantile(ratios, 0.49) + quantile(ratios, 0.51)) / 2;
-    if (ratios.length < enough) return { lower: spread.lower * middle, upper: spread.upper * middle };
-    return { lower: quantile(ratios, (1 - held) / 2), upper: quantile(ratios, (1 + held) / 2) };
+      .slice(0, newest)
+      .map(({ ratio }) => Math.log(ratio));
+    const count = logs.length;
+    const mean = logs.reduce((sum, log) => sum + log, 0) / (count + assumedWeight);
+    const squares = logs.reduce((sum, log) => sum + (log - mean) ** 2, 0);
+    const variance = (squares + assumedWeight * assumed[moveClass][figure] ** 2) / Math.max(1, count + assumedWeight - 1);
+    // The mean itself is known the less, the fewer there are.
+    const half = ninety * Math.sqrt(variance * (1 + 1 / (count + assumedWeight)));
+    return { lower: Math.exp(mean - half), middle: Math.exp(mean), upper: Math.exp(mean + half) };
   };
   return {
     calm: { duration: of('calm', 'duration'), blackout: of('calm', 'blackout') },
@@ -39,9 +46,3 @@ export function calibrate(residuals: readonly Residual[]): Calibration {
 }
 
 export const spreadOf = (calibration: Calibration, moveClass: MoveClass, figure: PredictedFigure): Spread => calibration[moveClass][figure];
-
-/** As split-conformal prediction takes it: rounded away from the middle, so that few outcomes give a wider interval, not a narrower one. */
-function quantile(sorted: readonly number[], share: number): number {
-  const rank = share < 0.5 ? Math.floor(share * (sorted.length + 1)) - 1 : Math.ceil(share * (sorted.length + 1)) - 1;
-  return sorted[Math.min(sorted.length - 1, Math.max(0, rank))] ?? 1;
-}

@@ -1,11 +1,17 @@
 import { fixedBlackoutMs } from '../convergence/limits.ts';
 import type { ConvergencePolicy } from '../convergence/policy.ts';
 import { type PrecopyRun, runPrecopy } from '../convergence/precopy-model.ts';
-import { type Calibration, type MoveClass, spreadOf } from './calibrate.ts';
+import { type Calibration, type MoveClass, type Spread, spreadOf } from './calibrate.ts';
 import { type DirtyCurve, dirtiedIn } from './dirty-curve.ts';
 
 /** Of a value: it lies between `lower` and `upper` in nine of ten cases. */
-export type Interval = { readonly lower: number; readonly mid: number; readonly upper: number };
+export type Interval = {
+  readonly lower: number;
+  readonly mid: number;
+  readonly upper: number;
+  /** What the model alone says, before experience moved it. */
+  readonly modelled: number;
+};
 
 export type PredictionInputs = {
   /** What the first pass has to send: memory that the guest has ever touched. */
@@ -84,8 +90,13 @@ export function predict(inputs: PredictionInputs, policy: ConvergencePolicy, cal
 }
 
 /** The median of the corners, as far apart from reality as past ones were. */
-function interval(values: readonly number[], spread: { readonly lower: number; readonly upper: number }): Interval {
+function interval(values: readonly number[], spread: Spread): Interval {
   const sorted = values.toSorted((a, b) => a - b);
-  const mid = sorted[Math.floor((sorted.length - 1) / 2)] ?? 0;
-  return { lower: Math.round(mid * spread.lower), mid: Math.round(mid), upper: Math.round(mid * spread.upper) };
+  const modelled = sorted[Math.floor((sorted.length - 1) / 2)] ?? 0;
+  return {
+    lower: Math.round(modelled * spread.lower),
+    mid: Math.round(modelled * spread.middle),
+    upper: Math.round(modelled * spread.upper),
+    modelled: Math.round(modelled),
+  };
 }

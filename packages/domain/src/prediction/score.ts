@@ -32,10 +32,10 @@ export function scorePrediction(prediction: Prediction, outcome: MoveOutcome): P
   const width = (interval: Prediction['durationMs']): number | null =>
     interval === null || interval.lower <= 0 ? null : interval.upper / interval.lower;
   const residuals: Residual[] = [];
-  if (outcome.completed && durationMs !== null && durationMs.mid > 0)
-    residuals.push({ moveClass, figure: 'duration', ratio: outcome.durationMs / durationMs.mid });
-  if (outcome.completed && blackoutMs !== null && blackoutMs.mid > 0 && outcome.blackoutMs !== null)
-    residuals.push({ moveClass, figure: 'blackout', ratio: outcome.blackoutMs / blackoutMs.mid });
+  if (outcome.completed && durationMs !== null && durationMs.modelled > 0)
+    residuals.push({ moveClass, figure: 'duration', ratio: outcome.durationMs / durationMs.modelled });
+  if (outcome.completed && blackoutMs !== null && blackoutMs.modelled > 0 && outcome.blackoutMs !== null)
+    residuals.push({ moveClass, figure: 'blackout', ratio: outcome.blackoutMs / blackoutMs.modelled });
   return {
     verdict,
     converged: outcome.completed,
