@@ -29,6 +29,7 @@ try {
   await page.getByRole('menuitem', { name: words.actions['live-migrate'], exact: true }).filter({ visible: true }).click();
   const dialog = page.getByRole('dialog', { name: words.actions['live-migrate'] });
   await dialog.getByText('Can take it').first().waitFor();
+  await dialog.getByTestId('prediction').waitFor();
   await picture('live-migrate');
   await dialog.getByRole('button', { name: words.dialog.confirm }).click();
   await page.getByRole('link', { name: 'View the run' }).first().click();
@@ -41,7 +42,6 @@ try {
   };
   await open('Instances');
   await page.getByRole('link', { name: server, exact: true }).click();
-  const host = (await page.getByTestId('host').textContent()) ?? '';
   await page.getByRole('tab', { name: words.tabs.console }).click();
   await page.getByText('Attached.').waitFor();
   await page
@@ -53,7 +53,11 @@ try {
   await open('Compute Hosts');
   await page.getByRole('row').nth(1).waitFor();
   await picture('hosts');
-  await page.getByRole('button', { name: `${words.more}: ${host}` }).click();
+  // The fullest host that can be emptied has the most to show.
+  const rows = await page.getByRole('region', { name: 'Compute Hosts' }).getByRole('row').filter({ hasText: 'QEMU' }).all();
+  const counted = await Promise.all(rows.map(async (row) => ({ row, count: Number(await row.getByRole('cell').nth(3).textContent()) })));
+  const fullest = counted.toSorted((one, other) => other.count - one.count)[0];
+  await fullest?.row.getByRole('button', { name: new RegExp(`^${words.more}`) }).click();
   await page.getByRole('menuitem', { name: words.bulkLiveMigrate }).filter({ visible: true }).click();
   await page.getByRole('region', { name: 'Plan', exact: true }).getByRole('row').nth(1).waitFor();
   await picture('bulk-live-migrate');

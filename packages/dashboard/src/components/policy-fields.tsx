@@ -6,11 +6,11 @@ import type { ConvergencePolicy, ResolvedPolicy } from '../api/prediction.ts';
 export type PolicyChange = Partial<ConvergencePolicy>;
 
 const sources = {
-  request: 'this move',
-  flavor: 'the flavor',
-  project: 'the project',
-  default: 'the cloud',
-  'built-in': 'built in',
+  request: 'for this move',
+  flavor: 'from the flavor',
+  project: 'from the project',
+  default: 'from the cloud’s policy',
+  'built-in': 'unless somebody says otherwise',
 } as const;
 
 /** What this move may cost, under "advanced": preset by flavor, project and cloud; what is changed here holds for this move alone. */
@@ -37,9 +37,7 @@ export function PolicyFields(props: {
       {unit}
     </span>
   );
-  const from = (field: PolicyField) => (
-    <span className="muted"> {field in change ? 'for this move' : `from ${sources[policy.from[field]]}`}</span>
-  );
+  const from = (field: PolicyField) => <span className="muted"> {sources[field in change ? 'request' : policy.from[field]]}</span>;
   return (
     <dl className="facts">
       <dt>

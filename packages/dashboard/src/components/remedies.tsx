@@ -21,7 +21,7 @@ export function Remedies({ record }: { readonly record: MigrationRecord }) {
   const converges = left !== null && left.worstMs !== null;
   const pauseMs = latest.sentBytesPerSecond > 0 ? (latest.remainingBytes / latest.sentBytesPerSecond) * 1000 : null;
   const blackoutMs = record.policy?.largestBlackoutMs ?? null;
-  const raisedMs = Math.min(600_000, Math.max((blackoutMs ?? 500) * 4, Math.ceil((pauseMs ?? 0) / 100) * 100));
+  const raisedMs = Math.min(600_000, (blackoutMs ?? 500) * 4);
   const slowDown = record.policy?.slowDownPercent ?? 0;
   const finish = (): void => {
     modal.confirm({
@@ -113,9 +113,9 @@ export function Remedies({ record }: { readonly record: MigrationRecord }) {
           }
           cost={
             <>
-              Nothing is lost; the guest goes on where it is. Then {words.actions['live-migrate']} again with a larger blackout, a slow-down
-              or post-copy allowed (Advanced), or <Link to={`/admin/instances/${record.serverId}`}>{words.actions.migrate}</Link>: the guest
-              is shut down and down for as long as a restart takes.
+              Nothing is lost; the guest goes on where it is. Then {words.actions['live-migrate']} again when the guest is less busy, or{' '}
+              <Link to={`/admin/instances/${record.serverId}`}>{words.actions.migrate}</Link>: the guest is shut down and down for as long
+              as a restart takes.
             </>
           }
         />

@@ -1,7 +1,9 @@
 import type { Prediction } from '../api/prediction.ts';
 import { formatDuration } from './formats.ts';
 
-const range = ({ lower, upper }: { readonly lower: number; readonly upper: number }): string =>
+type Range = { readonly lower: number; readonly upper: number };
+
+const range = ({ lower, upper }: Range): string =>
   formatDuration(Math.round(lower)) === formatDuration(Math.round(upper))
     ? formatDuration(Math.round(lower))
     : `${formatDuration(Math.round(lower))} to ${formatDuration(Math.round(upper))}`;
@@ -12,7 +14,7 @@ export function predictionWords({
   why,
   durationMs,
   blackoutMs,
-}: Pick<Prediction, 'verdict' | 'why' | 'durationMs' | 'blackoutMs'>): string {
+}: Pick<Prediction, 'verdict' | 'why'> & { readonly durationMs: Range | null; readonly blackoutMs: Range | null }): string {
   switch (verdict) {
     case 'unknown':
       return `Nothing can be predicted: ${why}`;

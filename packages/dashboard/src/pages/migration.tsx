@@ -174,12 +174,18 @@ function Progress({ record }: { readonly record: MigrationRecord }) {
           <span>
             {left.worstMs === null
               ? 'At the present rates it does not converge: the guest writes memory as fast as it is sent'
-              : `Switchover in ${formatDuration(left.bestMs)} to ${formatDuration(left.worstMs)} at the present rates`}
+              : `Switchover in ${rangeWords(left.bestMs, left.worstMs)} at the present rates`}
           </span>
         )}
       </div>
     </div>
   );
+}
+
+/** One figure where both ends read the same. */
+function rangeWords(bestMs: number, worstMs: number): string {
+  const [best, worst] = [formatDuration(bestMs), formatDuration(worstMs)];
+  return best === worst ? `about ${best}` : `${best} to ${worst}`;
 }
 
 function Phases({ record }: { readonly record: MigrationRecord }) {
