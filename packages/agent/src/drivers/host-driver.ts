@@ -64,6 +64,8 @@ export type ReleaseNotice = {
   readonly epoch: Epoch;
   readonly stoppedAtMs: number;
   readonly completedAtMs: number;
+  /** How long the guest had been stopped when the source sent this; absent when it was relayed, which takes a time of its own. */
+  readonly sinceStopMs?: number;
 };
 
 export type ReleaseAnswer = { readonly answer: TakeAnswer; readonly detail: string; readonly resumedAtMs: number | null };
@@ -137,7 +139,8 @@ export type HostDriver = {
 
   /** From the source, authenticated as `release.source`. Answers once the guest runs here (or cannot). */
   release(release: ReleaseNotice): Promise<ReleaseAnswer>;
-  setNetworkOpen(from: HostId, migrationId: MigrationId, open: boolean): Promise<NetworkEncapsulation | null>;
+  /** `busyPorts`: UDP ports that the source receives on, and where it can therefore not send to. */
+  setNetworkOpen(from: HostId, migrationId: MigrationId, open: boolean, busyPorts: readonly number[]): Promise<NetworkEncapsulation | null>;
   /** This host's clock as the agent tells it, UTC ms with a fraction. */
   nowMs(): number;
   /** Lets go of sockets and timers; guests run on. */

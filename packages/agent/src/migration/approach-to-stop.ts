@@ -68,7 +68,7 @@ export class ApproachToStop {
   async meetPeer(): Promise<void> {
     try {
       const { migrationId } = this.#move.grant;
-      const encapsulation = this.#policy.networkSwitch ? await this.#link.setNetworkOpen(migrationId, false) : null;
+      const encapsulation = this.#policy.networkSwitch ? await this.#link.setNetworkOpen(migrationId, false, this.#host.ports.taken) : null;
       if (encapsulation) await this.#network.prepare(encapsulation);
       else await this.#withoutMirror('the destination has none');
       await this.#readClock();
@@ -118,7 +118,8 @@ export class ApproachToStop {
   async remove(tellPeer: boolean): Promise<void> {
     if (this.#patience) clearTimeout(this.#patience);
     await this.#network.remove().catch(this.#logged);
-    if (this.#network.wasOpen && tellPeer) await this.#link.setNetworkOpen(this.#move.grant.migrationId, false).catch(() => undefined);
+    if (this.#network.wasOpen && tellPeer)
+      await this.#link.setNetworkOpen(this.#move.grant.migrationId, false, this.#host.ports.taken).catch(() => undefined);
   }
 
   /** The best of all readings so far; later ones are nearer to the stop, and clocks drift. */
@@ -146,7 +147,7 @@ export class ApproachToStop {
   async #open(why: string): Promise<void> {
     if (!this.#network.begin()) return;
     try {
-      await Promise.all([this.#link.setNetworkOpen(this.#move.grant.migrationId, true), this.#network.open()]);
+      await Promise.all([this.#link.setNetworkOpen(this.#move.grant.migrationId, true, this.#host.ports.taken), this.#network.open()]);
       this.#record.mark('network open at both', why);
       this.#endEagernessLater();
       await setLimits(this.#process.qmp, this.#policy, this.downtimeLimitMs);

@@ -1,3 +1,5 @@
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
 import type { NicSpec } from '@godwit/domain/guest-spec';
 import type { MigrationId } from '@godwit/domain/ids';
 import type { NetworkEncapsulation } from '../drivers/host-driver.ts';
@@ -5,8 +7,10 @@ import { lookUp, pointAt } from '../network/forwarding.ts';
 import type { NetworkTools } from '../network/network-tools.ts';
 import { deleteTap, ensureTap, setTapOpen, tapQueueFrames } from '../network/tap.ts';
 import { delay } from './deadline.ts';
+import { FrameHold } from './frame-hold.ts';
 import { attachMirrorPoint, receiveMirror, removeTunnels } from './frame-mirror.ts';
 import { ipBatch } from './ip-batch.ts';
+import type { PortRange } from './port-range.ts';
 
 const defaultMtu = 1500;
 
@@ -17,8 +21,11 @@ export class DestinationNetwork {
   readonly #nics: readonly NicSpec[];
   readonly #bridge: string;
   #tunnels = false;
+  #hold: FrameHold | null = null;
   #open = false;
-  encapsulation: NetworkEncapsulation | null = null;
+  #inner: NetworkEncapsulation | null = null;
+  #encapsulation: NetworkEncapsulation | null = null;
+  #release: () => void = () => undefined;
 
   constructor(tools: NetworkTools, migration: MigrationId, nics: readonly NicSpec[], bridge: string) {
     this.#tools = tools;
@@ -33,15 +40,42 @@ export class DestinationNetwork {
     await makeTaps(this.#tools, this.#nics, this.#bridge, open);
   }
 
-  async makeTunnels(local: string, remote: string, port: number): Promise<void> {
+  /** The kernel's end of the tunnels, which nobody outside sends to. */
+  async makeTunnels(local: string, remote: string): Promise<void> {
     this.#tunnels = true;
-    this.encapsulation = await receiveMirror(
+    this.#inner = await receiveMirror(
       this.#migration,
       this.#nics.map(({ tapName, mac }) => ({ tap: tapName, mac })),
       local,
       remote,
-      port,
+      await freeUdpPort(local),
     );
+  }
+
+  /**
+   * Receives from the source, on a port of the range. A tunnel listens on the very port that it sends to, so it must be one that the source does not receive on itself: `busyPorts`.
+   * null: there is no mirror. Throws when no port can be had.
+   */
+  async receive(ports: PortRange, local: string, remote: string, busyPorts: readonly number[]): Promise<NetworkEncapsulation | null> {
+    if (this.#inner === null || this.#encapsulation !== null) return this.#encapsulation;
+    const refused: number[] = [];
+    try {
+      for (;;) {
+        const port = ports.take();
+        try {
+          if (busyPorts.includes(port)) throw new Error(`port ${port} is the source's own`);
+          this.#hold = await FrameHold.listen({ address: local, port }, remote, { address: local, port: this.#inner.port });
+        } catch {
+          refused.push(port); // a tunnel of ours, as the source of another move, may listen there too
+          continue;
+        }
+        this.#release = () => ports.giveBack(port);
+        this.#encapsulation = { ...this.#inner, port };
+        return this.#encapsulation;
+      }
+    } finally {
+      for (const port of refused) ports.giveBack(port);
+    }
   }
 
   async open(): Promise<void> {
@@ -53,6 +87,7 @@ export class DestinationNetwork {
   /** Shut again, and what had queued is dropped: the guest runs on at the source, and has had it. */
   async close(): Promise<void> {
     this.#open = false;
+    this.#hold?.drop();
     await Promise.all(
       this.#nics.map(async ({ tapName }) => {
         await setTapOpen(this.#tools, tapName, false);
@@ -83,7 +118,16 @@ export class DestinationNetwork {
     }
   }
 
+  /** The guest runs: what has arrived for it since `sinceMs` (of performance.now()) is let in, and what comes from now on. */
+  letIn(sinceMs: number): void {
+    this.#hold?.letIn(sinceMs);
+  }
+
   async removeTunnels(): Promise<void> {
+    this.#hold?.close();
+    this.#hold = null;
+    this.#release();
+    this.#release = () => undefined;
     if (this.#tunnels) await removeTunnels(this.#tools, this.#migration, this.#nics.length);
     this.#tunnels = false;
   }
@@ -115,4 +159,15 @@ export async function makeTaps(tools: NetworkTools, nics: readonly NicSpec[], br
   }
   // Now, while nothing flows: on a tap in use it would cost a frame.
   await Promise.all(nics.map(({ tapName }) => attachMirrorPoint(tapName)));
+}
+
+/** A port of this host's own for the kernel's end of the tunnels: nobody outside sends to it. */
+async function freeUdpPort(address: string): Promise<number> {
+  const socket = createSocket(address.includes(':') ? 'udp6' : 'udp4');
+  socket.bind(0, address);
+  await once(socket, 'listening');
+  const { port } = socket.address();
+  socket.close();
+  await once(socket, 'close');
+  return port;
 }

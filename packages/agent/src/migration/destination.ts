@@ -43,6 +43,8 @@ const takeWithinMs = 2_500;
 /** A guest that does not survive its arrival dies at its first instructions, or QEMU at its first device access. */
 const arrivalWatchMs = 60;
 const aliveMs = 1_000;
+/** Frames of the last instant before the stop may have been left unread at the source; what its guest did read comes twice. */
+const beforeStopMs = 20;
 /** A guest that has stood still gets its processors first for a moment: it has frames waiting, and under TCG all its code to translate again. */
 const favouredMs = 250;
 /** From the load to the answer of the take nobody is told of steps. */
@@ -63,6 +65,8 @@ export class IncomingMigration {
   #ready: IncomingReady | null = null;
   #unlisten: () => void = () => undefined;
   #resumedAt: number | null = null;
+  /** When the source's guest stopped, by performance.now() here. */
+  #stoppedAt: number | null = null;
   #finished = false;
   #tunnels: Promise<void> = Promise.resolve();
   #cleared: Promise<void> = Promise.resolve();
@@ -152,7 +156,7 @@ export class IncomingMigration {
       };
       this.#ready = ready;
       record.become('listening');
-      if (move.policy.networkSwitch) this.#tunnels = this.#makeTunnels(port);
+      if (move.policy.networkSwitch) this.#tunnels = this.#makeTunnels();
       void this.#save().catch(this.#logged);
       await faultPoint('destination.listening');
       return ready;
@@ -170,6 +174,7 @@ export class IncomingMigration {
     const point = faultPoint('destination.release-heard');
     if (point) await point;
     record.mark('release heard');
+    if (notice.sinceStopMs !== undefined) this.#stoppedAt ??= performance.now() - notice.sinceStopMs;
     // The take lets the guest run: nobody else may write to its disks then.
     await this.#exports;
     const { migrationId, source, destination, epoch } = notice;
@@ -191,14 +196,16 @@ export class IncomingMigration {
     return this.#cleared;
   }
 
-  async setNetworkOpen(open: boolean): Promise<NetworkEncapsulation | null> {
+  async setNetworkOpen(open: boolean, busyPorts: readonly number[]): Promise<NetworkEncapsulation | null> {
     await this.#tunnels;
+    const { ports, config } = this.#host;
+    const encapsulation = await this.#network.receive(ports, config.managementAddress, this.move.source.address, busyPorts);
     if (open) {
       await this.#network.open();
       this.record.mark('network open');
       this.#favour();
     } else if (this.record.report.taken === null) await this.#network.close();
-    return this.#network.encapsulation;
+    return encapsulation;
   }
 
   /**
@@ -298,9 +305,9 @@ export class IncomingMigration {
   }
 
   /** Behind the answer to the controller: the source asks for them after its stream has begun. */
-  async #makeTunnels(port: number): Promise<void> {
+  async #makeTunnels(): Promise<void> {
     try {
-      await this.#network.makeTunnels(this.#host.config.managementAddress, this.move.source.address, port);
+      await this.#network.makeTunnels(this.#host.config.managementAddress, this.move.source.address);
     } catch (error) {
       this.record.mark('no frame mirror', (error as Error).message);
     }
@@ -394,6 +401,7 @@ export class IncomingMigration {
     record.note({ taken: alive ? 'took-alive' : 'took-dead', ...(paused && { resumedAtMs: this.#host.clock.nowMs() }) });
     record.hush(breathMs, 'everything');
     record.become('running', { guestState: alive ? (paused ? 'paused' : 'running') : 'crashed' });
+    this.#network.letIn(this.#stoppedAt === null ? 0 : this.#stoppedAt - beforeStopMs);
     this.#settled.resolve();
     setTimeout(() => this.#ordinary(), favouredMs).unref();
     void faultPoint('destination.taken');

@@ -12,9 +12,9 @@ import { alreadySo, tc } from './traffic-control.ts';
  * stall that a client sees is one timer, not the blackout. Moving the fabric's forwarding entry at the stop is too late for frames that are on their way.
  *
  * So from shortly before the stop every unicast frame for the guest is copied where the source's bridge hands it to the tap (egress of the tap), sent through a VXLAN tunnel
- * between the two management addresses, and put straight into the destination's tap, past its bridge: nothing is learned from it there and nothing can loop. The kernel keeps it in the
- * tap's queue until QEMU runs and reads. Broadcasts are not copied: the fabric floods them to both hosts. After the switch the copy goes on for a while: frames that still take the old way
- * arrive too. What the source's guest had already received comes twice, which TCP ignores and UDP must expect.
+ * between the two management addresses, held there by the agent until the guest runs (frame-hold.ts), and then put straight into its tap, past the bridge: nothing is learned from it there and nothing can
+ * loop. Broadcasts are not copied: the fabric floods them to both hosts. After the switch the copy goes on for a while: frames that still take the old way
+ * arrive too. What the source's guest received in its last instants comes twice, which TCP ignores and UDP must expect.
  *
  * Two traps, both found by captures: attaching clsact to a tap in use deactivates the device for an instant and drops a frame, so it is attached when the tap is made; and a MAC learned
  * on the destination's uplink makes its bridge drop answers to a guest whose port does not learn, so the port is opened before the stop as well.
@@ -41,7 +41,7 @@ const vniOf = (migration: MigrationId, index: number): number =>
   (createHash('sha256').update(`${migration}/${index}`).digest().readUIntBE(0, 3) & 0xfffffe) + 1;
 
 /**
- * Destination: what arrives through the tunnels goes into the taps. Idle until the source opens its side. `port` is a UDP port of the host's migration range.
+ * Destination: what arrives through the tunnels, at `port`, goes into the taps. Idle until something is sent there.
  * Throws NetworkToolError; `removeTunnels` undoes it in every state.
  */
 export async function receiveMirror(

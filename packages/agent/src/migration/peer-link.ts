@@ -18,7 +18,7 @@ export type PeerLink = {
   /** Over the standing call where one stands. Rejects when nobody answers: what the destination then did is unknown, and the release is repeated. */
   release(notice: ReleaseNotice, timeoutMs: number): Promise<ReleaseAnswer>;
   /** null: the destination has no mirror for this move. */
-  setNetworkOpen(migrationId: string, open: boolean): Promise<NetworkEncapsulation | null>;
+  setNetworkOpen(migrationId: string, open: boolean, busyPorts: readonly number[]): Promise<NetworkEncapsulation | null>;
   /** A disk's file of a stopped guest, as the other host offers it. */
   readDisk(migrationId: string, diskId: string): AsyncIterable<DiskChunk>;
   /** An image out of a pool of the other host. */
@@ -60,8 +60,8 @@ export function openPeerLink(peer: PeerAddress, identity: HostIdentity): PeerLin
       if (answer.case !== 'release') throw new Error('the destination answered with something else than the take');
       return answerFromWire(answer.value);
     },
-    setNetworkOpen: async (migrationId, open) => {
-      const { encapsulationJson } = await client.setNetworkOpen({ migrationId, open }, { timeoutMs: 2_000 });
+    setNetworkOpen: async (migrationId, open, busyPorts) => {
+      const { encapsulationJson } = await client.setNetworkOpen({ migrationId, open, busyPorts: [...busyPorts] }, { timeoutMs: 2_000 });
       return encapsulationJson === '' ? null : (JSON.parse(encapsulationJson) as NetworkEncapsulation);
     },
     readDisk: (migrationId, diskId) => chunksFromWire(client.readDisk({ migrationId, diskId })),

@@ -25,6 +25,11 @@ export class PortRange {
     throw new GodwitError('ServiceUnavailable', `all migration ports ${this.#first}-${this.#last} of this host are in use`);
   }
 
+  /** Every port in use. */
+  get taken(): readonly number[] {
+    return [...this.#taken];
+  }
+
   /** Marks a port as taken by a move that an earlier agent began. */
   hold(port: number): void {
     this.#taken.add(port);

@@ -31,7 +31,7 @@ export class ReleaseSender {
   }
 
   /** The first attempt is on the wire when this returns. Never throws; `done` is called after the answer. */
-  send(notice: ReleaseNotice, done: () => void): void {
+  send(notice: () => ReleaseNotice, done: () => void): void {
     if (this.#sending) return;
     this.#sending = true;
     void this.#repeat(notice).finally(() => {
@@ -44,11 +44,11 @@ export class ReleaseSender {
     this.#closed = true;
   }
 
-  async #repeat(notice: ReleaseNotice): Promise<void> {
+  async #repeat(notice: () => ReleaseNotice): Promise<void> {
     const record = this.#record;
     for (let turn = 0; !this.#closed; turn += 1) {
       try {
-        const answered = this.#link.release(notice, answerMs);
+        const answered = this.#link.release(notice(), answerMs);
         if (turn === 0) await faultPoint('source.release-sent');
         const { answer, detail } = await answered;
         this.#answered.resolve();

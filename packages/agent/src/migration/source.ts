@@ -269,7 +269,11 @@ export class OutgoingMigration {
 
   /** Custody's order to tell the destination. Repeats it until the destination has answered, or this move is closed. */
   send(release: Release): void {
-    this.#sender.send(this.#notice(release), () => void this.#save().catch(this.#logged));
+    const now = (): ReleaseNotice => {
+      const notice = this.#notice(release);
+      return notice.stoppedAtMs === 0 ? notice : { ...notice, sinceStopMs: this.#host.clock.nowMs() - notice.stoppedAtMs };
+    };
+    this.#sender.send(now, () => void this.#save().catch(this.#logged));
   }
 
   /** A fact about the source's guest. */

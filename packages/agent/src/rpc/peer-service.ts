@@ -53,8 +53,8 @@ export function peerService(driver: HostDriver): ServiceImpl<typeof Peer> {
       requireHost(context.values);
       return imageChunks(driver, pool, { imageId: idFromWire(imageId, 'image id'), format: imageFormatFromWire(format), sha512: '' });
     },
-    setNetworkOpen: async ({ migrationId, open }, context) => {
-      const opened = await driver.setNetworkOpen(requireHost(context.values), idFromWire(migrationId, 'migration id'), open);
+    setNetworkOpen: async ({ migrationId, open, busyPorts }, context) => {
+      const opened = await driver.setNetworkOpen(requireHost(context.values), idFromWire(migrationId, 'migration id'), open, busyPorts);
       return create(SetNetworkOpenResponseSchema, { encapsulationJson: opened ? JSON.stringify(opened) : '' });
     },
   };

@@ -63,6 +63,7 @@ export function releaseFromWire(wire: WireRelease | undefined): ReleaseNotice {
     epoch: asEpoch(numberFromWire(wire.epoch, 'epoch')),
     stoppedAtMs: wire.stoppedAtMs,
     completedAtMs: wire.completedAtMs,
+    ...(wire.sinceStopMs > 0 && { sinceStopMs: wire.sinceStopMs }),
   };
 }
 
@@ -75,6 +76,7 @@ export const releaseToWire = (release: ReleaseNotice): WireRelease =>
     epoch: BigInt(release.epoch),
     stoppedAtMs: release.stoppedAtMs,
     completedAtMs: release.completedAtMs,
+    sinceStopMs: release.sinceStopMs ?? 0,
   });
 
 const answers: Readonly<Record<TakeAnswer, WireTakeAnswer>> = {

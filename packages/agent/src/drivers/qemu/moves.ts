@@ -122,10 +122,15 @@ export class Moves {
     };
   }
 
-  async setNetworkOpen(from: HostId, migrationId: MigrationId, open: boolean): Promise<NetworkEncapsulation | null> {
+  async setNetworkOpen(
+    from: HostId,
+    migrationId: MigrationId,
+    open: boolean,
+    busyPorts: readonly number[],
+  ): Promise<NetworkEncapsulation | null> {
     const move = this.#incoming(migrationId);
     if (move.move.grant.source !== from) throw new GodwitError('Forbidden', `host ${from} is not the source of migration ${migrationId}`);
-    return move.setNetworkOpen(open);
+    return move.setNetworkOpen(open, busyPorts);
   }
 
   async forfeit(

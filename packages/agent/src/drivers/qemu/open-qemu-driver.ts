@@ -149,7 +149,7 @@ export async function openQemuDriver(
     fetchDisks: (authority, migrationId, source, wanted, copied) =>
       exclusive(wanted.serverId, () => copies.fetch(authority, migrationId, source, wanted, copied)),
     release: (notice) => moves.release(notice),
-    setNetworkOpen: (from, migrationId, open) => moves.setNetworkOpen(from, migrationId, open),
+    setNetworkOpen: (from, migrationId, open, busyPorts) => moves.setNetworkOpen(from, migrationId, open, busyPorts),
     nowMs: () => clock.nowMs(),
     close: async () => {
       dirty.close();

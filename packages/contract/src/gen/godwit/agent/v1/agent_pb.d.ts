@@ -1193,6 +1193,8 @@ export declare type HandoverAnswer = Message<"godwit.agent.v1.HandoverAnswer"> &
 export declare const HandoverAnswerSchema: GenMessage<HandoverAnswer>;
 
 /**
+ * busy_ports: UDP ports that the source receives on itself, and whose tunnel therefore cannot have the same.
+ *
  * @generated from message godwit.agent.v1.SetNetworkOpenRequest
  */
 export declare type SetNetworkOpenRequest = Message<"godwit.agent.v1.SetNetworkOpenRequest"> & {
@@ -1205,6 +1207,11 @@ export declare type SetNetworkOpenRequest = Message<"godwit.agent.v1.SetNetworkO
    * @generated from field: bool open = 2;
    */
   open: boolean;
+
+  /**
+   * @generated from field: repeated uint32 busy_ports = 3;
+   */
+  busyPorts: number[];
 };
 
 /**

@@ -159,6 +159,13 @@ export declare type Release = Message<"godwit.agent.v1.Release"> & {
    * @generated from field: double completed_at_ms = 7;
    */
   completedAtMs: number;
+
+  /**
+   * how long the guest had been stopped when this was sent; 0: not known (relayed)
+   *
+   * @generated from field: double since_stop_ms = 8;
+   */
+  sinceStopMs: number;
 };
 
 /**
