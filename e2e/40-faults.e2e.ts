@@ -158,6 +158,46 @@ describe('faults of hosts and guests', () => {
       await cloud.diskIsWhole(id);
     });
 
+    it('the source loses its power for good while copying: the record names the two ways out; fenced, it ends, and the guest starts from its disk', async () => {
+      const source = await hostOf();
+      const { nonce } = await cloud.probe.status(await cloud.address(id));
+      const move = await cloud.copying(id);
+      const destination = (await cloud.migration(move)).destination?.name ?? '';
+      const fence = (host: string) => cloud.admin.request('godwit', 'POST', `/hosts/${host}/fence`, { body: { confirmed: true } });
+      await expect(fence(destination)).rejects.toMatchObject({ status: 409 });
+      await cloud.break({ op: 'power-loss', host: source, stayOff: true });
+      const { waysOut } = await eventually(
+        () => cloud.migration(move),
+        (one) => one.waysOut.length > 0,
+        60_000,
+      );
+      expect(waysOut).toMatchObject([
+        { kind: 'wait', host: source },
+        { kind: 'fence', host: source, warning: expect.stringContaining('two copies') },
+      ]);
+      await fence(source);
+      const ended = await cloud.ended(move);
+      expect(ended).toMatchObject({ status: 'failed', waysOut: [], outcome: { cause: 'SourceDown', runsOn: 'nowhere' } });
+      expect(await cloud.settled(id, false)).toMatchObject({ status: 'ERROR', 'OS-EXT-SRV-ATTR:host': source });
+      await cloud.break({ op: 'power-on', host: source });
+      await eventually(
+        () =>
+          cloud.admin.request<{ readonly hosts: readonly { readonly name: string; readonly fencedAt: string | null }[] }>(
+            'godwit',
+            'GET',
+            '/hosts',
+          ),
+        ({ hosts }) => hosts.find(({ name }) => name === source)?.fencedAt === null,
+        60_000,
+      );
+      await cloud.lab.openstack(`server reboot --hard ${id}`);
+      await cloud.becomes(id, 'ACTIVE');
+      await cloud.answers(id);
+      expect((await cloud.probe.status(await cloud.address(id))).nonce).not.toBe(nonce);
+      await cloud.settled(id, true);
+      await cloud.diskIsWhole(id);
+    });
+
     it('the guest powers itself off while copying: the record says so, the server is SHUTOFF', async () => {
       const move = await cloud.copying(id);
       await cloud.probe.control(await cloud.address(id), 'poweroff').catch(() => {});

@@ -36,6 +36,12 @@ export type Migration = {
   readonly timeline: readonly { readonly what: string }[];
   readonly measures: MigrationMeasures;
   readonly outcome: MigrationOutcome | null;
+  readonly waysOut: readonly {
+    readonly kind: 'wait' | 'fence';
+    readonly host: string;
+    readonly sentence: string;
+    readonly warning?: string;
+  }[];
   readonly finishedAt: string | null;
 };
 

@@ -174,7 +174,7 @@ it('a host that is set so starts no guest after a power loss inside a switchover
     checksBeforeAnswer: false,
   });
   const record = () => database.db.selectFrom('migration').selectAll().where('id', '=', migration).executeTakeFirstOrThrow();
-  await until(async () => (await record()).phase === 'copying');
+  await until(async () => (await record()).phase === 'copying' && first().moves.has(migration));
   // It has released, the destination has taken, and nobody has told the controller: one host is silent, the other has booted again.
   second().down = true;
   Object.assign(second().guests.get(id) ?? {}, { state: GuestState.RUNNING });
