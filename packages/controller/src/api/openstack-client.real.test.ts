@@ -98,6 +98,7 @@ describe('identity', () => {
     expect(await json('token issue')).toMatchObject({ id: expect.any(String), project_id: expect.any(String) });
     expect((await json<Rows>('catalog list')).map((entry) => entry['Type']).sort()).toEqual([
       'compute',
+      'godwit',
       'identity',
       'image',
       'network',
@@ -106,7 +107,7 @@ describe('identity', () => {
     expect((await json<Rows>('endpoint list --interface public --service compute')).map((row) => row['URL'])).toEqual([
       String(environment['OS_AUTH_URL']).replace('/identity/v3', '/compute/v2.1'),
     ]);
-    expect((await json<Rows>('service list')).length).toBe(5);
+    expect((await json<Rows>('service list')).length).toBe(6);
     expect(await json<Rows>('domain list')).toMatchObject([{ ID: 'default', Name: 'Default' }]);
   });
   it('projects, users and roles, and a member who logs in with them', async () => {
