@@ -15,14 +15,14 @@ export const reducible = (rules: Rules): boolean => rules === RULES;
  * A host without what is never looked at again, and without promises that cannot be broken any more: epochs known only grow, so a grant that even the worst power loss remembers is
  * remembered for good; and a host that knows a fence refuses every lower one until it boots again, which forgets the promise too.
  */
-export function canonicalHost(host: Host): Host {
+export function canonicalHost(host: Host, restores: boolean): Host {
   const { machine, journal, promised } = host;
   const kept = surelyKnown(journal) >= promised.granted;
   const fenced = (machine ?? journal.now).fence >= promised.fence;
   return {
     ...host,
-    machine: machine === null ? null : forgetful(machine),
-    journal: canonicalJournal(journal),
+    machine: machine === null ? null : forgetful(machine, restores),
+    journal: canonicalJournal(journal, restores),
     promised: { ...promised, granted: kept ? 0 : promised.granted, fence: fenced ? 0 : promised.fence },
   };
 }

@@ -84,7 +84,9 @@ export function explore(scenario: Scenario, options: ExploreOptions): Exploratio
   };
   const keyOf = (world: World): number[] => {
     const { row, backup, frozen, hosts, net, faults, unharmed, moves, starts, ran, highestGranted } = world;
-    const key = [row.id, frozen === null ? -1 : frozen.id, moves, starts, ran, backup === null ? -1 : highestGranted, hosts.length];
+    const key = [row.id, frozen === null ? -1 : frozen.id, moves, starts, ran, hosts.length];
+    // A database that travels back can forget what was granted; otherwise the row knows it.
+    key.push(backup === null ? 0 : 1, scenario.timeTravel ? highestGranted : -1);
     // With more faults left it can do all that it can do with fewer, and more: the one that was reached with fewer comes first.
     if (!reduce) key.push(faults, unharmed ? 1 : 0, highestGranted);
     for (const { id } of hosts) key.push(id);

@@ -24,8 +24,8 @@ export type HostChangesOptions = {
   readonly messages: Interner<Message>;
   /** Take hosts that nothing can tell apart for one. */
   readonly reduce: boolean;
-  /** The same of reports: only in worlds without a restored database. */
-  readonly plainReports: boolean;
+  /** The database may travel back: then reports are read to their last word, and less can be forgotten. */
+  readonly restores: boolean;
 };
 
 /** What single hosts can do, each worked out once. */
@@ -43,7 +43,7 @@ export class HostChanges {
 
   /** The host's one object. */
   of(host: Host): Interned<Host> {
-    return this.all.of(this.#options.reduce ? canonicalHost(host) : host);
+    return this.all.of(this.#options.reduce ? canonicalHost(host, this.#options.restores) : host);
   }
 
   /** What comes of this message here; nothing while the agent is dead. */
@@ -129,7 +129,7 @@ export class HostChanges {
   }
 
   #idOf(message: Message): number {
-    const plain = this.#options.plainReports && message.to === 'controller' && message.message.kind === 'report';
+    const plain = this.#options.reduce && !this.#options.restores && message.to === 'controller' && message.message.kind === 'report';
     return this.#options.messages.idOf(plain ? { ...message, message: canonicalReport(message.message as HostReport) } : message);
   }
 }

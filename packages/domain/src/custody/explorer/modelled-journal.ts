@@ -27,21 +27,23 @@ export const leftByPowerLoss = ({ now, lossy }: Journal, bootId: HostCustody['bo
 export const surelyKnown = ({ now, lossy }: Journal): number => Math.min(now.knownEpoch, ...lossy.map(({ knownEpoch }) => knownEpoch));
 
 /** The same journal as every other one that nothing can tell from it: what may be left is compared as it is after the loss, and its order means nothing. */
-export function canonicalJournal({ now, lossy }: Journal): Journal {
-  if (lossy.length === 0) return { now: forgetful(now), lossy };
-  const found = new Map(lossy.map((state) => withoutProcess(forgetful(state))).map((state) => [JSON.stringify(state), state]));
-  found.delete(JSON.stringify(withoutProcess(forgetful(now))));
-  return { now: forgetful(now), lossy: [...found].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, state]) => state) };
+export function canonicalJournal({ now, lossy }: Journal, restores: boolean): Journal {
+  const forget = (state: HostCustody): HostCustody => forgetful(state, restores);
+  if (lossy.length === 0) return { now: forget(now), lossy };
+  const found = new Map(lossy.map((state) => withoutProcess(forget(state))).map((state) => [JSON.stringify(state), state]));
+  found.delete(JSON.stringify(withoutProcess(forget(now))));
+  return { now: forget(now), lossy: [...found].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, state]) => state) };
 }
 
 /**
  * Without what is never looked at again. Of a copy whose QEMU is dead `host.ts` looks at the grant, at what it was released to, and that it is dead; of a grant of an earlier boot at the
- * grant alone.
+ * grant alone. `restores`: the database may travel back in this world.
  */
-export function forgetful(before: HostCustody): HostCustody {
-  // An answer to `resume` for an older epoch than the newest known here is awaited by nobody: there is one operation at a time, and theirs only grow.
-  const state =
-    before.disarmedThrough < before.knownEpoch && before.disarmedThrough > 0 ? { ...before, disarmedThrough: asEpoch(0) } : before;
+export function forgetful(before: HostCustody, restores: boolean): HostCustody {
+  // `resume` asks for it, for the epoch of the operation under way, and there is one at a time, each above all before. Not when the database travels back: the floor of
+  // a census is far above the move that is undone after it.
+  const older = !restores && before.disarmedThrough < before.knownEpoch && before.disarmedThrough > 0;
+  const state = older ? { ...before, disarmedThrough: asEpoch(0) } : before;
   const { copy } = state;
   const gone = copy.kind === 'granted' ? copy.grant.bootId !== state.bootId && copy.process !== null : copy.kind !== 'none' && !copy.alive;
   return gone ? withoutProcess(state) : state;

@@ -127,6 +127,9 @@ function orderMatters(row: CustodyRow, host: Host, message: Extract<Message, { t
   const granted = states.some(({ copy }) => copy.kind === 'granted' && copy.grant.epoch === epoch);
   const leaving = states.some(({ copy }) => copy.kind === 'held' && copy.alive && copy.outgoing?.grant.epoch === epoch);
   switch (kind) {
+    // However late it comes, it is answered by what the host has by then.
+    case 'census':
+      return true;
     case 'grant':
       return unknown || step === 'granting';
     case 'launch':

@@ -38,7 +38,7 @@ export class Successors {
   constructor(scenario: Omit<Parameters<typeof firstWorld>[1], 'rules'>, rules: Rules, quirks: Quirks, reduce: boolean) {
     this.#rules = rules;
     this.#reduce = reduce;
-    this.#hosts = new HostChanges({ rules, quirks, messages: this.messages, reduce, plainReports: reduce && !scenario.timeTravel });
+    this.#hosts = new HostChanges({ rules, quirks, messages: this.messages, reduce, restores: scenario.timeTravel });
     const world = firstWorld({ hosts: this.#hosts.all, rows: this.#rows }, { ...scenario, rules });
     this.first = { ...world, hosts: world.hosts.map(({ value }) => this.#hosts.of(value)) };
   }
