@@ -6,6 +6,7 @@ import type { ServerId } from '@godwit/domain/ids';
 import { delay } from '../../migration/deadline.ts';
 import { makeTaps } from '../../migration/destination-network.ts';
 import { deleteTap } from '../../network/tap.ts';
+import { lastLogLines } from '../../qemu/guest-process.ts';
 import { runDir } from '../../qemu/run-dir.ts';
 import type { GuestReport } from '../guest-report.ts';
 import type { Authority } from '../host-driver.ts';
@@ -105,7 +106,10 @@ export async function destroyGuest(
   if (spec) await removeTraces(host, serverId, spec);
   if (deleteDisks) {
     await deleteGuestDisks(serverId, wanted, host.pools);
-    await rm(runDir(host.config.stateDir, serverId).dir, { recursive: true, force: true });
+    const run = runDir(host.config.stateDir, serverId);
+    const said = await lastLogLines(run).catch(() => []);
+    if (said.length > 0) host.log.info({ serverId, qemu: said }, 'what QEMU said, before its directory went');
+    await rm(run.dir, { recursive: true, force: true });
   }
   host.guests.forget(serverId);
   host.guests.tell(serverId);
@@ -123,7 +127,7 @@ async function askToPowerOff(host: QemuHost, { serverId, fence, epoch }: Authori
       if (host.guests.fact(serverId)?.kind === 'running') throw error;
       return;
     }
-    await untilFact(host, serverId, ['powered-off', 'died'], Math.min(powerButtonEveryMs, until - performance.now()));
+    await untilFact(host, serverId, ['powered-off', 'died'], Math.max(0, Math.min(powerButtonEveryMs, until - performance.now())));
   }
 }
 
