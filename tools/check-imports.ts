@@ -17,14 +17,20 @@ interface Layer {
 const layers: Readonly<Record<string, Layer>> = {
   domain: { ours: [], node: false, libraries: [] },
   contract: { ours: ['domain'], node: false, libraries: ['typebox', '@bufbuild/protobuf', 'yaml'] },
-  controller: { ours: ['domain', 'contract'], node: true, libraries: 'declared' },
-  agent: { ours: ['domain', 'contract'], node: true, libraries: 'declared' },
+  // What controller and agent need alike to be followed; it knows nothing of either.
+  telemetry: { ours: [], node: true, libraries: 'declared' },
+  controller: { ours: ['domain', 'contract', 'telemetry'], node: true, libraries: 'declared' },
+  agent: { ours: ['domain', 'contract', 'telemetry'], node: true, libraries: 'declared' },
   cli: { ours: ['domain', 'contract'], node: true, libraries: 'declared' },
   dashboard: { ours: ['domain', 'contract'], node: false, libraries: 'declared' },
   // The lab starts the others as processes; it never runs their code in its own.
   lab: { ours: ['domain', 'contract'], node: true, libraries: 'declared' },
   // The executable may import everything, and nothing imports it.
-  godwit: { ours: ['domain', 'contract', 'controller', 'agent', 'cli', 'dashboard', 'lab'], node: true, libraries: 'declared' },
+  godwit: {
+    ours: ['domain', 'contract', 'telemetry', 'controller', 'agent', 'cli', 'dashboard', 'lab'],
+    node: true,
+    libraries: 'declared',
+  },
 };
 
 /** Folders outside packages/: they drive the product from outside. */

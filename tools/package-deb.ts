@@ -13,7 +13,7 @@ import { type LockedPackages, productionTree } from './production-tree.ts';
 const run = promisify(execFile);
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
 /** What runs on a host or a controller: the lab stays in the checkout, the dashboard is its built files. */
-const ours = ['agent', 'cli', 'contract', 'controller', 'domain', 'godwit'];
+const ours = ['agent', 'cli', 'contract', 'controller', 'domain', 'godwit', 'telemetry'];
 const library = 'usr/lib/godwit';
 
 /** Builds the package into `directory` and resolves to its file. Rejects with the words of the tool that failed; nothing half-built is left. */

@@ -8,11 +8,15 @@ import { connectNodeAdapter } from '@connectrpc/connect-node';
 import { Agent, Peer } from '@godwit/contract/gen/agent_pb';
 import { Cluster } from '@godwit/contract/gen/join_pb';
 import { as, type BootId } from '@godwit/domain/ids';
+import { openRecentLog } from '@godwit/telemetry/recent-log';
+import { scopeOfLine } from '@godwit/telemetry/request-scope';
+import pino from 'pino';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { openSimulatedHost, simulatedFacts } from './drivers/simulated/open-simulated-host.ts';
 import { type HostAgent, type HostSetup, startHostAgent } from './host-agent.ts';
 import { createTestCa, type TestCa } from './identity/test-ca.ts';
 import { HandoverCall, type Step } from './migration/handover-call.ts';
+import { readLogsOf, recentLogFile } from './read-logs.ts';
 import { createTlsTransport, type TlsTransport } from './rpc/tls-transport.ts';
 
 const hostId = '11111111-1111-4111-8111-111111111111';
@@ -73,6 +77,7 @@ async function start(
   token: string,
   signal = new AbortController().signal,
   warn: (fields: Record<string, unknown>) => void = () => undefined,
+  log: HostSetup['log'] = { ...quiet, warn },
 ): Promise<HostAgent> {
   const setup: HostSetup = {
     hostName: host.name,
@@ -82,7 +87,8 @@ async function start(
     controllerUrl,
     bootId: 'boot-1',
     zone: '',
-    log: { ...quiet, warn },
+    readLogs: readLogsOf(directory),
+    log,
     joinToken: () => Promise.resolve(token),
     facts: () => Promise.resolve(simulatedFacts(host)),
     openDriver: (identity) => openSimulatedHost({ host, stateDir: directory, identity, bootId: as<BootId>('boot-1'), controllerUrl }),
@@ -167,6 +173,24 @@ test('bad ids are refused with a code before the driver sees them', async () => 
     .catch((caught: unknown) => ConnectError.from(caught));
   expect(error).toMatchObject({ code: Code.InvalidArgument });
   expect((error as ConnectError).metadata.get('godwit-code')).toBe('BadRequest');
+});
+
+test('orders are logged under the request that they are made for, and can be read back without secrets', async () => {
+  const recent = openRecentLog(recentLogFile(directory));
+  const log = pino({ level: 'info', mixin: scopeOfLine }, recent.stream);
+  const agent = await start(await listenForJoins(), `${secret}.${ca.fingerprint}`, undefined, undefined, log);
+  const client = createClient(Agent, (await link(agent, 'controller')).transport);
+  const custody = { serverId: peerId, epoch: 1n, fence: 1n };
+  await client.pauseGuest({ custody }, { headers: { 'godwit-request-id': 'req-1' } }).catch(() => {});
+  await client.stopGuest({ custody, timeoutMs: 1n }, { headers: { 'godwit-request-id': 'req-2' } }).catch(() => {});
+  log.info({ serverId: peerId, password: 'hunter22', requestId: 'req-1' }, 'with postgres://me:hunter33@db/x');
+  const { logs } = await client.readLogs({ words: ['req-1'], serverId: peerId });
+  expect(logs.map(({ name }) => name)).toEqual(['agent']);
+  const lines = logs[0]?.lines.map((line) => JSON.parse(line) as Record<string, unknown>) ?? [];
+  expect(lines).toHaveLength(2);
+  expect(lines[0]).toMatchObject({ requestId: 'req-1', rpc: 'PauseGuest', serverId: peerId, msg: 'refused' });
+  expect(JSON.stringify(lines)).not.toMatch(/hunter/);
+  recent.close();
 });
 
 test('a watcher hears heartbeats, and a full report first', async () => {

@@ -5,6 +5,7 @@ import { type HostIdentity, loadHostIdentity, storeHostIdentity } from './identi
 import { joinCluster } from './identity/join.ts';
 import { parseJoinToken } from './identity/join-token.ts';
 import { keepRenewed, renewIdentity } from './identity/renewal.ts';
+import type { ReadLogs } from './rpc/agent-service.ts';
 import { type RpcLog, startRpcServer } from './rpc/rpc-server.ts';
 
 /** One host of this process, before it has an identity. */
@@ -21,6 +22,7 @@ export type HostSetup = {
   /** For the join, before there is a driver. */
   readonly facts: () => Promise<HostFacts>;
   readonly openDriver: (identity: CurrentIdentity) => Promise<HostDriver>;
+  readonly readLogs: ReadLogs;
   readonly log: RpcLog & {
     readonly info: (fields: Record<string, unknown>, message: string) => void;
     readonly warn: (fields: Record<string, unknown>, message: string) => void;
@@ -51,6 +53,7 @@ export async function startHostAgent(setup: HostSetup, signal: AbortSignal): Pro
     address: setup.address,
     port: setup.rpcPort,
     log,
+    readLogs: setup.readLogs,
   }).catch(async (error: unknown) => {
     await driver.close();
     throw error;

@@ -3,12 +3,15 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { BootId } from '@godwit/domain/ids';
 import { as } from '@godwit/domain/ids';
+import { openRecentLog } from '@godwit/telemetry/recent-log';
+import { scopeOfLine } from '@godwit/telemetry/request-scope';
 import pino, { type Logger } from 'pino';
 import { type HostProbe, probeHost } from './drivers/qemu/host-probe.ts';
 import { openQemuDriver } from './drivers/qemu/open-qemu-driver.ts';
 import { openSimulatedHost, simulatedFacts } from './drivers/simulated/open-simulated-host.ts';
 import { type HostAgent, type HostSetup, readBootId, startHostAgent } from './host-agent.ts';
 import { type LoadedConfig, loadAgentConfig } from './load-agent-config.ts';
+import { readLogsOf, recentLogFile } from './read-logs.ts';
 
 /** Hosts of one process that join and open at the same time: more only wait for each other at the controller. */
 const startedTogether = 16;
@@ -27,16 +30,12 @@ export const main = async (argv: readonly string[]): Promise<number> => {
     process.stderr.write(`godwit agent: ${(error as Error).message}\n`);
     return 2;
   }
-  const log = pino(
-    { name: 'agent', level: process.env['GODWIT_LOG_LEVEL'] ?? 'info', base: { host: config.hostName } },
-    pino.destination({ dest: 2, sync: true }),
-  );
+  const log = await createLog(config);
   const stop = new AbortController();
   const stopped = new Promise<void>((resolve) => stop.signal.addEventListener('abort', () => resolve(), { once: true }));
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
   const agents: HostAgent[] = [];
   try {
-    await mkdir(config.stateDir, { recursive: true, mode: 0o700 });
     const waiting = (await hostSetups(config, log)).values();
     const startNext = async (): Promise<void> => {
       for (const setup of waiting) {
@@ -56,9 +55,24 @@ export const main = async (argv: readonly string[]): Promise<number> => {
   }
 };
 
+/** JSON lines on the error stream; the latest are also kept from `info` on, whatever the level, for who asks what has happened (ReadLogs). */
+async function createLog(config: LoadedConfig): Promise<Logger> {
+  await mkdir(config.stateDir, { recursive: true, mode: 0o700 });
+  const level = (process.env['GODWIT_LOG_LEVEL'] ?? 'info') as pino.Level;
+  const recent = openRecentLog(recentLogFile(config.stateDir));
+  return pino(
+    { name: 'agent', level: level === 'debug' || level === 'trace' ? level : 'info', base: { host: config.hostName }, mixin: scopeOfLine },
+    pino.multistream([
+      { level, stream: pino.destination({ dest: 2, sync: true }) },
+      { level: 'info', stream: recent.stream },
+    ]),
+  );
+}
+
 async function hostSetups(config: LoadedConfig, log: Logger): Promise<readonly HostSetup[]> {
   const bootId = await readBootId(config.bootIdFile);
-  const shared = { address: config.managementAddress, controllerUrl: config.controllerUrl, bootId, zone: config.zone ?? '' };
+  const readLogs = readLogsOf(config.stateDir);
+  const shared = { readLogs, address: config.managementAddress, controllerUrl: config.controllerUrl, bootId, zone: config.zone ?? '' };
   if (config.driver === 'qemu') {
     const joinToken = () => readFile(config.joinTokenFile, 'utf8');
     // Once, whether a join or the driver asks first.

@@ -1,10 +1,11 @@
 import { open } from 'node:fs/promises';
 import { GodwitError } from '@godwit/domain/errors';
+import { openRecentLog } from '@godwit/telemetry/recent-log';
 import { bootstrapIdentity } from './auth/bootstrap.ts';
 import { createJoinToken } from './auth/join-token.ts';
 import { ConfigError, loadConfig, type ResolvedConfig } from './config/load-config.ts';
 import { openConfiguredDatabase, postgresDirectory, startController } from './controller.ts';
-import { createLog } from './log.ts';
+import { createLog, recentLogFile } from './log.ts';
 import { reloadTls } from './public-listener.ts';
 import type { Database, Db } from './store/database.ts';
 import { ensurePostgres, stopPostgres } from './store/embedded/postgres-server.ts';
@@ -156,7 +157,8 @@ async function bootstrap(db: Db, config: ResolvedConfig): Promise<number> {
 }
 
 async function serve(config: ResolvedConfig): Promise<number> {
-  const log = createLog(config.logLevel);
+  const recent = openRecentLog(recentLogFile(config));
+  const log = createLog(config.logLevel, [recent.stream]);
   // A second signal while stopping ends the process at once: durable work loses nothing by it.
   const stopSignal = new Promise<NodeJS.Signals>((resolve) => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, resolve);
@@ -172,5 +174,6 @@ async function serve(config: ResolvedConfig): Promise<number> {
   const signal = await stopSignal;
   log.info({ signal }, 'the controller stops');
   await controller.stop();
+  recent.close();
   return 0;
 }

@@ -9,8 +9,10 @@ import {
   MeasureDirtyResponseSchema,
   OfferDisksResponseSchema,
   ReadConsoleResponseSchema,
+  ReadLogsResponseSchema,
   WriteConsoleResponseSchema,
 } from '@godwit/contract/gen/agent_pb';
+import type { LogExcerpt } from '@godwit/telemetry/recent-log';
 import type { HostDriver } from '../drivers/host-driver.ts';
 import { awaitMigration, findMigration } from './await-migration.ts';
 import { consoleChunks, displayData } from './console-streams.ts';
@@ -24,8 +26,14 @@ const mebibyte = 1_048_576;
 /** The most of a console log that one answer holds. */
 const consoleLimitBytes = 4 * mebibyte;
 
+/** What a log of this agent, or the QEMU of a guest, says: lines with one of the words; see ReadLogs. */
+export type ReadLogs = (
+  words: readonly string[],
+  serverId: string,
+) => Promise<readonly { readonly name: string; readonly excerpt: LogExcerpt }[]>;
+
 /** The Agent service over a driver: narrows what came over the wire, calls, widens the answer. Who may call is checked before (rpc-server). */
-export function agentService(driver: HostDriver, hostName: string): ServiceImpl<typeof Agent> {
+export function agentService(driver: HostDriver, hostName: string, readLogs: ReadLogs): ServiceImpl<typeof Agent> {
   const optionalGuest = (wire: Parameters<typeof guestFromWire>[0]) => (wire ? guestFromWire(wire) : null);
   return {
     getHost: async () =>
@@ -71,6 +79,13 @@ export function agentService(driver: HostDriver, hostName: string): ServiceImpl<
       return create(WriteConsoleResponseSchema);
     },
     display: (requests) => displayData(driver, requests),
+
+    readLogs: async ({ words, serverId }) => {
+      const logs = await readLogs(words, serverId === '' ? '' : idFromWire(serverId, 'server id'));
+      return create(ReadLogsResponseSchema, {
+        logs: logs.map(({ name, excerpt }) => ({ name, lines: [...excerpt.lines], cut: excerpt.cut })),
+      });
+    },
 
     measureDirty: async ({ serverId, maxAgeMs, maxWaitMs }) => {
       const report = await driver.measureDirty(

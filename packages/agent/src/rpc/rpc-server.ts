@@ -5,13 +5,15 @@ import { connectNodeAdapter } from '@connectrpc/connect-node';
 import { Agent, Peer } from '@godwit/contract/gen/agent_pb';
 import type { HostDriver } from '../drivers/host-driver.ts';
 import type { HostIdentity } from '../identity/host-identity.ts';
-import { agentService } from './agent-service.ts';
+import { agentService, type ReadLogs } from './agent-service.ts';
 import { callerContext, requireController, requireHost } from './caller.ts';
 import { peerService } from './peer-service.ts';
 import { toConnectError } from './rpc-error.ts';
+import { scoped } from './scoped-calls.ts';
 import { keepAlive } from './tls-transport.ts';
 
 export type RpcLog = {
+  readonly info: (fields: Record<string, unknown>, message: string) => void;
   readonly error: (fields: Record<string, unknown>, message: string) => void;
   readonly debug: (fields: Record<string, unknown>, message: string) => void;
 };
@@ -30,6 +32,7 @@ export type RpcServerOptions = {
   readonly address: string;
   readonly port: number;
   readonly log: RpcLog;
+  readonly readLogs: ReadLogs;
 };
 
 /**
@@ -54,9 +57,9 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
   };
   const handler = connectNodeAdapter({
     contextValues: callerContext,
-    interceptors: [codedErrors, authorize],
+    interceptors: [scoped(log), codedErrors, authorize],
     routes: (router) => {
-      router.service(Agent, agentService(driver, options.hostName));
+      router.service(Agent, agentService(driver, options.hostName, options.readLogs));
       router.service(Peer, peerService(driver));
     },
   });

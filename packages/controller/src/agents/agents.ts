@@ -5,6 +5,8 @@ import { certificateRole } from '@godwit/contract/certificate-names';
 import { Agent } from '@godwit/contract/gen/agent_pb';
 import { GodwitError } from '@godwit/domain/errors';
 import type { HostId } from '@godwit/domain/ids';
+import { sendScope } from '@godwit/telemetry/request-scope';
+import { traced } from '@godwit/telemetry/tracing';
 import type { OwnCertificate } from '../auth/own-certificate.ts';
 import type { Db } from '../store/database.ts';
 
@@ -26,6 +28,19 @@ export type Agents = {
 const PING_INTERVAL_MS = 2_000;
 const PING_TIMEOUT_MS = 3_000;
 const IDLE_MS = 3_600_000;
+
+/** Asked again and again, or without an end: no spans of a trace. */
+const questions: ReadonlySet<string> = new Set([
+  'GetHost',
+  'ListGuests',
+  'Watch',
+  'GetMigration',
+  'AwaitMigration',
+  'ReadConsole',
+  'FollowConsole',
+  'WriteConsole',
+  'Display',
+]);
 
 /** Clients by the address in the host's row; the host must prove by its certificate that it is that host. `onCall` is told of every call that is sent. */
 export function createAgents(db: Db, own: OwnCertificate, onCall: (method: string) => void = () => {}): Agents {
@@ -49,7 +64,11 @@ export function createAgents(db: Db, own: OwnCertificate, onCall: (method: strin
   };
   const counting: Interceptor = (next) => (request) => {
     onCall(request.method.name);
-    return next(request);
+    const send: typeof next = (one) => {
+      sendScope(one.header);
+      return next(one);
+    };
+    return questions.has(request.method.name) ? send(request) : traced(`agent ${request.method.name}`, {}, () => send(request));
   };
   const connect = async (host: HostId): Promise<Link> => {
     const row = await db

@@ -409,6 +409,8 @@ export interface WorkflowTable {
   finished_at: Date | null;
 }
 
+  request_id: string | null;
+  traceparent: string | null;
 export interface EventTable {
   id: Generated<number>;
   kind: 'server' | 'migration' | 'host' | 'operation';

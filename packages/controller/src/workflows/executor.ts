@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { asFence } from '@godwit/domain/ids';
+import { currentScope, withinScope } from '@godwit/telemetry/request-scope';
+import { traced } from '@godwit/telemetry/tracing';
 import { sql } from 'kysely';
 import type pg from 'pg';
 import type { Logger } from 'pino';
@@ -60,7 +62,7 @@ export function createWorkflows(
       )
       update workflow w set executor_id = ${executorId}, fence = nextval('fence_sequence'), attempts = attempts + 1
       from picked where w.id = picked.id
-      returning w.id, w.kind, w.subject_id, w.input, w.fence, w.attempts, w.created_at`.execute(db);
+      returning w.id, w.kind, w.subject_id, w.input, w.fence, w.attempts, w.created_at, w.request_id, w.traceparent`.execute(db);
     for (const row of rows) start(row);
   };
 
@@ -110,7 +112,8 @@ export function createWorkflows(
       woken: (stop) => wakeups.wait(row.subject_id, row.id, AbortSignal.any([signal, stop])),
     };
     wakeups.know(row.subject_id, row.id);
-    const done = execute(run).finally(() => {
+    const scope = row.request_id === null ? null : { requestId: row.request_id, traceparent: row.traceparent };
+    const done = (scope === null ? execute(run) : withinScope(scope, () => execute(run))).finally(() => {
       running.delete(row.id);
       wakeups.forget(row.subject_id, row.id);
       if (!stopping.signal.aborted) look();
@@ -127,13 +130,14 @@ export function createWorkflows(
             last_error = ${query.error ?? null}
           where id = ${run.id} and fence = ${run.fence}`.execute(db);
     try {
-      await options.handlers[run.kind](run);
+      const attributes = { subject: run.subjectId, fence: run.fence, attempt: run.attempt };
+      await traced(`workflow ${run.kind}`, attributes, () => options.handlers[run.kind](run), isHandover);
       await mine({ finished: true });
     } catch (error) {
       try {
         if (error instanceof Fenced)
           log.info({ workflow: run.id, kind: run.kind, subject: run.subjectId, fence: run.fence }, error.message);
-        if (error instanceof Fenced || error instanceof Stopped) {
+        if (isHandover(error)) {
           // Handed back: whoever is in charge continues, or finds that nothing is left to do.
           await mine({ delayMs: error instanceof Fenced ? RETRY_FIRST_MS : 0 });
           return;
@@ -262,11 +266,18 @@ type ClaimedRow = {
   fence: number;
   attempts: number;
   created_at: Date;
+  request_id: string | null;
+  traceparent: string | null;
 };
+
+/** No failure: another executor goes on. */
+const isHandover = (error: unknown): boolean => error instanceof Fenced || error instanceof Stopped;
 
 /** See Workflows: for those who have no executor of their own, too. */
 export async function enqueue(tx: Db, workflow: NewWorkflow): Promise<void> {
-  await sql`insert into workflow (kind, subject_id, input) values (${workflow.kind}, ${workflow.subjectId}, ${JSON.stringify(workflow.input ?? {})})`.execute(
+  const scope = currentScope();
+  await sql`insert into workflow (kind, subject_id, input, request_id, traceparent)
+    values (${workflow.kind}, ${workflow.subjectId}, ${JSON.stringify(workflow.input ?? {})}, ${scope?.requestId ?? null}, ${scope?.traceparent ?? null})`.execute(
     tx,
   );
   await tellAfterCommit(tx, WORK_CHANNEL, '');

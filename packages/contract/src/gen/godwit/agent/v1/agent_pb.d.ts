@@ -365,6 +365,69 @@ export declare type DirtyPoint = Message<"godwit.agent.v1.DirtyPoint"> & {
 export declare const DirtyPointSchema: GenMessage<DirtyPoint>;
 
 /**
+ * @generated from message godwit.agent.v1.ReadLogsRequest
+ */
+export declare type ReadLogsRequest = Message<"godwit.agent.v1.ReadLogsRequest"> & {
+  /**
+   * @generated from field: repeated string words = 1;
+   */
+  words: string[];
+
+  /**
+   * @generated from field: string server_id = 2;
+   */
+  serverId: string;
+};
+
+/**
+ * Describes the message godwit.agent.v1.ReadLogsRequest.
+ * Use `create(ReadLogsRequestSchema)` to create a new message.
+ */
+export declare const ReadLogsRequestSchema: GenMessage<ReadLogsRequest>;
+
+/**
+ * @generated from message godwit.agent.v1.LogExcerpt
+ */
+export declare type LogExcerpt = Message<"godwit.agent.v1.LogExcerpt"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * @generated from field: repeated string lines = 2;
+   */
+  lines: string[];
+
+  /**
+   * @generated from field: bool cut = 3;
+   */
+  cut: boolean;
+};
+
+/**
+ * Describes the message godwit.agent.v1.LogExcerpt.
+ * Use `create(LogExcerptSchema)` to create a new message.
+ */
+export declare const LogExcerptSchema: GenMessage<LogExcerpt>;
+
+/**
+ * @generated from message godwit.agent.v1.ReadLogsResponse
+ */
+export declare type ReadLogsResponse = Message<"godwit.agent.v1.ReadLogsResponse"> & {
+  /**
+   * @generated from field: repeated godwit.agent.v1.LogExcerpt logs = 1;
+   */
+  logs: LogExcerpt[];
+};
+
+/**
+ * Describes the message godwit.agent.v1.ReadLogsResponse.
+ * Use `create(ReadLogsResponseSchema)` to create a new message.
+ */
+export declare const ReadLogsResponseSchema: GenMessage<ReadLogsResponse>;
+
+/**
  * @generated from message godwit.agent.v1.MeasureDirtyResponse
  */
 export declare type MeasureDirtyResponse = Message<"godwit.agent.v1.MeasureDirtyResponse"> & {
@@ -1350,6 +1413,16 @@ export declare const Agent: GenService<{
     methodKind: "unary";
     input: typeof MeasureDirtyRequestSchema;
     output: typeof MeasureDirtyResponseSchema;
+  },
+  /**
+   * Lines of the agent's recent log in which one of the words stands, and what the QEMU of a guest said. Secrets are cut out.
+   *
+   * @generated from rpc godwit.agent.v1.Agent.ReadLogs
+   */
+  readLogs: {
+    methodKind: "unary";
+    input: typeof ReadLogsRequestSchema;
+    output: typeof ReadLogsResponseSchema;
   },
   /**
    * The serial console's log from a place on, and what is added to it, without end. Each chunk says the place behind it, which is good on every host that has the log.
