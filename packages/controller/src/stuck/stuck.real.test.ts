@@ -4,7 +4,7 @@ import type { Database } from '../store/database.ts';
 import { startTestServer, type TestServer } from '../store/test-database.ts';
 import type { Engine } from '../workflows/engine.ts';
 import { fakeAgents } from '../workflows/testing/fake-agents.ts';
-import { type FakeCloud, fakeCloud, until } from '../workflows/testing/fake-cloud.ts';
+import { answerAgain, type FakeCloud, fakeCloud, fallSilent, until } from '../workflows/testing/fake-cloud.ts';
 import { differingGuests } from './differing-guests.ts';
 import { failingWorkflows, forgottenResizes, leakedClaims, silentHosts } from './forgotten.ts';
 import { lateMigrations } from './late-migrations.ts';
@@ -84,7 +84,7 @@ it('a migration that is much older than usual is named, and can be aborted', asy
     sentence: expect.stringMatching(/has been copying for 10 min/),
     action: { request: { service: 'godwit', method: 'POST', path: `/migrations/${move}/abort` } },
   });
-  await database.db.updateTable('host').set({ reachable: false }).where('name', '=', 'node2').execute();
+  await fallSilent(database, hostAt(1));
   const late = (await all()).find(({ kind }) => kind === 'late-migration');
   expect(late?.evidence).toContain('host node2 is not heard from');
   expect(late?.action.request).toBeNull();
@@ -112,11 +112,11 @@ it('a guest that runs where no record says, and a server whose guest does not ru
 it('silent hosts, forgotten resizes, claims of nobody, and work that fails again and again', async () => {
   const { db } = database;
   const id = await cloud.server(engine, 'node1');
-  await db.updateTable('host').set({ reachable: false }).where('name', '=', 'node3').execute();
+  await fallSilent(database, hostAt(2));
   expect(await silentHosts(db)).toMatchObject([
     { kind: 'silent-host', subject: { name: 'node3' }, sentence: expect.stringMatching(/0 servers/) },
   ]);
-  await db.updateTable('host').set({ reachable: true }).where('name', '=', 'node3').execute();
+  await answerAgain(database, hostAt(2));
 
   const move = await engine.operations.migrate(cloud.admin, id, { host: null });
   await until(

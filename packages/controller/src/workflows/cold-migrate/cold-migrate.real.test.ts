@@ -9,7 +9,7 @@ import { acceptDelete } from '../accept/delete-server.ts';
 import type { Engine } from '../engine.ts';
 import type { NewWorkflow } from '../port.ts';
 import { refusal, runningCopies, silence } from '../testing/fake-agents.ts';
-import { type FakeCloud, fakeCloud, until } from '../testing/fake-cloud.ts';
+import { answerAgain, type FakeCloud, fakeCloud, fallSilent, until } from '../testing/fake-cloud.ts';
 
 let postgres: TestServer;
 let database: Database;
@@ -244,7 +244,7 @@ describe('a cold migration', () => {
     await expect(migrate(engine, id, 'nowhere')).rejects.toMatchObject({ code: 'HostNotFound' });
     await expect(migrate(engine, id, 'node1')).rejects.toMatchObject({ code: 'SameHost' });
     await expect(confirm(engine, id)).rejects.toMatchObject({ code: 'InvalidState' });
-    await database.db.updateTable('host').set({ reachable: false }).where('name', '=', 'node1').execute();
+    await fallSilent(database, host('node1'));
     await expect(migrate(engine, id)).rejects.toMatchObject({ code: 'SourceServiceDown' });
     expect((await server(id)).task_state).toBeNull();
     expect(await database.db.selectFrom('migration').selectAll().execute()).toEqual([]);
@@ -256,10 +256,10 @@ describe('a cold migration', () => {
   it('is not reverted while its source is down; a second answer is refused', async () => {
     const engine = await cloud.controller('c1');
     const { id, migration } = await moved(engine);
-    await database.db.updateTable('host').set({ reachable: false }).where('name', '=', 'node1').execute();
+    await fallSilent(database, host('node1'));
     await expect(revert(engine, id)).rejects.toMatchObject({ code: 'SourceServiceDown' });
     expect(await server(id)).toMatchObject({ vm_state: 'resized', task_state: null });
-    await database.db.updateTable('host').set({ reachable: true }).where('name', '=', 'node1').execute();
+    await answerAgain(database, host('node1'));
     await confirm(engine, id);
     await expect(confirm(engine, id)).rejects.toMatchObject({ code: expect.stringMatching(/BadRequest|InvalidState/) });
     await status(migration, 'confirmed');

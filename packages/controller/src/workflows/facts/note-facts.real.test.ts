@@ -4,7 +4,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import type { Database } from '../../store/database.ts';
 import { startTestServer, type TestServer } from '../../store/test-database.ts';
 import { type FakeHost, refusal, runningCopies } from '../testing/fake-agents.ts';
-import { type FakeCloud, fakeCloud, until } from '../testing/fake-cloud.ts';
+import { type FakeCloud, fakeCloud, fallSilent, until } from '../testing/fake-cloud.ts';
 
 let postgres: TestServer;
 let database: Database;
@@ -195,20 +195,7 @@ it('a host that is set so starts no guest after a power loss inside a switchover
   expect(first().calls.filter(({ call }) => call === 'startGuest')).toHaveLength(1);
 }, 60_000);
 
-/** As the watcher writes it of a host that is silent, some seconds later. */
-const silent = async (host: FakeHost): Promise<void> => {
-  host.down = true;
-  await until(async () => {
-    await database.db
-      .updateTable('host')
-      .set({ reachable: false, last_seen_at: new Date(Date.now() - 10_000) })
-      .where('id', '=', host.id)
-      .execute();
-    // A beat that was under way may have come after it.
-    await new Promise((resolve) => setTimeout(resolve, 20));
-    return !(await hostRow(host)).reachable;
-  });
-};
+const silent = (host: FakeHost): Promise<void> => fallSilent(database, host);
 const hostRow = (host: FakeHost) => database.db.selectFrom('host').selectAll().where('id', '=', host.id).executeTakeFirstOrThrow();
 const fenced = async (host: FakeHost) => (await hostRow(host)).fenced_at !== null;
 

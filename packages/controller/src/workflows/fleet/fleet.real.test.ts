@@ -19,7 +19,7 @@ import type { Database } from '../../store/database.ts';
 import { startTestServer, type TestServer } from '../../store/test-database.ts';
 import type { Engine } from '../engine.ts';
 import { refusal, runningCopies } from '../testing/fake-agents.ts';
-import { type FakeCloud, fakeCloud, until } from '../testing/fake-cloud.ts';
+import { type FakeCloud, fakeCloud, fallSilent, until } from '../testing/fake-cloud.ts';
 
 let postgres: TestServer;
 let database: Database;
@@ -247,14 +247,7 @@ describe('rolling over the only two hosts', () => {
 });
 
 describe('evacuation', () => {
-  const dies = async (name: string): Promise<void> => {
-    fakeHostNamed(name).down = true;
-    await database.db
-      .updateTable('host')
-      .set({ reachable: false, last_seen_at: new Date(Date.now() - 60_000) })
-      .where('name', '=', name)
-      .execute();
-  };
+  const dies = (name: string): Promise<void> => fallSilent(database, fakeHostNamed(name));
 
   it('restarts what a dead host had, once somebody says that it is dead, and stops its stale copies when it returns', async () => {
     const engine = await cloud.controller('c1');

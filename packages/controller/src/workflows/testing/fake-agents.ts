@@ -39,6 +39,8 @@ export type FakeHost = {
   readonly name: string;
   bootId: string;
   down: boolean;
+  /** How often it was looked at while it was down. */
+  unanswered: number;
   readonly guests: Map<string, FakeGuest>;
   readonly moves: Map<string, FakeMove>;
   readonly calls: { readonly call: Call; readonly fence: number }[];
@@ -103,6 +105,7 @@ export function fakeHost(id: string, name: string): FakeHost {
     name,
     bootId: `boot-${name}-1`,
     down: false,
+    unanswered: 0,
     guests: new Map(),
     moves: new Map(),
     calls: [],
@@ -409,7 +412,10 @@ function clientOf(host: FakeHost, all: ReadonlyMap<HostId, FakeHost>): AgentClie
       if (method === undefined) return undefined;
       if (name === 'watch' || name === 'fetchDisks') return method;
       return async (request: { grant?: Grant; custody?: Custody }, ...rest: readonly unknown[]) => {
-        if (host.down) throw silence();
+        if (host.down) {
+          if (name === 'getHost') host.unanswered += 1;
+          throw silence();
+        }
         host.calls.push({ call: name, fence: Number(request.grant?.fence ?? request.custody?.fence ?? 0n) });
         const index = host.faults.findIndex((one) => one.call === name);
         const fault = index === -1 ? undefined : host.faults[index];

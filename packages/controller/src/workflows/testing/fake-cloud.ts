@@ -114,6 +114,27 @@ export async function fakeCloud(
   };
 }
 
+/**
+ * A host that a controller watches answers nothing any more, and its row says so as the watcher writes it some seconds later. The watcher looks twice a second and writes each answer down: only
+ * when it was refused once is no earlier sign of life under way.
+ */
+export async function fallSilent({ db }: Database, host: FakeHost): Promise<void> {
+  host.down = true;
+  const before = host.unanswered;
+  await until(async () => host.unanswered > before);
+  await db
+    .updateTable('host')
+    .set({ reachable: false, last_seen_at: new Date(Date.now() - 10_000) })
+    .where('id', '=', host.id)
+    .execute();
+}
+
+/** A silent host answers again, and its row says so. */
+export async function answerAgain({ db }: Database, host: FakeHost): Promise<void> {
+  host.down = false;
+  await until(async () => (await db.selectFrom('host').select('reachable').where('id', '=', host.id).executeTakeFirstOrThrow()).reachable);
+}
+
 /** Waits until the condition holds; throws after `deadlineMs`. */
 export async function until(condition: () => Promise<boolean>, deadlineMs = 20_000): Promise<void> {
   const deadline = Date.now() + deadlineMs;
