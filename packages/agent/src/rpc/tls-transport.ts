@@ -2,6 +2,7 @@ import { checkServerIdentity, type PeerCertificate } from 'node:tls';
 import type { Transport } from '@connectrpc/connect';
 import { createConnectTransport, Http2SessionManager } from '@connectrpc/connect-node';
 import { type CertificateRole, certificateRole } from '@godwit/contract/certificate-names';
+import { guardSessions } from '@godwit/contract/rpc/guarded-sessions';
 
 export type Credentials = { readonly caPem: string; readonly certificatePem?: string; readonly privateKeyPem?: string };
 
@@ -38,7 +39,7 @@ export function createTlsTransport(baseUrl: string, credentials: Credentials, ex
     },
   );
   return {
-    transport: createConnectTransport({ baseUrl, httpVersion: '2', sessionManager: sessions, useBinaryFormat: true }),
+    transport: createConnectTransport({ baseUrl, httpVersion: '2', sessionManager: guardSessions(sessions), useBinaryFormat: true }),
     warm: async () => {
       const state = await sessions.connect();
       if (state === 'error') throw sessions.error() ?? new Error(`${baseUrl} does not answer`);

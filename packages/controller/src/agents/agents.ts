@@ -3,6 +3,7 @@ import { type Client, createClient, type Interceptor } from '@connectrpc/connect
 import { createConnectTransport, Http2SessionManager } from '@connectrpc/connect-node';
 import { certificateRole } from '@godwit/contract/certificate-names';
 import { Agent } from '@godwit/contract/gen/agent_pb';
+import { guardSessions } from '@godwit/contract/rpc/guarded-sessions';
 import { GodwitError } from '@godwit/domain/errors';
 import type { HostId } from '@godwit/domain/ids';
 import { sendScope } from '@godwit/telemetry/request-scope';
@@ -96,7 +97,13 @@ export function createAgents(db: Db, own: OwnCertificate, onCall: (method: strin
       sessions,
       client: createClient(
         Agent,
-        createConnectTransport({ baseUrl, httpVersion: '2', sessionManager: sessions, useBinaryFormat: true, interceptors: [counting] }),
+        createConnectTransport({
+          baseUrl,
+          httpVersion: '2',
+          sessionManager: guardSessions(sessions),
+          useBinaryFormat: true,
+          interceptors: [counting],
+        }),
       ),
     };
   };
