@@ -1,10 +1,10 @@
 import { execFile } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { godwit } from './lab-harness.ts';
+import { clearLab, godwit } from './lab-harness.ts';
 
 const run = promisify(execFile);
 
@@ -22,8 +22,7 @@ beforeAll(async () => {
   dir = await mkdtemp(path.join(tmpdir(), 'gwe2e-'));
 });
 afterAll(async () => {
-  await run(godwit, ['lab', 'down', '--dir', dir], { timeout: 60_000 });
-  await rm(dir, { recursive: true, force: true });
+  await clearLab(dir);
 }, 90_000);
 
 it('the demo moves a busy guest five times, prints one object and clears up', async () => {

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { cp, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -35,8 +35,7 @@ export async function labUp(hosts = 3, options: { readonly typed?: boolean } = {
   const client = startOpenstackClient(dir);
   const down = async (): Promise<void> => {
     client.stop();
-    await run(godwit, ['lab', 'down', '--dir', dir], { timeout: 60_000 });
-    await rm(dir, { recursive: true, force: true });
+    await clearLab(dir);
   };
   try {
     await run(godwit, ['lab', 'up', '--dir', dir, '--hosts', String(hosts)], { timeout: 120_000 });
@@ -61,6 +60,17 @@ export async function labUp(hosts = 3, options: { readonly typed?: boolean } = {
     await down().catch(() => {});
     throw error;
   }
+}
+
+/** Ends the lab and keeps its logs under .cache/test/logs. Throws when one of its processes has ended by itself: those that tests kill end by a signal, not with an exit code. */
+export async function clearLab(dir: string): Promise<void> {
+  await run(godwit, ['lab', 'down', '--dir', dir], { timeout: 60_000 });
+  const kept = path.join(repository, '.cache', 'test', 'logs', path.basename(dir));
+  await cp(path.join(dir, 'logs'), kept, { recursive: true }).catch(() => {});
+  const supervisor = await readFile(path.join(kept, 'supervisor.log'), 'utf8').catch(() => '');
+  await rm(dir, { recursive: true, force: true });
+  const crashes = supervisor.split('\n').filter((line) => /ended \(exit /.test(line));
+  if (crashes.length > 0) throw new Error(`ended by themselves (logs in ${kept}): ${crashes.join('; ')}`);
 }
 
 /** What sourcing an openrc file sets, as a shell does it. */
