@@ -55,7 +55,7 @@ type Hypervisor = {
 /** From 2.88 on a hypervisor no longer tells its capacity. */
 const withCapacity = { microversion: '2.87' };
 
-/** Services and hypervisors joined by host name: two requests whatever the number of hosts. For admins. */
+/** Services and hypervisors joined by host name and in its order: two requests whatever the number of hosts. For admins. */
 export const hostList = (api: Api) =>
   queryOptions({
     queryKey: ['host', 'list'],
@@ -65,12 +65,17 @@ export const hostList = (api: Api) =>
         api.get<{ readonly hypervisors: readonly Hypervisor[] }>('/compute/v2.1/os-hypervisors/detail', withCapacity),
       ]);
       const byHost = new Map(services.map((service) => [service.host, service]));
-      return hypervisors.flatMap((hypervisor) => {
-        const service = byHost.get(hypervisor.hypervisor_hostname);
-        return service === undefined ? [] : [hostRow(service, hypervisor)];
-      });
+      return hypervisors
+        .flatMap((hypervisor) => {
+          const service = byHost.get(hypervisor.hypervisor_hostname);
+          return service === undefined ? [] : [hostRow(service, hypervisor)];
+        })
+        .toSorted((a, b) => byName.compare(a.name, b.name));
     },
   });
+
+/** node2 before node10. One collator: a thousand hosts are compared ten thousand times. */
+const byName = new Intl.Collator('en', { numeric: true });
 
 const hostRow = (service: Service, hypervisor: Hypervisor): Host => ({
   id: hypervisor.id,

@@ -28,7 +28,7 @@ type Props<Row> = {
 };
 
 /** Before a row has been seen. */
-const usualRowHeight = 39;
+const usualRowHeight = 41;
 /** Fewer rows than this are simply drawn. */
 const virtualFrom = 80;
 const overscan = 12;
@@ -152,8 +152,9 @@ const Spacer = ({ span, height }: { readonly span: number; readonly height: numb
   </tr>
 );
 
+const inWords = new Intl.Collator('en', { numeric: true });
 const compare = (a: string | number, b: string | number): number =>
-  typeof a === 'number' && typeof b === 'number' ? a - b : String(a).localeCompare(String(b), 'en', { numeric: true });
+  typeof a === 'number' && typeof b === 'number' ? a - b : inWords.compare(String(a), String(b));
 
 /** Arrow keys move between the radio buttons of a table's rows, as they do in a group of them. */
 export function moveByArrows(event: KeyboardEvent<HTMLElement>): void {

@@ -13,20 +13,26 @@ type Props = {
 const percent = (amount: number, capacity: number): number =>
   capacity <= 0 ? (amount > 0 ? 100 : 0) : Math.min(100, (amount / capacity) * 100);
 
+/** Without the unit where the capacity that follows has the same. */
+function shortly(amount: string, capacity: string): string {
+  const [value = '', unit] = amount.split(' ');
+  return unit !== undefined && unit === capacity.split(' ')[1] ? value : amount;
+}
+
 /** Used of capacity as a bar and in words; with `after`, what the server would add. */
 export function LoadBar({ label, before, after, format, shareable = false }: Props) {
   const added = after !== undefined && after.used > before.used ? after : null;
   const over = !shareable && (added ?? before).used > before.capacity;
   return (
     <div>
-      <div style={{ fontSize: 12, lineHeight: '16px', whiteSpace: 'nowrap' }}>
+      <div style={{ fontSize: 12, lineHeight: '14px', whiteSpace: 'nowrap' }}>
         <span className="visually-hidden">{label}: </span>
-        {format(before.used)}
+        {shortly(format(before.used), format(before.capacity))}
         {added !== null && (
           <>
             <span aria-hidden="true"> → </span>
             <span className="visually-hidden">then </span>
-            {format(added.used)}
+            {shortly(format(added.used), format(before.capacity))}
           </>
         )}{' '}
         of {format(before.capacity)}

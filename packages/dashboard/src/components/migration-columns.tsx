@@ -6,11 +6,17 @@ import type { Column } from './data-table.tsx';
 import { MigrationStatusWord } from './status.tsx';
 import { When } from './when.tsx';
 
-const number = (key: string, title: string, of: (migration: Migration) => number | null, format: (value: number | null) => string) =>
+const number = (
+  key: string,
+  title: string,
+  of: (migration: Migration) => number | null,
+  format: (value: number | null) => string,
+  more = '',
+) =>
   ({
     key,
     title,
-    className: 'number',
+    className: `number${more}`,
     sortBy: (migration) => of(migration) ?? -1,
     render: (migration) => format(of(migration)),
   }) satisfies Column<Migration>;
@@ -38,7 +44,9 @@ export function migrationColumns(withServer: boolean): readonly Column<Migration
       render: (migration) => (
         <span title={migration.outcome?.sentence ?? ''}>
           <MigrationStatusWord status={migration.status} />
-          {!isOver(migration.status) && <span className="muted"> {furthestPercent(migration.id, progressPercent(migration))}%</span>}
+          {migration.type === 'live-migration' && !isOver(migration.status) && (
+            <span className="muted"> {furthestPercent(migration.id, progressPercent(migration))}%</span>
+          )}
           {migration.outcome?.cause != null && <span className="muted"> {migration.outcome.cause}</span>}
         </span>
       ),
@@ -56,17 +64,19 @@ export function migrationColumns(withServer: boolean): readonly Column<Migration
       render: (migration) => migration.destination?.name ?? '–',
     },
     number('blackout', 'Blackout', (migration) => migration.measures.blackoutMs, formatDuration),
-    number('total', 'Duration', durationOf, formatDuration),
-    number('bytes', 'Sent', (migration) => migration.memory.processedBytes, formatBytes),
+    number('total', 'Duration', durationOf, formatDuration, ' wide'),
+    number('bytes', 'Sent', (migration) => migration.memory.processedBytes, formatBytes, ' wide'),
     number(
       'rounds',
       'Rounds',
       (migration) => migration.measures.rounds,
       (rounds) => (rounds === null ? '–' : String(rounds)),
+      ' wide',
     ),
     {
       key: 'started',
       title: 'Started',
+      className: 'wide',
       sortBy: (migration) => -Date.parse(migration.createdAt),
       render: (migration) => <When time={migration.createdAt} />,
     },

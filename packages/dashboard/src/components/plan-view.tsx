@@ -3,6 +3,7 @@ import { Button, Select, Tag } from 'antd';
 import type { Plan } from '../api/operations.ts';
 import { formatBytes, formatDuration } from '../model/formats.ts';
 import type { PlanEdit } from '../model/plan-edit.ts';
+import { stateInTheWay } from '../model/state-in-the-way.ts';
 import { statusWord } from '../words.ts';
 import { type Column, DataTable } from './data-table.tsx';
 
@@ -40,7 +41,7 @@ export function PlanView(props: {
           <DataTable<Exclusion>
             label="Exclusions"
             tall
-            columns={exclusionColumns(edit, onPin)}
+            columns={exclusionColumns(plan.kind, edit, onPin)}
             rows={plan.excluded}
             rowKey={({ server }) => server.id}
             empty=""
@@ -149,6 +150,7 @@ function itemColumns(
 }
 
 function exclusionColumns(
+  kind: Plan['kind'],
   edit: PlanEdit,
   onPin: ((server: string, host: string | null) => void) | undefined,
 ): readonly Column<Exclusion>[] {
@@ -166,9 +168,11 @@ function exclusionColumns(
     {
       key: 'reason',
       title: 'Why not',
-      render: ({ code, reason, hosts }) => (
+      render: ({ server, source, code, reason, hosts }) => (
         <>
-          {reason} <span className="muted mono">{code}</span>
+          {/* What the compute API would say names the action and the id; here the status is what matters. */}
+          {code === 'InvalidState' && source !== null ? stateInTheWay(kind, server.status) : reason}{' '}
+          <span className="muted mono">{code}</span>
           {hosts.length > 0 && (
             <details>
               <summary className="muted">Per host</summary>

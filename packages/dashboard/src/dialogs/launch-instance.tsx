@@ -8,7 +8,7 @@ import { announce } from '../components/announcer.tsx';
 import { GoLink } from '../components/go-link.tsx';
 import { Problem } from '../components/problem.tsx';
 import { useApi } from '../components/signed-in.tsx';
-import { formatMib } from '../model/formats.ts';
+import { formatMib, formatVcpus } from '../model/formats.ts';
 import type { View } from '../sidebar.ts';
 import { words } from '../words.ts';
 
@@ -112,7 +112,7 @@ export function LaunchDialog({ view, onClose }: { readonly view: View; readonly 
             loading={flavors.isPending}
             options={(flavors.data ?? []).map((flavor) => ({
               value: flavor.id,
-              label: `${flavor.name} (${flavor.vcpus} vCPUs, ${formatMib(flavor.ram)}, ${flavor.disk} GiB)`,
+              label: `${flavor.name} (${formatVcpus(flavor.vcpus)}, ${formatMib(flavor.ram)}, ${flavor.disk} GiB)`,
             }))}
           />
         </Form.Item>

@@ -34,6 +34,12 @@ export function formatAge(ms: number): string {
   return `${Math.floor(seconds / 86_400)} d`;
 }
 
+/** `503 GiB`, `2 TiB`. */
+export const formatGib = (gib: number): string => (gib >= 1024 && gib % 256 === 0 ? `${gib / 1024} TiB` : `${gib} GiB`);
+
+/** `1 vCPU`, `4 vCPUs`. */
+export const formatVcpus = (count: number): string => `${count} ${count === 1 ? 'vCPU' : 'vCPUs'}`;
+
 /** `512 MiB`, `4 GiB`, `23.5 GiB`: memory as operators write it; a tenth of a GiB is exact enough where there are many. */
 export function formatMib(mib: number): string {
   if (mib < 1024 || (mib < 10_240 && mib % 256 !== 0)) return `${mib} MiB`;

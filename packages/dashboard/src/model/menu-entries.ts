@@ -10,6 +10,7 @@ import {
 } from '@godwit/domain/server-states';
 import type { View } from '../sidebar.ts';
 import { statusWord, words } from '../words.ts';
+import { wordList } from './state-in-the-way.ts';
 
 export type MenuAction = keyof typeof words.actions & ServerAction;
 
@@ -62,14 +63,11 @@ function inWords(rule: ActionRule, server: ServerFacts): string {
   const states = rule.vmStates;
   if (states !== 'any' && !states.includes(server.vmState)) {
     const needed = [...new Set(states.map((state) => statusWord(serverStatus(state, null))))];
-    return `Needs status ${list(needed)}; this instance is ${statusWord(serverStatus(server.vmState, server.taskState))}.`;
+    return `Needs status ${wordList(needed)}; this instance is ${statusWord(serverStatus(server.vmState, server.taskState))}.`;
   }
   if (server.taskState === null) return 'Nothing of this kind is in progress.';
   return `Another task is in progress (${server.taskState.replaceAll('_', ' ')}).`;
 }
-
-const list = (items: readonly string[]): string =>
-  items.length < 2 ? items.join('') : `${items.slice(0, -1).join(', ')} or ${items.at(-1) ?? ''}`;
 
 /** The facts of `checkAction` from a server as the compute API shows it. */
 export function serverFacts(

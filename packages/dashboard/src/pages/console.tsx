@@ -17,7 +17,7 @@ export function Console({ server, view }: { readonly server: Server; readonly vi
   const hasDisplay = server.flavor.extra_specs?.['godwit:display'] === 'vnc';
   return (
     <>
-      <p>
+      <div className="choice">
         <Segmented
           aria-label="Kind of console"
           value={kind}
@@ -25,7 +25,7 @@ export function Console({ server, view }: { readonly server: Server; readonly vi
           onChange={setKind}
         />{' '}
         {!hasDisplay && <span className="muted">No display: the flavor’s extra spec godwit:display=vnc would give the instance one.</span>}
-      </p>
+      </div>
       <Suspense fallback={<p className="muted">Loading…</p>}>
         {kind === 'log' && <ConsoleLog server={server} />}
         {kind === 'serial' && <SerialConsole key={server.id} server={server} showHost={view === 'admin'} />}

@@ -70,7 +70,7 @@ export function Drain() {
           {words.dialog.confirm}
         </Button>
       </PageHead>
-      <p>
+      <div className="choice">
         <Segmented
           aria-label="Kind"
           value={kind}
@@ -78,7 +78,7 @@ export function Drain() {
           onChange={(next) => set({ kind: next })}
         />{' '}
         <span className="muted">{explained[kind]}</span>
-      </p>
+      </div>
       <div className="toolbar fields">
         <div>
           <label htmlFor="hosts">Hosts</label>

@@ -13,7 +13,7 @@ import { PageHead } from '../components/page-head.tsx';
 import { Problem } from '../components/problem.tsx';
 import { useApi } from '../components/signed-in.tsx';
 import { When } from '../components/when.tsx';
-import { formatMib } from '../model/formats.ts';
+import { formatGib, formatMib } from '../model/formats.ts';
 import { words } from '../words.ts';
 
 const RestoreHostDialog = lazy(async () => ({ default: (await import('../dialogs/restore-host.tsx')).RestoreHostDialog }));
@@ -117,7 +117,7 @@ function columnsOf(
         </Link>
       ),
     },
-    { key: 'zone', title: 'Zone', sortBy: (host) => host.zone, render: (host) => host.zone },
+    { key: 'zone', title: 'Zone', className: 'wide', sortBy: (host) => host.zone, render: (host) => host.zone },
     {
       key: 'state',
       title: 'State',
@@ -125,6 +125,7 @@ function columnsOf(
       render: (host) => (
         <span className={`status ${host.state === 'down' ? 'bad' : host.enabled ? 'good' : 'warn'}`}>
           {host.state}
+          <HeardFrom host={host} />
           {!host.enabled && (
             <span title={host.disabledReason ?? ''}>, disabled{host.disabledReason === null ? '' : `: ${host.disabledReason}`}</span>
           )}
@@ -136,6 +137,7 @@ function columnsOf(
     {
       key: 'cpu',
       title: 'vCPUs',
+      className: 'wide',
       sortBy: (host) => share(host.vcpus.used, host.vcpus.total),
       render: (host) => <LoadBar label="vCPUs" before={{ used: host.vcpus.used, capacity: host.vcpus.total }} format={String} shareable />,
     },
@@ -148,22 +150,27 @@ function columnsOf(
     {
       key: 'disk',
       title: 'Disk',
+      className: 'wide',
       sortBy: (host) => share(host.diskGib.used, host.diskGib.total),
-      render: (host) => (
-        <LoadBar label="Disk" before={{ used: host.diskGib.used, capacity: host.diskGib.total }} format={(gib) => `${gib} GiB`} />
-      ),
+      render: (host) => <LoadBar label="Disk" before={{ used: host.diskGib.used, capacity: host.diskGib.total }} format={formatGib} />,
     },
     {
       key: 'version',
-      title: 'Hypervisor',
+      title: 'QEMU',
       sortBy: (host) => host.version,
       render: (host) => {
         const known = facts.get(host.id);
         return host.type === 'ironic' ? (
           'bare metal'
         ) : (
-          <span title={known === undefined ? undefined : `Agent ${known.agentVersion}, kernel ${known.kernel}, ${host.cpuModel}`}>
-            QEMU {host.version} {known?.accelerator ?? ''}
+          <span
+            title={
+              known === undefined
+                ? undefined
+                : `Agent ${known.agentVersion}, kernel ${known.kernel}, ${host.cpuModel}; ${known.acceleratorReason}`
+            }
+          >
+            {host.version} {known?.accelerator ?? ''}
           </span>
         );
       },
@@ -171,7 +178,7 @@ function columnsOf(
     {
       key: 'load',
       title: 'Load',
-      className: 'number',
+      className: 'number wide',
       sortBy: (host) => facts.get(host.id)?.load[0] ?? -1,
       render: (host) => {
         const load = facts.get(host.id)?.load;
@@ -185,14 +192,13 @@ function columnsOf(
       },
     },
     { key: 'self-test', title: 'Self-test', render: (host) => <SelfTest host={host} facts={facts.get(host.id)} /> },
-    { key: 'seen', title: 'Seen', render: (host) => (host.seenAt === null ? 'never' : <When time={host.seenAt} />) },
     {
       key: 'actions',
       title: 'Actions',
       className: 'pinned',
-      width: 150,
+      width: 140,
       render: (host) => (
-        <span style={{ display: 'inline-flex', gap: 6 }}>
+        <span style={{ display: 'inline-flex', gap: 4 }}>
           <Button
             size="small"
             aria-label={`${host.enabled ? 'Disable' : 'Enable'} ${host.name}`}
@@ -219,6 +225,23 @@ function columnsOf(
       ),
     },
   ];
+}
+
+/** When a host that is down was last heard from; one that is up is heard from every few seconds. */
+function HeardFrom({ host }: { readonly host: Host }) {
+  if (host.state === 'up') return null;
+  return (
+    <span>
+      ,{' '}
+      {host.seenAt === null ? (
+        'never heard from'
+      ) : (
+        <>
+          heard from <When time={host.seenAt} />
+        </>
+      )}
+    </span>
+  );
 }
 
 function SelfTest({ host, facts }: { readonly host: Host; readonly facts: HostFactsAnswer | undefined }) {

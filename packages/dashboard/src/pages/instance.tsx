@@ -16,7 +16,7 @@ import { ServerActions } from '../components/server-actions.tsx';
 import { useApi } from '../components/signed-in.tsx';
 import { ServerStatus } from '../components/status.tsx';
 import { When } from '../components/when.tsx';
-import { formatBytes, formatMib } from '../model/formats.ts';
+import { formatBytes, formatMib, formatVcpus } from '../model/formats.ts';
 import type { View } from '../sidebar.ts';
 import { statusWord, words } from '../words.ts';
 
@@ -156,7 +156,7 @@ function Overview({ server, view }: { readonly server: Server; readonly view: Vi
         <dl className="facts">
           <dt>Flavor</dt>
           <dd>
-            {server.flavor.original_name}: {server.flavor.vcpus} vCPUs, {formatMib(server.flavor.ram)}
+            {server.flavor.original_name}: {formatVcpus(server.flavor.vcpus)}, {formatMib(server.flavor.ram)}
           </dd>
           <dt>Disks</dt>
           <dd>

@@ -15,7 +15,7 @@ import { useApi } from '../components/signed-in.tsx';
 import { ServerStatus } from '../components/status.tsx';
 import { WaitingMoves } from '../components/waiting-moves.tsx';
 import { When } from '../components/when.tsx';
-import { parseTime } from '../model/formats.ts';
+import { formatVcpus, parseTime } from '../model/formats.ts';
 import type { View } from '../sidebar.ts';
 import { statusWords, words } from '../words.ts';
 
@@ -122,9 +122,14 @@ function columnsOf(view: View, projects: ReadonlyMap<string, string>, hosts: rea
     sortBy: (server) => server.name,
     render: (server) => <Link to={`/${view}/instances/${server.id}`}>{server.name}</Link>,
   };
-  const id: Column<Server> = { key: 'id', title: 'ID', render: (server) => <CopyableId id={server.id} short what={server.name} /> };
+  const id: Column<Server> = {
+    key: 'id',
+    title: 'ID',
+    className: 'wide',
+    render: (server) => <CopyableId id={server.id} short what={server.name} />,
+  };
   const only: readonly Column<Server>[] = [
-    { key: 'project', title: 'Project', sortBy: project, render: project },
+    { key: 'project', title: 'Project', className: 'wide', sortBy: project, render: project },
     { key: 'host', title: 'Host', sortBy: (server) => hostOf(server) ?? '', render: (server) => hostOf(server) ?? '–' },
   ];
   return [
@@ -134,20 +139,25 @@ function columnsOf(view: View, projects: ReadonlyMap<string, string>, hosts: rea
     {
       key: 'zone',
       title: 'Zone',
+      className: 'wide',
       sortBy: (server) => server['OS-EXT-AZ:availability_zone'],
       render: (server) => server['OS-EXT-AZ:availability_zone'],
     },
     { key: 'status', title: 'Status', sortBy: (server) => server.status, render: (server) => <ServerStatus server={server} /> },
-    { key: 'addresses', title: 'Addresses', render: (server) => addressesOf(server).join(', ') || '–' },
+    { key: 'addresses', title: 'Addresses', className: 'wide', render: (server) => addressesOf(server).join(', ') || '–' },
     {
       key: 'flavor',
       title: 'Flavor',
+      className: 'wide',
       sortBy: (server) => server.flavor.original_name,
-      render: (server) => <span title={`${server.flavor.vcpus} vCPUs, ${server.flavor.ram} MiB`}>{server.flavor.original_name}</span>,
+      render: (server) => (
+        <span title={`${formatVcpus(server.flavor.vcpus)}, ${server.flavor.ram} MiB`}>{server.flavor.original_name}</span>
+      ),
     },
     {
       key: 'age',
       title: 'Age',
+      className: 'wide',
       sortBy: (server) => -parseTime(server.created),
       render: (server) => <When time={server.created} suffix="" />,
     },

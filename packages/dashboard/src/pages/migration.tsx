@@ -2,8 +2,9 @@ import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { Link, useParams } from '@tanstack/react-router';
 import { App, Button } from 'antd';
 import { lazy, Suspense, useEffect, useRef } from 'react';
-import { abortMigration, isOver, type MigrationRecord, migrationShow } from '../api/migrations.ts';
+import { abortMigration, confirmWindow, isOver, type MigrationRecord, migrationShow } from '../api/migrations.ts';
 import { announce } from '../components/announcer.tsx';
+import { DecideMove } from '../components/decide-move.tsx';
 import { Decision } from '../components/decision.tsx';
 import { useFallbackPolling } from '../components/live.tsx';
 import { PageHead } from '../components/page-head.tsx';
@@ -62,17 +63,11 @@ export function MigrationPage() {
         <>
           <Measures record={record} />
           <Suspense fallback={<p className="muted">Loading…</p>}>
-            <MigrationChart migrationId={record.id} moving={!isOver(record.status)} />
+            <MigrationChart record={record} />
           </Suspense>
         </>
       )}
-      {record.status === 'finished' && (
-        <section className="panel" aria-label="Waiting for confirmation">
-          {record.serverName} runs on {record.destination?.name ?? 'its new host'}; {record.source?.name ?? 'the source'} keeps room and
-          disks for it until the move is confirmed or reverted, in the{' '}
-          <Link to={`/admin/instances/${record.serverId}`}>menu of the instance</Link>.
-        </section>
-      )}
+      {record.status === 'finished' && <WaitingForDecision record={record} />}
       {record.attempts.length > 0 && (
         <section className="panel" aria-label="Earlier attempts">
           <h2>Tried before</h2>
@@ -88,6 +83,22 @@ export function MigrationPage() {
       <Decision verdicts={record.verdicts} taken={record.destination?.name ?? null} requestedHost={record.requestedHost} />
       <Timeline record={record} />
     </>
+  );
+}
+
+function WaitingForDecision({ record }: { readonly record: MigrationRecord }) {
+  const api = useApi();
+  const window = useQuery(confirmWindow(api));
+  return (
+    <section className="panel" aria-label="Waiting for confirmation">
+      <p style={{ marginTop: 0 }}>
+        {record.serverName} runs on {record.destination?.name ?? 'its new host'}; {record.source?.name ?? 'the source'} keeps room and disks
+        for it until the move is confirmed or reverted.
+      </p>
+      <span style={{ display: 'flex', flexWrap: 'wrap', gap: 8, alignItems: 'center' }}>
+        <DecideMove server={{ id: record.serverId, name: record.serverName }} since={record.updatedAt} windowMs={window.data} />
+      </span>
+    </section>
   );
 }
 

@@ -32,6 +32,10 @@ function Frame() {
     location.pathname.startsWith('/project') || (!location.pathname.startsWith('/admin') && !isAdmin(session)) ? 'project' : 'admin';
   const main = useRef<HTMLElement>(null);
   const [palette, setPalette] = useState(false);
+  const [menu, setMenu] = useState(false);
+  // On a phone the menu covers the page: it goes when a page has been chosen.
+  // biome-ignore lint/correctness/useExhaustiveDependencies: it is the change of page that matters
+  useEffect(() => setMenu(false), [location.pathname]);
   useEffect(() => {
     const open = (event: KeyboardEvent): void => {
       if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === 'k') {
@@ -48,6 +52,9 @@ function Frame() {
         <button type="button" className="skip-link" onClick={() => main.current?.focus()}>
           Skip to the page
         </button>
+        <Button className="nav-toggle" size="small" aria-expanded={menu} aria-controls="nav" onClick={() => setMenu(!menu)}>
+          Menu
+        </Button>
         <Link to="/" style={{ fontWeight: 600, fontSize: 16, textDecoration: 'none' }}>
           Godwit
         </Link>
@@ -69,7 +76,7 @@ function Frame() {
         <LiveMark />
         <UserMenu />
       </header>
-      <nav aria-label={view === 'admin' ? words.views.administrator : words.views.project}>
+      <nav id="nav" className={menu ? 'open' : ''} aria-label={view === 'admin' ? words.views.administrator : words.views.project}>
         {sidebar[view].map((group) => (
           <section key={group.title} aria-label={group.title}>
             <h2>{group.title}</h2>

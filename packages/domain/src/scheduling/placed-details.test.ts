@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { as, type HostId } from '../ids.ts';
 import { decide } from './decide.ts';
-import { demandFixture, hostFixture } from './fixtures.ts';
+import { demandFixture, factsFixture, hostFixture } from './fixtures.ts';
 import { placedDetails } from './placed-details.ts';
 import { snapshotOf } from './snapshot.ts';
 import { storedVerdicts } from './stored-verdicts.ts';
@@ -27,6 +27,13 @@ describe('the details of a placement', () => {
     const told = placedDetails(storedVerdicts(decide(snapshotOf([host('n1'), host('n3', { zone: 'az9' })]), demand, { seed: 1 })));
     expect(told).toMatch(/^n3 was chosen/);
     expect(told).toMatch(/It was created without a zone and may cross zones\.$/);
+  });
+  it('say of a bare metal host only that', () => {
+    const demand = demandFixture({ kind: 'migration', currentHost: { id: as<HostId>('n1'), name: 'n1' } });
+    const metal = host('metal1', { facts: factsFixture({ hypervisorType: 'ironic', ramMib: 1, machineTypes: [] }) });
+    const told = placedDetails(storedVerdicts(decide(snapshotOf([host('n1'), host('n2'), metal]), demand, { seed: 1 })));
+    expect(told.split('metal1').length - 1).toBe(1);
+    expect(told).toContain('metal1: bare metal: nothing is moved to it');
   });
   it('are empty when nothing passes, and bounded for any number of hosts', () => {
     const hosts = Array.from({ length: 3_000 }, (_, index) => host(`h${index}`, index % 2 === 0 ? {} : { zone: `z${index}` }));

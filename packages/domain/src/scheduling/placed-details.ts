@@ -12,8 +12,18 @@ export function placedDetails(verdicts: StoredVerdicts): string {
   const [chosen, ...alternates] = verdicts.ranked;
   if (chosen === undefined) return '';
   const others = alternates.slice(0, alternatesTold).map(({ host, why }) => `${host} (${why.join(', ')})`);
+  // That a host is bare metal says all: what else it lacks would fill lines.
+  const metal = new Set(
+    verdicts.rejected.filter(({ code }) => code === 'BareMetalTarget').flatMap(({ examples }) => examples.flatMap(({ hosts }) => hosts)),
+  );
   const rejected = verdicts.rejected
-    .flatMap(({ examples }) => examples)
+    .flatMap(({ code, examples }) =>
+      examples.map(({ hosts, sentence }) => ({
+        hosts: code === 'BareMetalTarget' ? hosts : hosts.filter((host) => !metal.has(host)),
+        sentence,
+      })),
+    )
+    .filter(({ hosts }) => hosts.length > 0)
     .map(({ hosts, sentence }) => {
       const more = hosts.length - namedPerSentence;
       return `${hosts.slice(0, namedPerSentence).join(', ')}${more > 0 ? ` and ${more} more` : ''}: ${sentence}`;
