@@ -54,7 +54,12 @@ try {
   await page.getByRole('row').nth(1).waitFor();
   await picture('hosts');
   // The fullest host that can be emptied has the most to show.
-  const rows = await page.getByRole('region', { name: 'Compute Hosts' }).getByRole('row').filter({ hasText: 'az' }).filter({ hasNotText: 'bare metal' }).all();
+  const rows = await page
+    .getByRole('region', { name: 'Compute Hosts' })
+    .getByRole('row')
+    .filter({ hasText: 'az' })
+    .filter({ hasNotText: 'bare metal' })
+    .all();
   const counted = await Promise.all(rows.map(async (row) => ({ row, count: Number(await row.getByRole('cell').nth(3).textContent()) })));
   const fullest = counted.toSorted((one, other) => other.count - one.count)[0];
   await fullest?.row.getByRole('button', { name: new RegExp(`^${words.more}`) }).click();
