@@ -9,6 +9,7 @@ import pino, { type Logger } from 'pino';
 import { type HostProbe, probeHost } from './drivers/qemu/host-probe.ts';
 import { openQemuDriver } from './drivers/qemu/open-qemu-driver.ts';
 import { openSimulatedHost, simulatedFacts } from './drivers/simulated/open-simulated-host.ts';
+import { simulatedTimings } from './drivers/simulated/simulated-timings.ts';
 import { type HostAgent, type HostSetup, readBootId, startHostAgent } from './host-agent.ts';
 import { type LoadedConfig, loadAgentConfig } from './load-agent-config.ts';
 import { readLogsOf, recentLogFile } from './read-logs.ts';
@@ -95,6 +96,7 @@ async function hostSetups(config: LoadedConfig, log: Logger): Promise<readonly H
     const stateDir = join(config.stateDir, 'hosts', host.name);
     await mkdir(stateDir, { recursive: true, mode: 0o700 });
     const hostLog = log.child({ host: host.name });
+    const timings = simulatedTimings(host.timings);
     return {
       ...shared,
       hostName: host.name,
@@ -105,7 +107,7 @@ async function hostSetups(config: LoadedConfig, log: Logger): Promise<readonly H
       joinToken: async () => lineFor(index, await readFile(config.joinTokenFile, 'utf8')),
       facts: () => Promise.resolve(simulatedFacts(host)),
       openDriver: (identity) =>
-        openSimulatedHost({ host, stateDir, identity, bootId: as<BootId>(bootId), controllerUrl: config.controllerUrl }),
+        openSimulatedHost({ host, stateDir, identity, bootId: as<BootId>(bootId), controllerUrl: config.controllerUrl, timings }),
     };
   });
   return Promise.all(setups);

@@ -14,6 +14,8 @@ export type AgentConfig = {
     readonly cores: number;
     readonly ramMib: number;
     readonly diskGib: number;
+    /** What differs on this host from GODWIT_SIMULATED_TIMINGS: how long things take there, and how often they fail. */
+    readonly timings?: Readonly<Record<string, number>>;
   }[];
   /** GODWIT_MANAGEMENT_ADDRESS: where the agent's RPC and the migration streams listen; never a wildcard. */
   readonly managementAddress: string;

@@ -18,6 +18,8 @@ export type SimulatedCloudOptions = {
   readonly hosts: number;
   /** What GODWIT_SIMULATED_TIMINGS may hold; milliseconds, bytes per second. */
   readonly timings?: Readonly<Record<string, number>>;
+  /** The same for single hosts, by name: a host whose guests do not start, or whose copies break or never end. */
+  readonly hostTimings?: Readonly<Record<string, Readonly<Record<string, number>>>>;
   readonly ramMib?: number;
   /** Settings of the controller beside those that make it run. */
   readonly controller?: Partial<ControllerConfig>;
@@ -80,6 +82,7 @@ export async function startSimulatedCloud(options: SimulatedCloudOptions): Promi
         cores: 64,
         ramMib: options.ramMib ?? 262_144,
         diskGib: 4_000,
+        ...(options.hostTimings?.[name] === undefined ? {} : { timings: options.hostTimings[name] }),
       })),
       managementAddress: '127.0.0.1',
       rpcPort: await freeRange(options.hosts),

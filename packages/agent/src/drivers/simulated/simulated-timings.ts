@@ -20,13 +20,19 @@ const defaults: SimulatedTimings = {
   failureRate: 0,
 };
 
-/** Defaults with what the environment changes: GODWIT_SIMULATED_TIMINGS is a JSON object of the names above. Throws on a name or value that means nothing. */
-export function simulatedTimings(text = process.env['GODWIT_SIMULATED_TIMINGS']): SimulatedTimings {
-  if (text === undefined || text === '') return defaults;
-  const changes = JSON.parse(text) as Record<string, unknown>;
+/**
+ * Defaults with what the environment changes (GODWIT_SIMULATED_TIMINGS is a JSON object of the names above), and what the configuration of one host changes of that. Throws on a name or
+ * value that means nothing.
+ */
+export function simulatedTimings(
+  ofHost: Readonly<Record<string, unknown>> = {},
+  text = process.env['GODWIT_SIMULATED_TIMINGS'],
+): SimulatedTimings {
+  const ofAll = text === undefined || text === '' ? {} : (JSON.parse(text) as Record<string, unknown>);
+  const changes = { ...ofAll, ...ofHost };
   for (const [name, value] of Object.entries(changes))
     if (!(name in defaults) || typeof value !== 'number' || !(value >= 0))
-      throw new Error(`GODWIT_SIMULATED_TIMINGS: ${name} is no timing, or its value none`);
+      throw new Error(`GODWIT_SIMULATED_TIMINGS, or the timings of a simulated host: ${name} is no timing, or its value none`);
   return { ...defaults, ...changes };
 }
 
