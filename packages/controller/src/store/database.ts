@@ -42,7 +42,14 @@ export function openDatabase(options: DatabaseOptions): Database {
   const onError = options.onConnectionError ?? (() => {});
   const types = { getTypeParser };
   const poolOf = (max: number, connectionTimeoutMillis: number): pg.Pool => {
-    const one = new pg.Pool({ connectionString: options.url, max, application_name: 'godwit', connectionTimeoutMillis, types });
+    const one = new pg.Pool({
+      connectionString: options.url,
+      max,
+      application_name: 'godwit',
+      connectionTimeoutMillis,
+      types,
+      pipeline: true,
+    });
     one.on('error', onError);
     one.on('connect', (client) => client.on('error', onError));
     return one;

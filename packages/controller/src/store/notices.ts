@@ -1,6 +1,7 @@
-import { type CompiledQuery, type Driver, PostgresDialect, PostgresDriver, sql } from 'kysely';
+import { type CompiledQuery, type Driver, PostgresDialect, PostgresDriver, type PostgresPool, sql } from 'kysely';
 import type pg from 'pg';
 import type { Db } from './database.ts';
+import { sparingPool } from './sparing-pool.ts';
 
 type Connection = Awaited<ReturnType<PostgresDriver['acquireConnection']>>;
 
@@ -77,7 +78,7 @@ export function createNotices(pool: pg.Pool, onError: (error: Error) => void): N
     },
     dialect: (one) => {
       if (one !== pool) know(one);
-      return new NoticingDialect(one, tell);
+      return new NoticingDialect(sparingPool(one), tell);
     },
   };
 }
@@ -85,10 +86,10 @@ export function createNotices(pool: pg.Pool, onError: (error: Error) => void): N
 const pidOf = (client: pg.PoolClient): number => (client as unknown as { readonly processID: number }).processID;
 
 class NoticingDialect extends PostgresDialect {
-  readonly #pool: pg.Pool;
+  readonly #pool: PostgresPool;
   readonly #tell: (notices: readonly Notice[]) => void;
 
-  constructor(pool: pg.Pool, tell: (notices: readonly Notice[]) => void) {
+  constructor(pool: PostgresPool, tell: (notices: readonly Notice[]) => void) {
     super({ pool });
     this.#pool = pool;
     this.#tell = tell;
@@ -105,7 +106,7 @@ class NoticingDriver extends PostgresDriver {
   readonly #known = new WeakSet<Connection>();
   readonly #open = new WeakMap<Connection, Notice[]>();
 
-  constructor(pool: pg.Pool, tell: (notices: readonly Notice[]) => void) {
+  constructor(pool: PostgresPool, tell: (notices: readonly Notice[]) => void) {
     super({ pool });
     this.#tell = tell;
   }

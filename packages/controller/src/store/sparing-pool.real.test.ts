@@ -1,0 +1,81 @@
+import { sql } from 'kysely';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { type Database, openDatabase } from './database.ts';
+import { startTestServer, type TestServer } from './test-database.ts';
+
+let server: TestServer;
+let database: Database;
+/** One connection: what one statement leaves on it the next one meets. */
+let one: Database;
+beforeAll(async () => {
+  server = await startTestServer();
+  database = await server.database();
+  one = openDatabase({ url: database.url, maxConnections: 1 });
+  await sql`create table thing (id int primary key, word text not null)`.execute(one.db);
+});
+afterAll(async () => {
+  await one?.close();
+  await server?.stop();
+});
+
+const words = async (on: Database): Promise<readonly string[]> =>
+  (await sql<{ word: string }>`select word from thing order by id`.execute(on.db)).rows.map(({ word }) => word);
+
+it('what is begun with its first statement is a transaction from that statement on', async () => {
+  await one.db.transaction().execute(async (tx) => {
+    await sql`insert into thing values (1, 'first')`.execute(tx);
+    expect(await words(database)).toEqual([]);
+  });
+  expect(await words(database)).toEqual(['first']);
+  await expect(
+    one.db.transaction().execute(async (tx) => {
+      await sql`insert into thing values (2, 'second')`.execute(tx);
+      throw new Error('no');
+    }),
+  ).rejects.toThrow('no');
+  await expect(
+    one.db.transaction().execute(async (tx) => {
+      await sql`insert into thing values (1, 'again')`.execute(tx).catch(() => {});
+      await sql`insert into thing values (3, 'third')`.execute(tx);
+    }),
+  ).rejects.toMatchObject({ code: '25P02' });
+  expect(await words(database)).toEqual(['first']);
+  await one.db.transaction().execute(async () => {});
+  await expect(
+    one.db.transaction().execute(async () => {
+      throw new Error('nothing was begun');
+    }),
+  ).rejects.toThrow('nothing was begun');
+  // No transaction is left open on the one connection.
+  expect((await sql<{ same: boolean }>`select now() = statement_timestamp() as same`.execute(one.db)).rows).toEqual([{ same: true }]);
+});
+
+it('a statement that comes often is prepared once, and goes on when what it reads is altered', async () => {
+  const read = () => sql<{ id: number; word: string }>`select * from thing where id = ${1}`.execute(one.db);
+  for (let turn = 0; turn < 40; turn += 1) expect((await read()).rows).toEqual([{ id: 1, word: 'first' }]);
+  const prepared = async () =>
+    (await sql<{ name: string; statement: string }>`select name, statement from pg_prepared_statements`.execute(one.db)).rows;
+  expect(await prepared()).toMatchObject([{ statement: 'select * from thing where id = $1' }]);
+  await sql`alter table thing add column more int`.execute(database.db);
+  expect((await read()).rows).toEqual([{ id: 1, word: 'first', more: null }]);
+  for (let turn = 0; turn < 40; turn += 1) await read();
+  await sql`alter table thing drop column more`.execute(database.db);
+  // In a transaction it fails, which is over with it; after it nothing is left to fail.
+  await expect(one.db.transaction().execute((tx) => sql`select * from thing where id = ${1}`.execute(tx))).rejects.toMatchObject({
+    code: '0A000',
+  });
+  expect((await one.db.transaction().execute((tx) => sql`select * from thing where id = ${1}`.execute(tx))).rows).toEqual([
+    { id: 1, word: 'first' },
+  ]);
+});
+
+it('a connection that dies with a transaction’s beginning fails it, and the pool goes on', async () => {
+  const { rows } = await sql<{ pid: number }>`select pg_backend_pid() as pid`.execute(one.db);
+  await expect(
+    one.db.transaction().execute(async (tx) => {
+      await sql`select pg_terminate_backend(${rows[0]?.pid ?? 0})`.execute(database.db);
+      await sql`insert into thing values (4, 'fourth')`.execute(tx);
+    }),
+  ).rejects.toThrow();
+  await expect.poll(() => words(one).catch(() => [])).toEqual(['first']);
+});
