@@ -157,16 +157,17 @@ export function createWorkflows(
 
   /** Executors without a heartbeat are removed and what they had is free again. Any number of controllers may do this at once. */
   const takeOver = async (): Promise<void> => {
+    // One statement: an executor that comes back to life between two would keep what it had, and be taken for dead again and again.
     const { rows } = await sql<{ id: string }>`
       with dead as (
         delete from executor where (heartbeat_at < now() - ${deadAfterMs} * interval '1 millisecond' or (name = ${options.name} and id <> ${executorId} and started_at < (select started_at from executor where id = ${executorId})))
         and id <> ${executorId} returning id
+      ), freed as (
+        update workflow set executor_id = null, not_before = now() where finished_at is null and executor_id is not null
+        and (executor_id in (select id from dead) or executor_id not in (select id from executor))
       )
       select id from dead`.execute(db);
     for (const { id } of rows) log.warn({ executor: id }, 'an executor is gone; its workflows are taken over');
-    await sql`update workflow set executor_id = null, not_before = now() where finished_at is null and executor_id is not null and executor_id not in (select id from executor)`.execute(
-      db,
-    );
   };
 
   const heartbeat = async (): Promise<void> => {
