@@ -2,7 +2,9 @@ import type { ConvergencePolicy } from '@godwit/domain/convergence/policy';
 import type { Grant } from '@godwit/domain/custody/grant';
 import type { HostFacts } from '@godwit/domain/host';
 import type { BootId, Epoch, Fence, HostId, MigrationId, ServerId } from '@godwit/domain/ids';
+import type { NetworkPolicy } from '@godwit/domain/network-policy';
 import type { DirtyPoint } from '@godwit/domain/prediction/dirty-curve';
+import type { CarriedFlows } from '../network/guest-networks.ts';
 import type { DiskChunk } from '../storage/disk-stream.ts';
 import type { ImageRef } from '../storage/image-cache.ts';
 import type { GuestConsoles } from './guest-consoles.ts';
@@ -143,6 +145,10 @@ export type HostDriver = {
   setNetworkOpen(from: HostId, migrationId: MigrationId, open: boolean, busyPorts: readonly number[]): Promise<NetworkEncapsulation | null>;
   /** This host's clock as the agent tells it, UTC ms with a fraction. */
   nowMs(): number;
+  /** From the source: the connections of the guest's ports, for the taps here. */
+  carryFlows(from: HostId, migrationId: MigrationId, flows: CarriedFlows): Promise<void>;
+  /** For guests that are here; of two policies for one port the higher number holds. */
+  setNetworkPolicy(policy: NetworkPolicy): Promise<void>;
   /** Lets go of sockets and timers; guests run on. */
   close(): Promise<void>;
 };

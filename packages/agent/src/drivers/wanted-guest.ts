@@ -1,5 +1,6 @@
 import type { DiskFormat } from '@godwit/domain/guest-spec';
 import type { ImageId, NetworkId, PortId, ProjectId, ServerId } from '@godwit/domain/ids';
+import type { NetworkPolicy } from '@godwit/domain/network-policy';
 
 /** A guest as the controller wants it: names of pools, images and networks, no path of any host. */
 export type WantedGuest = {
@@ -15,6 +16,8 @@ export type WantedGuest = {
   readonly disks: readonly WantedDisk[];
   readonly nics: readonly WantedNic[];
   readonly directBoot: WantedDirectBoot | null;
+  /** Of its ports; absent: nothing is filtered. */
+  readonly networkPolicy?: NetworkPolicy;
   /** Absent: a serial console alone. */
   readonly display?: 'vnc';
 };

@@ -31,6 +31,7 @@ export class ApproachToStop {
   #eager = true;
   #patience: NodeJS.Timeout | null = null;
   #held = false;
+  #carriedLast = false;
   /** From the first look on: before, disks may have been copied for long. */
   #peer: PeerWatch | null = null;
 
@@ -71,6 +72,7 @@ export class ApproachToStop {
       const encapsulation = this.#policy.networkSwitch ? await this.#link.setNetworkOpen(migrationId, false, this.#host.ports.taken) : null;
       if (encapsulation) await this.#network.prepare(encapsulation);
       else await this.#withoutMirror('the destination has none');
+      await this.#carryFlows();
       await this.#readClock();
     } catch (error) {
       await this.#withoutMirror((error as Error).message);
@@ -85,6 +87,10 @@ export class ApproachToStop {
     if (performance.now() - this.#clockReadAtMs > clockEveryMs) void this.#readClock().catch(() => undefined);
     this.#holdForPeer();
     if (!stopIsNear(ram, elapsedMs)) return;
+    if (!this.#carriedLast) {
+      this.#carriedLast = true;
+      void this.#carryFlows();
+    }
     if (this.#network.pending) void this.#open('the stop is near').catch(this.#logged);
     else this.#endEagernessLater();
   }
@@ -136,6 +142,16 @@ export class ApproachToStop {
       this.#eager = false;
       if (!this.#stopped && !this.#record.ended) void setLimits(this.#process.qmp, this.#policy, this.downtimeLimitMs).catch(this.#logged);
     }, eagerForMs).unref();
+  }
+
+  /** The guest's connections, for the taps at the destination. One that it does not get to know it enters at the guest's next packet; so a failure is no reason to stay. */
+  async #carryFlows(): Promise<void> {
+    try {
+      const flows = await this.#host.networks.flows(this.#process.spec.nics);
+      if (Object.keys(flows).length > 0) await this.#link.carryFlows(this.#move.grant.migrationId, flows);
+    } catch (error) {
+      this.#record.mark('connections not carried', (error as Error).message);
+    }
   }
 
   async #withoutMirror(why: string): Promise<void> {

@@ -1,6 +1,7 @@
 import type { HostMessage } from '@godwit/domain/custody/host-effect';
 import { GodwitError } from '@godwit/domain/errors';
 import type { DiskSpec, GuestSpec } from '@godwit/domain/guest-spec';
+import type { NetworkPolicy } from '@godwit/domain/network-policy';
 import type {
   IncomingReady,
   MigrationPolicy,
@@ -32,6 +33,8 @@ import { removeCopies } from './target-disks.ts';
 export type Incoming = {
   readonly grant: MoveGrant;
   readonly spec: GuestSpec;
+  /** What its ports are allowed here; null: nothing is filtered. Used by `prepare` alone. */
+  readonly networkPolicy: NetworkPolicy | null;
   readonly policy: MigrationPolicy;
   readonly source: PeerAddress;
   /** Makes the disks that the source will fill, once the grant is durable; answers which of them lie on what is here already. Absent: no disk is copied. */
@@ -117,7 +120,12 @@ export class IncomingMigration {
     try {
       this.#host.clock.anchor();
       this.#precedence.push(this.#host.precedence.ofAgent());
-      await Promise.all([this.#feed({ kind: 'grant', fence: grant.fence, grant }), this.#network.makeTaps(!move.policy.networkSwitch)]);
+      await Promise.all([
+        this.#feed({ kind: 'grant', fence: grant.fence, grant }),
+        this.#network.makeTaps(!move.policy.networkSwitch),
+        // Long before the guest runs here, so that the switchover need not wait for it.
+        this.#host.networks.admit(spec.nics, move.networkPolicy),
+      ]);
       record.mark('granted durably, taps made');
       await faultPoint('destination.granted');
       let overlayDiskIds: readonly string[] = [];
@@ -418,6 +426,7 @@ export class IncomingMigration {
     for (const port of this.#ports) this.#host.ports.giveBack(port);
     await this.#tunnels;
     await this.#network.remove();
+    await this.#host.networks.leave(this.move.spec.nics);
     await removeCopies(this.#copies);
     this.#host.guests.forget(this.move.grant.serverId);
     await this.#save();

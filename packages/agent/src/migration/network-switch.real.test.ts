@@ -1,6 +1,9 @@
+import { createClient } from '@connectrpc/connect';
+import { GuestNetwork } from '@godwit/contract/gen/network_pb';
+import type { NetworkPolicy } from '@godwit/domain/network-policy';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { demoImages } from '../testing/demo-images.ts';
-import { captureFrames, startFrameSender } from '../testing/frame-sender.ts';
+import { captureFrames, framePort, startFrameSender } from '../testing/frame-sender.ts';
 import { controlGuest, untilGuestAnswers } from '../testing/guest-control.ts';
 import { custodyOf, newMove, prepare, start, startTestGuest, type TestGuest, testGuest, untilEnded } from '../testing/test-guest.ts';
 import { startTwoHosts, type TwoHosts } from '../testing/two-hosts.ts';
@@ -10,12 +13,32 @@ let guest: TestGuest;
 beforeAll(async () => {
   two = await startTwoHosts({ prefix: 'gwagns', dir: '/tmp/gw-ag-switch', network: '10.79.4', images: await demoImages() });
   guest = testGuest(two.hosts[0], { number: 1, commandLine: 'godwit.memory=5,8' });
+  // Held to its security group all along: the demo guest's ports, and nothing else.
+  guest.wire.networkPolicyJson = JSON.stringify(networkPolicy(1, guest, [7, 9000, framePort]));
   await startTestGuest(guest);
   await untilGuestAnswers(two, guest);
 }, 120_000);
 afterAll(async () => {
   await two?.close();
 }, 60_000);
+
+function networkPolicy(number: number, { wire, mac, address }: TestGuest, ports: readonly number[]): NetworkPolicy {
+  const rules = ports.map((port) => ({
+    direction: 'ingress' as const,
+    ipVersion: 4 as const,
+    protocol: port === framePort ? 17 : 6,
+    first: port,
+    last: port,
+    remote: { kind: 'any' as const },
+  }));
+  return { number, ports: [{ portId: wire.nics?.[0]?.portId ?? '', sources: [{ mac, address }], rules }], groups: {} };
+}
+
+const pings = (): Promise<boolean> =>
+  two.in(two.clientNamespace, 'busybox', 'ping', '-c', '1', '-W', '1', guest.address).then(
+    () => true,
+    () => false,
+  );
 
 const tap = (): string => `gt${String(guest.wire.nics?.[0]?.portId).slice(0, 8)}`;
 const filters = (namespace: string): Promise<string> => two.in(namespace, 'tc', 'filter', 'show', 'dev', tap(), 'egress').catch(() => '');
@@ -38,6 +61,7 @@ async function moveUnderFire(networkSwitch: boolean): Promise<{
   const sender = await startFrameSender(two, guest.address);
   const ready = await prepare(guest, move);
   const capture = await captureFrames(to.namespace, tap());
+  expect(await two.in(to.namespace, 'nft', 'list', 'chain', 'bridge', 'godwit', `${tap()}_to`)).toContain('dport 9000');
   await start(move, ready);
   const [source, taken] = await Promise.all([untilEnded(move.from, move.migrationId), untilEnded(to, move.migrationId)]);
   expect([source.state, taken.state]).toEqual(['released', 'running']);
@@ -63,8 +87,29 @@ test("every frame of the blackout reaches the destination's tap, and none that t
     expect(blackout.filter((sequence) => !arrived.has(sequence))).toEqual([]);
     expect(longBefore.filter((sequence) => arrived.has(sequence))).toEqual([]);
     expect(resets).toBe(0);
+    expect(await pings()).toBe(false);
   }
 }, 90_000);
+
+test('after its moves a guest is still held to what it is allowed, and to changes of that; its old host has no rules left', async () => {
+  const other = guest.at === two.hosts[0] ? two.hosts[1] : two.hosts[0];
+  expect(await two.in(other.namespace, 'nft', 'list', 'table', 'bridge', 'godwit')).not.toContain(tap());
+  const network = createClient(GuestNetwork, guest.at.link.transport);
+  const change = async (number: number, ports: readonly number[]): Promise<unknown> =>
+    network.setPolicy({ policyJson: JSON.stringify(networkPolicy(number, guest, ports)) });
+  await change(3, [7]);
+  await expect(controlGuest(two, guest, 'status')).rejects.toThrow();
+  await change(2, [7, 9000]);
+  await expect(controlGuest(two, guest, 'status')).rejects.toThrow();
+  await expect(network.setPolicy({ policyJson: '{"number":9,"ports":[{"portId":"x; flush ruleset"}],"groups":{}}' })).rejects.toThrow(
+    /port id/,
+  );
+  const policy = networkPolicy(4, guest, [7, 9000, framePort]);
+  await network.setPolicy({ policyJson: JSON.stringify(policy) });
+  guest.wire.networkPolicyJson = JSON.stringify(policy);
+  await controlGuest(two, guest, 'status');
+  expect(await pings()).toBe(false);
+}, 60_000);
 
 test('without the switch frames of the blackout are lost: the test can fail', async () => {
   const { blackout, arrived, resets } = await moveUnderFire(false);

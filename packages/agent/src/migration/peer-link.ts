@@ -1,7 +1,9 @@
 import { createClient } from '@connectrpc/connect';
 import { Peer, type ReleaseResponse, type DiskChunk as WireChunk } from '@godwit/contract/gen/agent_pb';
+import { PeerNetwork } from '@godwit/contract/gen/network_pb';
 import type { NetworkEncapsulation, PeerAddress, ReleaseAnswer, ReleaseNotice } from '../drivers/host-driver.ts';
 import type { HostIdentity } from '../identity/host-identity.ts';
+import type { CarriedFlows } from '../network/guest-networks.ts';
 import { createTlsTransport } from '../rpc/tls-transport.ts';
 import { releaseToWire, takeAnswerFromWire } from '../rpc/wire-custody.ts';
 import { numberFromWire } from '../rpc/wire-guest.ts';
@@ -19,6 +21,7 @@ export type PeerLink = {
   release(notice: ReleaseNotice, timeoutMs: number): Promise<ReleaseAnswer>;
   /** null: the destination has no mirror for this move. */
   setNetworkOpen(migrationId: string, open: boolean, busyPorts: readonly number[]): Promise<NetworkEncapsulation | null>;
+  carryFlows(migrationId: string, flows: CarriedFlows): Promise<void>;
   /** A disk's file of a stopped guest, as the other host offers it. */
   readDisk(migrationId: string, diskId: string): AsyncIterable<DiskChunk>;
   /** An image out of a pool of the other host. */
@@ -37,6 +40,7 @@ export function openPeerLink(peer: PeerAddress, identity: HostIdentity): PeerLin
   const host = peer.address.includes(':') ? `[${peer.address}]` : peer.address;
   const link = createTlsTransport(`https://${host}:${peer.rpcPort}`, identity, { role: 'host', hostId: peer.hostId });
   const client = createClient(Peer, link.transport);
+  const network = createClient(PeerNetwork, link.transport);
   let handover: HandoverCall | null = null;
   return {
     warm: () => link.warm(),
@@ -63,6 +67,9 @@ export function openPeerLink(peer: PeerAddress, identity: HostIdentity): PeerLin
     setNetworkOpen: async (migrationId, open, busyPorts) => {
       const { encapsulationJson } = await client.setNetworkOpen({ migrationId, open, busyPorts: [...busyPorts] }, { timeoutMs: 2_000 });
       return encapsulationJson === '' ? null : (JSON.parse(encapsulationJson) as NetworkEncapsulation);
+    },
+    carryFlows: async (migrationId, flows) => {
+      await network.carryFlows({ migrationId, flowsJson: { ...flows } }, { timeoutMs: 2_000 });
     },
     readDisk: (migrationId, diskId) => chunksFromWire(client.readDisk({ migrationId, diskId })),
     readImage: (pool, { imageId, format }) => chunksFromWire(client.readImage({ pool, imageId, format })),

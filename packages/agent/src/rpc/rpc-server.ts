@@ -3,10 +3,12 @@ import type { AddressInfo } from 'node:net';
 import type { Interceptor } from '@connectrpc/connect';
 import { connectNodeAdapter } from '@connectrpc/connect-node';
 import { Agent, Peer } from '@godwit/contract/gen/agent_pb';
+import { GuestNetwork, PeerNetwork } from '@godwit/contract/gen/network_pb';
 import type { HostDriver } from '../drivers/host-driver.ts';
 import type { HostIdentity } from '../identity/host-identity.ts';
 import { agentService, type ReadLogs } from './agent-service.ts';
 import { callerContext, requireController, requireHost } from './caller.ts';
+import { guestNetworkService, peerNetworkService } from './network-service.ts';
 import { peerService } from './peer-service.ts';
 import { toConnectError } from './rpc-error.ts';
 import { scoped } from './scoped-calls.ts';
@@ -42,7 +44,8 @@ export type RpcServerOptions = {
 export async function startRpcServer(options: RpcServerOptions): Promise<RpcServer> {
   const { driver, log } = options;
   const authorize: Interceptor = (next) => async (request) => {
-    if (request.service.typeName === Agent.typeName) requireController(request.contextValues);
+    if (request.service.typeName === Agent.typeName || request.service.typeName === GuestNetwork.typeName)
+      requireController(request.contextValues);
     else requireHost(request.contextValues);
     return next(request);
   };
@@ -60,7 +63,9 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
     interceptors: [scoped(log), codedErrors, authorize],
     routes: (router) => {
       router.service(Agent, agentService(driver, options.hostName, options.readLogs));
+      router.service(GuestNetwork, guestNetworkService(driver));
       router.service(Peer, peerService(driver));
+      router.service(PeerNetwork, peerNetworkService(driver));
     },
   });
   const server = createSecureServer(

@@ -7,6 +7,7 @@ import type { DiskFormat } from '@godwit/domain/guest-spec';
 import { as } from '@godwit/domain/ids';
 import type { GuestReport, GuestState } from '../drivers/guest-report.ts';
 import type { WantedGuest } from '../drivers/wanted-guest.ts';
+import { networkPolicyFromWire } from './wire-network.ts';
 
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 
@@ -36,6 +37,7 @@ export function guestFromWire(wire: Guest | undefined): WantedGuest {
     machineType: wire.machineType,
     cpuModel: wire.cpuModel,
     ...displayFromWire(wire.display),
+    ...(wire.networkPolicyJson === '' ? {} : { networkPolicy: networkPolicyFromWire(wire.networkPolicyJson) }),
     disks: wire.disks.map((disk) => ({
       diskId: plainWord(disk.diskId, 'disk id'),
       pool: disk.pool,

@@ -5,7 +5,7 @@ import type { GuestSpec } from '@godwit/domain/guest-spec';
 import type { ServerId } from '@godwit/domain/ids';
 import { delay } from '../../migration/deadline.ts';
 import { makeTaps } from '../../migration/destination-network.ts';
-import { deleteTap } from '../../network/tap.ts';
+import { removeTaps } from '../../network/remove-taps.ts';
 import { lastLogLines } from '../../qemu/guest-process.ts';
 import { runDir } from '../../qemu/run-dir.ts';
 import type { GuestReport } from '../guest-report.ts';
@@ -34,7 +34,10 @@ export async function startGuest(host: QemuHost, grant: Grant, wanted: WantedGue
   try {
     await Promise.all([
       createGuestDisks(wanted, host.pools, (imageId) => fetchImage(host.config.controllerUrl, host.identity.current, imageId)),
-      makeTaps(host.tools, spec.nics, host.config.bridge.name, true),
+      // The rules first: from its first frame on the guest is held to them.
+      host.networks
+        .admit(spec.nics, wanted.networkPolicy ?? null)
+        .then(() => makeTaps(host.tools, spec.nics, host.config.bridge.name, true)),
     ]);
     await startQemu(host, spec, grant.epoch, false);
     await host.custody.feed(serverId, { kind: 'launch', fence: grant.fence, epoch: grant.epoch });
@@ -133,7 +136,7 @@ async function askToPowerOff(host: QemuHost, { serverId, fence, epoch }: Authori
 
 /** Taps of a guest whose process is dead; its record too, unless it is still to be reported. */
 async function removeTraces(host: QemuHost, serverId: ServerId, spec: GuestSpec, forget = true): Promise<void> {
-  await Promise.all(spec.nics.map(({ tapName }) => deleteTap(host.tools, tapName)));
+  await removeTaps(host, spec.nics);
   if (forget) host.guests.forget(serverId);
 }
 

@@ -11,7 +11,8 @@ import { movable } from '../../migration/move-grant.ts';
 import { OutgoingMigration } from '../../migration/source.ts';
 import { streamChannels } from '../../migration/stream-setup.ts';
 import { removeCopies } from '../../migration/target-disks.ts';
-import { deleteTap } from '../../network/tap.ts';
+import type { CarriedFlows } from '../../network/guest-networks.ts';
+import { removeTaps } from '../../network/remove-taps.ts';
 import { allowed, type MigrationFeature } from '../../qemu/forbidden.ts';
 import type { GuestFact } from '../../qemu/guest-fact.ts';
 import { deleteDisk } from '../../storage/disk-store.ts';
@@ -95,6 +96,7 @@ export class Moves {
       grant: move,
       spec,
       policy,
+      networkPolicy: wanted.networkPolicy ?? null,
       source,
       ...(reception && { makeDisks: reception.make }),
     });
@@ -134,6 +136,12 @@ export class Moves {
   }
 
   async forfeit(
+  async carryFlows(from: HostId, migrationId: MigrationId, flows: CarriedFlows): Promise<void> {
+    const { grant, spec } = this.#incoming(migrationId).move;
+    if (grant.source !== from) throw new GodwitError('Forbidden', `host ${from} is not the source of migration ${migrationId}`);
+    await this.#host.networks.carry(spec.nics, flows);
+  }
+
     grant: Grant,
     deleteDisks: boolean,
     wanted: WantedGuest | null,
@@ -255,7 +263,7 @@ export class Moves {
     this.#clearing.add(serverId, async () => {
       if (move instanceof OutgoingMigration) await move.close();
       const spec = process?.spec ?? (wanted && guestSpecOf(wanted, host.pools, host.defaults));
-      if (spec) await Promise.all(spec.nics.map(({ tapName }) => deleteTap(host.tools, tapName)));
+      if (spec) await removeTaps(host, spec.nics);
       // Not its console log, which may lie where the guest's new host goes on with it.
       if (deleteDisks && local)
         for (const { diskId, pool, format } of local.disks) await deleteDisk(poolNamed(host.pools, pool), serverId, diskId, format);
@@ -322,7 +330,7 @@ export class Moves {
           : new IncomingMigration(
               host,
               this.#store,
-              { grant, spec: process.spec, policy: one.policy, source: one.peer },
+              { grant, spec: process.spec, networkPolicy: null, policy: one.policy, source: one.peer },
               { record, ready: one.ready, process },
             );
       this.#add(grant.migrationId, move);
@@ -362,7 +370,7 @@ export class Moves {
     const host = this.#host;
     if (host.custody.state(serverId).copy.kind !== 'none') return;
     const nics = host.guests.spec(serverId)?.nics ?? (wanted ? guestSpecOf(wanted, host.pools, host.defaults).nics : []);
-    await Promise.all(nics.map(({ tapName }) => deleteTap(host.tools, tapName)));
+    await removeTaps(host, nics);
     await sweepTunnels(host.tools, this.ids());
     host.guests.forget(serverId);
   }

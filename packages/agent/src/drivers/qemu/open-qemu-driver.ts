@@ -12,7 +12,9 @@ import { MigrationStore } from '../../migration/migration-store.ts';
 import { PortRange } from '../../migration/port-range.ts';
 import { sweepMirrors } from '../../migration/remove-mirrors.ts';
 import { ensureBridge } from '../../network/guest-bridge.ts';
+import { GuestNetworks } from '../../network/guest-networks.ts';
 import { networkTools } from '../../network/network-tools.ts';
+import { nftables } from '../../network/nft.ts';
 import { sweepTaps } from '../../network/tap.ts';
 import { Precedence } from '../../precedence.ts';
 import { readConsole } from '../../qemu/console-log.ts';
@@ -55,6 +57,7 @@ export async function openQemuDriver(
   const hostId = identity.current.hostId;
   const store = new MigrationStore(config.stateDir);
   const controller = openControllerLink(config.controllerUrl, identity);
+  const networks = await GuestNetworks.open(nftables(), config.stateDir);
 
   // Custody, guests and moves know each other; the two callbacks close the circle.
   const custody = openCustody({
@@ -89,6 +92,7 @@ export async function openQemuDriver(
     tools,
     custody,
     controller,
+    networks,
     guests,
     log,
     precedence: new Precedence(config.switchoverPrecedence ?? true, log),
@@ -153,6 +157,8 @@ export async function openQemuDriver(
     nowMs: () => clock.nowMs(),
     close: async () => {
       dirty.close();
+    carryFlows: (from, migrationId, flows) => moves.carryFlows(from, migrationId, flows),
+    setNetworkPolicy: (policy) => networks.update(policy),
       await guests.close();
       await moves.close();
       consoles.close();
@@ -204,6 +210,7 @@ async function adopt(host: QemuHost, moves: Moves, store: MigrationStore): Promi
 }
 
 /** Where the console log of a guest lies that has, or had, a QEMU here. */
+  await host.networks.keepOnly(keepTaps);
 async function consoleDirOf(host: QemuHost, serverId: ServerId): Promise<string> {
   const run = runDir(host.config.stateDir, serverId);
   const known =

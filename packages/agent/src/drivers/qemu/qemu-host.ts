@@ -2,6 +2,7 @@ import type { BootId, HostId, ServerId } from '@godwit/domain/ids';
 import type { CurrentIdentity } from '../../host-agent.ts';
 import type { LoadedConfig } from '../../load-agent-config.ts';
 import type { PortRange } from '../../migration/port-range.ts';
+import type { GuestNetworks } from '../../network/guest-networks.ts';
 import type { NetworkTools } from '../../network/network-tools.ts';
 import type { Precedence } from '../../precedence.ts';
 import type { QemuCapabilities } from '../../qemu/capabilities.ts';
@@ -30,6 +31,7 @@ export type QemuHost = {
   readonly defaults: HostDefaults;
   readonly pools: ReadonlyMap<string, Pool>;
   readonly tools: NetworkTools;
+  readonly networks: GuestNetworks;
   readonly ports: PortRange;
   readonly clock: WallClock;
   readonly events: HostEvents;

@@ -379,6 +379,14 @@ class SimulatedDriver implements HostDriver {
     return Promise.resolve(null);
   }
 
+  carryFlows(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  setNetworkPolicy(): Promise<void> {
+    return Promise.resolve();
+  }
+
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;

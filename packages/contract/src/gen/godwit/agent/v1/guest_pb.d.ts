@@ -83,6 +83,13 @@ export declare type Guest = Message<"godwit.agent.v1.Guest"> & {
    * @generated from field: string display = 20;
    */
   display: string;
+
+  /**
+   * domain NetworkPolicy of its ports; empty: nothing is filtered
+   *
+   * @generated from field: string network_policy_json = 30;
+   */
+  networkPolicyJson: string;
 };
 
 /**

@@ -1,0 +1,13 @@
+import type { NicSpec } from '@godwit/domain/guest-spec';
+import type { GuestNetworks } from './guest-networks.ts';
+import type { NetworkTools } from './network-tools.ts';
+import { deleteTap } from './tap.ts';
+
+/** Taps of a guest that has no process here any more, and then their rules. Repeating it changes nothing. */
+export async function removeTaps(
+  host: { readonly tools: NetworkTools; readonly networks: GuestNetworks },
+  nics: readonly NicSpec[],
+): Promise<void> {
+  await Promise.all(nics.map(({ tapName }) => deleteTap(host.tools, tapName)));
+  await host.networks.leave(nics);
+}
