@@ -63,7 +63,7 @@ export type Engine = {
   readonly hostChanged: (host: HostId) => void;
   readonly releaseReported: (from: HostId, release: ReportedRelease) => Promise<void>;
   /** True when this controller has nothing in progress. */
-  readonly idle: () => boolean;
+  readonly idle: (kind?: WorkflowKind) => boolean;
   readonly stop: () => Promise<void>;
 };
 
@@ -155,7 +155,7 @@ export async function startWorkflowEngine(parts: EngineParts): Promise<Engine> {
     fleet: fleetOperations(context),
     hostChanged: (host) => watcher.changed(host),
     releaseReported: (from, release) => noteRelease(context, from, release),
-    idle: () => workflows.idle(),
+    idle: (kind) => workflows.idle(kind),
     stop: async () => {
       stopPruning();
       await autoConfirm.stop();

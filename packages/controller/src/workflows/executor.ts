@@ -38,7 +38,7 @@ const PRUNE_EVERY_MS = 3_600_000;
 export function createWorkflows(
   database: Database,
   options: ExecutorOptions,
-): Workflows & { readonly executorId: string; readonly idle: () => boolean } {
+): Workflows & { readonly executorId: string; readonly idle: (kind?: WorkflowKind) => boolean } {
   const { db } = database;
   const { log } = options;
   const executorId = `${options.name}:${randomUUID()}`;
@@ -226,7 +226,7 @@ export function createWorkflows(
 
   return {
     executorId,
-    idle: () => running.size === 0,
+    idle: (kind) => [...running.values()].every(({ run }) => kind !== undefined && run.kind !== kind),
     enqueue,
     wakeHere: (subjectId: string) => {
       let found = false;
