@@ -58,7 +58,8 @@ export function consoleSockets(app: FastifyInstance, context: AppContext): void 
     });
   };
   app.server.on('upgrade', upgrade);
-  app.addHook('onClose', async () => {
+  // Before the listener closes: it waits for its connections, and does not know those that were upgraded.
+  app.addHook('preClose', async () => {
     app.server.off('upgrade', upgrade);
     for (const socket of sockets.clients) socket.terminate();
     sockets.close();

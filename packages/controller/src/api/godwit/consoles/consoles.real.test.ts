@@ -42,14 +42,22 @@ function fakeAgents(names: ReadonlyMap<string, string>): Agents {
   return { client: async (host) => client(host) as unknown as AgentClient, forget: () => {}, close: async () => {} };
 }
 
+async function listening(): Promise<FastifyInstance> {
+  const made = Fastify();
+  const agents = fakeAgents(new Map(Object.entries(cloud.hosts).map(([name, id]) => [id, name])));
+  consoleSockets(made, { db: cloud.db, agents, log: pino({ level: 'silent' }) } as unknown as AppContext);
+  await made.listen({ host: '127.0.0.1', port: 0 });
+  return made;
+}
+
+const addressOf = (of: FastifyInstance): string => of.listeningOrigin.replace('http', 'ws');
+
 beforeAll(async () => {
   server = await startTestServer();
   cloud = await startTestCloud((await server.database()).db);
   member = await cloud.user('member');
-  app = Fastify();
-  const agents = fakeAgents(new Map(Object.entries(cloud.hosts).map(([name, id]) => [id, name])));
-  consoleSockets(app, { db: cloud.db, agents, log: pino({ level: 'silent' }) } as unknown as AppContext);
-  base = (await app.listen({ host: '127.0.0.1', port: 0 })).replace('http', 'ws');
+  app = await listening();
+  base = addressOf(app);
 });
 afterAll(async () => {
   await app.close();
@@ -85,10 +93,26 @@ it.each(['', 'forged', '…token of the compute API…'])('closes a socket whose
 
 it('answers every other upgrade with 404', async () => {
   const socket = new WebSocket(`${base}/godwit/v1/events`);
-  await new Promise<void>((resolve, reject) => {
-    socket.onerror = () => resolve();
-    socket.onopen = () => reject(new Error('it was opened'));
+  const end = await new Promise<string>((resolve) => {
+    socket.onerror = () => resolve('refused');
+    socket.onopen = () => resolve('opened');
   });
+  expect(end).toBe('refused');
+});
+
+it('does not hold up a controller that stops', async () => {
+  const other = await listening();
+  const token = await issueConsoleToken(cloud.db, { serverId: await cloud.server(member), kind: 'serial', userId: member.userId });
+  const socket = new WebSocket(`${addressOf(other)}/godwit/v1/consoles?token=${token}`);
+  const closed = new Promise<void>((resolve) => {
+    socket.onclose = () => resolve();
+  });
+  await new Promise<void>((resolve) => {
+    socket.onmessage = () => resolve();
+  });
+  await other.close();
+  await closed;
+  expect(socket.readyState).toBe(socket.CLOSED);
 });
 
 it('follows the server from host to host by the place in its log, and ends when it is deleted', async () => {
