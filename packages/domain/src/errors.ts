@@ -9,6 +9,7 @@ export const errorCodes = [
   'Forbidden',
   'NotFound',
   'MethodNotAllowed',
+  'Gone',
   'Conflict',
   'UnsupportedMicroversion',
   'UnsupportedMediaType',

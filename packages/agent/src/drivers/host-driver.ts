@@ -126,6 +126,8 @@ export type HostDriver = {
 
   /** Source of a cold move: `destination` may read the guest's local disks. Returns the size of their files. */
   offerDisks(authority: Authority, migrationId: MigrationId, destination: HostId, guest: WantedGuest): Promise<number>;
+  /** A disk as it is at one moment, as the file of a qcow2 that stands alone; of a guest that runs here under this authority's epoch, or runs nowhere. Nothing of it is left when the stream ends. */
+  snapshotDisk(authority: Authority, guest: WantedGuest, diskId: string, signal: AbortSignal): AsyncIterable<DiskChunk>;
   /** For the host that it was offered to. */
   readDisk(from: HostId, migrationId: MigrationId, diskId: string): AsyncIterable<DiskChunk>;
   /** For a host of this cloud that receives a guest: an image out of this host's pools. */
@@ -143,12 +145,12 @@ export type HostDriver = {
   release(release: ReleaseNotice): Promise<ReleaseAnswer>;
   /** `busyPorts`: UDP ports that the source receives on, and where it can therefore not send to. */
   setNetworkOpen(from: HostId, migrationId: MigrationId, open: boolean, busyPorts: readonly number[]): Promise<NetworkEncapsulation | null>;
-  /** This host's clock as the agent tells it, UTC ms with a fraction. */
-  nowMs(): number;
   /** From the source: the connections of the guest's ports, for the taps here. */
   carryFlows(from: HostId, migrationId: MigrationId, flows: CarriedFlows): Promise<void>;
   /** For guests that are here; of two policies for one port the higher number holds. */
   setNetworkPolicy(policy: NetworkPolicy): Promise<void>;
+  /** This host's clock as the agent tells it, UTC ms with a fraction. */
+  nowMs(): number;
   /** Lets go of sockets and timers; guests run on. */
   close(): Promise<void>;
 };

@@ -7,9 +7,13 @@ const answerMs = 2_000;
 /** From a forced cancel, its connection cut, to the end of the job. */
 const endMs = 3_000;
 const prefix = 'copy-';
+const snapshotPrefix = 'snapshot-';
 
 /** Name of the mirror of a guest's disk, and of the node that it writes to; the same for every agent. */
 export const mirrorName = (migrationId: string, index: number): string => `${prefix}${migrationId.slice(0, 8)}-${index}`;
+
+/** Name of the job that copies a guest's disk for an image, and of the node that it writes to. */
+export const snapshotName = (index: number): string => `${snapshotPrefix}${index}`;
 
 /**
  * Takes mirrors away, whoever began them and whatever they wait for; the guest is not touched. `cut` is called first when one still runs: its requests may never be answered, and
@@ -34,12 +38,12 @@ export async function removeMirrors(qmp: QmpClient, names: readonly string[], cu
   }
 }
 
-/** Takes away what an agent that died had no time to: mirrors of moves that this one does not go on with. */
+/** Takes away what an agent that died had no time to: mirrors of moves that this one does not go on with, and copies for images, which nobody reads any more. */
 export async function sweepMirrors({ qmp, oob }: GuestProcess, moves: readonly string[]): Promise<void> {
   const nodes = (await qmp.execute('query-named-block-nodes', { flat: true }, { timeoutMs: answerMs })) as readonly NamedNode[];
   const kept = moves.map((id) => mirrorName(id, 0).slice(0, -1));
   const names = nodes.flatMap(({ 'node-name': name = '' }) =>
-    name.startsWith(prefix) && !kept.some((one) => name.startsWith(one)) ? [name] : [],
+    name.startsWith(snapshotPrefix) || (name.startsWith(prefix) && !kept.some((one) => name.startsWith(one))) ? [name] : [],
   );
   const cut = async (): Promise<void> => {
     const instances = names.map((name) => ({ type: 'block-node', 'node-name': name }));

@@ -16,7 +16,7 @@ import type { LogExcerpt } from '@godwit/telemetry/recent-log';
 import type { HostDriver } from '../drivers/host-driver.ts';
 import { awaitMigration, findMigration } from './await-migration.ts';
 import { consoleChunks, displayData } from './console-streams.ts';
-import { fetching } from './disk-streams.ts';
+import { fetching, snapshotChunks } from './disk-streams.ts';
 import { watch } from './watch.ts';
 import { authorityFromWire, grantFromWire, releaseFromWire, takeAnswerToWire } from './wire-custody.ts';
 import { guestFromWire, guestReportToWire, idFromWire, numberFromWire } from './wire-guest.ts';
@@ -149,6 +149,7 @@ export function agentService(driver: HostDriver, hostName: string, readLogs: Rea
         ),
       }),
     fetchDisks: (request) => fetching(driver, request),
+    snapshotDisk: (request, { signal }) => snapshotChunks(driver, request, signal),
     dropOutgoing: async ({ custody, migrationId, deleteDisks, guest }) =>
       create(DestroyGuestResponseSchema, {
         existed: await driver.dropOutgoing(

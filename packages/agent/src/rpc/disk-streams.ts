@@ -5,6 +5,7 @@ import {
   type FetchDisksProgress,
   FetchDisksProgressSchema,
   type FetchDisksRequest,
+  type SnapshotDiskRequest,
 } from '@godwit/contract/gen/agent_pb';
 import { GodwitError } from '@godwit/domain/errors';
 import type { HostId, MigrationId } from '@godwit/domain/ids';
@@ -23,6 +24,13 @@ export const diskChunks = (driver: HostDriver, from: HostId, migrationId: Migrat
 /** What a destination reads of an image. */
 export const imageChunks = (driver: HostDriver, pool: string, image: ImageRef): AsyncIterable<DiskChunk> =>
   chunksToWire(() => driver.readImage(pool, image));
+
+/** A disk at one moment, for an image. */
+export const snapshotChunks = (
+  driver: HostDriver,
+  { custody, guest, diskId }: SnapshotDiskRequest,
+  signal: AbortSignal,
+): AsyncIterable<DiskChunk> => chunksToWire(() => driver.snapshotDisk(authorityFromWire(custody), guestFromWire(guest), diskId, signal));
 
 async function* chunksToWire(read: () => AsyncIterable<FileChunk>): AsyncIterable<DiskChunk> {
   try {

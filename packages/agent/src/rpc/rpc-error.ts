@@ -43,6 +43,7 @@ function codeOf(code: ErrorCode): Code {
       return Code.NotFound;
     case 'NotImplemented':
     case 'MethodNotAllowed':
+    case 'Gone':
     case 'UnsupportedMicroversion':
       return Code.Unimplemented;
     case 'NoSpace':

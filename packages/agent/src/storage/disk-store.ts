@@ -18,6 +18,9 @@ export type DiskRequest = {
   readonly image?: { readonly path: string; readonly format: DiskFormat; readonly virtualSizeBytes: number };
 };
 
+/** Where a copy of a disk is made; one at a time. What an agent that died left there goes with the next copy, or with the disk. */
+export const snapshotPath = (path: string): string => `${path}.snapshot.part`;
+
 const quick = { timeoutMs: 30_000, limited: true } as const;
 /** A copy is bounded by whoever asked for it (signal); this only catches a storage that has died. */
 const copyTimeoutMs = 6 * 3_600_000;
@@ -124,6 +127,7 @@ export async function deleteDisk(pool: Pool, serverId: string, diskId: string, f
   await refuseEscape(pool.path, path);
   const existed = (await diskFacts(path, format)) !== undefined;
   await rm(path, { force: true });
+  await rm(snapshotPath(path), { force: true });
   await rmdir(join(path, '..')).catch((error: NodeJS.ErrnoException) => {
     if (error.code !== 'ENOENT' && error.code !== 'ENOTEMPTY') throw error;
   });

@@ -10,7 +10,11 @@ const zeros = Buffer.alloc(grainBytes);
 
 /** The file as it is, in order, without its zeros. Only of a disk that nobody writes to. */
 export async function* readDiskFile(path: string): AsyncIterable<DiskChunk> {
-  const file = await open(path, 'r');
+  yield* readOpenDisk(await open(path, 'r'), path);
+}
+
+/** The same of a file that is open, and closed in the end; `path` names it in errors. */
+export async function* readOpenDisk(file: FileHandle, path: string): AsyncIterable<DiskChunk> {
   try {
     const { size } = await file.stat();
     for (let offset = 0; offset < size; ) {

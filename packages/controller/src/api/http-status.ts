@@ -40,6 +40,8 @@ export function httpStatus(code: ErrorCode): number {
     case 'SourceServiceDown':
     case 'CustodyRefused':
       return 409;
+    case 'Gone':
+      return 410;
     case 'ImageTooLarge':
     case 'NoSpace':
       return 413;

@@ -53,10 +53,11 @@ export class Moves {
   readonly #clearing: Clearing;
   /** Disks that moves to this host had made when an earlier agent died, and which their forfeit deletes. */
   readonly #unfinished = new Map<string, readonly DiskSpec[]>();
-  readonly #space = new SpaceLedger();
+  readonly #space: SpaceLedger;
 
-  constructor(host: QemuHost, store: MigrationStore) {
+  constructor(host: QemuHost, store: MigrationStore, space = new SpaceLedger()) {
     this.#host = host;
+    this.#space = space;
     this.#store = store;
     this.#clearing = new Clearing(host.log);
   }
@@ -95,8 +96,8 @@ export class Moves {
     const incoming = new IncomingMigration(host, this.#store, {
       grant: move,
       spec,
-      policy,
       networkPolicy: wanted.networkPolicy ?? null,
+      policy,
       source,
       ...(reception && { makeDisks: reception.make }),
     });
@@ -135,13 +136,13 @@ export class Moves {
     return move.setNetworkOpen(open, busyPorts);
   }
 
-  async forfeit(
   async carryFlows(from: HostId, migrationId: MigrationId, flows: CarriedFlows): Promise<void> {
     const { grant, spec } = this.#incoming(migrationId).move;
     if (grant.source !== from) throw new GodwitError('Forbidden', `host ${from} is not the source of migration ${migrationId}`);
     await this.#host.networks.carry(spec.nics, flows);
   }
 
+  async forfeit(
     grant: Grant,
     deleteDisks: boolean,
     wanted: WantedGuest | null,

@@ -22,11 +22,13 @@ import { isSpent } from '../../qemu/guest-fact.ts';
 import { adoptGuests, findProcess } from '../../qemu/guest-process.ts';
 import { runDir } from '../../qemu/run-dir.ts';
 import { openControllerLink } from '../../rpc/controller-link.ts';
+import { SpaceLedger } from '../../storage/space-ledger.ts';
 import { WallClock } from '../../wall-clock.ts';
 import type { HostDriver } from '../host-driver.ts';
 import { HostEvents } from '../host-events.ts';
 import { DirtyWatch } from './dirty-watch.ts';
 import { DiskCopies } from './disk-copies.ts';
+import { snapshotDisk } from './disk-snapshot.ts';
 import { endSpentGuest } from './end-spent-guest.ts';
 import { destroyGuest, pauseGuest, rebootGuest, startGuest, stopGuest, unpauseGuest } from './guest-lifecycle.ts';
 import { GuestRegistry } from './guest-registry.ts';
@@ -55,9 +57,9 @@ export async function openQemuDriver(
   const tools = networkTools();
   await ensureBridge(tools, config.bridge);
   const hostId = identity.current.hostId;
+  const networks = await GuestNetworks.open(nftables(), config.stateDir);
   const store = new MigrationStore(config.stateDir);
   const controller = openControllerLink(config.controllerUrl, identity);
-  const networks = await GuestNetworks.open(nftables(), config.stateDir);
 
   // Custody, guests and moves know each other; the two callbacks close the circle.
   const custody = openCustody({
@@ -90,9 +92,9 @@ export async function openQemuDriver(
     clock,
     events,
     tools,
+    networks,
     custody,
     controller,
-    networks,
     guests,
     log,
     precedence: new Precedence(config.switchoverPrecedence ?? true, log),
@@ -102,7 +104,8 @@ export async function openQemuDriver(
     ports: new PortRange(config.migrationPorts),
     exclusive: oneAtATime(),
   };
-  const moves = new Moves(host, store);
+  const space = new SpaceLedger();
+  const moves = new Moves(host, store, space);
   const copies = new DiskCopies(host);
   const consoles = new QemuConsoles(host, (serverId) => consoleDirOf(host, serverId));
   await adopt(host, moves, store);
@@ -147,18 +150,19 @@ export async function openQemuDriver(
     finishIncoming: (authority, migrationId) => moves.finish(authority, migrationId),
     dropOutgoing: (authority, migrationId, deleteDisks, wanted) => moves.drop(authority, migrationId, deleteDisks, wanted),
     offerDisks: (authority, migrationId, destination, wanted) => copies.offer(authority, migrationId, destination, wanted),
+    snapshotDisk: (authority, wanted, diskId, signal) => snapshotDisk(host, space, authority, wanted, diskId, signal),
     readDisk: (from, migrationId, diskId) => copies.read(from, migrationId, diskId),
     readImage: (pool, image) => readImage(host.pools, pool, image),
     // No guest starts here while its disks are being written.
     fetchDisks: (authority, migrationId, source, wanted, copied) =>
       exclusive(wanted.serverId, () => copies.fetch(authority, migrationId, source, wanted, copied)),
     release: (notice) => moves.release(notice),
+    carryFlows: (from, migrationId, flows) => moves.carryFlows(from, migrationId, flows),
+    setNetworkPolicy: (policy) => networks.update(policy),
     setNetworkOpen: (from, migrationId, open, busyPorts) => moves.setNetworkOpen(from, migrationId, open, busyPorts),
     nowMs: () => clock.nowMs(),
     close: async () => {
       dirty.close();
-    carryFlows: (from, migrationId, flows) => moves.carryFlows(from, migrationId, flows),
-    setNetworkPolicy: (policy) => networks.update(policy),
       await guests.close();
       await moves.close();
       consoles.close();
@@ -206,11 +210,11 @@ async function adopt(host: QemuHost, moves: Moves, store: MigrationStore): Promi
       );
   }
   await sweepTaps(tools, keepTaps);
+  await host.networks.keepOnly(keepTaps);
   await sweepTunnels(tools, moves.ids());
 }
 
 /** Where the console log of a guest lies that has, or had, a QEMU here. */
-  await host.networks.keepOnly(keepTaps);
 async function consoleDirOf(host: QemuHost, serverId: ServerId): Promise<string> {
   const run = runDir(host.config.stateDir, serverId);
   const known =

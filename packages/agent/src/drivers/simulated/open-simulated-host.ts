@@ -363,6 +363,10 @@ class SimulatedDriver implements HostDriver {
     return Promise.resolve(0);
   }
 
+  snapshotDisk(): AsyncIterable<never> {
+    throw new GodwitError('NotImplemented', 'a simulated disk has no content that an image could be made of');
+  }
+
   async *readDisk(): AsyncIterable<never> {
     // Nothing to read.
   }
@@ -375,16 +379,16 @@ class SimulatedDriver implements HostDriver {
     return Promise.resolve();
   }
 
-  setNetworkOpen(): Promise<null> {
-    return Promise.resolve(null);
-  }
-
   carryFlows(): Promise<void> {
     return Promise.resolve();
   }
 
   setNetworkPolicy(): Promise<void> {
     return Promise.resolve();
+  }
+
+  setNetworkOpen(): Promise<null> {
+    return Promise.resolve(null);
   }
 
   async close(): Promise<void> {

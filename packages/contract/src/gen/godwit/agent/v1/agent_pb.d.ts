@@ -318,53 +318,6 @@ export declare type DestroyGuestResponse = Message<"godwit.agent.v1.DestroyGuest
 export declare const DestroyGuestResponseSchema: GenMessage<DestroyGuestResponse>;
 
 /**
- * @generated from message godwit.agent.v1.MeasureDirtyRequest
- */
-export declare type MeasureDirtyRequest = Message<"godwit.agent.v1.MeasureDirtyRequest"> & {
-  /**
-   * @generated from field: string server_id = 1;
-   */
-  serverId: string;
-
-  /**
-   * @generated from field: int64 max_age_ms = 2;
-   */
-  maxAgeMs: bigint;
-
-  /**
-   * @generated from field: int64 max_wait_ms = 3;
-   */
-  maxWaitMs: bigint;
-};
-
-/**
- * Describes the message godwit.agent.v1.MeasureDirtyRequest.
- * Use `create(MeasureDirtyRequestSchema)` to create a new message.
- */
-export declare const MeasureDirtyRequestSchema: GenMessage<MeasureDirtyRequest>;
-
-/**
- * @generated from message godwit.agent.v1.DirtyPoint
- */
-export declare type DirtyPoint = Message<"godwit.agent.v1.DirtyPoint"> & {
-  /**
-   * @generated from field: double window_ms = 1;
-   */
-  windowMs: number;
-
-  /**
-   * @generated from field: int64 bytes = 2;
-   */
-  bytes: bigint;
-};
-
-/**
- * Describes the message godwit.agent.v1.DirtyPoint.
- * Use `create(DirtyPointSchema)` to create a new message.
- */
-export declare const DirtyPointSchema: GenMessage<DirtyPoint>;
-
-/**
  * @generated from message godwit.agent.v1.ReadLogsRequest
  */
 export declare type ReadLogsRequest = Message<"godwit.agent.v1.ReadLogsRequest"> & {
@@ -426,6 +379,53 @@ export declare type ReadLogsResponse = Message<"godwit.agent.v1.ReadLogsResponse
  * Use `create(ReadLogsResponseSchema)` to create a new message.
  */
 export declare const ReadLogsResponseSchema: GenMessage<ReadLogsResponse>;
+
+/**
+ * @generated from message godwit.agent.v1.MeasureDirtyRequest
+ */
+export declare type MeasureDirtyRequest = Message<"godwit.agent.v1.MeasureDirtyRequest"> & {
+  /**
+   * @generated from field: string server_id = 1;
+   */
+  serverId: string;
+
+  /**
+   * @generated from field: int64 max_age_ms = 2;
+   */
+  maxAgeMs: bigint;
+
+  /**
+   * @generated from field: int64 max_wait_ms = 3;
+   */
+  maxWaitMs: bigint;
+};
+
+/**
+ * Describes the message godwit.agent.v1.MeasureDirtyRequest.
+ * Use `create(MeasureDirtyRequestSchema)` to create a new message.
+ */
+export declare const MeasureDirtyRequestSchema: GenMessage<MeasureDirtyRequest>;
+
+/**
+ * @generated from message godwit.agent.v1.DirtyPoint
+ */
+export declare type DirtyPoint = Message<"godwit.agent.v1.DirtyPoint"> & {
+  /**
+   * @generated from field: double window_ms = 1;
+   */
+  windowMs: number;
+
+  /**
+   * @generated from field: int64 bytes = 2;
+   */
+  bytes: bigint;
+};
+
+/**
+ * Describes the message godwit.agent.v1.DirtyPoint.
+ * Use `create(DirtyPointSchema)` to create a new message.
+ */
+export declare const DirtyPointSchema: GenMessage<DirtyPoint>;
 
 /**
  * @generated from message godwit.agent.v1.MeasureDirtyResponse
@@ -1074,6 +1074,37 @@ export declare type ReadImageRequest = Message<"godwit.agent.v1.ReadImageRequest
 export declare const ReadImageRequestSchema: GenMessage<ReadImageRequest>;
 
 /**
+ * @generated from message godwit.agent.v1.SnapshotDiskRequest
+ */
+export declare type SnapshotDiskRequest = Message<"godwit.agent.v1.SnapshotDiskRequest"> & {
+  /**
+   * @generated from field: godwit.agent.v1.Custody custody = 1;
+   */
+  custody?: Custody | undefined;
+
+  /**
+   * @generated from field: godwit.agent.v1.Guest guest = 2;
+   */
+  guest?: Guest | undefined;
+
+  /**
+   * @generated from field: string disk_id = 3;
+   */
+  diskId: string;
+
+  /**
+   * @generated from field: string request_id = 4;
+   */
+  requestId: string;
+};
+
+/**
+ * Describes the message godwit.agent.v1.SnapshotDiskRequest.
+ * Use `create(SnapshotDiskRequestSchema)` to create a new message.
+ */
+export declare const SnapshotDiskRequestSchema: GenMessage<SnapshotDiskRequest>;
+
+/**
  * @generated from message godwit.agent.v1.ReadDiskRequest
  */
 export declare type ReadDiskRequest = Message<"godwit.agent.v1.ReadDiskRequest"> & {
@@ -1397,22 +1428,22 @@ export declare const Agent: GenService<{
     output: typeof GuestReportSchema;
   },
   /**
+   * A disk of a guest as it is at one moment, whole, as a qcow2 file that stands alone. The guest runs on, if it runs; nothing of it stays here.
+   *
+   * @generated from rpc godwit.agent.v1.Agent.SnapshotDisk
+   */
+  snapshotDisk: {
+    methodKind: "server_streaming";
+    input: typeof SnapshotDiskRequestSchema;
+    output: typeof DiskChunkSchema;
+  },
+  /**
    * @generated from rpc godwit.agent.v1.Agent.ReadConsole
    */
   readConsole: {
     methodKind: "unary";
     input: typeof ReadConsoleRequestSchema;
     output: typeof ReadConsoleResponseSchema;
-  },
-  /**
-   * How fast a running guest changes its memory: what is known, if young enough, else a look of at most max_wait_ms.
-   *
-   * @generated from rpc godwit.agent.v1.Agent.MeasureDirty
-   */
-  measureDirty: {
-    methodKind: "unary";
-    input: typeof MeasureDirtyRequestSchema;
-    output: typeof MeasureDirtyResponseSchema;
   },
   /**
    * Lines of the agent's recent log in which one of the words stands, and what the QEMU of a guest said. Secrets are cut out.
@@ -1423,6 +1454,16 @@ export declare const Agent: GenService<{
     methodKind: "unary";
     input: typeof ReadLogsRequestSchema;
     output: typeof ReadLogsResponseSchema;
+  },
+  /**
+   * How fast a running guest changes its memory: what is known, if young enough, else a look of at most max_wait_ms.
+   *
+   * @generated from rpc godwit.agent.v1.Agent.MeasureDirty
+   */
+  measureDirty: {
+    methodKind: "unary";
+    input: typeof MeasureDirtyRequestSchema;
+    output: typeof MeasureDirtyResponseSchema;
   },
   /**
    * The serial console's log from a place on, and what is added to it, without end. Each chunk says the place behind it, which is good on every host that has the log.
