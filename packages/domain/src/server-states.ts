@@ -31,6 +31,15 @@ export const serverActions = [
   'revert-resize',
   'evacuate',
   'console-output',
+  'diagnostics',
+  'topology',
+  'show-password',
+  'clear-password',
+  'rebuild',
+  'create-image',
+  'create-backup',
+  'force-delete',
+  'restore',
   'metadata',
   'tags',
 ] as const;
@@ -52,7 +61,7 @@ export type ActionRule = {
 
 const idle: readonly TaskState[] = [null];
 const anyTask = 'any';
-const policy = (rule: string): string => `os_compute_api:${rule}`;
+const policy = (rule: string): string => (rule.startsWith('compute:') ? rule : `os_compute_api:${rule}`);
 const rule = (
   words: string,
   rulePolicy: string,
@@ -101,6 +110,16 @@ export const actionRules: Readonly<Record<ServerAction, ActionRule>> = {
   'revert-resize': rule('revertResize', 'servers:revert_resize', 'member', ['resized'], idle, { onBareMetal: false }),
   evacuate: rule('evacuate', 'os-evacuate', 'admin', ['active', 'stopped', 'error'], idle, { onBareMetal: false }),
   'console-output': rule('os-getConsoleOutput', 'os-console-output', 'member', 'any', anyTask, { refusedWhenLocked: false }),
+  diagnostics: rule('get_diagnostics', 'os-server-diagnostics', 'admin', ['active', 'rescued'], anyTask, { refusedWhenLocked: false }),
+  topology: rule('show', 'compute:server:topology:index', 'reader', 'any', anyTask, { refusedWhenLocked: false }),
+  'show-password': rule('show', 'os-server-password:show', 'reader', 'any', anyTask, { refusedWhenLocked: false }),
+  'clear-password': rule('clear', 'os-server-password:clear', 'member', 'any', anyTask, { refusedWhenLocked: false }),
+  rebuild: rule('rebuild', 'servers:rebuild', 'member', ['active', 'stopped', 'error'], idle),
+  'create-image': rule('createImage', 'servers:create_image', 'member', ['active', 'stopped', 'paused'], idle),
+  'create-backup': rule('createBackup', 'os-create-backup', 'member', ['active', 'stopped', 'paused'], idle),
+  'force-delete': rule('forceDelete', 'os-deferred-delete:force', 'member', 'any', anyTask),
+  // Deletes are never deferred here, so there is nothing to restore: refused by state.
+  restore: rule('restore', 'os-deferred-delete:restore', 'member', ['soft-delete'], anyTask),
   metadata: rule(
     'update metadata of',
     'server-metadata:update_all',

@@ -6,6 +6,9 @@ import { imagePath, maxImageBytes } from './image-paths.ts';
 import { type DiskFormat, diskFormats, inspectImage } from './inspect-image.ts';
 import { keepFile, receiveFile } from './receive-file.ts';
 
+/** Whose upload it is, to the microsecond. */
+const startedAt = sql<string>`upload_started_at::text`;
+
 export type Upload = {
   readonly db: Db;
   readonly imageDir: string;
@@ -37,35 +40,45 @@ export async function uploadImage({ db, imageDir, imageId, source, announcedByte
     .where('id', '=', imageId)
     .where('status', '=', 'queued')
     .where('deleted_at', 'is', null)
-    .returning('upload_started_at')
+    .returning(startedAt.as('claim'))
     .executeTakeFirst();
   if (claimed === undefined) throw new GodwitError('Conflict', `Image status transition from ${image.status} to saving is not allowed`);
   let partPath: string | null = null;
   let kept = false;
   try {
     const received = await receiveFile(source, { imageDir, imageId, maxBytes, announcedBytes });
-    partPath = received.partPath;
+    const { partPath: whole } = received;
+    partPath = whole;
     const virtualSizeBytes = await inspectImage(partPath, format);
-    // The file is in place before the row says so: an active image always has its data.
-    await keepFile(imageDir, imageId, partPath);
-    kept = true;
-    const finished = await db
-      .updateTable('image')
-      .set({
-        status: 'active',
-        size_bytes: received.sizeBytes,
-        virtual_size_bytes: virtualSizeBytes,
-        md5: received.md5,
-        sha512: received.sha512,
-        upload_started_at: null,
-        updated_at: sql`now()`,
-      })
-      .where('id', '=', imageId)
-      .where('status', '=', 'saving')
-      .where('deleted_at', 'is', null)
-      .returning('id')
-      .executeTakeFirst();
-    if (finished === undefined) throw new GodwitError('NotFound', `Image ${imageId} was deleted during its upload.`);
+    // Under the row's lock: a writer that has been superseded (a snapshot begun again elsewhere) replaces nothing.
+    await db.transaction().execute(async (tx) => {
+      const mine = await tx
+        .selectFrom('image')
+        .select('id')
+        .where('id', '=', imageId)
+        .where('status', '=', 'saving')
+        .where('deleted_at', 'is', null)
+        .where(startedAt, '=', claimed.claim)
+        .forUpdate()
+        .executeTakeFirst();
+      if (mine === undefined) throw new GodwitError('NotFound', `Image ${imageId} was deleted during its upload.`);
+      // The file is in place before the row says so: an active image always has its data.
+      await keepFile(imageDir, imageId, whole);
+      kept = true;
+      await tx
+        .updateTable('image')
+        .set({
+          status: 'active',
+          size_bytes: received.sizeBytes,
+          virtual_size_bytes: virtualSizeBytes,
+          md5: received.md5,
+          sha512: received.sha512,
+          upload_started_at: null,
+          updated_at: sql`now()`,
+        })
+        .where('id', '=', imageId)
+        .execute();
+    });
   } catch (error) {
     if (partPath !== null) await rm(partPath, { force: true });
     if (kept) await rm(imagePath(imageDir, imageId), { force: true });
@@ -74,6 +87,7 @@ export async function uploadImage({ db, imageDir, imageId, source, announcedByte
       .set({ status: 'queued', upload_started_at: null })
       .where('id', '=', imageId)
       .where('status', '=', 'saving')
+      .where(startedAt, '=', claimed.claim)
       .execute();
     throw error;
   }

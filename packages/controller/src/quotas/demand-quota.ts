@@ -41,6 +41,13 @@ export async function demandMetadata(db: Db, projectId: string, items: number): 
   if (most >= 0 && items > most) throw new GodwitError('OverQuota', `Maximum number of metadata items exceeds ${most}`);
 }
 
+/** Throws OverQuota when an image would have more metadata items than the project allows. */
+export async function demandImageMetadata(db: Db, projectId: string, items: number): Promise<void> {
+  if (items === 0) return;
+  const { metadata_items: most } = await readQuotas(db, projectId, null);
+  if (most >= 0 && items > most) throw new GodwitError('OverQuota', 'Image metadata limit exceeded');
+}
+
 /** Throws OverQuota when a group would have more members than its project allows. The group's row stays locked until the transaction ends, so that two at once do not both have the last place. */
 export async function demandGroupMembers(tx: Tx, group: { readonly id: string; readonly projectId: string }, more: number): Promise<void> {
   const { server_group_members: most } = await readQuotas(tx, group.projectId, null);

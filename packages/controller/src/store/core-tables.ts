@@ -247,6 +247,8 @@ export interface DiskTable {
   format: 'qcow2' | 'raw';
   size_bytes: number;
   image_id: string | null;
+  /** The guest has not run with it yet: the next start makes it. Of a server that was never launched all disks are. */
+  fresh: Generated<boolean>;
 }
 
 export type FixedIpColumn = {
@@ -273,6 +275,9 @@ export interface PortTable {
   admin_state_up: Generated<boolean>;
   /** Made for its server: deleted with it; otherwise only unbound. */
   delete_with_server: Generated<boolean>;
+  port_security_enabled: Generated<boolean>;
+  /** What it may send as besides its own. */
+  allowed_address_pairs: Json<readonly { readonly mac: string; readonly address: string }[]>;
 }
 
 export interface ServerGroupTable {
@@ -407,10 +412,10 @@ export interface WorkflowTable {
   last_error: string | null;
   created_at: Now;
   finished_at: Date | null;
-}
-
   request_id: string | null;
   traceparent: string | null;
+}
+
 export interface EventTable {
   id: Generated<number>;
   kind: 'server' | 'migration' | 'host' | 'operation';

@@ -20,8 +20,10 @@ import { acceptForceComplete } from './accept/force-complete.ts';
 import { acceptLiveMigrate } from './accept/live-migrate.ts';
 import { acceptMigrate } from './accept/migrate.ts';
 import { acceptPower } from './accept/power-action.ts';
+import { acceptRebuild } from './accept/rebuild.ts';
 import { acceptResize } from './accept/resize.ts';
 import { acceptRevertResize } from './accept/revert-resize.ts';
+import { acceptSnapshot } from './accept/snapshot.ts';
 import { startAutoConfirm } from './cold-migrate/auto-confirm.ts';
 import { coldMigrate } from './cold-migrate/cold-migrate.ts';
 import { countEnds, type WrittenEnd } from './count-ends.ts';
@@ -39,12 +41,14 @@ import type { WorkflowHandler, WorkflowKind } from './port.ts';
 import { createServer } from './server/create-server.ts';
 import { deleteServer } from './server/delete-server.ts';
 import { powerServer } from './server/power-server.ts';
+import { rebuildServer } from './server/rebuild-server.ts';
 import { settleServer } from './server/settle-server.ts';
+import { snapshotServer } from './server/snapshot-server.ts';
 import type { WorkflowContext } from './workflow-context.ts';
 
 export type EngineParts = {
   readonly config: Pick<ResolvedConfig, 'executorName' | 'limits' | 'cpuAllocationRatio' | 'ramAllocationRatio' | 'diskAllocationRatio'> &
-    Partial<Pick<ResolvedConfig, 'resizeConfirmWindowSeconds' | 'networkSwitch'>>;
+    Partial<Pick<ResolvedConfig, 'resizeConfirmWindowSeconds' | 'networkSwitch' | 'imageDir'>>;
   readonly database: Database;
   readonly agents: Agents;
   readonly metrics: Metrics;
@@ -58,6 +62,7 @@ export type EngineParts = {
 
 /** The running workflows of one controller, and what the API asks of them. */
 export type Engine = {
+  readonly executorId: string;
   readonly operations: ServerOperations;
   readonly fleet: FleetOperations;
   readonly hostChanged: (host: HostId) => void;
@@ -72,6 +77,8 @@ const handlers: Readonly<Record<WorkflowKind, (context: WorkflowContext, run: Pa
   'create-server': createServer,
   'delete-server': deleteServer,
   'power-server': powerServer,
+  'rebuild-server': rebuildServer,
+  'snapshot-server': snapshotServer,
   'live-migrate': liveMigrate,
   'cold-migrate': coldMigrate,
   'settle-server': settleServer,
@@ -131,6 +138,7 @@ export async function startWorkflowEngine(parts: EngineParts): Promise<Engine> {
   const stopPruning = startPruningHostChanges(db, log);
   const autoConfirm = startAutoConfirm(context, (config.resizeConfirmWindowSeconds ?? 0) * 1_000);
   return {
+    executorId: workflows.executorId,
     operations: {
       create: (caller, request) => acceptCreate(db, workflows, caller, request),
       delete: (caller, server) => acceptDelete(db, workflows, caller, server),
@@ -144,6 +152,8 @@ export async function startWorkflowEngine(parts: EngineParts): Promise<Engine> {
       resize: (caller, server, request) => acceptResize(db, workflows, caller, server, request),
       confirmResize: (caller, server) => acceptConfirmResize(db, workflows, caller, server),
       revertResize: (caller, server) => acceptRevertResize(db, workflows, caller, server),
+      rebuild: (caller, server, request) => acceptRebuild(db, workflows, caller, server, request),
+      snapshot: (caller, server, request) => acceptSnapshot(db, workflows, caller, server, request),
       evacuate: (caller, server, request) => acceptEvacuate(db, workflows, caller, server, request),
       abortMigration: (caller, migration) => acceptAbort(db, workflows, caller, migration),
       forceComplete: (caller, migration) => acceptForceComplete(db, workflows, caller, migration),

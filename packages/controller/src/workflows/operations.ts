@@ -1,6 +1,8 @@
 import type { PartialPolicy } from '@godwit/domain/convergence/resolve-policy';
 import type { MigrationId, ServerId } from '@godwit/domain/ids';
 import type { FencedHost } from '../hosts/fence-host.ts';
+import type { RebuildRequest } from './accept/rebuild.ts';
+import type { SnapshotRequest } from './accept/snapshot.ts';
 import type { EvacuateRequest } from './evacuate/accept-evacuate.ts';
 
 /** Who asks, as the token says; `requestId` is the `req-<uuid>` of the API answer. */
@@ -75,6 +77,10 @@ export type ServerOperations = {
   resize(caller: Caller, server: ServerId, request: ResizeRequest): Promise<MigrationId>;
   confirmResize(caller: Caller, server: ServerId): Promise<void>;
   revertResize(caller: Caller, server: ServerId): Promise<void>;
+  /** Puts an image in place of what is on the server's disk. */
+  rebuild(caller: Caller, server: ServerId, request: RebuildRequest): Promise<void>;
+  /** Makes an image of the server's disk; the id of the image, which is `queued` until it is whole. */
+  snapshot(caller: Caller, server: ServerId, request: SnapshotRequest): Promise<string>;
   /** Restarts a server of a dead host elsewhere; see evacuate/accept-evacuate.ts. */
   evacuate(caller: Caller, server: ServerId, request: EvacuateRequest): Promise<MigrationId>;
   /** Cancels a live migration before the release; the route has checked the contract's states. */

@@ -26,6 +26,8 @@ export type WorkflowKind =
   | 'create-server'
   | 'delete-server'
   | 'power-server'
+  | 'rebuild-server'
+  | 'snapshot-server'
   | 'live-migrate'
   | 'cold-migrate'
   | 'settle-server'

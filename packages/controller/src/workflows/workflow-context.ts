@@ -12,7 +12,7 @@ export type WorkflowContext = {
   readonly db: Db;
   readonly agents: Agents;
   readonly config: Pick<ResolvedConfig, 'limits' | 'cpuAllocationRatio' | 'ramAllocationRatio' | 'diskAllocationRatio'> &
-    Partial<Pick<ResolvedConfig, 'networkSwitch'>>;
+    Partial<Pick<ResolvedConfig, 'networkSwitch' | 'imageDir'>>;
   readonly metrics: Metrics;
   readonly log: Logger;
   /** What decisions are made on; without one every decision reads every host. */

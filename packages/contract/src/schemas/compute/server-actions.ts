@@ -1,6 +1,7 @@
 import { type TSchema, Type } from 'typebox';
-import { Closed, Nullable, OneOf, perMinor } from '../closed.ts';
+import { Closed, Nullable, OneOf, perMinor, perMinorAndRole, Uuid } from '../closed.ts';
 import { HostName } from './server-requests.ts';
+import { RebuildAnswer } from './server-views.ts';
 
 /** OpenStack compute API v2.1, "Server actions": what stands behind the action's key. Actions without arguments take anything: clients send null, {} or a text. */
 export const Anything = Type.Unknown();
@@ -107,10 +108,29 @@ export type EvacuateArguments = {
 /** Below 2.14. */
 const EvacuateAnswer = Closed({ adminPass: Type.String() });
 
+/** Up to 2.5; `remote-consoles` since. */
+export const OldConsoleArguments = (...types: readonly [string, ...string[]]) => Closed({ type: OneOf(...types) });
+export type OldConsoleArguments = { readonly type: string };
+const OldConsoleAnswer = Closed({ console: Closed({ type: Type.String(), url: Type.String() }) });
+
+/** Up to 2.43: proxies of the network service. */
+export const AddressArguments = Closed({
+  address: Type.String({ minLength: 1, maxLength: 45 }),
+  fixed_address: Type.Optional(Nullable(Type.String({ maxLength: 45 }))),
+});
+export type AddressArguments = { readonly address: string };
+export const AddFixedIpArguments = Closed({ networkId: Type.Union([Type.String({ minLength: 1, maxLength: 255 }), Type.Integer()]) });
+export const RemoveFixedIpArguments = Closed({ address: Type.String({ minLength: 1, maxLength: 45 }) });
+
 /** A body that is a JSON object: which action it names is looked at first. */
 export const ActionBody = Type.Object({});
 /** `{"<name>": arguments}` and nothing beside it. */
 export const namedAction = (name: string, args: TSchema) => Closed({ [name]: args });
 export type ActionArguments = TSchema;
-/** Only the console and, below 2.14, an evacuation answer with a body. */
-export const ActionAnswer = Type.Union([Type.Null(), ConsoleOutputAnswer, EvacuateAnswer]);
+/** From 2.45 on the answer names the image; below, its `Location` does. */
+const ImageIdAnswer = Closed({ image_id: Uuid });
+
+/** Only the consoles, a rebuild, images of a server (2.45) and, below 2.14, an evacuation answer with a body. */
+export const ActionAnswer = perMinorAndRole((minor, isAdmin) =>
+  Type.Union([Type.Null(), ConsoleOutputAnswer, OldConsoleAnswer, EvacuateAnswer, ImageIdAnswer, RebuildAnswer(minor, isAdmin)]),
+);

@@ -140,6 +140,63 @@ export type SchedulerHints = {
   readonly different_host?: string | readonly string[];
 };
 
+/** What stands behind `rebuild`. 2.54 lets the key change, 2.57 the user data (and takes the files away). */
+export const RebuildArguments = perMinor((minor) =>
+  Closed({
+    imageRef: Type.String({ minLength: 1, maxLength: 255 }),
+    name: Type.Optional(Name),
+    adminPass: Type.Optional(Type.String({ maxLength: 255 })),
+    metadata: Type.Optional(MetadataMap),
+    preserve_ephemeral: Type.Optional(Flag),
+    'OS-DCF:diskConfig': Type.Optional(DiskConfig),
+    accessIPv4: Type.Optional(AccessIp(Ipv4)),
+    accessIPv6: Type.Optional(AccessIp(Ipv6)),
+    ...(minor < 57 ? { personality: Type.Optional(Type.Array(Closed({ path: Type.String(), contents: Type.String() }))) } : {}),
+    ...(minor >= 19 ? { description: Type.Optional(Description) } : {}),
+    ...(minor >= 54 ? { key_name: Type.Optional(Nullable(Type.String({ minLength: 1, maxLength: 255 }))) } : {}),
+    ...(minor >= 57
+      ? { user_data: Type.Optional(Nullable(Type.String({ maxLength: 65_535, pattern: '^[A-Za-z0-9+/\\s]*={0,2}\\s*$' }))) }
+      : {}),
+    ...(minor >= 63
+      ? {
+          trusted_image_certificates: Type.Optional(
+            Nullable(Type.Array(Type.String({ minLength: 1, maxLength: 255 }), { minItems: 1, maxItems: 50, uniqueItems: true })),
+          ),
+        }
+      : {}),
+    ...(minor >= 90
+      ? { hostname: Type.Optional(Type.String({ minLength: 2, maxLength: 63, pattern: '^[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])$' })) }
+      : {}),
+  }),
+);
+export type RebuildArguments = {
+  readonly imageRef: string;
+  readonly name?: string;
+  readonly adminPass?: string;
+  readonly metadata?: Readonly<Record<string, string>>;
+  readonly preserve_ephemeral?: boolean | string;
+  readonly 'OS-DCF:diskConfig'?: 'AUTO' | 'MANUAL';
+  readonly accessIPv4?: string | null;
+  readonly accessIPv6?: string | null;
+  readonly personality?: readonly object[];
+  readonly description?: string | null;
+  readonly key_name?: string | null;
+  readonly user_data?: string | null;
+  readonly trusted_image_certificates?: readonly string[] | null;
+  readonly hostname?: string;
+};
+
+const ImageMetadata = Type.Record(Type.String({ pattern: MetadataKey }), MetadataValue, { additionalProperties: false });
+export const CreateImageArguments = Closed({ name: Name, metadata: Type.Optional(ImageMetadata) });
+export type CreateImageArguments = { readonly name: string; readonly metadata?: Readonly<Record<string, string>> };
+export const CreateBackupArguments = Closed({
+  name: Name,
+  backup_type: Type.String({ maxLength: 255 }),
+  rotation: Type.Union([Type.Integer({ minimum: 0, maximum: 1_000_000 }), Type.String({ pattern: '^[0-9]{1,6}$' })]),
+  metadata: Type.Optional(ImageMetadata),
+});
+export type CreateBackupArguments = CreateImageArguments & { readonly backup_type: string; readonly rotation: number | string };
+
 export const UpdateServer = perMinor((minor) =>
   Closed({
     server: Closed({

@@ -98,6 +98,19 @@ export const ServerDetailAnswer = perMinorAndRole((minor, isAdmin) =>
 export const ServerUpdateAnswer = perMinorAndRole((minor, isAdmin) =>
   Closed({ server: Closed({ ...base(minor), ...(minor >= 75 ? more(minor, isAdmin) : {}), ...groups(minor) }) }),
 );
+/** The server that is rebuilt, its password, and from 2.54 and 2.57 on what could be changed with it. */
+export const RebuildAnswer = perMinorAndRole((minor, isAdmin) =>
+  Closed({
+    server: Closed({
+      ...base(minor),
+      ...(minor >= 75 ? more(minor, isAdmin) : {}),
+      ...groups(minor),
+      adminPass: Type.String(),
+      ...(minor >= 54 ? { key_name: Nullable(Type.String()) } : {}),
+      ...(minor >= 57 ? { user_data: Nullable(Type.String()) } : {}),
+    }),
+  }),
+);
 export const ServerListAnswer = perMinor(() =>
   Closed({ servers: Type.Array(Closed({ id: Uuid, name: Type.String(), links: Links })), servers_links: Type.Optional(Links) }),
 );

@@ -3,6 +3,8 @@ import {
   ActionAnswer,
   type ActionArguments,
   ActionBody,
+  AddFixedIpArguments,
+  AddressArguments,
   Anything,
   ConsoleOutputArguments,
   EvacuateArguments,
@@ -10,13 +12,17 @@ import {
   LockArguments,
   MigrateArguments,
   namedAction,
+  OldConsoleArguments,
   RebootArguments,
+  RemoveFixedIpArguments,
   ResetStateArguments,
   ResizeArguments,
 } from '@godwit/contract/schemas/compute/server-actions';
+import { CreateBackupArguments, CreateImageArguments, RebuildArguments } from '@godwit/contract/schemas/compute/server-requests';
 import { GodwitError } from '@godwit/domain/errors';
 import { as, type ServerId } from '@godwit/domain/ids';
 import type { ServerAction } from '@godwit/domain/server-states';
+import { assertAllowed, type PolicyRule } from '../../auth/policy.ts';
 import type { Caller } from '../../workflows/operations.ts';
 import { assertBody } from '../json-body.ts';
 import { truth } from './boolean.ts';
@@ -24,9 +30,12 @@ import { confirmResize, migrate, resize, revertResize } from './cold-actions.ts'
 import { consoleOutput } from './console-output.ts';
 import { evacuate } from './evacuate-action.ts';
 import { lock, unlock } from './lock.ts';
+import { rebuild } from './rebuild-action.ts';
+import { oldConsole } from './remote-consoles.ts';
 import { resetState } from './reset-state.ts';
 import { type Answer, type ComputeRequest, type ComputeRoute, route } from './route.ts';
 import { serverFor } from './server-rows.ts';
+import { createBackup, createImage } from './snapshot-actions.ts';
 
 type Handle<Arguments> = (request: ComputeRequest<never>, args: Arguments) => Promise<Answer>;
 type Action<Arguments = never> = {
@@ -66,6 +75,27 @@ const notOffered = <A = unknown>(
   },
 });
 
+const noFloatingIp =
+  (rule: PolicyRule): Handle<AddressArguments> =>
+  async (request, { address }) => {
+    assertAllowed(request.caller, rule);
+    await serverFor(request, 'show');
+    throw new GodwitError('NotFound', `floating IP ${address} not found: this cloud has none`);
+  };
+
+/** A port keeps the addresses that it was made with. */
+const noOtherAddress =
+  (rule: PolicyRule): Handle<unknown> =>
+  async (request) => {
+    assertAllowed(request.caller, rule);
+    await serverFor(request, 'show');
+    throw new GodwitError('NotImplemented', 'The addresses of a server are not changed through the compute API of this version.');
+  };
+
+const gone: Handle<unknown> = async () => {
+  throw new GodwitError('Gone', 'This resource is no longer available. No forwarding address is given.');
+};
+
 /** Every action of `POST /servers/{id}/action`, by the name in the body. */
 const serverActions: Readonly<Record<string, Action>> = {
   'os-start': through('start', (request, caller, server) => request.context.operations.start(caller, server)),
@@ -91,16 +121,28 @@ const serverActions: Readonly<Record<string, Action>> = {
   confirmResize: { args: anything, handle: confirmResize },
   revertResize: { args: anything, handle: revertResize },
   evacuate: { args: EvacuateArguments, handle: evacuate },
+  forceDelete: through('force-delete', (request, caller, server) => request.context.operations.delete(caller, server)),
+  restore: notOffered('restore', 'Restoring a deleted server'),
+  'os-getVNCConsole': { max: 5, args: () => OldConsoleArguments('novnc', 'xvpvnc'), handle: oldConsole },
+  'os-getSPICEConsole': { max: 5, args: () => OldConsoleArguments('spice-html5'), handle: oldConsole },
+  'os-getRDPConsole': { max: 5, args: () => OldConsoleArguments('rdp-html5'), handle: oldConsole },
+  'os-getSerialConsole': { max: 5, args: () => OldConsoleArguments('serial'), handle: oldConsole },
+  addFloatingIp: { max: 43, args: () => AddressArguments, handle: noFloatingIp('os-floating-ips:add') },
+  removeFloatingIp: { max: 43, args: () => AddressArguments, handle: noFloatingIp('os-floating-ips:remove') },
+  addFixedIp: { max: 43, args: () => AddFixedIpArguments, handle: noOtherAddress('os-multinic:add') },
+  removeFixedIp: { max: 43, args: () => RemoveFixedIpArguments, handle: noOtherAddress('os-multinic:remove') },
+  resetNetwork: { args: anything, handle: gone },
+  injectNetworkInfo: { args: anything, handle: gone },
   suspend: notOffered('suspend', 'Suspend'),
   resume: notOffered('resume', 'Resume'),
-  rebuild: notOffered(null, 'Rebuild'),
+  rebuild: { args: RebuildArguments, handle: rebuild },
   rescue: notOffered(null, 'Rescue'),
   unrescue: notOffered(null, 'Rescue'),
   shelve: notOffered(null, 'Shelve'),
   shelveOffload: notOffered(null, 'Shelve'),
   unshelve: notOffered(null, 'Shelve'),
-  createImage: notOffered(null, 'Making an image of a server'),
-  createBackup: notOffered(null, 'Making an image of a server'),
+  createImage: { args: () => CreateImageArguments, handle: createImage },
+  createBackup: { args: () => CreateBackupArguments, handle: createBackup },
   changePassword: notOffered(null, 'Changing the password inside a guest'),
   addSecurityGroup: notOffered(null, 'Security groups'),
   removeSecurityGroup: notOffered(null, 'Security groups'),
@@ -131,7 +173,8 @@ async function act(request: ComputeRequest<Record<string, unknown>>): Promise<An
   const { body, minor } = request;
   const [name] = Object.keys(body);
   if (name === undefined) throw new GodwitError('SchemaViolation', 'Malformed request body');
-  const action = Object.hasOwn(serverActions, name) ? serverActions[name] : undefined;
+  const known = Object.hasOwn(serverActions, name) ? serverActions[name] : undefined;
+  const action = known !== undefined && minor >= (known.min ?? 1) && minor <= (known.max ?? Infinity) ? known : undefined;
   if (action === undefined) throw new GodwitError('BadRequest', `There is no such action: ${name.slice(0, 60)}`);
   const schema = actionBody[name];
   if (schema === undefined) throw new Error(`no schema for ${name}`);
@@ -143,8 +186,11 @@ async function act(request: ComputeRequest<Record<string, unknown>>): Promise<An
 /** Names of the actions, for tests that go through all of them. */
 export const actionNames: readonly string[] = Object.keys(serverActions);
 /** Schema of the whole body of an action at a minor, for tests that make bodies from it. */
-export const actionBodyOf = (name: string, minor: number): ActionArguments | null => actionBody[name]?.(minor) ?? null;
+export const actionBodyOf = (name: string, minor: number): ActionArguments | null => {
+  const { min = 1, max = Infinity } = serverActions[name] ?? {};
+  return minor < min || minor > max ? null : (actionBody[name]?.(minor) ?? null);
+};
 
 export const actionRoutes: readonly ComputeRoute[] = [
-  route('POST', '/servers/:server/action', { body: always(ActionBody), response: always(ActionAnswer), handle: act }),
+  route('POST', '/servers/:server/action', { body: always(ActionBody), response: ActionAnswer, handle: act }),
 ];

@@ -18,12 +18,16 @@ beforeAll(async () => {
   const member = await cloud.user('member');
   const id = await cloud.server(member);
   const { apiId } = await cloud.migration(id);
+  const port = await cloud.db.selectFrom('port').select('id').where('server_id', '=', id).executeTakeFirstOrThrow();
   const { id: roleId } = await cloud.db.selectFrom('identity_role').select('id').where('name', '=', 'reader').executeTakeFirstOrThrow();
   ids.push(cloud.imageId, cloud.networkId, 'f1', 'node2');
   known = {
     server: id,
     migration: String(apiId),
     flavor: 'f1',
+    image: cloud.imageId,
+    net: cloud.networkId,
+    port: port.id,
     key: 'a',
     tag: 't',
     aggregate: '1',

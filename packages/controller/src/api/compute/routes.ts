@@ -8,9 +8,14 @@ import { keypairRoutes } from './keypairs.ts';
 import { limitRoutes } from './limits.ts';
 import { metadataRoutes, tagRoutes } from './metadata.ts';
 import { migrationRoutes } from './migrations.ts';
+import { oldImageRoutes } from './old-images.ts';
+import { oldNetworkRoutes } from './old-networks.ts';
+import { operatorRoutes } from './operator-calls.ts';
 import { quotaRoutes } from './quotas.ts';
 import { remoteConsoleRoutes } from './remote-consoles.ts';
+import { removedRoutes } from './removed.ts';
 import type { ComputeRoute } from './route.ts';
+import { serverDetailRoutes } from './server-details.ts';
 import { serverGroupRoutes } from './server-groups.ts';
 import { serverMigrationRoutes } from './server-migrations.ts';
 import { serverRoutes } from './servers.ts';
@@ -37,4 +42,9 @@ export const computeRoutes: readonly ComputeRoute[] = [
   ...tenantUsageRoutes,
   ...usageAuditRoutes,
   ...hostRoutes,
+  ...serverDetailRoutes,
+  ...operatorRoutes,
+  ...oldImageRoutes,
+  ...oldNetworkRoutes,
+  ...removedRoutes,
 ];

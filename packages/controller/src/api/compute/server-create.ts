@@ -23,7 +23,7 @@ export async function createServers(request: ComputeRequest<CreateServer>): Prom
   const { zone, host } = await placement(request);
   const flavorId = lastSegment(String(server.flavorRef));
   const imageId = await imageOf(request);
-  await assertKeypair(request);
+  await assertKeypair(request as ComputeRequest<never>, server.key_name);
   const wanted: CreateServers = {
     name: server.name,
     // Below 2.19 there is no description to give; the reference then takes the name.
@@ -120,9 +120,12 @@ async function zoneExists(request: ComputeRequest<CreateServer>, zone: string): 
 /** The image that is named, if this caller may see it. What it has to be (active, bootable, not too large) is checked where the server is made. */
 async function imageOf(request: ComputeRequest<CreateServer>): Promise<string | null> {
   const { server } = request.body;
-  const { caller, context } = request;
   const named = server.imageRef ?? server.block_device_mapping_v2?.find((device) => typeof device.uuid === 'string')?.uuid ?? '';
-  if (named === '') return null;
+  return named === '' ? null : visibleImage(request as ComputeRequest<never>, named);
+}
+
+/** The id of the image that is named, if this caller may see it. Throws BadRequest. */
+export async function visibleImage({ caller, context }: ComputeRequest<never>, named: string): Promise<string> {
   const id = lastSegment(named);
   if (!isUuid(id)) throw bad('Invalid imageRef provided.');
   const image = await context.db
@@ -138,8 +141,8 @@ async function imageOf(request: ComputeRequest<CreateServer>): Promise<string | 
   return image.id;
 }
 
-async function assertKeypair(request: ComputeRequest<CreateServer>): Promise<void> {
-  const name = request.body.server.key_name;
+/** Throws BadRequest unless the caller has the key pair that is named, if one is. */
+export async function assertKeypair(request: ComputeRequest<never>, name: string | null | undefined): Promise<void> {
   if (name === undefined || name === null) return;
   const row = await request.context.db
     .selectFrom('keypair')
@@ -185,7 +188,14 @@ function hintsOf(body: CreateServer): CreateServers['hints'] {
 }
 
 /** Checked before anything is made. */
-function whatOnlyTheApiKeeps({ accessIPv4, accessIPv6, hostname }: CreateServer['server']): Updateable<ServerTable> {
+export function whatOnlyTheApiKeeps({
+  accessIPv4,
+  accessIPv6,
+  hostname,
+}: Pick<CreateServer['server'], 'accessIPv4' | 'accessIPv6' | 'hostname'>): Pick<
+  Updateable<ServerTable>,
+  'access_ip_v4' | 'access_ip_v6' | 'hostname'
+> {
   return {
     ...(accessIPv4 === undefined ? {} : { access_ip_v4: accessIp('accessIPv4', accessIPv4) }),
     ...(accessIPv6 === undefined ? {} : { access_ip_v6: accessIp('accessIPv6', accessIPv6) }),

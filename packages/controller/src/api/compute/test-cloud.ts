@@ -17,8 +17,10 @@ import { acceptForceComplete } from '../../workflows/accept/force-complete.ts';
 import { acceptLiveMigrate } from '../../workflows/accept/live-migrate.ts';
 import { acceptMigrate } from '../../workflows/accept/migrate.ts';
 import { acceptPower } from '../../workflows/accept/power-action.ts';
+import { acceptRebuild } from '../../workflows/accept/rebuild.ts';
 import { acceptResize } from '../../workflows/accept/resize.ts';
 import { acceptRevertResize } from '../../workflows/accept/revert-resize.ts';
+import { acceptSnapshot } from '../../workflows/accept/snapshot.ts';
 import { acceptEvacuate } from '../../workflows/evacuate/accept-evacuate.ts';
 import type { ServerOperations } from '../../workflows/operations.ts';
 import type { NewWorkflow, Workflows } from '../../workflows/port.ts';
@@ -163,6 +165,8 @@ function acceptingOperations(db: Db, enqueued: NewWorkflow[]): ServerOperations 
     resize: (caller, server, request) => acceptResize(db, workflows, caller, server, request),
     confirmResize: (caller, server) => acceptConfirmResize(db, workflows, caller, server),
     revertResize: (caller, server) => acceptRevertResize(db, workflows, caller, server),
+    rebuild: (caller, server, request) => acceptRebuild(db, workflows, caller, server, request),
+    snapshot: (caller, server, request) => acceptSnapshot(db, workflows, caller, server, request),
     evacuate: (caller, server, request) => acceptEvacuate(db, workflows, caller, server, request),
     abortMigration: (caller, migration) => acceptAbort(db, workflows, caller, migration),
     forceComplete: (caller, migration) => acceptForceComplete(db, workflows, caller, migration),

@@ -5,6 +5,8 @@ import { sql } from 'kysely';
 import { removeUnusedImageFiles } from '../../images/clear-image-store.ts';
 import { nextQuery } from '../query.ts';
 import { assertAdmin, assertMember } from '../serve-routes.ts';
+import { assertReferences } from './assert-references.ts';
+import { deleteImage } from './delete-image.ts';
 import { assertMayChange, findImage } from './image-access.ts';
 import type { ImageRequest, ImageRoute } from './image-context.ts';
 import { applyImagePatch } from './image-patch.ts';
@@ -12,8 +14,6 @@ import { imageView } from './image-view.ts';
 import { listImages } from './list-images.ts';
 
 const patchTypes = ['application/openstack-images-v2.1-json-patch', 'application/openstack-images-v2.0-json-patch'];
-/** Properties that name another image of ours. */
-const imageReferences = ['kernel_id', 'ramdisk_id'];
 const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 export const imageRoutes: readonly ImageRoute[] = [
@@ -167,19 +167,7 @@ export const imageRoutes: readonly ImageRoute[] = [
     response: null,
     handle: async ({ context, caller, params }: ImageRequest) => {
       const image = await findImage(context.db, caller, params['image'] ?? '');
-      assertMayChange(caller, image);
-      const deleted = await context.db
-        .updateTable('image')
-        .set({ status: 'deleted', deleted_at: sql`now()`, updated_at: sql`now()` })
-        .where('id', '=', image.id)
-        .where('deleted_at', 'is', null)
-        .where('protected', '=', false)
-        .returning('id')
-        .executeTakeFirst();
-      if (deleted === undefined) {
-        await findImage(context.db, caller, image.id);
-        throw new GodwitError('Forbidden', `Image ${image.id} is protected and cannot be deleted.`);
-      }
+      await deleteImage(context.db, caller, image);
       await removeUnusedImageFiles(context.db, context.config.imageDir).catch((error: unknown) =>
         context.log.warn({ err: error }, 'a deleted image kept its data until the next sweep'),
       );
@@ -231,11 +219,3 @@ export const imageRoutes: readonly ImageRoute[] = [
     }),
   ),
 ];
-
-function assertReferences(properties: Readonly<Record<string, string>>): void {
-  for (const key of imageReferences) {
-    const value = properties[key];
-    if (value !== undefined && !uuid.test(value))
-      throw new GodwitError('BadRequest', `Property ${key} must be the id of an image, not '${value.slice(0, 60)}'.`);
-  }
-}

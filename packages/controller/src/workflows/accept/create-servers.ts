@@ -107,7 +107,8 @@ export async function flavorFor(
   return { id: flavor.id, snapshot: { name, vcpus, ram_mib, disk_gib, ephemeral_gib, swap_mib, extra_specs } };
 }
 
-async function imageFor(tx: Tx, imageId: string, flavor: FlavorSnapshot): Promise<{ readonly directBoot: DirectBootColumn | null }> {
+/** An image that a server of this flavor can boot from. Throws BadRequest. */
+export async function imageFor(tx: Tx, imageId: string, flavor: FlavorSnapshot): Promise<{ readonly directBoot: DirectBootColumn | null }> {
   const image = await tx.selectFrom('image').selectAll().where('id', '=', imageId).where('deleted_at', 'is', null).executeTakeFirst();
   if (image === undefined) throw new GodwitError('BadRequest', 'Invalid imageRef provided.');
   if (image.status !== 'active') throw new GodwitError('BadRequest', `Image ${imageId} is not active.`);

@@ -54,6 +54,9 @@ export async function stepCustody(
     effects = next.effects;
   }
   await writeCustody(tx, row, fence);
+  // A guest has run with its disks: from now on none of them is ever made anew.
+  if (events.some((event) => event.kind === 'heard' && event.message.kind === 'took'))
+    await tx.updateTable('disk').set({ fresh: false }).where('server_id', '=', serverId).where('fresh', '=', true).execute();
   return { row, effects };
 }
 

@@ -19,9 +19,15 @@ const RETRY_MS = 500;
 
 /**
  * Lets the guest shut itself down where it runs, powers it off when it does not, and writes that it has ended: its epoch never runs again. Asks a host that does not answer
- * for `patienceMs`. Can be repeated.
+ * for `patienceMs`. The guest has `shutdownMs` for it; 0: it is powered off at once. Can be repeated.
  */
-export async function stopGuest(context: WorkflowContext, run: WorkflowRun, serverId: ServerId, patienceMs: number): Promise<StopOutcome> {
+export async function stopGuest(
+  context: WorkflowContext,
+  run: WorkflowRun,
+  serverId: ServerId,
+  patienceMs: number,
+  shutdownMs = SHUTDOWN_TIMEOUT_MS,
+): Promise<StopOutcome> {
   const deadline = Date.now() + patienceMs;
   for (;;) {
     checkpoint(run);
@@ -31,7 +37,7 @@ export async function stopGuest(context: WorkflowContext, run: WorkflowRun, serv
     try {
       const client = await context.agents.client(hostId);
       const report = await client.stopGuest(
-        { custody: wireCustody(serverId, epoch, run.fence), timeoutMs: BigInt(SHUTDOWN_TIMEOUT_MS), requestId: run.id },
+        { custody: wireCustody(serverId, epoch, run.fence), timeoutMs: BigInt(shutdownMs), requestId: run.id },
         { timeoutMs: RPC_TIMEOUT_MS, signal: run.signal },
       );
       await context.faultPoint('stop:answered');

@@ -13,7 +13,16 @@ export async function wireGuest(db: Db, serverId: ServerId): Promise<Guest> {
     db
       .selectFrom('disk')
       .leftJoin('image', 'image.id', 'disk.image_id')
-      .select(['disk.id', 'disk.pool', 'disk.format', 'disk.size_bytes', 'disk.image_id', 'image.disk_format', 'image.sha512'])
+      .select([
+        'disk.id',
+        'disk.pool',
+        'disk.format',
+        'disk.size_bytes',
+        'disk.image_id',
+        'disk.fresh',
+        'image.disk_format',
+        'image.sha512',
+      ])
       .where('disk.server_id', '=', serverId)
       .orderBy('disk.device_index')
       .execute(),
@@ -44,8 +53,8 @@ export async function wireGuest(db: Db, serverId: ServerId): Promise<Guest> {
       imageId: disk.image_id ?? '',
       imageFormat: disk.image_id === null ? '' : (disk.disk_format ?? ''),
       imageSha512: disk.sha512 ?? '',
-      // Launched once: its disks were made then.
-      exists: server.launched_at !== null,
+      // Launched once: its disks were made then, but for one that has taken another's place since.
+      exists: server.launched_at !== null && !disk.fresh,
     })),
     nics: ports.map((port) => ({
       portId: port.id,

@@ -1,0 +1,191 @@
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { startTestServer, type TestServer } from '../../store/test-database.ts';
+import type { TestUser } from '../test-api.ts';
+import { startTestCloud, type TestCloud } from './test-cloud.ts';
+
+let server: TestServer;
+let cloud: TestCloud;
+let member: TestUser;
+beforeAll(async () => {
+  server = await startTestServer();
+  cloud = await startTestCloud((await server.database()).db);
+  member = await cloud.user('member');
+});
+afterAll(async () => {
+  await server.stop();
+});
+
+const base = '/compute/v2.1';
+type Called = Awaited<ReturnType<TestCloud['call']>>;
+const get = (path: string, microversion = '2.1', as = member): Promise<Called> => cloud.call('GET', base + path, { as, microversion });
+const statusOf = async (call: Promise<Called>): Promise<number> => (await call).statusCode;
+
+describe('images, below 2.36', () => {
+  it('shows, filters and pages them; a stranger sees none of a project, and nobody at 2.36', async () => {
+    const id = randomUUID();
+    const stranger = await cloud.user('member');
+    await cloud.db
+      .insertInto('image')
+      .values({
+        id,
+        name: 'mine',
+        owner: member.projectId,
+        status: 'saving',
+        visibility: 'private',
+        disk_format: 'raw',
+        container_format: 'bare',
+        size_bytes: null,
+        virtual_size_bytes: null,
+        min_ram_mib: 64,
+        properties: JSON.stringify({ image_type: 'snapshot' }),
+      })
+      .execute();
+    const found = async (query: string): Promise<readonly string[]> =>
+      (await get(`/images?${query}`)).json<{ images: { id: string }[] }>().images.map((image) => image.id);
+    expect(await found('')).toEqual([id, cloud.imageId]);
+    for (const query of ['name=mine', 'status=SAVING', 'type=snapshot', 'minRam=64', 'property-image_type=snapshot', 'limit=1'])
+      expect([query, await found(query)]).toEqual([query, [id]]);
+    for (const query of ['status=ACTIVE', `marker=${id}`, 'minRam=0&name=image'])
+      expect([query, await found(query)]).toEqual([query, [cloud.imageId]]);
+    expect((await get(`/images/${id}`)).json()).toMatchObject({
+      image: { id, status: 'SAVING', progress: 50, minRam: 64, metadata: { image_type: 'snapshot' }, 'OS-EXT-IMG-SIZE:size': 0 },
+    });
+    expect(await statusOf(get(`/images/${id}`, '2.1', stranger))).toBe(404);
+    expect(await statusOf(get('/images', '2.36'))).toBe(404);
+    expect([await statusOf(get(`/images/${id}/metadata`, '2.38')), await statusOf(get(`/images/${id}/metadata`, '2.39'))]).toEqual([
+      200, 404,
+    ]);
+  });
+  it('changes metadata and deletes, of who may', async () => {
+    const id = randomUUID();
+    await cloud.db
+      .insertInto('image')
+      .values({
+        id,
+        name: 'own',
+        owner: member.projectId,
+        status: 'active',
+        disk_format: 'raw',
+        container_format: 'bare',
+        size_bytes: 1,
+        virtual_size_bytes: 1,
+      })
+      .execute();
+    const call = (method: 'POST' | 'PUT' | 'DELETE', path: string, body?: object, as = member) =>
+      cloud.call(method, base + path, { as, ...(body === undefined ? {} : { body }) });
+    const metadata = async () => (await get(`/images/${id}/metadata`)).json<{ metadata: object }>().metadata;
+    expect(await statusOf(call('POST', `/images/${id}/metadata`, { metadata: { a: '1', b: '2' } }))).toBe(200);
+    expect(await statusOf(call('PUT', `/images/${id}/metadata/a`, { meta: { a: '3' } }))).toBe(200);
+    expect(await statusOf(call('PUT', `/images/${id}/metadata/a`, { meta: { b: '3' } }))).toBe(400);
+    expect(await statusOf(call('DELETE', `/images/${id}/metadata/b`))).toBe(204);
+    expect(await statusOf(call('DELETE', `/images/${id}/metadata/b`))).toBe(404);
+    expect(await metadata()).toEqual({ a: '3' });
+    expect(await statusOf(call('PUT', `/images/${id}/metadata`, { metadata: { kernel_id: 'x' } }))).toBe(400);
+    expect(await statusOf(call('DELETE', `/images/${cloud.imageId}`))).toBe(403);
+    expect(await metadata()).toEqual({ a: '3' });
+    expect(await statusOf(call('DELETE', `/images/${id}`))).toBe(204);
+    expect(await statusOf(get(`/images/${id}`))).toBe(404);
+  });
+});
+
+describe('networks, volumes and what is gone', () => {
+  it('networks are shown below 2.36, floating IPs are none', async () => {
+    expect((await get('/os-networks')).json()).toMatchObject({ networks: [{ id: cloud.networkId, label: 'net', cidr: null }] });
+    expect((await get('/os-tenant-networks')).json()).toEqual({ networks: [{ id: cloud.networkId, label: 'net', cidr: '192.0.2.0/24' }] });
+    expect((await get('/os-floating-ips')).json()).toEqual({ floating_ips: [] });
+    const id = await cloud.server(member);
+    const act = (body: object, microversion: string) =>
+      cloud.call('POST', `${base}/servers/${id}/action`, { as: member, body, microversion });
+    expect(await statusOf(act({ addFloatingIp: { address: '192.0.2.9' } }, '2.43'))).toBe(404);
+    expect((await act({ addFloatingIp: { address: '192.0.2.9' } }, '2.44')).json()).toEqual({
+      badRequest: { code: 400, message: 'There is no such action: addFloatingIp' },
+    });
+  });
+  it('without a volume service: 501 where it would be asked, 404 for what cannot be', async () => {
+    const id = await cloud.server(member);
+    const volume = randomUUID();
+    const attachments = `${base}/servers/${id}/os-volume_attachments`;
+    expect([await statusOf(get('/os-volumes')), await statusOf(get('/os-volumes', '2.36'))]).toEqual([501, 404]);
+    expect((await get(`/servers/${id}/os-volume_attachments`)).json()).toEqual({ volumeAttachments: [] });
+    expect(await statusOf(cloud.call('POST', attachments, { as: member, body: { volumeAttachment: { volumeId: volume } } }))).toBe(404);
+    expect(await statusOf(cloud.call('DELETE', `${attachments}/${volume}`, { as: member }))).toBe(404);
+    const snapshot = { volume_id: volume, create_info: { snapshot_id: 's', type: 'qcow2', new_file: 'f' } };
+    expect(await statusOf(cloud.call('POST', `${base}/os-assisted-volume-snapshots`, { body: { snapshot } }))).toBe(400);
+    expect(await statusOf(cloud.call('DELETE', `${base}/os-assisted-volume-snapshots/1?delete_info={}`))).toBe(404);
+  });
+  it('410 for what the API has dropped, whoever asks', async () => {
+    for (const path of ['/os-cells', '/os-agents', '/os-fping', '/os-certificates/root', '/os-cloudpipe'])
+      expect([path, (await get(path)).json()]).toEqual([path, { computeFault: expect.objectContaining({ code: 410 }) as object }]);
+    const id = await cloud.server(member);
+    expect(await statusOf(cloud.call('POST', `${base}/servers/${id}/action`, { body: { resetNetwork: null } }))).toBe(410);
+  });
+});
+
+describe('what is asked of one server', () => {
+  it('diagnostics: what is not measured is null, not zero; only of one that runs', async () => {
+    const id = await cloud.server(member);
+    expect((await get(`/servers/${id}/diagnostics`, '2.47', cloud.admin)).json()).toEqual({ memory: 512 * 1024 });
+    expect((await get(`/servers/${id}/diagnostics`, '2.48', cloud.admin)).json()).toMatchObject({
+      state: 'running',
+      num_cpus: 1,
+      num_nics: 1,
+      memory_details: { maximum: 512, used: null },
+      nic_details: [{ rx_octets: null }],
+    });
+    expect(await statusOf(get(`/servers/${id}/diagnostics`))).toBe(403);
+    await cloud.db.updateTable('server').set({ vm_state: 'stopped', power_state: 4 }).where('id', '=', id).execute();
+    expect(await statusOf(get(`/servers/${id}/diagnostics`, '2.1', cloud.admin))).toBe(409);
+  });
+  it('a forced delete deletes, a restore finds nothing deferred; interfaces and passwords', async () => {
+    const id = await cloud.server(member);
+    const act = (body: object) => cloud.call('POST', `${base}/servers/${id}/action`, { as: member, body });
+    expect((await act({ restore: null })).json()).toMatchObject({
+      conflictingRequest: { message: `Cannot 'restore' instance ${id} while it is in vm_state active` },
+    });
+    expect((await get(`/servers/${id}/os-server-password`)).json()).toEqual({ password: '' });
+    expect(await statusOf(cloud.call('DELETE', `${base}/servers/${id}/os-server-password`, { as: member }))).toBe(204);
+    expect((await get(`/servers/${id}/topology`, '2.78')).json()).toEqual({ nodes: [], pagesize_kb: null });
+    const { interfaceAttachments } = (await get(`/servers/${id}/os-interface`)).json<{ interfaceAttachments: { port_id: string }[] }>();
+    const port = interfaceAttachments[0]?.port_id ?? '';
+    expect((await get(`/servers/${id}/os-interface/${port}`)).json()).toMatchObject({ interfaceAttachment: { port_id: port } });
+    expect(await statusOf(get(`/servers/${id}/os-interface/${randomUUID()}`))).toBe(404);
+    expect(await statusOf(cloud.call('DELETE', `${base}/servers/${id}/os-interface/${port}`, { as: member }))).toBe(501);
+    expect(await statusOf(act({ forceDelete: null }))).toBe(202);
+    const row = await cloud.db.selectFrom('server').select('task_state').where('id', '=', id).executeTakeFirstOrThrow();
+    expect(row.task_state).toBe('deleting');
+  });
+  it('a serial console by the action of old, up to 2.5', async () => {
+    const id = await cloud.server(member);
+    const ask = (microversion: string, body: object = { 'os-getSerialConsole': { type: 'serial' } }) =>
+      cloud.call('POST', `${base}/servers/${id}/action`, { as: member, body, microversion });
+    expect((await ask('2.5')).json()).toEqual({ console: { type: 'serial', url: expect.stringMatching(/^ws:.*token=/) as string } });
+    expect(await statusOf(ask('2.6'))).toBe(400);
+    expect(await statusOf(ask('2.5', { 'os-getSPICEConsole': { type: 'spice-html5' } }))).toBe(400);
+  });
+});
+
+describe('external events', () => {
+  it('are acknowledged one by one: 200, 207 when some server is not there, 404 when none is', async () => {
+    const id = await cloud.server(member);
+    const send = (events: readonly object[], as = cloud.admin, microversion = '2.1') =>
+      cloud.call('POST', `${base}/os-server-external-events`, { as, body: { events }, microversion });
+    const event = { server_uuid: id, name: 'network-changed' };
+    const missing = { ...event, server_uuid: randomUUID() };
+    expect((await send([event])).json()).toEqual({ events: [{ ...event, status: 'completed', code: 200 }] });
+    const mixed = await send([event, missing]);
+    expect([mixed.statusCode, mixed.json()]).toEqual([
+      207,
+      {
+        events: [
+          { ...event, status: 'completed', code: 200 },
+          { ...missing, status: 'failed', code: 404 },
+        ],
+      },
+    ]);
+    expect(await statusOf(send([missing]))).toBe(404);
+    expect(await statusOf(send([{ ...event, name: 'power-update' }]))).toBe(400);
+    expect(await statusOf(send([{ ...event, name: 'power-update' }], cloud.admin, '2.76'))).toBe(200);
+    expect(await statusOf(send([event], member))).toBe(403);
+  });
+});
