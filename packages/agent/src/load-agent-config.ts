@@ -24,6 +24,7 @@ const known: ReadonlySet<string> = new Set<keyof AgentConfig>([
   'migrationPorts',
   'diskStreamTls',
   'switchoverPrecedence',
+  'tracing',
   'clockSkewMs',
   'modelPowerLoss',
 ]);
@@ -56,6 +57,7 @@ export function loadAgentConfig(file: string, environment: Environment = process
     joinTokenFile: text('GODWIT_JOIN_TOKEN_FILE', parsed.joinTokenFile),
     bootIdFile: text('GODWIT_BOOT_ID_FILE', parsed.bootIdFile ?? '/proc/sys/kernel/random/boot_id'),
     ...((environment['GODWIT_ZONE'] ?? parsed.zone) !== undefined && { zone: text('GODWIT_ZONE', parsed.zone) }),
+    ...(environment['OTEL_EXPORTER_OTLP_ENDPOINT'] !== undefined && { tracing: { endpoint: environment['OTEL_EXPORTER_OTLP_ENDPOINT'] } }),
     ...((environment['GODWIT_CLOCK_SKEW_MS'] ?? parsed.clockSkewMs) !== undefined && {
       clockSkewMs: number('GODWIT_CLOCK_SKEW_MS', parsed.clockSkewMs),
     }),
@@ -122,6 +124,11 @@ function configProblems(config: Readonly<Record<string, unknown>>): readonly str
   demand(Array.isArray(config['pools']), 'pools is not a list');
   const simulated = config['simulatedHosts'];
   demand(config['driver'] !== 'simulated' || (Array.isArray(simulated) && simulated.length > 0), 'driver "simulated" needs simulatedHosts');
+  const tracing = config['tracing'] as { readonly endpoint?: unknown } | undefined;
+  demand(
+    tracing === undefined || (filled(tracing?.endpoint) && /^https?:\/\//.test(tracing.endpoint) && URL.canParse(tracing.endpoint)),
+    'tracing.endpoint is not an http or https address',
+  );
   demand(config['clockSkewMs'] === undefined || Number.isFinite(config['clockSkewMs']), 'clockSkewMs is not a number');
   return problems;
 }

@@ -5,6 +5,7 @@ import type { BootId } from '@godwit/domain/ids';
 import { as } from '@godwit/domain/ids';
 import { openRecentLog } from '@godwit/telemetry/recent-log';
 import { scopeOfLine } from '@godwit/telemetry/request-scope';
+import { startTracing } from '@godwit/telemetry/tracing';
 import pino, { type Logger } from 'pino';
 import { type HostProbe, probeHost } from './drivers/qemu/host-probe.ts';
 import { openQemuDriver } from './drivers/qemu/open-qemu-driver.ts';
@@ -36,6 +37,8 @@ export const main = async (argv: readonly string[]): Promise<number> => {
   const stopped = new Promise<void>((resolve) => stop.signal.addEventListener('abort', () => resolve(), { once: true }));
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
   const agents: HostAgent[] = [];
+  const stopTracing =
+    config.tracing === undefined ? null : await startTracing(config.tracing.endpoint, 'godwit-agent', { 'host.name': config.hostName });
   try {
     const waiting = (await hostSetups(config, log)).values();
     const startNext = async (): Promise<void> => {
@@ -53,6 +56,7 @@ export const main = async (argv: readonly string[]): Promise<number> => {
     return 1;
   } finally {
     await Promise.allSettled(agents.map((agent) => agent.close()));
+    await stopTracing?.();
   }
 };
 

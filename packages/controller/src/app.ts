@@ -3,8 +3,10 @@ import { withinScope } from '@godwit/telemetry/request-scope';
 import { type OpenSpan, openSpan } from '@godwit/telemetry/tracing';
 import Fastify, { type FastifyInstance, type FastifyRequest, LogController } from 'fastify';
 import { servicePlugins } from './api/plugins.ts';
+import { tokenOf } from './api/request-context.ts';
 import { servicePrefixOf } from './api/service-prefixes.ts';
 import type { AppContext } from './app-context.ts';
+import { noteRequest } from './audit/note-request.ts';
 import { readTls } from './public-listener.ts';
 
 /**
@@ -42,11 +44,20 @@ export async function buildApp(context: AppContext): Promise<FastifyInstance> {
     if (span === undefined) done();
     else withinScope(span.scope, done);
   });
+  // Before the answer: what was answered is in the audit log.
+  app.addHook('onSend', async (request, reply) => {
+    await noteRequest(context.db, context.log, request, reply.statusCode, tokenOf(request));
+  });
   app.addHook('onResponse', (request, reply, done) => {
     const path = request.url.split('?')[0] ?? '';
     spans
       .get(request)
       ?.end({ 'url.path': path, 'http.response.status_code': reply.statusCode }, reply.statusCode >= 500 ? `${reply.statusCode}` : null);
+    const status = `${Math.floor(reply.statusCode / 100)}xx`;
+    context.metrics.apiRequestSeconds.observe(
+      { service: servicePrefixOf(request.url), method: request.method, status },
+      reply.elapsedTime / 1_000,
+    );
     request.log.info(
       { requestId: request.id, method: request.method, url: path, status: reply.statusCode, ms: Math.round(reply.elapsedTime * 10) / 10 },
       'request',

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { startTracing } from '@godwit/telemetry/tracing';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import { type AgentListener, startAgentListener } from './agents/agent-listener.ts';
@@ -14,6 +15,7 @@ import { listenPublicly } from './public-listener.ts';
 import { type Database, openDatabase } from './store/database.ts';
 import { ensurePostgres } from './store/embedded/postgres-server.ts';
 import { migrate } from './store/migrate.ts';
+import { startWebhook } from './webhook/webhook.ts';
 import { startWorkflowEngine } from './workflows/engine.ts';
 
 /** A controller that serves. */
@@ -61,6 +63,8 @@ export async function startController(config: ResolvedConfig, log: Logger): Prom
     const metrics = createMetrics({ process: true, database: database.db });
     const agents = createAgents(database.db, own, (method) => metrics.agentCallsTotal.inc({ method }));
     closers.push(() => agents.close());
+    if (config.tracing !== null)
+      closers.push(await startTracing(config.tracing.endpoint, 'godwit-controller', { 'service.instance.id': config.executorName }));
     const engine = await startWorkflowEngine({ config, database, agents, metrics, log });
     closers.push(() => engine.stop());
     const listener: AgentListener = await startAgentListener({
@@ -76,6 +80,11 @@ export async function startController(config: ResolvedConfig, log: Logger): Prom
       onRelease: (from, release) => engine.releaseReported(from, release),
     });
     closers.push(() => listener.close());
+    const { webhook } = config;
+    if (webhook !== null)
+      closers.push(
+        await startWebhook({ db: database.background, config: { ...config, webhook }, executorId: engine.executorId, metrics, log }),
+      );
     const context: AppContext = {
       config,
       database,

@@ -14,7 +14,8 @@ type Lines = { readonly write: (line: string) => void };
 export function createLog(level: 'debug' | 'info' | 'warn' | 'error', also: readonly Lines[] = []): Logger {
   return pino(
     {
-      level,
+      // What is kept is kept from `info` on, whatever is shown.
+      level: also.length === 0 || level === 'debug' ? level : 'info',
       base: null,
       timestamp: pino.stdTimeFunctions.isoTime,
       redact: ['*.password', '*.token', 'headers["x-auth-token"]', 'req.headers["x-auth-token"]'],
@@ -22,6 +23,6 @@ export function createLog(level: 'debug' | 'info' | 'warn' | 'error', also: read
     },
     also.length === 0
       ? pino.destination(1)
-      : pino.multistream([{ level, stream: pino.destination(1) }, ...also.map((stream) => ({ level, stream }))]),
+      : pino.multistream([{ level, stream: pino.destination(1) }, ...also.map((stream) => ({ level: 'info' as const, stream }))]),
   );
 }

@@ -1,5 +1,6 @@
 import { sql } from 'kysely';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { cloudMetrics } from './cloud-metrics.ts';
 import type { Db } from './store/database.ts';
 
 /** What GET /metrics shows. */
@@ -8,6 +9,12 @@ export type Metrics = {
   readonly migrationsTotal: Counter<'type' | 'outcome' | 'cause'>;
   readonly migrationBlackoutSeconds: Histogram;
   readonly migrationDurationSeconds: Histogram<'phase'>;
+  readonly migrationSeconds: Histogram<'type' | 'outcome'>;
+  readonly migrationBytesTotal: Counter<'kind'>;
+  /** Outcomes against the 90 % interval that was stated before the move. */
+  readonly predictionsTotal: Counter<'figure' | 'result'>;
+  readonly apiRequestSeconds: Histogram<'service' | 'method' | 'status'>;
+  readonly webhookNoticesTotal: Counter<'kind' | 'result'>;
   readonly hostsReachable: Gauge;
   /** Calls that this controller sent to agents. */
   readonly agentCallsTotal: Counter<'method'>;
@@ -18,7 +25,10 @@ export function createMetrics(options: { readonly process: boolean; readonly dat
   const registry = new Registry();
   if (options.process) collectDefaultMetrics({ register: registry, prefix: 'godwit_' });
   const registers = [registry];
-  if (options.database !== undefined) databaseMetrics(registry, options.database);
+  if (options.database !== undefined) {
+    databaseMetrics(registry, options.database);
+    cloudMetrics(registry, options.database);
+  }
   return {
     registry,
     migrationsTotal: new Counter({
@@ -38,6 +48,38 @@ export function createMetrics(options: { readonly process: boolean; readonly dat
       help: 'Time that completed live migrations spent in each phase.',
       labelNames: ['phase'],
       buckets: [0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000, 3000],
+      registers,
+    }),
+    migrationSeconds: new Histogram({
+      name: 'godwit_migration_seconds',
+      help: 'From the acceptance of a migration to its end.',
+      labelNames: ['type', 'outcome'],
+      buckets: [0.5, 1, 2, 5, 10, 20, 60, 120, 300, 600, 1800, 3600, 14_400],
+      registers,
+    }),
+    migrationBytesTotal: new Counter({
+      name: 'godwit_migration_bytes_total',
+      help: 'Bytes that ended migrations have copied, by memory and disk.',
+      labelNames: ['kind'],
+      registers,
+    }),
+    predictionsTotal: new Counter({
+      name: 'godwit_predictions_total',
+      help: 'Ended live migrations by whether duration and blackout were inside the interval predicted before.',
+      labelNames: ['figure', 'result'],
+      registers,
+    }),
+    apiRequestSeconds: new Histogram({
+      name: 'godwit_api_request_seconds',
+      help: 'Time to answer a request, by service, method and class of status.',
+      labelNames: ['service', 'method', 'status'],
+      buckets: [0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10],
+      registers,
+    }),
+    webhookNoticesTotal: new Counter({
+      name: 'godwit_webhook_notices_total',
+      help: 'Attempts to tell the webhook, by kind and result (delivered, failed, given-up).',
+      labelNames: ['kind', 'result'],
       registers,
     }),
     hostsReachable: new Gauge({ name: 'godwit_hosts_reachable', help: 'Hosts whose agent answers this controller.', registers }),

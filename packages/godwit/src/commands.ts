@@ -21,6 +21,7 @@ export const commands: ReadonlyMap<string, Command> = new Map<string, Command>([
   ['controller', { summary: 'run the control plane', load: () => import('@godwit/controller/main') }],
   ['agent', { summary: 'run the agent of one host', load: () => import('@godwit/agent/main') }],
   ...clientCommands(),
+  ['doctor', { summary: 'examine the cloud or this host; collect all that is known of a move', load: async () => import('./doctor.ts') }],
 ]);
 
 /** An installed package has no lab in it: that is said, instead of which file is missing. */

@@ -36,6 +36,8 @@ export const commandFiles: ReadonlyMap<string, CommandFile> = new Map<string, Co
     { summary: 'migrations with what was measured: list, show, watch, abort, force complete', load: async () => import('./migration.ts') },
   ],
   ['top', { summary: 'live view of migrations', load: async () => import('./top.ts') }],
+  ['doctor', { summary: 'examine the cloud or this host; collect all that is known of a move', load: async () => import('./doctor.ts') }],
+  ['audit', { summary: 'audit list: who changed what, who moved what where', load: async () => import('./audit.ts') }],
   ['complete', { summary: 'completion script for bash, zsh or fish', load: async () => import('./complete.ts') }],
   ['catalog', { summary: 'the services of this cloud', load: async () => import('./catalog.ts') }],
 ]);

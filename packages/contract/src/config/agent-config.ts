@@ -51,6 +51,8 @@ export type AgentConfig = {
    * the threads of the guest in its switchover have nice -10 (CAP_SYS_NICE; under systemd nothing else is needed, unless RestrictRealtime= or a CPU quota forbids it).
    */
   readonly switchoverPrecedence?: boolean;
+  /** OTEL_EXPORTER_OTLP_ENDPOINT: an OTLP/HTTP collector that gets traces, e.g. http://collector:4318. Absent: none are made. */
+  readonly tracing?: { readonly endpoint: string };
   /** GODWIT_CLOCK_SKEW_MS: added to this agent's clock (tests of the blackout's clock correction). */
   readonly clockSkewMs?: number;
   /** Track unsynced journal bytes so that a lab can model a power loss. */

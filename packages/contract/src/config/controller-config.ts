@@ -35,5 +35,9 @@ export type ControllerConfig = {
   readonly tls?: { readonly certificate: string; readonly key: string };
   /** true: plain HTTP is served beyond loopback, passwords and tokens included. Default false: such a listener is refused. */
   readonly plainHttp?: boolean;
+  /** Told of moves that failed or are stuck, and of forgotten Verify Resize; signed with the secret in `secretFile` (16 characters or more). */
+  readonly webhook?: { readonly url: string; readonly secretFile: string };
+  /** OTEL_EXPORTER_OTLP_ENDPOINT: an OTLP/HTTP collector that gets traces, e.g. http://collector:4318. Absent: none are made. */
+  readonly tracing?: { readonly endpoint: string };
   readonly logLevel?: 'debug' | 'info' | 'warn' | 'error';
 };

@@ -16,8 +16,14 @@ export async function requireToken(db: Db, request: FastifyRequest): Promise<Tok
   const text = typeof header === 'string' ? header : undefined;
   const token = text === undefined || text === '' ? null : await readToken(db, text);
   if (token === null) throw new GodwitError('Unauthorized', 'The request you have made requires authentication.');
+  tokens.set(request, token);
   return token;
 }
+
+const tokens = new WeakMap<FastifyRequest, Token>();
+
+/** The token that a request was let in with; null while, or because, it was not asked for one. */
+export const tokenOf = (request: FastifyRequest): Token | null => tokens.get(request) ?? null;
 
 /** Who asks, from their token. `projectId` is empty unless the token is scoped to a project. */
 export function callerOf(token: Token, requestId: string): Caller {

@@ -34,6 +34,10 @@ export type ResolvedConfig = {
   readonly tls: { readonly certificate: string; readonly key: string } | null;
   /** Whether plain HTTP may be served beyond this machine. */
   readonly plainHttp: boolean;
+  /** null: nobody is told. `secretFile` is absolute. */
+  readonly webhook: { readonly url: string; readonly secretFile: string } | null;
+  /** null: no traces. */
+  readonly tracing: { readonly endpoint: string } | null;
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
 };
 
@@ -91,6 +95,8 @@ const known = new Set<keyof ControllerConfig>([
   'networkSwitch',
   'tls',
   'plainHttp',
+  'webhook',
+  'tracing',
   'logLevel',
 ]);
 const logLevels = ['debug', 'info', 'warn', 'error'] as const;
@@ -150,6 +156,8 @@ export function resolveConfig(value: unknown, env: Readonly<Record<string, strin
     networkSwitch,
     tls: tls(input.tls),
     plainHttp,
+    webhook: webhook(input.webhook),
+    tracing: tracing(env.OTEL_EXPORTER_OTLP_ENDPOINT === undefined ? input.tracing : { endpoint: env.OTEL_EXPORTER_OTLP_ENDPOINT }),
     logLevel: level as ResolvedConfig['logLevel'],
   };
 }
@@ -158,6 +166,22 @@ function tls(value: unknown): ResolvedConfig['tls'] {
   if (value === undefined) return null;
   const input = object(value, 'tls');
   return { certificate: resolve(text(input.certificate, 'tls.certificate')), key: resolve(text(input.key, 'tls.key')) };
+}
+
+function webhook(value: unknown): ResolvedConfig['webhook'] {
+  if (value === undefined) return null;
+  const input = object(value, 'webhook');
+  return { url: httpUrl(input.url, 'webhook.url'), secretFile: resolve(text(input.secretFile, 'webhook.secretFile')) };
+}
+
+function tracing(value: unknown): ResolvedConfig['tracing'] {
+  return value === undefined ? null : { endpoint: httpUrl(object(value, 'tracing').endpoint, 'tracing.endpoint') };
+}
+
+function httpUrl(value: unknown, key: string): string {
+  const url = text(value, key);
+  if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol)) throw wrong(key, `must be an http or https URL, not ${url}`);
+  return url;
 }
 
 function listen(value: unknown): ResolvedConfig['listen'] {

@@ -8,8 +8,8 @@ const FORGOTTEN_MS = 86_400_000;
 const FAILED_RUNS = 5;
 
 /** Finished cold moves and resizes that wait for their confirmation since yesterday. */
-export async function forgottenResizes(db: Db): Promise<readonly Problem[]> {
-  const rows = await db
+export async function forgottenMoves(db: Db) {
+  return db
     .selectFrom('migration')
     .innerJoin('server', 'server.id', 'migration.server_id')
     .leftJoin('host as source', 'source.id', 'migration.source_host_id')
@@ -25,7 +25,10 @@ export async function forgottenResizes(db: Db): Promise<readonly Problem[]> {
     .where('migration.finished_at', 'is', null)
     .where('migration.updated_at', '<', new Date(Date.now() - FORGOTTEN_MS))
     .execute();
-  return rows.map((row) => ({
+}
+
+export async function forgottenResizes(db: Db): Promise<readonly Problem[]> {
+  return (await forgottenMoves(db)).map((row) => ({
     kind: 'forgotten-resize',
     subject: { type: 'server', id: row.server_id, name: row.name },
     sentence: `${row.name} waits in Verify Resize, and ${row.source ?? 'its source'} keeps its disk and its room.`,

@@ -5,9 +5,8 @@ import { startTestServer, type TestServer } from '../store/test-database.ts';
 import type { Engine } from '../workflows/engine.ts';
 import { fakeAgents } from '../workflows/testing/fake-agents.ts';
 import { answerAgain, type FakeCloud, fakeCloud, fallSilent, until } from '../workflows/testing/fake-cloud.ts';
-import { differingGuests } from './differing-guests.ts';
-import { failingWorkflows, forgottenResizes, leakedClaims, silentHosts } from './forgotten.ts';
-import { lateMigrations } from './late-migrations.ts';
+import { findProblems } from './find-problems.ts';
+import { silentHosts } from './forgotten.ts';
 import type { Problem } from './problem.ts';
 
 let postgres: TestServer;
@@ -28,18 +27,7 @@ afterEach(async () => {
   await database.close();
 });
 
-const all = async (): Promise<readonly Problem[]> => {
-  const { db } = database;
-  const found = await Promise.all([
-    lateMigrations(db),
-    differingGuests(db, fakeAgents(cloud.hosts)),
-    silentHosts(db),
-    forgottenResizes(db),
-    leakedClaims(db),
-    failingWorkflows(db),
-  ]);
-  return found.flat();
-};
+const all = (): Promise<readonly Problem[]> => findProblems(database.db, fakeAgents(cloud.hosts));
 const hostAt = (index: number) => {
   const host = cloud.hosts[index];
   if (host === undefined) throw new Error(`no host ${index}`);

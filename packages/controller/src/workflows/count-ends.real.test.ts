@@ -22,7 +22,7 @@ afterAll(() => postgres.stop(), 60_000);
 beforeEach(async () => {
   database = await postgres.database();
   cloud = await fakeCloud(database);
-  const metrics = createMetrics({ process: false });
+  const metrics = createMetrics({ process: false, database: database.db });
   engine = await cloud.controller('c1', undefined, metrics);
   app = fastify();
   await rootPlugin(app, { config: { publicUrl: 'http://cloud.example' }, db: database.db, metrics } as AppContext);
@@ -70,6 +70,16 @@ it('GET /metrics shows what has ended: outcome and cause, the blackout, the time
   expect(await scraped('godwit_migration_phase_seconds_count{phase="copying"}')).toEqual([
     'godwit_migration_phase_seconds_count{phase="copying"} 1',
   ]);
+  expect(await scraped('godwit_migration_seconds_count')).toEqual([
+    'godwit_migration_seconds_count{type="live-migration",outcome="completed"} 1',
+    'godwit_migration_seconds_count{type="live-migration",outcome="failed"} 1',
+  ]);
+  expect(await scraped('godwit_migration_bytes_total{kind="memory"}')).toHaveLength(1);
+  expect(await scraped('godwit_hosts{')).toEqual(['godwit_hosts{state="up"} 3']);
+  expect(await scraped('godwit_servers{')).toEqual(['godwit_servers{state="active"} 2']);
+  expect(await scraped('godwit_migrations_open{')).toEqual([]);
+  expect(await scraped('godwit_migration_oldest_seconds ')).toEqual(['godwit_migration_oldest_seconds 0']);
+  expect(await scraped('godwit_webhook_pending ')).toEqual(['godwit_webhook_pending 1']);
 });
 
 it('an end whose commit fails and is done again is counted once', async () => {

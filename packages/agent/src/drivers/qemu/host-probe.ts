@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { GodwitError } from '@godwit/domain/errors';
 import type { HostFacts } from '@godwit/domain/host';
+import { godwitVersion } from '@godwit/domain/version';
 import type { LoadedConfig } from '../../load-agent-config.ts';
 import { type AcceleratorChoice, chooseAccelerator } from '../../qemu/accelerator.ts';
 import { defaultCpuModel, newestMachine } from '../../qemu/capabilities.ts';
@@ -11,7 +12,7 @@ import { openPool, type Pool } from '../../storage/pool.ts';
 import type { HostDefaults } from './guest-spec-of.ts';
 import type { DriverLog } from './qemu-host.ts';
 
-export const agentVersion = '0.1.0';
+export const agentVersion = godwitVersion;
 const qemuBinary = 'qemu-system-x86_64';
 /** A KVM guest that counts aloud needs 100 ms; one that has not after this long never will. */
 const probeDeadlineMs = 10_000;

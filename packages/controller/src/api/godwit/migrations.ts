@@ -59,7 +59,8 @@ export async function migrationOf(db: Db, id: string): Promise<MigrationRow> {
   return row;
 }
 
-function migrationRows(db: Db) {
+/** Moves with the names of their server and hosts. */
+export function migrationRows(db: Db) {
   return db
     .selectFrom('migration')
     .innerJoin('server', 'server.id', 'migration.server_id')

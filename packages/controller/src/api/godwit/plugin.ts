@@ -1,8 +1,10 @@
 import { GodwitError } from '@godwit/domain/errors';
 import { failureOf } from '../http-error.ts';
 import type { ServicePlugin } from '../plugins.ts';
+import { auditRoutes } from './audit.ts';
 import { consoleSockets } from './consoles/console-sockets.ts';
 import { destinationRoutes } from './destinations.ts';
+import { doctorRoutes } from './doctor.ts';
 import { eventRoutes } from './events.ts';
 import { fenceHostRoutes } from './fence-host.ts';
 import { hostFactRoutes } from './host-facts.ts';
@@ -70,6 +72,9 @@ export const godwitPlugin: ServicePlugin = async (app, context) => {
       'POST /operations/{id}/retry',
       'POST /operations/{id}/hosts/{name}/done',
       'GET /balance',
+      'GET /audit',
+      'GET /doctor',
+      'GET /bundles/{migration or request id}',
       'GET /events',
       'GET /consoles (websocket)',
     ],
@@ -89,6 +94,8 @@ export const godwitPlugin: ServicePlugin = async (app, context) => {
   hostSettingRoutes(app, context);
   fenceHostRoutes(app, context);
   joinTokenRoutes(app, context);
+  auditRoutes(app, context);
+  doctorRoutes(app, context);
   eventRoutes(app, context);
   consoleSockets(app, context);
 };

@@ -1,8 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import type { AppContext } from '../../app-context.ts';
-import { differingGuests } from '../../stuck/differing-guests.ts';
-import { failingWorkflows, forgottenResizes, leakedClaims, silentHosts } from '../../stuck/forgotten.ts';
-import { lateMigrations } from '../../stuck/late-migrations.ts';
+import { findProblems } from '../../stuck/find-problems.ts';
 import { requireAdmin } from './require-admin.ts';
 
 /**
@@ -12,14 +10,6 @@ import { requireAdmin } from './require-admin.ts';
 export function stuckRoutes(app: FastifyInstance, { db, agents }: Pick<AppContext, 'db' | 'agents'>): void {
   app.get('/stuck', async (request) => {
     await requireAdmin(db, request);
-    const problems = await Promise.all([
-      lateMigrations(db),
-      differingGuests(db, agents),
-      silentHosts(db),
-      forgottenResizes(db),
-      leakedClaims(db),
-      failingWorkflows(db),
-    ]);
-    return { checkedAt: new Date().toISOString(), problems: problems.flat() };
+    return { checkedAt: new Date().toISOString(), problems: await findProblems(db, agents) };
   });
 }
