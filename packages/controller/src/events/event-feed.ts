@@ -28,6 +28,8 @@ type Cursor = { readonly xid: string; readonly id: number };
 const BATCH = 200;
 // The notification of an event can arrive while an older transaction still runs: then it becomes readable without a further notification.
 const RETRY_MS = 20;
+// Under load every commit tells of events: they are read together, and told that much later.
+const APART_MS = 10;
 // The notice of an event is lost with a controller that dies right after the commit.
 const LOOK_AGAIN_MS = 2_000;
 const RECONNECT_MS = 500;
@@ -101,7 +103,11 @@ export async function startEventFeed(database: Database, log: Logger): Promise<E
             at: row.at,
           };
         }
-        if (rows.length === BATCH || woken || signal.aborted) continue;
+        if (rows.length === BATCH || signal.aborted) continue;
+        if (woken) {
+          await delay(APART_MS);
+          continue;
+        }
         await new Promise<void>((resolve) => {
           resolveWait = resolve;
           timer = setTimeout(resolve, pending ? RETRY_MS : LOOK_AGAIN_MS);

@@ -1,6 +1,7 @@
 import { sql } from 'kysely';
 import type { Db } from '../store/database.ts';
 import { tellAfterCommit } from '../store/notices.ts';
+import { later } from '../store/sparing-pool.ts';
 
 /** The NOTIFY channel that tells every controller of new events. */
 export const EVENT_CHANNEL = 'godwit_event';
@@ -21,8 +22,7 @@ export async function recordEvent(tx: Db, event: NewEvent): Promise<void> {
     typeof projectId === 'object' && projectId !== null
       ? sql`(select project_id from server where id = ${projectId.ofServer}::uuid)`
       : sql`${projectId}::text`;
-  await sql`
-    insert into event (kind, subject_id, project_id, data) values (${event.kind}, ${event.subjectId}, ${project}, ${JSON.stringify(event.data)})`.execute(
+  await sql`${later}insert into event (kind, subject_id, project_id, data) values (${event.kind}, ${event.subjectId}, ${project}, ${JSON.stringify(event.data)})`.execute(
     tx,
   );
   await tellAfterCommit(tx, EVENT_CHANNEL, '');

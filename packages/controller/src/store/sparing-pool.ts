@@ -1,12 +1,19 @@
-import type { PostgresPool, PostgresPoolClient } from 'kysely';
+import { type PostgresPool, type PostgresPoolClient, type RawBuilder, sql } from 'kysely';
 import type pg from 'pg';
 import { createStatementNames, type StatementNames } from './statement-names.ts';
+
+/**
+ * Before the text of a statement whose answer nobody needs: inside a transaction it travels with the next one, or with the commit, in its order, and fails that one if it fails. What comes
+ * of it (rows, how many were changed) is not told.
+ */
+export const later: RawBuilder<unknown> = sql.raw('/* later */ ');
+const LATER = '/* later */ ';
 
 type Answer = Awaited<ReturnType<PostgresPoolClient['query']>>;
 
 /**
- * A pool whose clients spare the way to the database what they can; answers and order are the same. `begin` travels with the transaction's first statement (a transaction without one never
- * reaches the database), and statements that are used often are prepared once a connection. Needs clients with `pipeline`.
+ * A pool whose clients spare the way to the database what they can; the order is the same. `begin` travels with the transaction's first statement (a transaction without one never reaches the
+ * database), what is marked `later` with the one after it, and statements that are used often are prepared once a connection. Needs clients with `pipeline`.
  */
 export function sparingPool(pool: pg.Pool, names: StatementNames = createStatementNames()): PostgresPool {
   const known = new WeakMap<pg.PoolClient, PostgresPoolClient>();
@@ -22,53 +29,65 @@ export function sparingPool(pool: pg.Pool, names: StatementNames = createStateme
   };
 }
 
+type Statement = { readonly text: string; readonly values: readonly unknown[] };
+
 function sparingClient(client: pg.PoolClient, names: StatementNames): PostgresPoolClient {
   const { stream } = (client as unknown as { readonly connection: { readonly stream: { cork?: () => void; uncork?: () => void } } })
     .connection;
-  /** `held`: begun for our caller, and the database does not know yet. */
-  let transaction: 'none' | 'held' | 'open' = 'none';
+  let inTransaction = false;
+  /** What our caller takes as done and the database has not been told yet, in order; only in a transaction. */
+  let held: readonly Statement[] = [];
 
-  const send = (text: string, values: readonly unknown[]): Promise<pg.QueryResult> => {
-    const name = names.of(text);
-    return client.query({ text, values: [...values], ...(name === null ? {} : { name }) });
-  };
-
-  const query = async (text: string, values: readonly unknown[] = []): Promise<Answer> => {
-    switch (text) {
-      case 'begin':
-        transaction = 'held';
-        return answered('BEGIN');
-      case 'commit':
-      case 'rollback': {
-        const before = transaction;
-        transaction = 'none';
-        return before === 'held' ? answered(text === 'commit' ? 'COMMIT' : 'ROLLBACK') : ((await client.query(text)) as unknown as Answer);
-      }
-      default:
-    }
-    const before = transaction;
-    let begun: Promise<unknown> = Promise.resolve();
-    let sent: Promise<pg.QueryResult>;
+  /** All in one write, each with its own answer: the last one's, or the first failure. */
+  const send = async (statements: readonly Statement[]): Promise<Answer> => {
+    const answers: Promise<pg.QueryResult>[] = [];
     stream.cork?.();
     try {
-      if (before === 'held') {
-        transaction = 'open';
-        begun = client.query('begin');
+      for (const { text, values } of statements) {
+        const name = names.of(text);
+        answers.push(client.query({ text, values: [...values], ...(name === null ? {} : { name }) }));
       }
-      sent = send(text, values);
     } finally {
       stream.uncork?.();
     }
-    const [start, end] = await Promise.allSettled([begun, sent]);
-    if (start.status === 'rejected') throw start.reason;
-    if (end.status === 'fulfilled') return end.value as unknown as Answer;
-    // Somebody has altered what a prepared statement reads: PostgreSQL refuses it from now on, under this name.
-    if (!names.outdated(end.reason) || transaction !== 'none') throw end.reason;
-    return (await send(text, values)) as unknown as Answer;
+    let last: unknown = null;
+    for (const answer of await Promise.allSettled(answers)) {
+      if (answer.status === 'rejected') throw answer.reason;
+      last = answer.value;
+    }
+    return last as Answer;
+  };
+
+  const query = async (text: string, values: readonly unknown[] = []): Promise<Answer> => {
+    if (text === 'begin') {
+      inTransaction = true;
+      held = [{ text, values }];
+      return answered('BEGIN');
+    }
+    if (inTransaction && text.startsWith(LATER)) {
+      held = [...held, { text, values }];
+      return answered('');
+    }
+    const before = held;
+    held = [];
+    const unknown = before[0]?.text === 'begin';
+    if (text === 'rollback' || (text === 'commit' && unknown && before.length === 1)) {
+      inTransaction = false;
+      return unknown ? answered(text.toUpperCase()) : send([{ text, values }]);
+    }
+    if (text === 'commit') inTransaction = false;
+    try {
+      return await send([...before, { text, values }]);
+    } catch (error) {
+      // Somebody has altered what a prepared statement reads: PostgreSQL refuses it from now on, under this name.
+      if (!names.outdated(error) || inTransaction || text === 'commit') throw error;
+      return await send([{ text, values }]);
+    }
   };
 
   const release = (destroy?: boolean): void => {
-    transaction = 'none';
+    inTransaction = false;
+    held = [];
     client.release(destroy);
   };
   return { query, release, processID: (client as unknown as { readonly processID: number }).processID } as unknown as PostgresPoolClient;

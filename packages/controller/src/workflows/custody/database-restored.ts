@@ -9,23 +9,25 @@ const FENCE_HEADROOM = 1_000_000;
 
 /**
  * What a restore or a failover changes, and no restart does: the cluster, its timeline, the database and the table of servers themselves. It is kept in the database: a copy of that
- * which is put back brings the old one along.
+ * which is put back brings the old one along. `known`: what was noted last; null: nothing yet.
  */
-async function identityOf(db: Db): Promise<object> {
-  const { rows } = await sql<{ system: string; timeline: number; database: number; table: number }>`
+async function identityOf(db: Db): Promise<{ readonly identity: object; readonly known: object | null }> {
+  const { rows } = await sql<{ system: string; timeline: number; database: number; table: number; known: object | null }>`
     select (select system_identifier::text from pg_control_system()) as system,
       (select timeline_id from pg_control_checkpoint()) as timeline,
       (select oid::bigint from pg_database where datname = current_database()) as database,
-      'server'::regclass::oid::bigint as "table"`.execute(db);
+      'server'::regclass::oid::bigint as "table",
+      (select value from setting where key = ${IDENTITY}) as known`.execute(db);
   const [row] = rows;
   if (row === undefined) throw new Error('the database does not say which one it is');
-  return row;
+  const { known, ...identity } = row;
+  return { identity, known };
 }
 
 /** True when this is another database than the one that was written last: a backup was put back, or another server took over, perhaps without its last commits. */
 export async function isRestored(db: Db): Promise<boolean> {
-  const known = await db.selectFrom('setting').select('value').where('key', '=', IDENTITY).executeTakeFirst();
-  return known !== undefined && !same(known.value, await identityOf(db));
+  const { identity, known } = await identityOf(db);
+  return known !== null && !same(known, identity);
 }
 
 /**
@@ -61,7 +63,7 @@ export async function recoverIfRestored(db: Db, workflows: Pick<Workflows, 'enqu
 }
 
 async function noteIdentity(db: Db): Promise<void> {
-  const value = JSON.stringify(await identityOf(db));
+  const value = JSON.stringify((await identityOf(db)).identity);
   await db
     .insertInto('setting')
     .values({ key: IDENTITY, value })

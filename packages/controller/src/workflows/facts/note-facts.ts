@@ -7,6 +7,7 @@ import { agentFailure } from '../../agents/agent-error.ts';
 import type { HostListener, HostReport } from '../../agents/host-watcher.ts';
 import { letFencedHostBack, noteFencedHostCompared } from '../../hosts/fence-host.ts';
 import type { Db, Tx } from '../../store/database.ts';
+import { custodyRowOf } from '../custody/custody-row-of.ts';
 import { readCustody } from '../custody/custody-store.ts';
 import { copyEpoch, custodyReport } from '../custody/guest-report.ts';
 import { noteTimeTravel } from '../custody/note-refusal.ts';
@@ -177,7 +178,7 @@ export async function noteGuest(
   const serverId = as<ServerId>(guest.serverId);
   const known = await context.db
     .selectFrom('server')
-    .select(['task_state', 'custody', 'qemu_version', 'vm_state', 'power_state', 'fence'])
+    .select(['id', 'task_state', 'custody', 'qemu_version', 'vm_state', 'power_state', 'fence', 'highest_epoch'])
     .where('id', '=', serverId)
     .executeTakeFirst();
   if (known === undefined) {
@@ -190,13 +191,20 @@ export async function noteGuest(
   }
   // Most of what a host tells is that an operation under way goes on: its executor looks, nothing is written, and neither a lock nor a transaction is needed.
   const underWay = known.task_state !== null || known.custody.operation !== null;
-  const news = endsUnasked(guest.state) || (guest.qemuVersion !== '' && guest.qemuVersion !== known.qemu_version);
+  const { holder, operation } = known.custody;
+  const otherQemu = guest.qemuVersion !== '' && guest.qemuVersion !== known.qemu_version;
+  // Moved away for good: what ends here is the copy that was left behind.
+  const leftBehind = operation === null && holder.kind === 'host' && holder.hostId !== host;
+  const news = otherQemu || (endsUnasked(guest.state) && !leftBehind);
   if (underWay && !news && context.workflows.wakeHere(serverId)) return;
   // What was told during an operation may be read when that is over: a guest that was paused since is not running. Only a word asked for now contradicts the row.
   const seenNow = observed(guest);
   const contradicts = (kept(known) ?? seenNow.vmState) !== known.vm_state || seenNow.power !== known.power_state;
   if (askedUnder === null && !underWay && contradicts && !endsUnasked(guest.state))
     return askAgain(context, host, serverId, asFence(known.fence));
+  // Nothing but what is written already: as most of what a host tells at the end of an operation.
+  if (!underWay && !otherQemu && !contradicts && !endsUnasked(guest.state) && saysNothingNew(custodyRowOf(known), host, bootId, guest))
+    return;
   let timeTravel = false;
   const settle = await context.db.transaction().execute(async (tx) => {
     const { server, row, idle } = await locked(tx, serverId);
@@ -260,6 +268,13 @@ export async function noteGuest(
   });
   if (timeTravel) await noteTimeTravel(context, false);
   if (settle) await enqueueSettling(context, serverId);
+}
+
+/** True when custody would not change by what the host says of this copy, which is the holder's. */
+function saysNothingNew(row: CustodyRow, host: HostId, bootId: string, guest: GuestReport): boolean {
+  const holds = row.holder.kind === 'host' && row.holder.hostId === host && row.holder.epoch === copyEpoch(guest);
+  if (!holds || row.behind || row.remains.length > 0 || bootedSince(row, host, bootId)) return false;
+  return controllerStep(row, { kind: 'heard', fence: row.fence, from: host, message: custodyReport(row, bootId, guest) }).row === row;
 }
 
 /** A host that does not answer tells everything when it is heard of again. */

@@ -8,7 +8,7 @@ import { mayCopy } from './queue.ts';
 const LOOK_AGAIN_MS = 1_000;
 
 /** preparing, and all is prepared → copying, when both links are free. Undo: the destination forfeits, as of everything prepared. */
-export async function awaitLink(context: WorkflowContext, run: WorkflowRun, move: Move): Promise<void> {
+export async function awaitLink(context: WorkflowContext, run: WorkflowRun, move: Move): Promise<Move | undefined> {
   if (move.abort_requested_at !== null) {
     await giveUp(context, run, move, {
       cause: 'CancelledByOperator',
@@ -18,10 +18,9 @@ export async function awaitLink(context: WorkflowContext, run: WorkflowRun, move
     });
     return;
   }
-  const begun = await context.db.transaction().execute(async (tx) => {
-    if (!(await mayCopy(tx, move.moveId, context.config.limits))) return false;
-    await advance(tx, run, move, 'copying', 'running');
-    return true;
-  });
-  if (!begun) await run.pause(LOOK_AGAIN_MS);
+  const begun = await context.db
+    .transaction()
+    .execute(async (tx) => ((await mayCopy(tx, move.moveId, context.config.limits)) ? advance(tx, run, move, 'copying', 'running') : null));
+  if (begun !== null) return begun;
+  await run.pause(LOOK_AGAIN_MS);
 }

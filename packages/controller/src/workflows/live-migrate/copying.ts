@@ -37,7 +37,7 @@ const SOURCE_REBOOTED = 'The source has rebooted during the migration: the guest
  * copying → switchover. The source is armed and copies; this loop only watches. It ends with the source's release heard and stored, or with the
  * attempt ended at the source, which then still runs the guest. Undo: cancel at the source, then the destination forfeits.
  */
-export async function copy(context: WorkflowContext, run: WorkflowRun, first: Move): Promise<void> {
+export async function copy(context: WorkflowContext, run: WorkflowRun, first: Move): Promise<Move | undefined> {
   const { db } = context;
   const client = await context.agents.client(first.source);
   let report = await begin(context, run, first, client);
@@ -52,26 +52,24 @@ export async function copy(context: WorkflowContext, run: WorkflowRun, first: Mo
     if (grant === null) throw new Error(`migration ${move.moveId} copies without a grant`);
     if (row.operation?.kind === 'move' && row.operation.step === 'releasing') {
       // The release came to us by itself; the source may be gone by now.
-      await db.transaction().execute((tx) => advance(tx, run, move, 'switchover', 'running'));
-      return;
+      return db.transaction().execute((tx) => advance(tx, run, move, 'switchover', 'running'));
     }
     const messages = sourceMessages(report, grant, row);
     const current = report;
     if (current.state === 'released') {
-      await db.transaction().execute(async (tx) => {
+      return db.transaction().execute(async (tx) => {
         await stepCustody(
           tx,
           move.serverId,
           run.fence,
           messages.map((message) => ({ kind: 'heard', from: move.source, message }) as const),
         );
-        await advance(tx, run, move, 'switchover', 'running', {
+        return advance(tx, run, move, 'switchover', 'running', {
           ...counters(current),
           release: JSON.stringify({ stoppedAtMs: current.stoppedAtMs, completedAtMs: current.completedAtMs }),
           measures: JSON.stringify(measuresOf(current, null)),
         });
       });
-      return;
     }
     if (current.state === 'cancelled' || current.state === 'failed' || current.state === 'guest-gone' || current.state === 'lost') {
       const cause = reportedCause(
@@ -100,7 +98,10 @@ export async function copy(context: WorkflowContext, run: WorkflowRun, first: Mo
       await note(context, run, move, current);
       noted = Date.now();
     }
-    if (move.abort_requested_at !== null) return abort(context, run, move);
+    if (move.abort_requested_at !== null) {
+      await abort(context, run, move);
+      return;
+    }
     if (move.policy_version > policyVersion && (await tellPolicy(context, run, move, client, grant))) policyVersion = move.policy_version;
     const bytes = current.disks.reduce((sum, disk) => sum + disk.offsetBytes, current.ram?.transferredBytes ?? 0n);
     if (bytes !== moved.bytes) moved = { bytes, at: Date.now() };
@@ -145,13 +146,14 @@ async function begin(context: WorkflowContext, run: WorkflowRun, move: Move, cli
         return null;
       }
       if (started) return await client.getMigration({ migrationId: move.moveId }, { timeoutMs: START_TIMEOUT_MS, signal: run.signal });
-      if ((await readMove(db, move.moveId)).abort_requested_at !== null) {
+      const now = await readMove(db, move.moveId);
+      if (now.abort_requested_at !== null) {
         await abort(context, run, move);
         return null;
       }
       const [destination, policy] = await Promise.all([
         peerAddress(db, as<HostId>(move.destination_host_id ?? '')),
-        wirePolicy(context, await readMove(db, move.moveId)),
+        wirePolicy(context, now),
       ]);
       const report = await client.startOutgoing(
         { grant: wireGrant(grant, run.fence), ready: readyOf(move), policy, destination, requestId: run.id },

@@ -1,6 +1,8 @@
 import type { HostId } from '@godwit/domain/ids';
 import { powerState, type VmState } from '@godwit/domain/server';
+import { sql } from 'kysely';
 import type { Db } from '../../store/database.ts';
+import { later } from '../../store/sparing-pool.ts';
 import type { WorkflowRun } from '../port.ts';
 import { actionOf, finishEvent } from '../record/actions.ts';
 import { serverFault } from '../server/fault.ts';
@@ -47,14 +49,10 @@ export async function finishMove(
     ...(vmState === 'error' ? { fault: serverFault(end.outcome.sentence, end.outcome.evidence.join('; ')) } : {}),
   });
   // One row stays: the server's, on the host that it is on.
-  await tx.deleteFrom('allocation').where('server_id', '=', move.serverId).where('host_id', '<>', hostId).execute();
-  await tx
-    .updateTable('allocation')
-    .set({ consumer_id: move.serverId, consumer_type: 'server' })
-    .where('server_id', '=', move.serverId)
-    .where('consumer_id', '=', move.moveId)
-    .execute();
-  await tx.updateTable('port').set({ host_id: hostId, updated_at: new Date() }).where('server_id', '=', move.serverId).execute();
+  await sql`${later}delete from allocation where server_id = ${move.serverId} and host_id <> ${hostId}`.execute(tx);
+  await sql`${later}update allocation set consumer_id = ${move.serverId}, consumer_type = 'server'
+    where server_id = ${move.serverId} and consumer_id = ${move.moveId}`.execute(tx);
+  await sql`${later}update port set host_id = ${hostId}, updated_at = now() where server_id = ${move.serverId}`.execute(tx);
   const event = end.event === undefined ? await moveEvent(tx, move) : end.event;
   if (event !== null) {
     const details =

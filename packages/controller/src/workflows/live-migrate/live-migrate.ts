@@ -2,18 +2,26 @@ import { as, type MigrationId, type ServerId } from '@godwit/domain/ids';
 import type { LivePhase } from '@godwit/domain/migration';
 import { takeCharge } from '../custody/custody-store.ts';
 import { checkpoint, type WorkflowRun } from '../port.ts';
-import { actionOf, beginEvent } from '../record/actions.ts';
+import { actionOf } from '../record/actions.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
 import { commit } from './committing.ts';
 import { copy } from './copying.ts';
-import { MOVE_EVENT } from './finish-move.ts';
 import { endBeforeGrant, givenUp, undo } from './give-up.ts';
 import { type Move, readMove, takeMove } from './move.ts';
 import { prepare } from './preparing.ts';
 import { awaitTurn, schedule } from './scheduling.ts';
 import { switchOver } from './switchover.ts';
 
-type Phase = (context: WorkflowContext, run: WorkflowRun, move: Move) => Promise<void>;
+/** What it returns is the record as it left it; without, it has to be read. */
+type Phase = (context: WorkflowContext, run: WorkflowRun, move: Move) => Promise<Move | undefined>;
+
+/** A phase that leaves the record to be read again. */
+const reread =
+  (phase: (...move: Parameters<Phase>) => Promise<void>): Phase =>
+  async (...move) => {
+    await phase(...move);
+    return undefined;
+  };
 
 /** The phases in their order. Each advances the record, or ends it; each can be run again from its beginning by another executor. */
 export const phases: Readonly<Partial<Record<LivePhase, Phase>>> = {
@@ -22,8 +30,8 @@ export const phases: Readonly<Partial<Record<LivePhase, Phase>>> = {
   queued: awaitTurn,
   preparing: prepare,
   copying: copy,
-  switchover: switchOver,
-  committing: commit,
+  switchover: reread(switchOver),
+  committing: reread(commit),
 };
 
 /**
@@ -37,9 +45,11 @@ export async function liveMigrate(context: WorkflowContext, run: WorkflowRun): P
   // A delete, once accepted, ends the move: it has the server from then on.
   if (!(await takeCharge(db, serverId, run.fence, ['migrating']))) return;
   await takeMove(db, moveId, run);
+  let left: Move | undefined;
   for (;;) {
     checkpoint(run);
-    const move = await readMove(db, moveId);
+    const move: Move = left ?? (await readMove(db, moveId));
+    left = undefined;
     if (move.finished_at !== null) return;
     await context.faultPoint(`phase:${move.phase}`);
     if (givenUp(move) !== null) {
@@ -57,14 +67,11 @@ export async function liveMigrate(context: WorkflowContext, run: WorkflowRun): P
     }
     const phase = phases[move.phase as LivePhase];
     if (phase === undefined) throw new Error(`migration ${moveId} is in the phase ${move.phase}, which a live migration does not have`);
-    await phase(context, run, move);
+    left = await phase(context, run, move);
   }
 }
 
-async function beginning(context: WorkflowContext, run: WorkflowRun, move: Move): Promise<void> {
+async function beginning(context: WorkflowContext, run: WorkflowRun, move: Move): Promise<Move | undefined> {
   const actionId = await actionOf(context.db, move.serverId, move.request_id);
-  await schedule(context, run, move, actionId);
-  if (actionId === null) return;
-  const now = await readMove(context.db, move.moveId);
-  if (now.finished_at === null) await beginEvent(context.db, actionId, MOVE_EVENT, move.source);
+  return schedule(context, run, move, actionId);
 }

@@ -59,7 +59,7 @@ export async function writeMove(
   if (numUpdatedRows !== 1n) throw new Fenced(`migration ${move.moveId}`);
 }
 
-/** Advances the record to a phase, with whatever else becomes true with it, and tells the event stream. */
+/** Advances the record to a phase, with whatever else becomes true with it, and tells the event stream. Returns the record as it is then. */
 export async function advance(
   tx: Db,
   run: Pick<WorkflowRun, 'fence'>,
@@ -67,11 +67,11 @@ export async function advance(
   phase: MigrationPhase,
   status: MigrationStatus,
   values: Updateable<MigrationTable> = {},
-): Promise<void> {
+): Promise<Move> {
   const timeline: readonly TimelineEntry[] = withPhase(move.timeline, phase, Date.now());
   // One statement, because every move makes seven of them.
   const { kind, subjectId, data } = moveEvent(move, { phase, status });
-  const { numUpdatedRows } = await tx
+  const row = await tx
     .with('told', (query) =>
       query.insertInto('event').values((eb) => ({
         kind,
@@ -85,9 +85,11 @@ export async function advance(
     .where('id', '=', move.moveId)
     .where('fence', '=', run.fence)
     .where('finished_at', 'is', null)
+    .returningAll()
     .executeTakeFirst();
-  if (numUpdatedRows !== 1n) throw new Fenced(`migration ${move.moveId}`);
+  if (row === undefined) throw new Fenced(`migration ${move.moveId}`);
   await tellAfterCommit(tx, EVENT_CHANNEL, '');
+  return { ...move, ...row };
 }
 
 type MoveNow = { readonly phase: string; readonly status: string; readonly progress?: Readonly<Record<string, unknown>> };

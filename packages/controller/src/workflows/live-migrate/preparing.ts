@@ -31,7 +31,7 @@ const RETRY_MS = 250;
  * preparing → copying, or once all is prepared, the same phase waiting for the links. The grant is a compare-and-set on the server's row and is durable at the destination when this phase ends; nothing at the source has changed.
  * Undo: the destination forfeits, which destroys all that was prepared.
  */
-export async function prepare(context: WorkflowContext, run: WorkflowRun, move: Move): Promise<void> {
+export async function prepare(context: WorkflowContext, run: WorkflowRun, move: Move): Promise<Move | undefined> {
   const { db } = context;
   const destination = as<HostId>(move.destination_host_id ?? '');
   const deadline = Date.now() + PATIENCE_MS;
@@ -87,7 +87,7 @@ export async function prepare(context: WorkflowContext, run: WorkflowRun, move: 
       await context.faultPoint('preparing:answered');
       const prediction = await predicting;
       const epoch = grant.epoch;
-      await db.transaction().execute(async (tx) => {
+      return await db.transaction().execute(async (tx): Promise<Move | undefined> => {
         await stepCustody(tx, move.serverId, run.fence, [{ kind: 'heard', from: destination, message: { kind: 'granted', epoch } }]);
         const values = {
           incoming_ready: JSON.stringify(storedReady(ready)),
@@ -100,7 +100,6 @@ export async function prepare(context: WorkflowContext, run: WorkflowRun, move: 
         ];
         await writeMove(tx, run, move, { ...values, timeline: JSON.stringify(timeline) });
       });
-      return;
     } catch (error) {
       checkpoint(run);
       const failure = agentFailure(error);

@@ -4,7 +4,7 @@ import type { WorkflowRun } from '../port.ts';
 import { beginEvent, finishEvent } from '../record/actions.ts';
 import { claimMove, place } from '../scheduling/claim.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
-import { finishMove } from './finish-move.ts';
+import { finishMove, MOVE_EVENT } from './finish-move.ts';
 import { advance, type Move } from './move.ts';
 import { isTurnOf } from './queue.ts';
 import { requestedBlockMigration, type StorageRefusal, storageRefusal } from './storage-refusal.ts';
@@ -16,15 +16,18 @@ const EVENT = 'conductor_live_migrate_instance';
  * accepted, scheduling → queued, or at once → preparing when the links are free. Host, claim, verdicts and turn are one transaction: the migration holds the source from
  * then on and the server the destination. No host: the record ends `error` and nothing has changed. Undo: `restoreClaim` (finish-move).
  */
-export async function schedule(context: WorkflowContext, run: WorkflowRun, move: Move, actionId: number | null): Promise<void> {
-  await context.db.transaction().execute(async (tx) => {
+export async function schedule(context: WorkflowContext, run: WorkflowRun, move: Move, actionId: number | null): Promise<Move | undefined> {
+  return context.db.transaction().execute(async (tx): Promise<Move | undefined> => {
     if (actionId !== null) await beginEvent(tx, actionId, EVENT, null);
     const begun = {
       ...move,
       timeline: [...move.timeline, { at: Date.now(), clock: 'controller' as const, what: 'phase', detail: 'scheduling' }],
     };
     const refusal = await storageRefusal(tx, move.serverId, requestedBlockMigration(move.block_migration));
-    if (refusal !== null) return endRefused(tx, context, run, begun, actionId, refusal);
+    if (refusal !== null) {
+      await endRefused(tx, context, run, begun, actionId, refusal);
+      return;
+    }
     const placement = await place(tx, move.serverId, {
       kind: 'live-migration',
       requestedHost: move.requested_host,
@@ -58,15 +61,15 @@ export async function schedule(context: WorkflowContext, run: WorkflowRun, move:
     }
     await claimMove(tx, move, placement.host.id, placement.demand);
     const queued: Move = { ...begun, destination_host_id: placement.host.id };
-    await advance(tx, run, queued, 'queued', 'queued', {
+    const waiting = await advance(tx, run, queued, 'queued', 'queued', {
       destination_host_id: placement.host.id,
       verdicts: JSON.stringify(placement.verdicts),
     });
-    if (actionId !== null) await finishEvent(tx, actionId, EVENT, { ok: true, details: placement.details });
-    if (await isTurnOf(tx, move.moveId, context.config.limits)) {
-      const timeline = [...queued.timeline, { at: Date.now(), clock: 'controller' as const, what: 'phase', detail: 'queued' }];
-      await advance(tx, run, { ...queued, timeline }, 'preparing', 'preparing');
+    if (actionId !== null) {
+      await finishEvent(tx, actionId, EVENT, { ok: true, details: placement.details });
+      await beginEvent(tx, actionId, MOVE_EVENT, move.source);
     }
+    return (await isTurnOf(tx, move.moveId, context.config.limits)) ? advance(tx, run, waiting, 'preparing', 'preparing') : waiting;
   });
 }
 
@@ -93,11 +96,12 @@ async function endRefused(
 const LOOK_AGAIN_MS = 1_000;
 
 /** queued → preparing, when it is this move's turn on both links. Undo: none, it only waits. */
-export async function awaitTurn(context: WorkflowContext, run: WorkflowRun, move: Move): Promise<void> {
-  const begun = await context.db.transaction().execute(async (tx) => {
-    if (!(await isTurnOf(tx, move.moveId, context.config.limits))) return false;
-    await advance(tx, run, move, 'preparing', 'preparing');
-    return true;
-  });
-  if (!begun) await run.pause(LOOK_AGAIN_MS);
+export async function awaitTurn(context: WorkflowContext, run: WorkflowRun, move: Move): Promise<Move | undefined> {
+  const begun = await context.db
+    .transaction()
+    .execute(async (tx) =>
+      (await isTurnOf(tx, move.moveId, context.config.limits)) ? advance(tx, run, move, 'preparing', 'preparing') : null,
+    );
+  if (begun !== null) return begun;
+  await run.pause(LOOK_AGAIN_MS);
 }

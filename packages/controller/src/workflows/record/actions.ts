@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { sql } from 'kysely';
 import type { Db } from '../../store/database.ts';
+import { later } from '../../store/sparing-pool.ts';
 import type { Caller } from '../operations.ts';
 
 /** Records that an action on a server was accepted; returns the action's id. */
@@ -15,8 +16,7 @@ export async function recordAction(tx: Db, serverId: string, action: string, cal
 
 /** Opens an event of an action; a run that begins again opens no second one of the same name. */
 export async function beginEvent(tx: Db, actionId: number, event: string, hostId: string | null): Promise<void> {
-  await sql`
-    insert into instance_action_event (action_id, event, host_id)
+  await sql`${later}insert into instance_action_event (action_id, event, host_id)
     select ${actionId}::bigint, ${event}::text, ${hostId}::uuid
     where not exists (select from instance_action_event where action_id = ${actionId} and event = ${event} and finish_time is null)`.execute(
     tx,
@@ -33,19 +33,14 @@ export async function finishEvent(
     | { readonly ok: false; readonly details: string; readonly actionGoesOn?: boolean },
 ): Promise<void> {
   const now = new Date();
-  await tx
-    .with('closed', (query) =>
-      query
-        .updateTable('instance_action_event')
-        .set({ finish_time: now, result: result.ok ? 'Success' : 'Error', details: result.details ?? null })
-        .where('action_id', '=', actionId)
-        .where('event', '=', event)
-        .where('finish_time', 'is', null),
+  const spoils = !result.ok && result.actionGoesOn !== true;
+  await sql`${later}with closed as (
+      update instance_action_event
+      set finish_time = ${now}::timestamptz, result = ${result.ok ? 'Success' : 'Error'}, details = ${result.details ?? null}
+      where action_id = ${actionId} and event = ${event} and finish_time is null
     )
-    .updateTable('instance_action')
-    .set({ updated_at: now, ...(result.ok || result.actionGoesOn === true ? {} : { message: 'Error' }) })
-    .where('id', '=', actionId)
-    .execute();
+    update instance_action set updated_at = ${now}::timestamptz, message = case when ${spoils}::boolean then 'Error' else message end
+    where id = ${actionId}`.execute(tx);
 }
 
 /** The action that a request id started on a server; null when it was pruned. */

@@ -10,6 +10,7 @@ import { type StoredVerdicts, storedVerdicts } from '@godwit/domain/scheduling/s
 import { sql } from 'kysely';
 import type { WarmSnapshot } from '../../scheduling/warm-snapshot.ts';
 import type { Db } from '../../store/database.ts';
+import { later } from '../../store/sparing-pool.ts';
 import { type DemandOptions, loadDemand } from './load-demand.ts';
 import { loadHosts, type Ratios } from './load-hosts.ts';
 
@@ -58,7 +59,7 @@ export async function place(tx: Db, serverId: ServerId, options: PlaceOptions): 
     const best = decision.chosen[0];
     if (best === undefined) return { kind: 'no-valid-host', verdicts, details: noValidHostDetails(verdicts, options.requestedHost) };
     // The lock of a host that was lost again is given back before the next one is taken: two decisions that held each other's choice would wait for ever.
-    await sql`savepoint candidate`.execute(tx);
+    await sql`${later}savepoint candidate`.execute(tx);
     // No key update: rows that only refer to the host (a server, a port) are not held up.
     await tx.selectFrom('host').select('id').where('id', '=', best.host.id).forNoKeyUpdate().execute();
     // What was committed while we waited for the lock is seen by this second look (read committed).
@@ -86,18 +87,9 @@ export async function place(tx: Db, serverId: ServerId, options: PlaceOptions): 
 
 /** Writes the claim of a server on a host into the ledger. Only under the locks of `place`. */
 export async function claim(tx: Db, serverId: ServerId, host: HostId, demand: ServerDemand): Promise<void> {
-  await tx
-    .insertInto('allocation')
-    .values({
-      consumer_id: serverId,
-      consumer_type: 'server',
-      server_id: serverId,
-      host_id: host,
-      vcpus: demand.flavor.vcpus,
-      ram_mib: demand.flavor.ramMib,
-      disk_gib: demand.flavor.diskGib,
-    })
-    .execute();
+  const { vcpus, ramMib, diskGib } = demand.flavor;
+  await sql`${later}insert into allocation (consumer_id, consumer_type, server_id, host_id, vcpus, ram_mib, disk_gib)
+    values (${serverId}, 'server', ${serverId}, ${host}, ${vcpus}, ${ramMib}, ${diskGib})`.execute(tx);
 }
 
 type ClaimingMove = { readonly moveId: MigrationId; readonly serverId: ServerId };
@@ -109,12 +101,8 @@ export async function claimMove(
   host: HostId,
   demand: ServerDemand,
 ): Promise<void> {
-  await tx
-    .updateTable('allocation')
-    .set({ consumer_id: move.moveId, consumer_type: 'migration' })
-    .where('consumer_id', '=', move.serverId)
-    .where('host_id', '=', move.source)
-    .execute();
+  await sql`${later}update allocation set consumer_id = ${move.moveId}, consumer_type = 'migration'
+    where consumer_id = ${move.serverId} and host_id = ${move.source}`.execute(tx);
   await claim(tx, move.serverId, host, demand);
 }
 

@@ -4,7 +4,7 @@ import type { Selectable, Updateable } from 'kysely';
 import type { ServerTable } from '../../store/core-tables.ts';
 import type { Db } from '../../store/database.ts';
 import { Fenced, type WorkflowRun } from '../port.ts';
-import { tellServer } from '../record/server-event.ts';
+import { tellServerAs, told, toldHost } from '../record/server-event.ts';
 
 export type ServerRecord = Selectable<ServerTable>;
 
@@ -22,12 +22,14 @@ export async function writeServer(
   serverId: ServerId,
   values: Updateable<ServerTable>,
 ): Promise<void> {
-  const { numUpdatedRows } = await tx
+  const row = await tx
     .updateTable('server')
     .set({ ...values, updated_at: new Date() })
     .where('id', '=', serverId)
     .where('fence', '=', run.fence)
+    .returning(told)
+    .returning(toldHost)
     .executeTakeFirst();
-  if (numUpdatedRows !== 1n) throw new Fenced(`server ${serverId}`);
-  await tellServer(tx, serverId);
+  if (row === undefined) throw new Fenced(`server ${serverId}`);
+  await tellServerAs(tx, row);
 }
