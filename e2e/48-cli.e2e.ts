@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { allCommands } from '@godwit/cli/all-commands';
@@ -138,6 +139,49 @@ describe('the godwit client', () => {
     expect(moved.out).toMatch(/cli-1 runs on node[12] after a blackout of \d+ ms \(± \d+\.\d ms\)\.\n$/);
     expect(moved.out).toContain('cli-1: copying');
   }, 120_000);
+
+  it('follows a move by its request’s id through controller, agents and audit log, into one file', async () => {
+    const [move] = JSON.parse((await cli('migration list --server cli-1 -f json')).out) as readonly {
+      readonly ID: string;
+      readonly From: string;
+      readonly To: string;
+    }[];
+    const file = path.join(lab.dir, 'bundle.json');
+    expect(await cli(`doctor --bundle ${move?.ID} --output ${file}`)).toMatchObject({ code: 0, err: '' });
+    const bundle = JSON.parse(await readFile(file, 'utf8')) as {
+      readonly requestIds: readonly string[];
+      readonly missing: readonly unknown[];
+      readonly migrations: readonly { readonly timeline: readonly unknown[] }[];
+      readonly logs: readonly { readonly of: string; readonly name: string; readonly lines: readonly string[] }[];
+    };
+    const [requestId = ''] = bundle.requestIds;
+    expect(bundle.missing).toEqual([]);
+    expect(bundle.migrations[0]?.timeline.length).toBeGreaterThan(5);
+    const ordered = (host = ''): readonly string[] =>
+      bundle.logs
+        .filter((log) => log.of === host && log.name === 'agent')
+        .flatMap(({ lines }) => lines.map((line) => JSON.parse(line) as { readonly requestId?: string; readonly rpc?: string }))
+        .filter((line) => line.requestId === requestId)
+        .flatMap(({ rpc }) => (rpc === undefined ? [] : [rpc]));
+    expect(ordered(move?.From)).toEqual(expect.arrayContaining(['StartOutgoing', 'DropOutgoing']));
+    expect(ordered(move?.To)).toEqual(expect.arrayContaining(['PrepareIncoming', 'FinishIncoming']));
+    expect(bundle.logs.find(({ name }) => name === 'controller')?.lines.some((line) => line.includes(requestId))).toBe(true);
+    const audit = JSON.parse((await cli(`audit list --request ${requestId} -f json`)).out) as readonly {
+      readonly Action: string;
+      readonly User: string;
+    }[];
+    expect(audit.map(({ Action, User }) => `${User}: ${Action}`)).toEqual(
+      expect.arrayContaining([
+        'admin: live-migration completed',
+        'admin: live-migration accepted',
+        expect.stringContaining('admin: POST '),
+      ]),
+    );
+    const examined = await cli('doctor');
+    expect(examined.out).toMatch(/ok {7}hosts: All \d hosts are heard from\./);
+    expect(examined).toMatchObject({ code: 0 });
+    expect((await cli('doctor', 'demo')).code).toBe(1);
+  }, 60_000);
 
   it('tells the truth about a move that did not happen, where --wait of others prints Complete', async () => {
     const host = (await cli('server show cli-1 -f value -c OS-EXT-SRV-ATTR:host')).out.trim();
