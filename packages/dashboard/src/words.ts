@@ -12,6 +12,12 @@ export const words = {
     pause: 'Pause',
     unpause: 'Unpause',
     reboot: 'Reboot',
+    'reboot-hard': 'Hard Reboot',
+    resize: 'Resize',
+    rebuild: 'Rebuild',
+    'create-image': 'Create Image',
+    lock: 'Lock',
+    unlock: 'Unlock',
     'console-output': 'Console',
     delete: 'Delete',
   },
@@ -56,6 +62,12 @@ export const statusWords: Readonly<Record<string, string>> = {
   SUSPENDED: 'Suspended',
   REBOOT: 'Reboot',
   HARD_REBOOT: 'Reboot',
+  REBUILD: 'Rebuild',
+  RESCUE: 'Rescue',
+  SHELVED: 'Shelved',
+  SHELVED_OFFLOADED: 'Shelved Offloaded',
+  SOFT_DELETED: 'Soft Deleted',
+  DELETED: 'Deleted',
 };
 
 export const statusWord = (status: string): string => statusWords[status] ?? status;

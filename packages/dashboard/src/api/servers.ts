@@ -185,7 +185,10 @@ const actionBodies = {
   stop: { 'os-stop': null },
   pause: { pause: null },
   unpause: { unpause: null },
-  reboot: { reboot: { type: 'HARD' } },
+  reboot: { reboot: { type: 'SOFT' } },
+  'reboot-hard': { reboot: { type: 'HARD' } },
+  lock: { lock: null },
+  unlock: { unlock: null },
 } as const;
 export type PlainAction = keyof typeof actionBodies | 'delete';
 
@@ -210,6 +213,21 @@ export async function liveMigrate(
 
 export async function coldMigrate(api: Api, id: string, host: string | null): Promise<void> {
   await api.send('POST', `/compute/v2.1/servers/${id}/action`, { migrate: host === null ? null : { host } });
+}
+
+/** Accepted: the guest is shut down, resized and started, and its owner then confirms or reverts. */
+export async function resizeServer(api: Api, id: string, flavorId: string): Promise<void> {
+  await api.send('POST', `/compute/v2.1/servers/${id}/action`, { resize: { flavorRef: flavorId } });
+}
+
+/** Accepted: the guest is started anew from the image, under its name, addresses and size; what is on its root disk is lost. */
+export async function rebuildServer(api: Api, id: string, imageId: string): Promise<void> {
+  await api.send('POST', `/compute/v2.1/servers/${id}/action`, { rebuild: { imageRef: imageId } });
+}
+
+/** Accepted: an image is made of the root disk as it is at one moment. Answers the image's id. */
+export async function createImageOf(api: Api, id: string, name: string): Promise<string> {
+  return (await api.send<{ readonly image_id: string }>('POST', `/compute/v2.1/servers/${id}/action`, { createImage: { name } })).image_id;
 }
 
 export type LaunchRequest = {

@@ -8,10 +8,12 @@ const ModeContext = createContext<{ readonly mode: Mode; readonly setMode: (mode
 /** Dark or light as the person chose, else as the system prefers. */
 export const useMode = () => useContext(ModeContext);
 
+const lightPreferred = window.matchMedia('(prefers-color-scheme: light)');
+
 function preferred(): Mode {
   const chosen = localStorage.getItem(storageKey);
   if (chosen === 'dark' || chosen === 'light') return chosen;
-  return window.matchMedia('(prefers-color-scheme: light)').matches ? 'light' : 'dark';
+  return lightPreferred.matches ? 'light' : 'dark';
 }
 
 /** Menus and lists open inside the dialog or the page that they belong to, so that everything on screen is in a landmark. A dialog's root lets clicks through, its container does not. */
@@ -25,6 +27,12 @@ export function Appearance({ children }: { readonly children: ReactNode }) {
     document.documentElement.style.colorScheme = mode;
     document.documentElement.dataset['mode'] = mode;
   }, [mode]);
+  // The system may change its mind, at dusk for instance; a person's own choice stays.
+  useEffect(() => {
+    const follow = (): void => setMode(preferred());
+    lightPreferred.addEventListener('change', follow);
+    return () => lightPreferred.removeEventListener('change', follow);
+  }, []);
   const value = useMemo(
     () => ({
       mode,
@@ -59,7 +67,7 @@ export function Appearance({ children }: { readonly children: ReactNode }) {
             fontSize: 15,
             motion: !window.matchMedia('(prefers-reduced-motion: reduce)').matches,
           },
-          components: { Button: { primaryColor: dark ? '#042f2e' : '#ffffff' } },
+          components: { Button: { primaryColor: dark ? '#042f2e' : '#ffffff', dangerColor: dark ? '#3f0712' : '#ffffff' } },
         }}
       >
         <App>{children}</App>

@@ -1,12 +1,12 @@
 import { useQuery } from '@tanstack/react-query';
 import { useNavigate } from '@tanstack/react-router';
-import { Modal } from 'antd';
 import { type KeyboardEvent, useDeferredValue, useState } from 'react';
 import { hostList } from '../api/hosts.ts';
 import { serversNamed } from '../api/servers.ts';
 import { isAdmin } from '../api/session.ts';
 import { matching } from '../model/palette-match.ts';
 import { sidebar } from '../sidebar.ts';
+import { Dialog } from './dialog.tsx';
 import { useApi } from './signed-in.tsx';
 
 type Target = {
@@ -59,7 +59,7 @@ export function CommandPalette({ onClose }: { readonly onClose: () => void }) {
     event.preventDefault();
   };
   return (
-    <Modal open footer={null} onCancel={onClose} title="Go to" destroyOnHidden>
+    <Dialog footer={null} onCancel={onClose} title="Go to">
       <input
         className="palette-input"
         role="combobox"
@@ -68,7 +68,6 @@ export function CommandPalette({ onClose }: { readonly onClose: () => void }) {
         aria-activedescendant={chosen === undefined ? undefined : `palette-${chosen.key}`}
         aria-label="Page, instance or host"
         placeholder="Page, instance or host"
-        // biome-ignore lint/a11y/noAutofocus: the palette was opened by a key to type into it
         autoFocus
         value={text}
         onChange={(event) => {
@@ -93,6 +92,6 @@ export function CommandPalette({ onClose }: { readonly onClose: () => void }) {
         ))}
       </div>
       {found.length === 0 && <p className="muted">Nothing is called so.</p>}
-    </Modal>
+    </Dialog>
   );
 }

@@ -1,6 +1,6 @@
-import { Form, Modal } from 'antd';
+import { Form } from 'antd';
 import type { ReactNode } from 'react';
-import { words } from '../words.ts';
+import { Dialog } from './dialog.tsx';
 import { Problem } from './problem.tsx';
 import { useChange } from './use-change.ts';
 
@@ -8,6 +8,8 @@ import { useChange } from './use-change.ts';
 export function FormDialog<Values extends object>(props: {
   readonly title: string;
   readonly ok: string;
+  /** Something is lost by it. */
+  readonly danger?: boolean;
   /** First part of the query keys that the change makes stale. */
   readonly refreshes: string;
   readonly initial?: Partial<Values>;
@@ -16,23 +18,14 @@ export function FormDialog<Values extends object>(props: {
   readonly onClose: () => void;
   readonly children: ReactNode;
 }) {
-  const { title, ok, refreshes, initial, onSubmit, said, onClose, children } = props;
+  const { title, ok, danger = false, refreshes, initial, onSubmit, said, onClose, children } = props;
   const [form] = Form.useForm<Values>();
   const { busy, refused, run } = useChange(refreshes);
   const submit = async (values: Values): Promise<void> => {
     if (await run(said(values), () => onSubmit(values), { quiet: true })) onClose();
   };
   return (
-    <Modal
-      open
-      title={title}
-      okText={ok}
-      cancelText={words.dialog.cancel}
-      okButtonProps={{ loading: busy }}
-      onOk={() => form.submit()}
-      onCancel={onClose}
-      destroyOnHidden
-    >
+    <Dialog title={title} okText={ok} okButtonProps={{ loading: busy, danger }} onOk={() => form.submit()} onCancel={onClose}>
       {refused !== null && <Problem error={refused} what="This was refused; nothing has changed." />}
       <Form<Values>
         form={form}
@@ -43,6 +36,6 @@ export function FormDialog<Values extends object>(props: {
       >
         {children}
       </Form>
-    </Modal>
+    </Dialog>
   );
 }

@@ -5,6 +5,6 @@ export const MenuEntry = ({ title, reason }: { readonly title: string; readonly 
   ) : (
     <span>
       {title}
-      <span style={{ display: 'block', fontSize: 11, maxWidth: 260, whiteSpace: 'normal' }}>{reason}</span>
+      <span style={{ display: 'block', fontSize: 11, maxWidth: 340, whiteSpace: 'normal' }}>{reason}</span>
     </span>
   );

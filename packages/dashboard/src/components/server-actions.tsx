@@ -1,23 +1,36 @@
 import type { HypervisorType } from '@godwit/domain/host';
 import { useQueryClient } from '@tanstack/react-query';
 import { useNavigate } from '@tanstack/react-router';
-import { App, Button, Dropdown } from 'antd';
+import { App } from 'antd';
 import { lazy, Suspense, useState } from 'react';
 import { act, callerFacts, type PlainAction, type Server } from '../api/servers.ts';
 import { type MenuAction, menuEntries, serverFacts } from '../model/menu-entries.ts';
 import type { View } from '../sidebar.ts';
 import { words } from '../words.ts';
 import { announce } from './announcer.tsx';
+import { MenuButton } from './menu-button.tsx';
 import { MenuEntry } from './menu-entry.tsx';
 import { useApi } from './signed-in.tsx';
 
-const LiveMigrateDialog = lazy(async () => ({ default: (await import('../dialogs/live-migrate.tsx')).LiveMigrateDialog }));
-const MigrateDialog = lazy(async () => ({ default: (await import('../dialogs/migrate.tsx')).MigrateDialog }));
+/** The actions that ask for more than a yes. */
+const dialogs = {
+  'live-migrate': lazy(async () => ({ default: (await import('../dialogs/live-migrate.tsx')).LiveMigrateDialog })),
+  migrate: lazy(async () => ({ default: (await import('../dialogs/migrate.tsx')).MigrateDialog })),
+  rebuild: lazy(async () => ({ default: (await import('../dialogs/rebuild.tsx')).RebuildDialog })),
+  'create-image': lazy(async () => ({ default: (await import('../dialogs/create-image.tsx')).CreateImageDialog })),
+  resize: lazy(async () => ({ default: (await import('../dialogs/resize.tsx')).ResizeDialog })),
+} as const;
+type DialogAction = keyof typeof dialogs;
+const asksMore = (action: MenuAction): action is DialogAction => action in dialogs;
 
 /** What an action that cannot be taken back asks first; it names the instance. */
 const questions: Partial<Record<MenuAction, (name: string) => { readonly title: string; readonly body: string }>> = {
   delete: (name) => ({ title: `Delete ${name}?`, body: `The instance ${name} and its disks are deleted. This cannot be undone.` }),
-  reboot: (name) => ({ title: `Reboot ${name}?`, body: `The guest of ${name} is reset; what it has not written to its disk is lost.` }),
+  reboot: (name) => ({ title: `Reboot ${name}?`, body: `The guest of ${name} is asked to restart, and is reset if it does not.` }),
+  'reboot-hard': (name) => ({
+    title: `Hard-reboot ${name}?`,
+    body: `The guest of ${name} is powered off and started again; what it has not written to its disk is lost.`,
+  }),
   stop: (name) => ({ title: `Stop ${name}?`, body: `${name} is asked to shut down and is powered off if it does not.` }),
 };
 
@@ -37,7 +50,7 @@ export function ServerActions({
   const queries = useQueryClient();
   const navigate = useNavigate();
   const { message, modal } = App.useApp();
-  const [dialog, setDialog] = useState<'live-migrate' | 'migrate' | null>(null);
+  const [dialog, setDialog] = useState<DialogAction | null>(null);
   const entries = menuEntries(view, serverFacts(server, hypervisorType), callerFacts(api));
 
   const run = async (action: PlainAction): Promise<void> => {
@@ -52,7 +65,7 @@ export function ServerActions({
     void queries.invalidateQueries({ queryKey: ['server'] });
   };
   const choose = (action: MenuAction): void => {
-    if (action === 'live-migrate' || action === 'migrate') {
+    if (asksMore(action)) {
       setDialog(action);
       return;
     }
@@ -74,32 +87,25 @@ export function ServerActions({
       onOk: () => run(action),
     });
   };
+  const Dialog = dialog === null ? null : dialogs[dialog];
   return (
     <>
-      <Dropdown
-        trigger={['click']}
-        menu={{
-          items: entries.map(({ action, label: title, reason }) => ({
+      <MenuButton
+        items={entries.flatMap((group, index) => [
+          ...(index === 0 ? [] : [{ key: `before group ${index}`, type: 'divider' as const }]),
+          ...group.map(({ action, label: title, reason }) => ({
             key: action,
             disabled: reason !== null,
             danger: action === 'delete' && reason === null,
             label: <MenuEntry title={title} reason={reason} />,
           })),
-          onClick: ({ key }) => choose(key as MenuAction),
-        }}
-      >
-        <Button size="small" aria-haspopup="menu" aria-label={`${label}: ${server.name}`}>
-          {label}
-        </Button>
-      </Dropdown>
-      {dialog === 'live-migrate' && (
+        ])}
+        onChoose={(key) => choose(key as MenuAction)}
+        button={{ size: 'small', 'aria-label': `${label}: ${server.name}`, children: label }}
+      />
+      {Dialog !== null && (
         <Suspense>
-          <LiveMigrateDialog server={server} onClose={() => setDialog(null)} />
-        </Suspense>
-      )}
-      {dialog === 'migrate' && (
-        <Suspense>
-          <MigrateDialog server={server} onClose={() => setDialog(null)} />
+          <Dialog server={server} onClose={() => setDialog(null)} />
         </Suspense>
       )}
     </>

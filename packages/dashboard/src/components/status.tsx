@@ -8,6 +8,8 @@ const tones: Readonly<Record<string, 'good' | 'busy' | 'warn' | 'bad'>> = {
   BUILD: 'busy',
   RESIZE: 'busy',
   REVERT_RESIZE: 'busy',
+  REBUILD: 'busy',
+  RESCUE: 'warn',
   REBOOT: 'busy',
   HARD_REBOOT: 'busy',
   VERIFY_RESIZE: 'warn',

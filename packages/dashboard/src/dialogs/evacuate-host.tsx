@@ -1,8 +1,9 @@
 import { useQuery } from '@tanstack/react-query';
 import { useNavigate } from '@tanstack/react-router';
-import { Checkbox, Modal } from 'antd';
+import { Checkbox } from 'antd';
 import { useState } from 'react';
 import { beginOperation, planOf } from '../api/operations.ts';
+import { Dialog } from '../components/dialog.tsx';
 import { PlanView } from '../components/plan-view.tsx';
 import { Problem } from '../components/problem.tsx';
 import { useApi } from '../components/signed-in.tsx';
@@ -30,16 +31,13 @@ export function EvacuateHostDialog({ host, onClose }: { readonly host: string; r
     }
   };
   return (
-    <Modal
-      open
+    <Dialog
       title={`${words.operations.evacuate} ${host}`}
       okText={`${words.operations.evacuate} ${count === 1 ? 'one instance' : `${count} instances`}`}
-      cancelText={words.dialog.cancel}
       okButtonProps={{ loading: busy, danger: true, disabled: plan.data === undefined || count === 0 }}
       onOk={() => void evacuate()}
       onCancel={onClose}
       width={1000}
-      destroyOnHidden
     >
       {refused !== null && <Problem error={refused} what="This was refused; nothing has changed." />}
       <p>
@@ -54,6 +52,6 @@ export function EvacuateHostDialog({ host, onClose }: { readonly host: string; r
       </p>
       {plan.isError && <Problem error={plan.error} what="No plan could be made." />}
       {plan.data !== undefined && <PlanView plan={plan.data} edit={unedited} hosts={[]} />}
-    </Modal>
+    </Dialog>
   );
 }

@@ -1,10 +1,11 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { useNavigate } from '@tanstack/react-router';
-import { App, Form, Input, InputNumber, Modal, Select } from 'antd';
+import { App, Form, Input, InputNumber, Select } from 'antd';
 import { useState } from 'react';
 import { flavorList, imageList, keyPairList, networkList, serverGroupList, zoneList } from '../api/resources.ts';
 import { launch } from '../api/servers.ts';
 import { announce } from '../components/announcer.tsx';
+import { Dialog } from '../components/dialog.tsx';
 import { GoLink } from '../components/go-link.tsx';
 import { Problem } from '../components/problem.tsx';
 import { useApi } from '../components/signed-in.tsx';
@@ -78,15 +79,12 @@ export function LaunchDialog({ view, onClose }: { readonly view: View; readonly 
   };
   const required = (what: string) => [{ required: true, message: `Choose ${what}.` }];
   return (
-    <Modal
-      open
+    <Dialog
       title={words.launchInstance}
       okText={words.launchInstance}
-      cancelText={words.dialog.cancel}
       okButtonProps={{ loading: busy }}
       onOk={() => form.submit()}
       onCancel={onClose}
-      destroyOnHidden
     >
       {refused !== null && <Problem error={refused} what="The instance was not launched." />}
       <Form<Values>
@@ -135,6 +133,6 @@ export function LaunchDialog({ view, onClose }: { readonly view: View; readonly 
           <Select allowClear options={(keyPairs.data ?? []).map(({ name }) => ({ value: name, label: name }))} />
         </Form.Item>
       </Form>
-    </Modal>
+    </Dialog>
   );
 }

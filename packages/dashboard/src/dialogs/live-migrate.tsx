@@ -1,9 +1,10 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query';
-import { Checkbox, Modal } from 'antd';
+import { Checkbox } from 'antd';
 import { useState } from 'react';
 import { destinations, serverDisks } from '../api/destinations.ts';
 import { predictionOf } from '../api/prediction.ts';
 import { hostOf, liveMigrate, type Server } from '../api/servers.ts';
+import { Dialog } from '../components/dialog.tsx';
 import { GuideLink } from '../components/guide-link.tsx';
 import { useTellQueued } from '../components/outcomes.tsx';
 import { type PolicyChange, PolicyFields } from '../components/policy-fields.tsx';
@@ -51,16 +52,13 @@ export function LiveMigrateDialog({ server, onClose }: { readonly server: Server
   };
 
   return (
-    <Modal
-      open
+    <Dialog
       title={words.actions['live-migrate']}
       okText={words.dialog.confirm}
-      cancelText={words.dialog.cancel}
       okButtonProps={{ disabled: !mayConfirm(table), loading: busy }}
       onOk={() => void confirm()}
       onCancel={onClose}
       width={860}
-      destroyOnHidden
     >
       {refused !== null && <Problem error={refused} what="The live migration was refused; nothing has changed." />}
       <dl className="facts">
@@ -101,6 +99,6 @@ export function LiveMigrateDialog({ server, onClose }: { readonly server: Server
         Needs the role admin, disks on shared storage or Block Migrate, and a destination with a compatible CPU. The guest keeps running
         while its memory is copied; it stands still only for the switch at the end. <GuideLink />
       </p>
-    </Modal>
+    </Dialog>
   );
 }

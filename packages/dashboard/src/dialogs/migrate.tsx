@@ -1,8 +1,8 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query';
-import { Modal } from 'antd';
 import { useState } from 'react';
 import { destinations } from '../api/destinations.ts';
 import { coldMigrate, hostOf, type Server } from '../api/servers.ts';
+import { Dialog } from '../components/dialog.tsx';
 import { GuideLink } from '../components/guide-link.tsx';
 import { useTellQueued } from '../components/outcomes.tsx';
 import { Problem } from '../components/problem.tsx';
@@ -34,16 +34,13 @@ export function MigrateDialog({ server, onClose }: { readonly server: Server; re
     }
   };
   return (
-    <Modal
-      open
+    <Dialog
       title={words.actions.migrate}
       okText={words.dialog.confirm}
-      cancelText={words.dialog.cancel}
       okButtonProps={{ disabled: !mayConfirm(table), loading: busy }}
       onOk={() => void confirm()}
       onCancel={onClose}
       width={860}
-      destroyOnHidden
     >
       {refused !== null && <Problem error={refused} what="The migration was refused; nothing has changed." />}
       <dl className="facts">
@@ -57,6 +54,6 @@ export function MigrateDialog({ server, onClose }: { readonly server: Server; re
         The guest is shut down, moved and started on the other host. The instance then stands in Verify Resize until the move is confirmed
         or reverted. <GuideLink />
       </p>
-    </Modal>
+    </Dialog>
   );
 }

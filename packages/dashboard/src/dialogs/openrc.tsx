@@ -1,7 +1,6 @@
-import { Modal } from 'antd';
+import { Dialog } from '../components/dialog.tsx';
 import { useSession } from '../components/signed-in.tsx';
 import { openrcText } from '../model/openrc.ts';
-import { words } from '../words.ts';
 
 /** Offers the file for the `openstack` client. The password never leaves the person: the file asks for it when it is sourced. */
 export function OpenrcDialog({ onClose }: { readonly onClose: () => void }) {
@@ -20,7 +19,7 @@ export function OpenrcDialog({ onClose }: { readonly onClose: () => void }) {
     onClose();
   };
   return (
-    <Modal open title="Download openrc.sh" okText="Download" cancelText={words.dialog.cancel} onOk={save} onCancel={onClose}>
+    <Dialog title="Download openrc.sh" okText="Download" onOk={save} onCancel={onClose}>
       <p>
         For the <code>openstack</code> command as {session.user.name} in project {session.project.name}. The file asks for your password
         when you source it; it never contains it.
@@ -28,6 +27,6 @@ export function OpenrcDialog({ onClose }: { readonly onClose: () => void }) {
       <pre className="console" style={{ minHeight: 0 }}>
         source openrc.sh{'\n'}openstack server list
       </pre>
-    </Modal>
+    </Dialog>
   );
 }

@@ -1,7 +1,8 @@
 import { useNavigate } from '@tanstack/react-router';
-import { Checkbox, Form, Modal } from 'antd';
+import { Checkbox, Form } from 'antd';
 import { useState } from 'react';
 import { beginOperation } from '../api/operations.ts';
+import { Dialog } from '../components/dialog.tsx';
 import { Problem } from '../components/problem.tsx';
 import { useApi } from '../components/signed-in.tsx';
 import { words } from '../words.ts';
@@ -25,15 +26,12 @@ export function RestoreHostDialog({ host, onClose }: { readonly host: string; re
     }
   };
   return (
-    <Modal
-      open
+    <Dialog
       title={`${words.operations.restore} ${host}`}
       okText={words.dialog.confirm}
-      cancelText={words.dialog.cancel}
       okButtonProps={{ loading: busy }}
       onOk={() => void restore()}
       onCancel={onClose}
-      destroyOnHidden
     >
       {refused !== null && <Problem error={refused} what="This was refused; nothing has changed." />}
       <p>{host} is enabled: instances may be placed on it again.</p>
@@ -42,6 +40,6 @@ export function RestoreHostDialog({ host, onClose }: { readonly host: string; re
           Bring home what the last drain moved away
         </Checkbox>
       </Form.Item>
-    </Modal>
+    </Dialog>
   );
 }

@@ -1,13 +1,13 @@
 import { useQueryClient } from '@tanstack/react-query';
-import { Form, Input, Modal, Progress, Select } from 'antd';
+import { Form, Input, Progress, Select } from 'antd';
 import { useRef, useState } from 'react';
 import { isAdmin } from '../api/session.ts';
 import { type NewImage, uploadImage } from '../api/upload-image.ts';
 import { announce } from '../components/announcer.tsx';
+import { Dialog } from '../components/dialog.tsx';
 import { Problem } from '../components/problem.tsx';
 import { useApi } from '../components/signed-in.tsx';
 import { formatBytes } from '../model/formats.ts';
-import { words } from '../words.ts';
 
 /** Uploads a disk image from this computer, with progress; Cancel ends it and leaves nothing behind. */
 export function UploadImageDialog({ onClose }: { readonly onClose: () => void }) {
@@ -46,16 +46,7 @@ export function UploadImageDialog({ onClose }: { readonly onClose: () => void })
   };
   const percent = sent === null || file === null || file.size === 0 ? 0 : Math.floor((sent / file.size) * 100);
   return (
-    <Modal
-      open
-      title="Upload Image"
-      okText="Upload"
-      cancelText={words.dialog.cancel}
-      okButtonProps={{ loading: sent !== null }}
-      onOk={() => form.submit()}
-      onCancel={cancel}
-      destroyOnHidden
-    >
+    <Dialog title="Upload Image" okText="Upload" okButtonProps={{ loading: sent !== null }} onOk={() => form.submit()} onCancel={cancel}>
       {refused !== null && <Problem error={refused} what="The image was not uploaded; nothing is registered." />}
       <Form<NewImage>
         form={form}
@@ -93,6 +84,6 @@ export function UploadImageDialog({ onClose }: { readonly onClose: () => void })
           </p>
         </>
       )}
-    </Modal>
+    </Dialog>
   );
 }

@@ -14,29 +14,26 @@ import { wordList } from './state-in-the-way.ts';
 
 export type MenuAction = keyof typeof words.actions & ServerAction;
 
-/** What a row's More menu offers, in order. The project view never offers a choice of host. */
-export const menuActions: Readonly<Record<View, readonly MenuAction[]>> = {
-  admin: [
-    'live-migrate',
-    'migrate',
-    'confirm-resize',
-    'revert-resize',
-    'start',
-    'stop',
-    'pause',
-    'unpause',
-    'reboot',
-    'console-output',
-    'delete',
-  ],
-  project: ['confirm-resize', 'revert-resize', 'start', 'stop', 'pause', 'unpause', 'reboot', 'console-output', 'delete'],
+/** What everybody may ask of an instance of theirs, in groups. */
+const ofOwners: readonly (readonly MenuAction[])[] = [
+  ['start', 'stop', 'pause', 'unpause', 'reboot', 'reboot-hard'],
+  ['console-output', 'create-image', 'resize', 'rebuild', 'lock', 'unlock'],
+  ['delete'],
+];
+
+/** What a row's More menu offers, in groups and in order. The project view never offers a choice of host. */
+export const menuGroups: Readonly<Record<View, readonly (readonly MenuAction[])[]>> = {
+  admin: [['live-migrate', 'migrate', 'confirm-resize', 'revert-resize'], ...ofOwners],
+  project: [['confirm-resize', 'revert-resize'], ...ofOwners],
 };
 
 export type MenuEntry = { readonly action: MenuAction; readonly label: string; readonly reason: string | null };
 
-/** Every entry of the menu; one that is impossible now has a reason, from the same table that makes the API refuse it. */
-export function menuEntries(view: View, server: ServerFacts, caller: CallerFacts): readonly MenuEntry[] {
-  return menuActions[view].map((action) => ({ action, label: words.actions[action], reason: whyNot(action, server, caller) }));
+/** Every entry of the menu, in its groups; one that is impossible now has a reason, from the same table that makes the API refuse it. */
+export function menuEntries(view: View, server: ServerFacts, caller: CallerFacts): readonly (readonly MenuEntry[])[] {
+  return menuGroups[view].map((group) =>
+    group.map((action) => ({ action, label: words.actions[action], reason: whyNot(action, server, caller) })),
+  );
 }
 
 /** One short sentence, or null when it is allowed. */

@@ -1,12 +1,14 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { Link, useNavigate } from '@tanstack/react-router';
-import { App, Button, Dropdown, Input, Modal, Popover } from 'antd';
+import { App, Button, Input, Popover } from 'antd';
 import { lazy, Suspense, useMemo, useState } from 'react';
 import { type Host, type HostFactsAnswer, hostFacts, hostList, switchHost } from '../api/hosts.ts';
 import { announce } from '../components/announcer.tsx';
 import { type Column, DataTable } from '../components/data-table.tsx';
+import { Dialog } from '../components/dialog.tsx';
 import { useFallbackPolling } from '../components/live.tsx';
 import { LoadBar } from '../components/load-bar.tsx';
+import { MenuButton } from '../components/menu-button.tsx';
 import { MenuEntry } from '../components/menu-entry.tsx';
 import { OperationList } from '../components/operation-list.tsx';
 import { PageHead } from '../components/page-head.tsx';
@@ -206,21 +208,15 @@ function columnsOf(
           >
             {host.enabled ? 'Disable' : 'Enable'}
           </Button>
-          <Dropdown
-            trigger={['click']}
-            menu={{
-              items: hostActions(host).map(({ action, label, reason }) => ({
-                key: action,
-                disabled: reason !== null,
-                label: <MenuEntry title={label} reason={reason} />,
-              })),
-              onClick: ({ key }) => onAction(host, key as HostAction),
-            }}
-          >
-            <Button size="small" aria-haspopup="menu" aria-label={`${words.more}: ${host.name}`}>
-              {words.more}
-            </Button>
-          </Dropdown>
+          <MenuButton
+            items={hostActions(host).map(({ action, label, reason }) => ({
+              key: action,
+              disabled: reason !== null,
+              label: <MenuEntry title={label} reason={reason} />,
+            }))}
+            onChoose={(key) => onAction(host, key as HostAction)}
+            button={{ size: 'small', 'aria-label': `${words.more}: ${host.name}`, children: words.more }}
+          />
         </span>
       ),
     },
@@ -288,15 +284,12 @@ function DisableHost({ host, onClose }: { readonly host: Host; readonly onClose:
     }
   };
   return (
-    <Modal
-      open
+    <Dialog
       title={`Disable ${host.name}`}
       okText="Disable"
-      cancelText={words.dialog.cancel}
       okButtonProps={{ loading: busy }}
       onOk={() => void disable()}
       onCancel={onClose}
-      destroyOnHidden
     >
       {refused !== null && <Problem error={refused} what={`${host.name} was not disabled.`} />}
       <p>
@@ -312,6 +305,6 @@ function DisableHost({ host, onClose }: { readonly host: Host; readonly onClose:
         onChange={(event) => setReason(event.target.value)}
         onPressEnter={() => void disable()}
       />
-    </Modal>
+    </Dialog>
   );
 }

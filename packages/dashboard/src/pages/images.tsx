@@ -14,10 +14,16 @@ import { formatBytes, formatMib } from '../model/formats.ts';
 
 const UploadDialog = lazy(async () => ({ default: (await import('../dialogs/upload-image.tsx')).UploadImageDialog }));
 
+const isBeingFilled = ({ status }: Image): boolean => status === 'queued' || status === 'saving' || status === 'importing';
+
 export function Images() {
   const api = useApi();
   const [uploading, setUploading] = useState(false);
-  const images = useQuery(imageList(api));
+  // No event tells of an image's data: looked at again while one is being filled.
+  const images = useQuery({
+    ...imageList(api),
+    refetchInterval: ({ state }) => (state.data?.some(isBeingFilled) === true ? 2_000 : false),
+  });
   const { run } = useChange('image');
   const mayDelete = (image: Image): boolean => !image.protected && (isAdmin(api.session) || image.owner === api.session.project.id);
   const columns: readonly Column<Image>[] = [

@@ -232,5 +232,6 @@ function Filters(props: {
 }
 
 const statusOptions: readonly Option[] = Object.entries(statusWords)
-  .filter(([status]) => status !== 'HARD_REBOOT')
+  // Two statuses of one word; and what is deleted is not listed.
+  .filter(([status]) => !['HARD_REBOOT', 'SOFT_DELETED', 'DELETED'].includes(status))
   .map(([value, label]) => ({ value, label }));

@@ -1,12 +1,13 @@
 import { itemStates } from '@godwit/domain/drain-plan/fleet-operation';
 import { useQuery } from '@tanstack/react-query';
 import { Link, useNavigate, useParams, useSearch } from '@tanstack/react-router';
-import { App, Button, Dropdown, Select } from 'antd';
+import { App, Button, Select } from 'antd';
 import { useEffect, useMemo, useRef } from 'react';
 import { commandOperation, hostDone, type Operation, type OperationItem, operationShow } from '../api/operations.ts';
 import { announce } from '../components/announcer.tsx';
 import { type Column, DataTable } from '../components/data-table.tsx';
 import { useFallbackPolling } from '../components/live.tsx';
+import { MenuButton } from '../components/menu-button.tsx';
 import { operationProgress, operationTitle, StateWord } from '../components/operation-state.tsx';
 import { PageHead } from '../components/page-head.tsx';
 import { Problem } from '../components/problem.tsx';
@@ -112,17 +113,18 @@ function Export({ operation }: { readonly operation: Operation }) {
     URL.revokeObjectURL(url);
   };
   return (
-    <Dropdown
-      trigger={['click']}
-      menu={{
-        items: [
-          { key: 'csv', label: 'CSV', onClick: () => save(operationCsv(operation), 'text/csv', 'csv') },
-          { key: 'json', label: 'JSON', onClick: () => save(JSON.stringify(operation, null, 2), 'application/json', 'json') },
-        ],
-      }}
-    >
-      <Button aria-haspopup="menu">{words.export}</Button>
-    </Dropdown>
+    <MenuButton
+      items={[
+        { key: 'csv', label: 'CSV' },
+        { key: 'json', label: 'JSON' },
+      ]}
+      onChoose={(format) =>
+        format === 'csv'
+          ? save(operationCsv(operation), 'text/csv', 'csv')
+          : save(JSON.stringify(operation, null, 2), 'application/json', 'json')
+      }
+      button={{ children: words.export }}
+    />
   );
 }
 

@@ -1,10 +1,11 @@
 import { Link, Outlet, useLocation, useNavigate } from '@tanstack/react-router';
-import { Button, Dropdown, Segmented } from 'antd';
+import { Button, Segmented } from 'antd';
 import { lazy, Suspense, useEffect, useRef, useState } from 'react';
 import { isAdmin } from '../api/session.ts';
 import { endSession } from '../api/session-handover.ts';
 import { useMode } from '../components/appearance.tsx';
 import { LiveProvider, useLive } from '../components/live.tsx';
+import { MenuButton } from '../components/menu-button.tsx';
 import { Outcomes } from '../components/outcomes.tsx';
 import { useSession } from '../components/signed-in.tsx';
 import { sidebar, type View } from '../sidebar.ts';
@@ -33,9 +34,15 @@ function Frame() {
   const main = useRef<HTMLElement>(null);
   const [palette, setPalette] = useState(false);
   const [menu, setMenu] = useState(false);
-  // On a phone the menu covers the page: it goes when a page has been chosen.
+  // On a phone the menu stands above the page: it goes when a page has been chosen.
   // biome-ignore lint/correctness/useExhaustiveDependencies: it is the change of page that matters
-  useEffect(() => setMenu(false), [location.pathname]);
+  useEffect(() => {
+    setMenu(false);
+    // What was chosen has gone with its page: the keyboard goes on in the new one.
+    requestAnimationFrame(() => {
+      if (document.activeElement === document.body) main.current?.focus({ preventScroll: true });
+    });
+  }, [location.pathname]);
   useEffect(() => {
     const open = (event: KeyboardEvent): void => {
       if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === 'k') {
@@ -122,25 +129,20 @@ function UserMenu() {
   const [openrc, setOpenrc] = useState(false);
   return (
     <>
-      <Dropdown
-        trigger={['click']}
-        menu={{
-          items: [
-            { key: 'who', label: `${session.user.name} in project ${session.project.name}`, disabled: true },
-            {
-              key: 'mode',
-              label: mode === 'dark' ? 'Light appearance' : 'Dark appearance',
-              onClick: () => setMode(mode === 'dark' ? 'light' : 'dark'),
-            },
-            { key: 'openrc', label: 'Download openrc.sh', onClick: () => setOpenrc(true) },
-            { key: 'out', label: 'Sign out', onClick: () => void endSession(session) },
-          ],
+      <MenuButton
+        items={[
+          { key: 'who', label: `${session.user.name} in project ${session.project.name}`, disabled: true },
+          { key: 'mode', label: mode === 'dark' ? 'Light appearance' : 'Dark appearance' },
+          { key: 'openrc', label: 'Download openrc.sh' },
+          { key: 'out', label: 'Sign out' },
+        ]}
+        onChoose={(entry) => {
+          if (entry === 'mode') setMode(mode === 'dark' ? 'light' : 'dark');
+          else if (entry === 'openrc') setOpenrc(true);
+          else void endSession(session);
         }}
-      >
-        <Button type="text" aria-haspopup="menu">
-          {session.user.name} · {session.project.name}
-        </Button>
-      </Dropdown>
+        button={{ type: 'text', children: `${session.user.name} · ${session.project.name}` }}
+      />
       {openrc && (
         <Suspense>
           <OpenrcDialog onClose={() => setOpenrc(false)} />
