@@ -53,7 +53,7 @@ it('a call made in the moment in which a silent connection fails goes over a new
     process.once('uncaughtException', () => resolve());
   });
   const again = Promise.withResolvers<Awaited<ReturnType<typeof call>>>();
-  first.on('error', () => call().then(again.resolve, again.reject));
+  first.on('error', () => void call().then(again.resolve, again.reject));
   const second = await again.promise;
   await once(second, 'response');
   await ended;
