@@ -59,5 +59,6 @@ it('a call made in the moment in which a silent connection fails goes over a new
   await ended;
   expect(uncaught).toEqual([]);
   expect(second.session === old).toBe(false);
+  second.on('error', () => {});
   manager.abort();
 });
