@@ -32,6 +32,7 @@ export const errorCodes = [
   'InvalidSharedStorage',
   'MigrationPreCheck',
   'ForbiddenCombination',
+  'DeviceCannotMove',
   'InvalidMigrationState',
   'ImageTooLarge',
   'ImageTruncated',

@@ -96,6 +96,7 @@ export const migrationCauses = [
   'NoSpace',
   'IncompatibleCpu',
   'ForbiddenCombination',
+  'DeviceCannotMove',
   'WillNotConverge',
   'DeadlineExceeded',
   'Stuck',

@@ -66,6 +66,7 @@ function codeOf(code: ErrorCode): Code {
     case 'InvalidSharedStorage':
     case 'MigrationPreCheck':
     case 'ForbiddenCombination':
+    case 'DeviceCannotMove':
     case 'InvalidMigrationState':
     case 'CustodyRefused':
       return Code.FailedPrecondition;

@@ -16,6 +16,7 @@ export function httpStatus(code: ErrorCode): number {
     case 'InvalidSharedStorage':
     case 'MigrationPreCheck':
     case 'ForbiddenCombination':
+    case 'DeviceCannotMove':
     case 'InvalidMigrationState':
     case 'ImageTruncated':
     case 'ImageUnsafe':

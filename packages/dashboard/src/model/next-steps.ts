@@ -20,6 +20,7 @@ export const nextSteps: Readonly<Record<MigrationCause, string>> = {
   NoSpace: 'Free space on the destination’s pool, or choose another host.',
   IncompatibleCpu: 'Choose a host whose CPU has the features the guest was started with.',
   ForbiddenCombination: 'These two QEMU versions are known not to work together. Choose another host.',
+  DeviceCannotMove: 'Detach the device that is named, or stop the instance and use Migrate.',
   WillNotConverge: 'The guest writes memory faster than the link carries it. Try when it is less busy, or use Migrate.',
   DeadlineExceeded: 'Give the move more time, or try when the guest is less busy.',
   Stuck: 'Check the link between the two hosts, then try again.',

@@ -21,8 +21,15 @@ const policy = { blockMigration: false } as MigrationPolicy;
 const peer = (hostId: HostId): PeerAddress => ({ hostId }) as PeerAddress;
 
 /** A host on which only its facts can be read, and in which QEMU its guests run: whatever touches custody, disks or the network throws another error. */
-const factsOnly = (hostId: HostId, version: string, accelerator: 'tcg' | 'kvm', runningIn = version): QemuHost => {
-  const guests = { process: () => ({ qmp: { qemuVersion: runningIn }, spec: { disks: [] } }) };
+const factsOnly = (
+  hostId: HostId,
+  version: string,
+  accelerator: 'tcg' | 'kvm',
+  runningIn = version,
+  blocked: readonly string[] = [],
+): QemuHost => {
+  const qmp = { qemuVersion: runningIn, execute: async () => (blocked.length === 0 ? {} : { 'blocked-reasons': blocked }) };
+  const guests = { process: () => ({ qmp, spec: { disks: [] } }) };
   return new Proxy({ hostId, capabilities: { version }, defaults: { accelerator }, guests, log: null } as unknown as QemuHost, {
     get(facts, name) {
       if (name in facts) return facts[name as keyof QemuHost];
@@ -65,4 +72,13 @@ test('a source is judged by the QEMU that the guest runs in, not by the one inst
     message: expect.stringContaining('QEMU 7.2.22 under tcg'),
   });
   await expect(start('7.2.22', 'tcg', '10.0.2')).rejects.toThrow(/touched/);
+});
+
+test('a source refuses to move a guest with a passed-through device, by its name, before anything changes', async () => {
+  const reason = '0000:01:00.0: VFIO migration is not supported in kernel';
+  const host = factsOnly(source, '10.0.2', 'kvm', '10.0.2', [reason]);
+  await expect(new Moves(host, store).start(grant, {} as IncomingReady, policy, peer(destination))).rejects.toMatchObject({
+    code: 'DeviceCannotMove',
+    message: expect.stringContaining(reason),
+  });
 });

@@ -15,6 +15,7 @@ import type { CarriedFlows } from '../../network/guest-networks.ts';
 import { removeTaps } from '../../network/remove-taps.ts';
 import { allowed, type MigrationFeature } from '../../qemu/forbidden.ts';
 import type { GuestFact } from '../../qemu/guest-fact.ts';
+import { refuseImmovable } from '../../qemu/immovable-devices.ts';
 import { deleteDisk } from '../../storage/disk-store.ts';
 import { SpaceLedger } from '../../storage/space-ledger.ts';
 import type {
@@ -199,6 +200,7 @@ export class Moves {
     const process = requireProcess(host, grant.serverId);
     // The guest may have been started by an older QEMU than the one installed since.
     refuseForbidden(host, process.qmp.qemuVersion);
+    await refuseImmovable(process.qmp);
     refuseDisks(process.spec, policy, ready, host.config.diskStreamTls !== false);
     const outgoing = new OutgoingMigration(host, this.#store, process, { grant: move, ready, policy, destination });
     this.#add(move.migrationId, outgoing);
