@@ -5,7 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import type { TaskState, VmState } from '@godwit/domain/server';
 import { checkAction, type ServerAction, serverStatus } from '@godwit/domain/server-states';
-import { ApiFailure } from '@godwit/lab/cloud/openstack-client';
+import { ApiFailure, signIn } from '@godwit/lab/cloud/openstack-client';
 import { type SimulatedCloud, startSimulatedCloud } from '@godwit/lab/cloud/simulated-cloud';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -77,14 +77,14 @@ describe('a cloud of simulated hosts', () => {
   const idle = (server: Server): boolean => server['OS-EXT-STS:task_state'] === null && server['OS-EXT-STS:vm_state'] !== 'building';
 
   /** What each host holds in the ledger, by the placement API: consumer → MiB. */
-  async function ledger(): Promise<ReadonlyMap<string, ReadonlyMap<string, number>>> {
+  async function ledger(client = cloud.client): Promise<ReadonlyMap<string, ReadonlyMap<string, number>>> {
     const headers = { 'openstack-api-version': 'placement 1.29' };
-    const { resource_providers } = await cloud.client.request<{
+    const { resource_providers } = await client.request<{
       readonly resource_providers: readonly { readonly uuid: string; readonly name: string }[];
     }>('placement', 'GET', '/resource_providers', { headers });
     const held = new Map<string, ReadonlyMap<string, number>>();
     for (const { uuid, name } of resource_providers) {
-      const { allocations } = await cloud.client.request<{
+      const { allocations } = await client.request<{
         readonly allocations: Readonly<Record<string, { readonly resources: Readonly<Record<string, number>> }>>;
       }>('placement', 'GET', `/resource_providers/${uuid}/allocations`, { headers });
       held.set(name, new Map(Object.entries(allocations).map(([consumer, { resources }]) => [consumer, resources['MEMORY_MB'] ?? 0])));
@@ -304,6 +304,62 @@ print("done")
       env: { PATH: process.env['PATH'], HOME: cloud.directory },
     });
     expect(stdout.trim()).toBe('done');
+  });
+
+  // The last one: it kills the controller of the others.
+  it('two controllers on one database: one is killed in the middle of twenty migrations, and all of them end as they should', {
+    timeout: 120_000,
+  }, async () => {
+    const other = await cloud.another('controller-2');
+    const client = await signIn({ ...cloud.admin, authUrl: `${other.publicUrl}/identity/v3` });
+    const get = async <Answer>(service: 'compute' | 'godwit', at: string): Promise<Answer> => client.request<Answer>(service, 'GET', at);
+    const servers = async () => (await get<{ readonly servers: readonly Server[] }>('compute', '/servers/detail')).servers;
+    const ids = await Promise.all(Array.from({ length: 20 }, (_, index) => newServer(`k${index}`)));
+    const before = await until('not all were created', servers, (seen) => seen.length === 20 && seen.every(idle));
+    expect(new Set(before.map(({ status }) => status))).toEqual(new Set(['ACTIVE']));
+    // Slow enough to be under way when the controller dies.
+    const body = { maxBandwidthBytes: 40_000_000 };
+    await Promise.all(
+      ids.map((id, index) =>
+        (index % 2 === 0 ? client : cloud.client).request('godwit', 'POST', `/servers/${id}/live-migrations`, { body }),
+      ),
+    );
+    type Move = { readonly serverId: string; readonly status: string; readonly phase: string; readonly finishedAt: string | null };
+    const moves = async () =>
+      (await get<{ readonly migrations: readonly Move[] }>('godwit', '/migrations')).migrations.filter(({ serverId }) =>
+        ids.includes(serverId),
+      );
+    const inMiddle = await until(
+      'none was under way',
+      moves,
+      (seen) => seen.filter(({ phase }) => phase === 'copying').length >= 4 && seen.some(({ finishedAt }) => finishedAt === null),
+    );
+    expect(inMiddle.filter(({ finishedAt }) => finishedAt === null).length).toBeGreaterThan(4);
+    process.kill(cloud.pids.controller, 'SIGKILL');
+    const ended = await until('not all ended', moves, (seen) => seen.every(({ finishedAt }) => finishedAt !== null), 60_000);
+    expect(ended.map(({ status }) => status)).toEqual(Array(20).fill('completed'));
+    const after = await until('not all came to rest', servers, (seen) => seen.every(idle));
+    for (const server of after) {
+      expect(server.status).toBe('ACTIVE');
+      expect([server.name, server['OS-EXT-SRV-ATTR:host']]).not.toEqual([
+        server.name,
+        before.find(({ id }) => id === server.id)?.['OS-EXT-SRV-ATTR:host'],
+      ]);
+    }
+    // One claim each, where it is; and there it runs, and nowhere else.
+    const expected = new Map<string, Set<string>>();
+    for (const { id, 'OS-EXT-SRV-ATTR:host': host } of after) expected.set(host ?? '', (expected.get(host ?? '') ?? new Set()).add(id));
+    const held = await ledger(client);
+    expect(
+      sorted(new Map([...held].filter(([, claims]) => claims.size > 0).map(([host, claims]) => [host, new Set(claims.keys())]))),
+    ).toEqual(sorted(expected));
+    const guests = await until(
+      'not only where they belong',
+      running,
+      (seen) => [...seen.values()].reduce((sum, one) => sum + one.size, 0) === 20,
+    );
+    expect(sorted(new Map([...guests].filter(([, one]) => one.size > 0)))).toEqual(sorted(expected));
+    expect((await get<{ readonly problems: readonly object[] }>('godwit', '/stuck')).problems).toEqual([]);
   });
 });
 

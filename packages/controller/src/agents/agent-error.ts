@@ -29,6 +29,15 @@ export function agentFailure(error: unknown): AgentFailure {
     const text = connect.metadata.get(name);
     return text === null || !/^\d+$/.test(text) ? null : Number(text);
   };
+  // The server knows no such call: it is older than we are, looked, and did nothing.
+  if (code === null && connect.code === Code.Unimplemented)
+    return {
+      kind: 'refused',
+      code: 'NotImplemented',
+      message: 'its agent is older than this controller and cannot do that yet: upgrade it',
+      knownEpoch: null,
+      knownFence: null,
+    };
   const known = { knownEpoch: number('godwit-known-epoch'), knownFence: number('godwit-known-fence') };
   if (code !== null && code !== 'AgentUnreachable') {
     const refused =

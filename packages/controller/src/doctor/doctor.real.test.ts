@@ -8,6 +8,8 @@ import type { FastifyInstance } from 'fastify';
 import { sql } from 'kysely';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
 import type { Agents } from '../agents/agents.ts';
+import { routeDocs } from '../api/godwit/route-docs.ts';
+import { violation } from '../api/json-body.ts';
 import { buildApp } from '../app.ts';
 import type { AppContext } from '../app-context.ts';
 import { bootstrapIdentity } from '../auth/bootstrap.ts';
@@ -229,4 +231,46 @@ it('the doctor names what is not well, with a remedy, and nothing of a cloud tha
   for (const one of found) expect(one.remedy).not.toBe('');
   token = '';
   expect((await call('GET', '/godwit/v1/doctor')).statusCode).toBe(401);
+});
+
+it('what the API answers is what its OpenAPI document says', async () => {
+  const { id, row } = await moved();
+  await call('POST', '/compute/v2.1/os-server-groups', { server_group: { name: 'g', policies: ['anti-affinity'] } });
+  const group = await database.db.selectFrom('server_group').select('id').executeTakeFirst();
+  const bodies: Readonly<Record<string, object>> = {
+    'PUT /migration-policies/default': { policy: { largestBlackoutMs: 300 } },
+    'PATCH /hosts/node1': { restartGuestsAfterBoot: true },
+    'POST /join-tokens': { host: 'node9' },
+    'POST /plans': { select: { host: 'node2' } },
+    [`POST /servers/${id}/live-migrations`]: { host: 'node3' },
+  };
+  const params: Readonly<Record<string, string>> = { server: id, name: 'node1', scope: 'default' };
+  const subjects: readonly (readonly [beginning: string, id: string])[] = [
+    ['/migrations', row.id],
+    ['/bundles', row.id],
+    ['/servers', id],
+    ['/server-groups', group?.id ?? ''],
+  ];
+  const [held, wrong]: [string[], string[]] = [[], []];
+  for (const route of routeDocs) {
+    const subject = subjects.find(([beginning]) => route.path.startsWith(`${beginning}/`))?.[1];
+    const path = route.path.replaceAll(/\{(\w+)\}/g, (_, name: string) => params[name] ?? subject ?? 'none');
+    const key = `${route.method} ${path}`;
+    // Those that change something are asked where that is harmless here; the others have tests of their own.
+    if (path.includes('none') || route.answer === null || !(route.method === 'GET' || key in bodies)) continue;
+    const response = await app.inject({
+      method: route.method,
+      url: `/godwit/v1${path}`,
+      headers: { 'x-auth-token': token },
+      ...(key in bodies ? { payload: bodies[key] as object } : {}),
+    });
+    if (response.statusCode !== route.status) wrong.push(`${key} answered ${response.statusCode}: ${response.body}`);
+    else {
+      const found = violation(route.answer, response.json());
+      if (found !== null) wrong.push(`${key}: ${found}`);
+    }
+    held.push(key);
+  }
+  expect(wrong).toEqual([]);
+  expect(held.length).toBeGreaterThan(22);
 });

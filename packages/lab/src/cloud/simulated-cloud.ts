@@ -36,6 +36,8 @@ export type SimulatedCloud = {
   readonly imageId: string;
   readonly networkId: string;
   readonly flavorId: string;
+  /** Starts one more controller of this name on the same database, and resolves once it answers: with its address, and its process. */
+  readonly another: (name: string) => Promise<{ readonly publicUrl: string; readonly pid: number }>;
   readonly stop: () => Promise<void>;
 };
 
@@ -116,7 +118,27 @@ export async function startSimulatedCloud(options: SimulatedCloudOptions): Promi
     const client = await signIn(admin);
     const made = await seed(client);
     await waitFor(`not every simulated host joined (see ${directory})`, async () => (await upHosts(client)) === names.length, 300_000, 100);
-    return { directory, admin, client, publicUrl, pids: { controller: controllerPid, agent: agentPid }, ...made, stop };
+    const another = async (name: string): Promise<{ readonly publicUrl: string; readonly pid: number }> => {
+      const { stdout } = await run(executable, ['controller', 'start-database', '--config', controllerFile], { timeout: 60_000 });
+      const [port, hostsPort] = await freePorts();
+      const url = `http://127.0.0.1:${port}`;
+      const config: ControllerConfig = {
+        ...controller,
+        stateDir: path.join(directory, name),
+        imageDir: path.join(controllerDir, 'images'),
+        databaseUrl: stdout.trim(),
+        listen: { address: '127.0.0.1', port },
+        publicUrl: url,
+        agentListen: { ...controller.agentListen, port: hostsPort },
+        executorName: name,
+      };
+      const file = path.join(directory, `${name}.json`);
+      await writeFile(file, JSON.stringify(config));
+      const pid = await started(children, 'controller', file, directory, {});
+      await waitFor(`the controller ${name} did not answer`, () => answers(`${url}/healthz`), 60_000, 50);
+      return { publicUrl: url, pid };
+    };
+    return { directory, admin, client, publicUrl, pids: { controller: controllerPid, agent: agentPid }, ...made, another, stop };
   } catch (error) {
     await stop();
     throw error;

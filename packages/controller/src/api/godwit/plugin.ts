@@ -1,6 +1,7 @@
 import { GodwitError } from '@godwit/domain/errors';
 import { failureOf } from '../http-error.ts';
 import type { ServicePlugin } from '../plugins.ts';
+import { servicePrefixes } from '../service-prefixes.ts';
 import { auditRoutes } from './audit.ts';
 import { consoleSockets } from './consoles/console-sockets.ts';
 import { destinationRoutes } from './destinations.ts';
@@ -13,8 +14,10 @@ import { joinTokenRoutes } from './join-tokens.ts';
 import { liveMigrationRoutes } from './live-migrations.ts';
 import { migrationPolicyRoutes } from './migration-policies.ts';
 import { migrationRoutes } from './migrations.ts';
+import { openApiDocument } from './openapi.ts';
 import { operationRoutes } from './operations.ts';
 import { predictionRoutes } from './predictions.ts';
+import { routeDocs } from './route-docs.ts';
 import { serverDiskRoutes } from './server-disks.ts';
 import { serverGroupRoutes } from './server-groups.ts';
 import { stuckRoutes } from './stuck.ts';
@@ -38,49 +41,11 @@ export const godwitPlugin: ServicePlugin = async (app, context) => {
   app.get('/', async () => ({
     name: 'godwit',
     version: 'v1',
-    resources: [
-      'GET /migrations',
-      'GET /migrations/{id}',
-      'GET /migrations/{id}/samples',
-      'POST /migrations/{id}/abort',
-      'POST /migrations/{id}/force-complete',
-      'PATCH /migrations/{id}',
-      'GET /migration-policies',
-      'PUT /migration-policies/{default|project}',
-      'DELETE /migration-policies/{default|project}',
-      'POST /servers/{id}/live-migrations',
-      'GET /servers/{id}/prediction',
-      'GET /predictions/score',
-      'GET /stuck',
-      'GET /servers/{id}/destinations',
-      'GET /servers/{id}/disks',
-      'GET /server-groups',
-      'GET /server-groups/{id}',
-      'POST /server-groups/{id}/members/{server}',
-      'DELETE /server-groups/{id}/members/{server}',
-      'GET /hosts',
-      'PATCH /hosts/{name}',
-      'POST /hosts/{name}/fence',
-      'POST /join-tokens',
-      'POST /plans',
-      'GET /operations',
-      'POST /operations',
-      'GET /operations/{id}',
-      'POST /operations/{id}/pause',
-      'POST /operations/{id}/resume',
-      'POST /operations/{id}/abort',
-      'POST /operations/{id}/retry',
-      'POST /operations/{id}/hosts/{name}/done',
-      'GET /balance',
-      'GET /audit',
-      'GET /doctor',
-      'GET /bundles/{migration or request id}',
-      'GET /events',
-      'GET /consoles (websocket)',
-    ],
+    resources: routeDocs.filter(({ path }) => path !== '/').map(({ method, path }) => `${method} ${path}`),
     // What a client has to know to tell how long a finished cold move waits before it is confirmed by itself; 0: for ever.
     settings: { resizeConfirmWindowSeconds: context.config.resizeConfirmWindowSeconds ?? 0 },
   }));
+  app.get('/openapi.json', async () => openApiDocument(`${context.config.publicUrl}${servicePrefixes.godwit}`));
   migrationRoutes(app, context);
   liveMigrationRoutes(app, context);
   migrationPolicyRoutes(app, context);
