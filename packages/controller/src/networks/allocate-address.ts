@@ -19,33 +19,35 @@ const maxRounds = 50;
  */
 export async function allocateAddress(tx: Db, subnetId: string, portId: string): Promise<AllocatedAddress> {
   for (let round = 0; round < maxRounds; round++) {
-    // Free addresses are looked for behind the allocated ones (and the pool's start), so that the size of the pool does not matter.
-    const { rows: candidates } = await sql<{ address: string }>`
+    // Free addresses are looked for behind the allocated ones (and the pool's start), so that the size of the pool does not matter. The first that nobody holds is taken: `offset 0` keeps the
+    // locks in the candidates' order, and `limit 1` ends them with the first that is ours.
+    const { rows } = await sql<{ [Key in keyof AllocatedAddress]: AllocatedAddress[Key] | null } & { free: number }>`
       with own as (select * from subnet where id = ${subnetId}),
         taken as (select address from ip_allocation where subnet_id = ${subnetId} union all select gateway from own where gateway is not null),
         gaps as (
           select gap from (select pool_start as gap from own union select address + 1 from taken) behind, own
           where gap between pool_start and pool_end and gap not in (select address from taken)
           order by gap limit 16
+        ),
+        candidates as materialized (
+          select distinct gap + step as address from gaps, generate_series(0, 15) step, own
+          where gap + step <= pool_end and gap + step not in (select address from taken)
+          order by address limit 64
+        ),
+        given as (
+          insert into ip_allocation (subnet_id, address, port_id)
+          select ${subnetId}::uuid, address, ${portId}::uuid from (select address from candidates order by address offset 0) candidate
+          where pg_try_advisory_xact_lock(hashtextextended('ip ' || ${subnetId}::text || ' ' || host(address), 0)) limit 1
+          on conflict do nothing
+          returning subnet_id, address
         )
-      select distinct host(gap + step) as address, gap + step as sorting
-      from gaps, generate_series(0, 15) step, own
-      where gap + step <= pool_end and gap + step not in (select address from taken)
-      order by sorting limit 64`.execute(tx);
-    if (candidates.length === 0) break;
-    for (const { address } of candidates) {
-      const { rows } = await sql<AllocatedAddress>`
-        insert into ip_allocation (subnet_id, address, port_id)
-        select id, ${address}::inet, ${portId} from subnet
-        where id = ${subnetId} and pg_try_advisory_xact_lock(hashtextextended(${`ip ${subnetId} ${address}`}, 0))
-        on conflict do nothing
-        returning subnet_id as "subnetId", host(address) as address,
-          (select masklen(cidr) from subnet where id = subnet_id) as "prefixLength", (select host(gateway) from subnet where id = subnet_id) as gateway`.execute(
-        tx,
-      );
-      const [taken] = rows;
-      if (taken !== undefined) return taken;
-    }
+      select (select count(*)::integer from candidates) as free, given.subnet_id as "subnetId", host(given.address) as address,
+        masklen(own.cidr) as "prefixLength", host(own.gateway) as gateway
+      from own left join given on true`.execute(tx);
+    const [row] = rows;
+    if (row === undefined || row.free === 0) break;
+    const { subnetId: given, address, prefixLength, gateway } = row;
+    if (given !== null && address !== null && prefixLength !== null) return { subnetId: given, address, prefixLength, gateway };
   }
   throw new GodwitError('Conflict', `No more IP addresses available on subnet ${subnetId}.`);
 }
