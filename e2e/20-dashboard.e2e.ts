@@ -6,6 +6,7 @@ import { credentialsOf, signIn } from './browser.ts';
 import { accessibilityTests } from './dashboard-accessibility.ts';
 import { consoleTests } from './dashboard-consoles.ts';
 import { fleetTests } from './dashboard-fleet.ts';
+import { handsTests } from './dashboard-hands.ts';
 import { dashboardStage } from './dashboard-stage.ts';
 import { eventually, godwit } from './lab-harness.ts';
 
@@ -75,6 +76,8 @@ describe('the dashboard', () => {
     expect(await page.getByRole('progressbar').getAttribute('aria-valuenow')).toBe('100');
     expect(await page.getByRole('list', { name: 'Phases' }).textContent()).toMatch(/copying\s*\d.*switchover\s*\d/s);
     expect(await page.getByRole('region', { name: 'Measures' }).textContent()).toMatch(/Blackout\s*\d+(\.\d+)? ms/);
+    // However short the copy was, it has its line.
+    await page.getByRole('region', { name: 'Chart' }).locator('canvas').waitFor({ state: 'attached' });
     await page.getByRole('region', { name: 'Decision' }).getByText('taken').waitFor();
   }, 60_000);
 
@@ -157,6 +160,8 @@ describe('the dashboard', () => {
     expect(new URL(page.url()).searchParams.get('tab')).toBe('console');
   }, 60_000);
 
+  handsTests(stage);
+
   consoleTests(stage);
 
   it('copies local disks with Block Migrate, which is preset for them', async () => {
@@ -214,6 +219,19 @@ describe('the dashboard', () => {
     const reports = await seen();
     await eventually(seen, (now) => now > reports, 60_000);
     expect(await page.evaluate('window.notReloaded')).toBe(true);
+    // Every remedy with what it costs; one of them is taken, and holds.
+    await page.getByText('What can be done about it').click();
+    const remedies = page.getByRole('group', { name: 'Remedies' });
+    for (const remedy of ['Raise the blackout', 'Throttle', 'Post-copy now', 'Pause and finish', 'Lift the cap', words.abort])
+      await remedies.getByRole('button', { name: remedy, exact: true }).waitFor();
+    expect(await remedies.textContent()).toMatch(
+      /stand still for up to .*instead of .*CPU time may be taken.*nothing is lost.*the guest is shut down/s,
+    );
+    await remedies.getByRole('button', { name: 'Raise the blackout' }).click();
+    await page
+      .getByText(/^A blackout of .* is allowed$/)
+      .first()
+      .waitFor();
     await page.getByRole('button', { name: words.abort, exact: true }).first().click();
     await page.getByRole('dialog').getByRole('button', { name: words.abort, exact: true }).click();
     await page.getByText('cancelled', { exact: true }).first().waitFor({ timeout: 30_000 });
