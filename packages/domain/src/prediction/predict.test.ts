@@ -71,7 +71,7 @@ describe('predict', () => {
     const before = predict(calm, defaultPolicy, fresh).durationMs;
     const after = predict(calm, defaultPolicy, calibrate(residuals)).durationMs;
     if (before === null || after === null) throw new Error('no interval');
-    expect(after.upper / after.lower).toBeLessThan(1.4);
+    expect(after.upper / after.lower).toBeLessThan(1.5);
     expect(before.upper / before.lower).toBeGreaterThan(2);
   });
 
@@ -120,6 +120,31 @@ describe('predict', () => {
     expect(summary.duration.coverage).toBeGreaterThan(0.87);
     expect(summary.blackout.coverage).toBeGreaterThan(0.87);
     expect(summary.duration.medianWidth).toBeLessThan(2);
+  });
+});
+
+describe('calibrate', () => {
+  const residuals = (...ratios: readonly number[]): Residual[] => ratios.map((ratio) => ({ moveClass: 'calm', figure: 'duration', ratio }));
+
+  it('believes the newest outcomes most', () => {
+    const [slower, faster] = [Array.from({ length: 20 }, () => 2), Array.from({ length: 20 }, () => 0.5)];
+    expect(calibrate(residuals(...slower, ...faster)).calm.duration.middle).toBeGreaterThan(1.2);
+    expect(calibrate(residuals(...faster, ...slower)).calm.duration.middle).toBeLessThan(0.85);
+  });
+
+  it('says more narrowly how long a move takes whose cap, not its link, is the limit', () => {
+    const width = (changes: Partial<PredictionInputs>): number => {
+      const { durationMs, moveClass } = predict(
+        inputs({ dirty: { bytesPerSecond: MB, workingSetBytes: 10 * MB }, ...changes }),
+        defaultPolicy,
+        fresh,
+      );
+      expect(moveClass).toBe(changes.capBytesPerSecond === 100 * MB ? 'capped' : 'calm');
+      return (durationMs?.upper ?? 0) / (durationMs?.lower ?? 1);
+    };
+    expect(width({ capBytesPerSecond: 100 * MB })).toBeLessThan(2.1);
+    expect(width({ capBytesPerSecond: 290 * MB })).toBeGreaterThan(3);
+    expect(width({})).toBeGreaterThan(3);
   });
 });
 

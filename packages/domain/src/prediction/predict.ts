@@ -72,7 +72,8 @@ export function predict(inputs: PredictionInputs, policy: ConvergencePolicy, cal
     );
   const runs = corners.map(([speed, writes]) => run(speed, writes));
   const failed = runs.filter(({ outcome }) => outcome === 'given-up');
-  const moveClass: MoveClass = dirtiedIn(dirty, 1_000) > link * 0.25 ? 'busy' : 'calm';
+  const heldBack = linkBytesPerSecond !== null && link < linkBytesPerSecond * 0.85;
+  const moveClass: MoveClass = dirtiedIn(dirty, 1_000) > link * 0.25 ? 'busy' : heldBack ? 'capped' : 'calm';
   if (failed.length * 2 > runs.length)
     return { verdict: 'will-not-converge', why: failed[0]?.why ?? '', durationMs: null, blackoutMs: null, moveClass, inputs };
   const done = runs.filter(({ outcome }) => outcome !== 'given-up');

@@ -13,9 +13,12 @@ export type PastMoves = {
 
 /** The newest moves speak for all: links and hosts change. */
 const RECENT = 200;
-/** Of so many the median is taken; fewer of a pair of hosts say less than many of others. */
+/** Of so many, the newest weighing most: each move counts half as much as the fourth after it. Fewer of a pair of hosts say less than many of others. */
 const NEWEST = 15;
+const HALF_LIFE = 4;
 const FEW = 3;
+/** Of so many the median of what a move takes besides its copy. */
+const NEWEST_FIXED = 10;
 const KEPT_MS = 5_000;
 const kept = new WeakMap<Db, { readonly at: number; readonly past: Promise<PastMoves> }>();
 
@@ -54,16 +57,23 @@ async function read(db: Db): Promise<PastMoves> {
   );
   const rates = (least: number, which: (move: (typeof free)[number]) => boolean): number | null => {
     const newest = free.filter(which).slice(0, NEWEST);
-    return newest.length < least ? null : median(newest.map(({ rate }) => rate));
+    return newest.length < least ? null : fadingMean(newest.map(({ rate }) => rate));
   };
   return {
     calibration: calibrate(scores.flatMap(({ score }) => (score as { readonly residuals: readonly Residual[] }).residuals)),
-    fixedMs: median(moves.rows.flatMap(({ fixed }) => (fixed === null || fixed < 0 ? [] : [fixed]))),
+    fixedMs: median(moves.rows.flatMap(({ fixed }) => (fixed === null || fixed < 0 ? [] : [fixed])).slice(0, NEWEST_FIXED)),
     linkBytesPerSecond: (source, destination) =>
       rates(FEW, (move) => move.source === source && move.destination === destination) ??
       rates(FEW, (move) => move.source === source) ??
       rates(1, () => true),
   };
+}
+
+/** The geometric mean of rates, newest first: what a link carries follows what its hosts do besides. */
+function fadingMean(rates: readonly number[]): number {
+  const weight = (age: number): number => 0.5 ** (age / HALF_LIFE);
+  const all = rates.reduce((sum, _rate, age) => sum + weight(age), 0);
+  return Math.exp(rates.reduce((sum, rate, age) => sum + Math.log(rate) * weight(age), 0) / all);
 }
 
 function median(values: readonly number[]): number | null {
