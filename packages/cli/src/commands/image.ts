@@ -41,8 +41,8 @@ const shown = new Set([
   'schema',
 ]);
 
-/** The fields of an image: Glance's own by name, everything else under `properties`. */
-function fieldsOf(image: JsonObject): ShowResult {
+/** The fields of an image as `image show` prints them: Glance’s own by name, everything else under `properties`. */
+export function imageFields(image: JsonObject): ShowResult {
   const fields = new Map<string, Cell>();
   const properties: Record<string, Json> = {};
   for (const [key, value] of Object.entries(image)) {
@@ -165,7 +165,7 @@ export const commands: readonly Command[] = [
     summary: 'Display image details',
     arguments: ['<image>'],
     output: 'show',
-    run: async (cloud, input) => fieldsOf(await find(cloud, 'image', input.argument('image'))),
+    run: async (cloud, input) => imageFields(await find(cloud, 'image', input.argument('image'))),
   },
   {
     words: 'image create',
@@ -192,7 +192,7 @@ export const commands: readonly Command[] = [
       });
       const image = textAt(made, 'id');
       if (file !== null && size !== null) await upload(cloud, image, file, size);
-      return fieldsOf(await find(cloud, 'image', image));
+      return imageFields(await find(cloud, 'image', image));
     },
   },
   {

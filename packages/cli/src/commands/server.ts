@@ -5,9 +5,11 @@ import { serverCreate } from './server/create.ts';
 import { serverDelete } from './server/delete.ts';
 import { serverEvents } from './server/events.ts';
 import { serverGroups } from './server/groups.ts';
+import { serverImages } from './server/images.ts';
 import { serverList } from './server/list.ts';
 import { serverMigrate } from './server/migrate.ts';
 import { serverMigrations } from './server/migrations.ts';
+import { serverEvacuate, serverRebuild } from './server/rebuild.ts';
 import { serverResize } from './server/resize.ts';
 import { serverSet } from './server/set.ts';
 import { serverShow } from './server/show.ts';
@@ -22,6 +24,9 @@ export const commands: readonly Command[] = [
   ...serverConsole,
   serverMigrate,
   serverResize,
+  serverRebuild,
+  serverEvacuate,
+  ...serverImages,
   ...serverMigrations,
   ...serverEvents,
   ...serverGroups,
