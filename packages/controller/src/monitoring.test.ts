@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
+import { readSettings } from '@godwit/contract/config/read-settings';
 import { describe, expect, it } from 'vitest';
-import { parse } from 'yaml';
 import { createMetrics } from './metrics.ts';
 import type { Db } from './store/database.ts';
 
@@ -39,7 +39,7 @@ function used(expression: string): readonly { readonly name: string; readonly la
 
 describe('the Grafana dashboard and the alert rules', () => {
   const { panels } = JSON.parse(fileOf('grafana-dashboard.json')) as Dashboard;
-  const rules = (parse(fileOf('alerts.yaml')) as Rules).groups.flatMap((group) => group.rules);
+  const rules = (readSettings(fileOf('alerts.yaml'), 'alerts.yaml').value as Rules).groups.flatMap((group) => group.rules);
   const expressions = [
     ...panels.flatMap(({ title, targets }) => targets.map(({ expr }) => [title, expr] as const)),
     ...rules.map(({ alert, expr }) => [alert, expr] as const),
