@@ -1,7 +1,7 @@
 import { useNavigate } from '@tanstack/react-router';
 import { App } from 'antd';
 import { useEffect } from 'react';
-import { newestMigrationOf } from '../api/migrations.ts';
+import { isOver, newestMigrationOf } from '../api/migrations.ts';
 import type { Api } from '../api/request.ts';
 import { Announcement, announce } from './announcer.tsx';
 import { GoLink } from './go-link.tsx';
@@ -10,9 +10,17 @@ type Outcome = { readonly id: string; readonly what: string; readonly status: st
 
 /** Migrations that were started from this tab: their end is told here, wherever the person is by then. */
 const started = new Map<string, string>();
+/** The newest ends that were heard of: a move may end before the answer to its request is here. */
+const ends = new Map<string, string>();
+const endsKept = 50;
 const listeners = new Set<(outcome: Outcome) => void>();
 
 export function migrationEnded(id: string, status: string): void {
+  ends.set(id, status);
+  for (const oldest of ends.keys()) {
+    if (ends.size <= endsKept) break;
+    ends.delete(oldest);
+  }
   const what = started.get(id);
   if (what === undefined) return;
   started.delete(id);
@@ -35,7 +43,7 @@ export function useTellQueued(): (api: Api, serverId: string, what: string) => P
     }
     started.set(run.id, what);
     notification.info({
-      key: `migration ${run.id}`,
+      key: `queued ${run.id}`,
       placement: 'bottomRight',
       title,
       description: (
@@ -45,6 +53,8 @@ export function useTellQueued(): (api: Api, serverId: string, what: string) => P
       ),
       duration: 6,
     });
+    const ended = ends.get(run.id) ?? (isOver(run.status) ? run.status : undefined);
+    if (ended !== undefined) migrationEnded(run.id, ended);
   };
 }
 
@@ -58,8 +68,9 @@ export function Outcomes() {
       const title =
         status === 'finished' ? `${what} finished: confirm or revert it` : good ? `${what} completed` : `${what} ended: ${status}`;
       announce(title);
+      notification.destroy(`queued ${id}`);
       notification[good ? 'success' : 'error']({
-        key: `migration ${id}`,
+        key: `outcome ${id}`,
         placement: 'bottomRight',
         title,
         description: (

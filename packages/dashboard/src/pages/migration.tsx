@@ -59,7 +59,7 @@ export function MigrationPage() {
       <WaysOut record={record} />
       <Remedies record={record} />
       {record.outcome !== null && record.outcome.cause !== null && <FailureCard record={record} />}
-      {record.type === 'live-migration' && (
+      {record.type === 'live-migration' && hasCopied(record) && (
         <>
           <Measures record={record} />
           <Suspense fallback={<p className="muted">Loading…</p>}>
@@ -85,6 +85,9 @@ export function MigrationPage() {
     </>
   );
 }
+
+/** Of a move that ended before there is nothing to measure. */
+const hasCopied = ({ timeline }: MigrationRecord): boolean => timeline.some(({ what, detail }) => what === 'phase' && detail === 'copying');
 
 function WaitingForDecision({ record }: { readonly record: MigrationRecord }) {
   const api = useApi();
