@@ -1,7 +1,7 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { GodwitError } from '@godwit/domain/errors';
 import { as, type ServerId } from '@godwit/domain/ids';
-import { requiredHypervisorType } from '@godwit/domain/scheduling/flavor-requirements';
+import { requiredHypervisorType, unkeptRequirement } from '@godwit/domain/scheduling/flavor-requirements';
 import { allocatePorts } from '../../networks/allocate-ports.ts';
 import { demandGroupMembers, demandMetadata, demandServers } from '../../quotas/demand-quota.ts';
 import type { DirectBootColumn, FlavorSnapshot } from '../../store/core-tables.ts';
@@ -103,6 +103,8 @@ export async function flavorFor(
         .where('project_id', '=', caller.projectId)
         .executeTakeFirst()) !== undefined);
   if (flavor === undefined || !allowed || flavor.disabled) throw new GodwitError('BadRequest', 'Invalid flavorRef provided.');
+  const unkept = unkeptRequirement(flavor.extra_specs);
+  if (unkept !== null) throw new GodwitError('BadRequest', `Flavor ${flavor.name} cannot be used: ${unkept}`);
   const { name, vcpus, ram_mib, disk_gib, ephemeral_gib, swap_mib, extra_specs } = flavor;
   return { id: flavor.id, snapshot: { name, vcpus, ram_mib, disk_gib, ephemeral_gib, swap_mib, extra_specs } };
 }
