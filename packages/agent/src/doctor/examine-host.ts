@@ -27,7 +27,7 @@ export async function examineHost(file: string, tools: HostTools = hostTools): P
         'configuration',
         file,
         `${(error as Error).message}.`,
-        'Mend the lines named; /usr/share/doc/godwit and packaging/agent.yaml show every setting.',
+        'Mend the lines named; the file as it was installed explains every setting.',
       ),
     ];
   }
