@@ -34,6 +34,7 @@ const benchmarks: Readonly<Record<string, (count: string | undefined) => Promise
     const [scored = 60, seed = 7_919] = (count ?? '').split(':').map((word) => (word === '' ? undefined : Number(word)));
     return benchPrediction({ learning: Math.ceil(scored / 3), scored, seed });
   },
+  streams: async (count) => import('./streams.ts').then(({ benchStreams }) => benchStreams(count === undefined ? 5 : Number(count))),
   cli: async (count) => import('./cli.ts').then(({ benchCli }) => benchCli(count === undefined ? 10 : Number(count))),
   simulated: async () => import('./simulated.ts').then(({ benchSimulated }) => benchSimulated()),
   dashboard: async (count) =>
