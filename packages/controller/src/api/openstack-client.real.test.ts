@@ -192,6 +192,88 @@ describe('servers', () => {
     );
     await openstack(`server delete --wait ${id}`);
   });
+  it('are migrated cold, resized, confirmed and reverted', async () => {
+    await openstack('flavor create --ram 768 --vcpus 2 --disk 1 large');
+    const id = await made('cold');
+    const shown = async () => {
+      const row = await json(`server show ${id}`);
+      return {
+        status: row['status'],
+        host: row['OS-EXT-SRV-ATTR:host'],
+        flavor: (row['flavor'] as Record<string, unknown>)['original_name'],
+      };
+    };
+    const { host: from } = await shown();
+    const to = from === 'node2' ? 'node3' : 'node2';
+    expect(await openstack(`server migrate --host ${to} ${id}`)).toBe('');
+    await settled(id);
+    expect(await shown()).toMatchObject({ status: 'VERIFY_RESIZE', host: to });
+    expect(await openstack(`server migration revert ${id}`)).toBe('');
+    await settled(id);
+    expect(await shown()).toMatchObject({ status: 'ACTIVE', host: from });
+    await openstack(`server migrate ${id}`);
+    await settled(id);
+    const { host: second } = await shown();
+    expect(second).not.toBe(from);
+    expect(await openstack(`server migration confirm ${id}`)).toBe('');
+    await until(async () => (await cloudState(id)).status === 'ACTIVE');
+    await openstack(`server resize --flavor large ${id}`);
+    await settled(id);
+    expect(await openstack(`server resize confirm ${id}`)).toBe('');
+    await until(async () => (await cloudState(id)).status === 'ACTIVE');
+    expect((await shown()).flavor).toBe('large');
+    await openstack(`server resize --flavor small ${id}`);
+    await settled(id);
+    expect(await openstack(`server resize revert ${id}`)).toBe('');
+    await settled(id);
+    expect((await shown()).flavor).toBe('large');
+    expect(
+      (await json<Rows>(`server migration list --server ${id}`)).map((row) => [row['Type'], row['Status'], row['Source Compute']]),
+    ).toEqual([
+      ['resize', 'reverted', expect.any(String)],
+      ['resize', 'confirmed', second],
+      ['migration', 'confirmed', from],
+      ['migration', 'reverted', from],
+    ]);
+    expect(await refusal(`server migration confirm ${id}`)).toContain('HTTP 409');
+    await gone(id);
+    await openstack('flavor delete large');
+  });
+  it('that are on their way are shown, aborted and forced to complete', async () => {
+    const id = await made('way');
+    const from = String((await json(`server show ${id}`))['OS-EXT-SRV-ATTR:host']);
+    const source = cloud.hosts.find(({ name }) => name === from);
+    if (source === undefined) throw new Error(`no host ${from}`);
+    // It copies until it is told otherwise.
+    source.copyRounds = null;
+    const under = async (): Promise<{ readonly id: string; readonly uuid: string }> => {
+      await openstack(`server migrate --live-migration ${id}`);
+      await until(async () => (await json<Rows>(`server migration list --server ${id}`))[0]?.['Status'] === 'running');
+      const [row] = await json<Rows>(`server migration list --server ${id}`);
+      return { id: String(row?.['Id']), uuid: String(row?.['UUID']) };
+    };
+    const first = await under();
+    for (const one of [first.id, first.uuid])
+      expect(await json(`server migration show ${id} ${one}`)).toMatchObject({
+        ID: Number(first.id),
+        'Server UUID': id,
+        Status: 'running',
+        'Source Compute': from,
+      });
+    expect(await openstack(`server migration abort ${id} ${first.id}`)).toBe('');
+    await settled(id);
+    expect((await json<Rows>(`server migration list --server ${id}`))[0]).toMatchObject({ Status: 'cancelled' });
+    expect((await json(`server show ${id}`))['OS-EXT-SRV-ATTR:host']).toBe(from);
+    expect(await refusal(`server migration abort ${id} ${first.id}`)).toMatch(/HTTP 40[09]/);
+    const second = await under();
+    expect(await openstack(`server migration force complete ${id} ${second.id}`)).toBe('');
+    source.copyRounds = 1;
+    await settled(id);
+    expect((await json<Rows>(`server migration list --server ${id}`))[0]).toMatchObject({ Status: 'completed' });
+    expect((await json(`server show ${id}`))['OS-EXT-SRV-ATTR:host']).not.toBe(from);
+    expect(await openstack(`server set --state active ${id}`)).toBe('');
+    await gone(id);
+  });
   it('groups and key pairs', async () => {
     await openstack('server group create --policy anti-affinity g');
     expect(await json<Rows>('server group list')).toMatchObject([{ Name: 'g', Policy: 'anti-affinity' }]);
@@ -205,9 +287,90 @@ describe('servers', () => {
   });
 });
 
-async function cloudState(id: string): Promise<{ task_state: unknown }> {
+describe('hosts', () => {
+  it('hypervisors and services in every shape that the client asks for', { timeout: 240_000 }, async () => {
+    const id = await made('guest');
+    const on = String((await json(`server show ${id}`))['OS-EXT-SRV-ATTR:host']);
+    const listed = await json<Rows>('hypervisor list --long');
+    expect(listed.map((row) => [row['Hypervisor Hostname'], row['State'], row['Hypervisor Type']])).toEqual(
+      ['node1', 'node2', 'node3'].map((name) => [name, 'up', 'QEMU']),
+    );
+    expect(listed.find((row) => row['Hypervisor Hostname'] === on)).toMatchObject({ 'vCPUs Used': 1, 'Memory MB Used': 512 });
+    expect((await json<Rows>(`hypervisor list --matching ${on}`)).map((row) => row['Hypervisor Hostname'])).toEqual([on]);
+    expect(await json(`hypervisor show ${on}`)).toMatchObject({ hypervisor_hostname: on, running_vms: 1, memory_mb_used: 512 });
+    expect(await json(`hypervisor show ${on}`, { OS_COMPUTE_API_VERSION: '2.88' })).toMatchObject({ uptime: expect.any(String) });
+    expect(await refusal('hypervisor show mars')).toMatch(/mars/);
+    expect(await json('hypervisor stats show')).toMatchObject({ count: 3, running_vms: 1, vcpus_used: 1 });
+    expect((await json<Rows>('host list')).filter((row) => row['Service'] === 'compute').map((row) => row['Host Name'])).toEqual([
+      'node1',
+      'node2',
+      'node3',
+    ]);
+    expect((await json<Rows>(`host show ${on}`)).map((row) => row['Project'])).toEqual(expect.arrayContaining(['(total)', '(used_now)']));
+    const services = async (env: Record<string, string> = {}) =>
+      (await json<Rows>(`compute service list --service nova-compute --host ${on}`, env))[0] ?? {};
+    expect(await services()).toMatchObject({ Binary: 'nova-compute', Host: on, Status: 'enabled', State: 'up' });
+    // By name and binary below 2.53, by id from it on.
+    const old = { OS_COMPUTE_API_VERSION: '2.1' };
+    await openstack(`compute service set --disable --disable-reason kernel ${on} nova-compute`, old);
+    expect((await json<Rows>(`compute service list --long --host ${on}`))[0]).toMatchObject({
+      Status: 'disabled',
+      'Disabled Reason': 'kernel',
+    });
+    await openstack(`compute service set --enable ${on} nova-compute`);
+    expect(await services(old)).toMatchObject({ Status: 'enabled' });
+    await openstack(`compute service set --down ${on} nova-compute`);
+    expect(await services()).toMatchObject({ State: 'down' });
+    await openstack(`compute service set --up ${on} nova-compute`);
+    expect(await services()).toMatchObject({ State: 'up' });
+    expect(await refusal(`compute service delete ${String((await services())['ID'])}`)).toMatch(/1 of 1 compute services failed/);
+    expect(await services()).toMatchObject({ Host: on });
+    await gone(id);
+  });
+  it('aggregates and zones, and a service that nothing needs is deleted', { timeout: 240_000 }, async () => {
+    expect(await json('aggregate create --zone west --property rack=1 racks')).toMatchObject({ name: 'racks', availability_zone: 'west' });
+    await openstack('aggregate add host racks node3');
+    expect(await json('aggregate show racks')).toMatchObject({ hosts: ['node3'], properties: { rack: '1' } });
+    await openstack('aggregate set --property rack=2 --name rows racks');
+    await openstack('aggregate unset --property rack rows');
+    expect((await json<Rows>('aggregate list --long')).find((row) => row['Name'] === 'rows')).toMatchObject({
+      'Availability Zone': 'west',
+      Properties: {},
+    });
+    const zones = await json<Rows>('availability zone list --compute --long');
+    expect(zones.find((row) => row['Host Name'] === 'node3')).toMatchObject({ 'Zone Name': 'west', 'Zone Status': 'available' });
+    const id = await made('west', '--availability-zone west');
+    expect((await json(`server show ${id}`))['OS-EXT-SRV-ATTR:host']).toBe('node3');
+    await gone(id);
+    expect(await refusal('aggregate delete rows')).toMatch(/1 of 1 aggregates failed/);
+    await openstack('aggregate remove host rows node3');
+    await openstack('aggregate delete rows');
+    const service = (await json<Rows>('compute service list --service nova-compute --host node3'))[0];
+    await openstack(`compute service delete ${String(service?.['ID'])}`);
+    expect((await json<Rows>('hypervisor list')).map((row) => row['Hypervisor Hostname'])).toEqual(['node1', 'node2']);
+  });
+});
+
+async function settled(id: string): Promise<void> {
+  await until(async () => (await cloudState(id)).task_state === null);
+}
+
+/** A server of the flavor `small`, ACTIVE; `more`: options of the command. */
+async function made(name: string, more = ''): Promise<string> {
+  const id = String((await json(`server create --image image --flavor small --network none ${more} ${name}`))['id']);
+  await until(async () => (await cloudState(id)).status === 'ACTIVE');
+  return id;
+}
+
+async function gone(id: string): Promise<void> {
+  await openstack(`server delete ${id}`);
+  await until(async () => (await cloudState(id)).status === undefined);
+}
+
+async function cloudState(id: string): Promise<{ task_state: unknown; status: unknown }> {
   const answer = await app.inject({ method: 'GET', url: `/compute/v2.1/servers/${id}`, headers: { 'x-auth-token': await adminToken() } });
-  return { task_state: answer.json<{ server: Record<string, unknown> }>().server['OS-EXT-STS:task_state'] };
+  const shown = answer.json<{ server?: Record<string, unknown> }>().server;
+  return { task_state: shown?.['OS-EXT-STS:task_state'], status: shown?.['status'] };
 }
 
 let token: string | null = null;
