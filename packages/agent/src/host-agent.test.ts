@@ -78,12 +78,13 @@ async function start(
   signal = new AbortController().signal,
   warn: (fields: Record<string, unknown>) => void = () => undefined,
   log: HostSetup['log'] = { ...quiet, warn },
+  rpcPort?: number,
 ): Promise<HostAgent> {
   const setup: HostSetup = {
     hostName: host.name,
     stateDir: directory,
     address: '127.0.0.1',
-    rpcPort: await freePort(),
+    rpcPort: rpcPort ?? (await freePort()),
     controllerUrl,
     bootId: 'boot-1',
     zone: '',
@@ -191,6 +192,20 @@ test('orders are logged under the request that they are made for, and can be rea
   expect(lines[0]).toMatchObject({ requestId: 'req-1', rpc: 'PauseGuest', serverId: peerId, msg: 'refused' });
   expect(JSON.stringify(lines)).not.toMatch(/hunter/);
   recent.close();
+});
+
+test('a port that is in use is one sentence with what to do, and nothing is left running', async () => {
+  const taken = createServer();
+  await new Promise<void>((resolve) => taken.listen(0, '127.0.0.1', resolve));
+  const { port } = taken.address() as AddressInfo;
+  try {
+    const starting = start(await listenForJoins(), `${secret}.${ca.fingerprint}`, undefined, undefined, undefined, port);
+    await expect(starting).rejects.toThrow(
+      `127.0.0.1:${port} is in use: stop what listens there (ss -tlnp names it), or choose another rpcPort`,
+    );
+  } finally {
+    await new Promise((resolve) => taken.close(resolve));
+  }
 });
 
 test('a watcher hears heartbeats, and a full report first', async () => {

@@ -1,6 +1,7 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { GodwitError } from '@godwit/domain/errors';
 import type { BootId } from '@godwit/domain/ids';
 import { as } from '@godwit/domain/ids';
 import { openRecentLog } from '@godwit/telemetry/recent-log';
@@ -52,6 +53,7 @@ export const main = async (argv: readonly string[]): Promise<number> => {
     return 0;
   } catch (error) {
     if (stop.signal.aborted) return 0;
+    if (error instanceof GodwitError && error.code === 'BadRequest') process.stderr.write(`godwit agent: ${error.message}\n`);
     log.fatal({ err: error }, 'the agent cannot serve');
     return 1;
   } finally {

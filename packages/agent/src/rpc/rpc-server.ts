@@ -4,6 +4,7 @@ import type { Interceptor } from '@connectrpc/connect';
 import { connectNodeAdapter } from '@connectrpc/connect-node';
 import { Agent, Peer } from '@godwit/contract/gen/agent_pb';
 import { GuestNetwork, PeerNetwork } from '@godwit/contract/gen/network_pb';
+import { GodwitError } from '@godwit/domain/errors';
 import type { HostDriver } from '../drivers/host-driver.ts';
 import type { HostIdentity } from '../identity/host-identity.ts';
 import { agentService, type ReadLogs } from './agent-service.ts';
@@ -107,12 +108,23 @@ const secrets = (identity: HostIdentity) => ({ key: identity.privateKeyPem, cert
 
 function listen(server: Http2SecureServer, port: number, address: string): Promise<void> {
   return new Promise((resolve, reject) => {
-    server.once('error', reject);
+    server.once('error', (error: NodeJS.ErrnoException) => reject(mendable(error, port, address)));
     server.listen(port, address, () => {
-      server.removeListener('error', reject);
+      server.removeAllListeners('error');
       resolve();
     });
   });
+}
+
+/** What the operator can mend is one sentence that names the setting. */
+function mendable(error: NodeJS.ErrnoException, port: number, address: string): Error {
+  const sentences: Readonly<Record<string, string>> = {
+    EADDRINUSE: `${address}:${port} is in use: stop what listens there (ss -tlnp names it), or choose another rpcPort`,
+    EADDRNOTAVAIL: `${address} is no address of this host: correct managementAddress`,
+    EACCES: `${address}:${port} may not be listened on: choose an rpcPort above 1023`,
+  };
+  const sentence = sentences[error.code ?? ''];
+  return sentence === undefined ? error : new GodwitError('BadRequest', sentence, {}, { cause: error });
 }
 
 /** Ends a connection whose peer has silently gone: streams such as Watch would otherwise be fed for minutes. */
