@@ -41,6 +41,10 @@ const commands = [
   'network list --long',
   'network show demo',
   'subnet list --long',
+  'port list',
+  'port list --server cli-1',
+  'security group list',
+  'security group rule list',
   'keypair list',
   'project list --long',
   'project show admin',
@@ -190,6 +194,77 @@ describe('the godwit client', () => {
     expect(refused.err).toContain('NoValidHost');
     expect(refused.err).toContain(`The guest runs on ${host}`);
   }, 60_000);
+
+  it('runs every code block of docs/live-migration.md, in its order', async () => {
+    for (const [name, flavor] of [
+      ['web', 'demo.tiny'],
+      ['db', 'demo.local'],
+    ])
+      expect(await cli(`server create --image godwit-demo --flavor ${flavor} --network demo --wait ${name}`)).toMatchObject({ code: 0 });
+    const guide = await readFile(new URL('../docs/live-migration.md', import.meta.url), 'utf8');
+    const blocks = [...guide.matchAll(/^```(\w*)\n(.*?)^```/gms)].map(([, language, text = '']) => ({ language, text }));
+    expect(blocks.length).toBeGreaterThan(8);
+    expect(blocks.filter(({ language }) => language !== 'bash')).toEqual([]);
+    // One shell for all, as a reader has: what one block sets the next one uses. It says which block it was that failed.
+    const script = blocks.map(({ text }, index) => `echo "--- block ${index}" >&2\n${text}`).join('\n');
+    const env = { ...process.env, ...environment, PATH: `${path.dirname(godwit)}:${process.env['PATH'] ?? ''}` };
+    const ran = await run('bash', ['-euo', 'pipefail', '-c', script], { env, timeout: 180_000 }).catch(
+      (error: Error & { readonly stdout: string; readonly stderr: string }) => {
+        throw new Error(`the guide's commands failed: ${error.stderr}\n${error.stdout}`);
+      },
+    );
+    expect(ran.stdout).toContain('runs on node');
+    const moved = JSON.parse((await cli('migration list -f json')).out) as readonly {
+      readonly Server: string;
+      readonly Type: string;
+      readonly Status: string;
+    }[];
+    const ended = moved.map(({ Server, Type, Status }) => `${Server} ${Type} ${Status}`);
+    for (const one of ['web live-migration completed', 'db live-migration completed', 'web migration reverted', 'web migration confirmed'])
+      expect(ended).toContain(one);
+  }, 240_000);
+
+  it('makes ports, security groups, images of servers and rebuilds, and says why there are no volumes', async () => {
+    const done = async (line: string): Promise<string> => {
+      const ran = await inProcess(line);
+      expect([line, ran.code, ran.err]).toEqual([line, 0, '']);
+      return ran.out.trim();
+    };
+    await done('security group create cli-web');
+    expect(
+      JSON.parse(await done('security group rule create --protocol tcp --dst-port 80:443 --remote-ip 192.0.2.0/24 cli-web -f json')),
+    ).toMatchObject({
+      direction: 'ingress',
+      port_range_min: 80,
+      port_range_max: 443,
+      remote_ip_prefix: '192.0.2.0/24',
+    });
+    const port = JSON.parse(
+      await done('port create --network demo --mac-address 52:54:00:12:34:56 --security-group cli-web cli-port -f json'),
+    ) as object;
+    expect(port).toMatchObject({ mac_address: '52:54:00:12:34:56', status: 'DOWN' });
+    await done('port set --name cli-port-2 cli-port');
+    await done('port delete cli-port-2');
+    await done('security group delete cli-web');
+    await done('quota set --instances 50 demo');
+    expect(await done('quota show demo -f value -c instances')).toBe('50');
+    expect(JSON.parse(await done('server image create --name cli-image --wait cli-1 -f json'))).toMatchObject({
+      name: 'cli-image',
+      status: 'active',
+    });
+    expect(JSON.parse(await done('server rebuild --image cli-image --wait cli-1 -f json'))).toMatchObject({
+      name: 'cli-1',
+      status: 'ACTIVE',
+    });
+    const alive = await inProcess('server evacuate cli-1');
+    expect(alive.code).toBe(1);
+    expect(alive.err).toContain('(HTTP 4');
+    await done('flavor create --ram 96 --disk 0 --vcpus 1 --property hw:cpu_policy=dedicated cli-pinned -f value -c id');
+    const pinned = await inProcess('server create --image godwit-demo --flavor cli-pinned --network demo cli-2');
+    expect(pinned.code).toBe(1);
+    expect(pinned.err).toContain('hw:cpu_policy=dedicated would not be kept: CPUs are not pinned');
+    expect((await inProcess('volume list')).err).toContain('Godwit has no volumes');
+  }, 90_000);
 
   it('refuses with one sentence, what to do next, and the documented exit code', async () => {
     const unknown = await cli('server show nosuch');
