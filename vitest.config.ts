@@ -21,7 +21,7 @@ export default defineConfig({
       {
         test: {
           name: 'unit',
-          include: ['packages/*/src/**/*.test.{ts,tsx}', 'tools/**/*.test.ts', 'bench/**/*.test.ts'],
+          include: ['packages/*/src/**/*.test.{ts,tsx}', 'tools/**/*.test.ts', 'bench/**/*.test.ts', 'chaos/**/*.test.ts'],
           exclude: [...ignored, '**/*.real.test.ts'],
           testTimeout: 20 * SECOND_MS,
           sequence: { groupOrder: 0 },

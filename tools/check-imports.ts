@@ -36,6 +36,7 @@ const layers: Readonly<Record<string, Layer>> = {
 /** Folders outside packages/: they drive the product from outside. */
 const outside: Readonly<Record<string, readonly string[]>> = {
   bench: ['domain', 'contract', 'lab'],
+  chaos: ['domain', 'contract', 'lab'],
   // The browser's tests read the pages by the pages' own table of words.
   e2e: ['domain', 'contract', 'lab', 'dashboard', 'cli'],
   tools: [],

@@ -1,6 +1,10 @@
+import { existsSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
+
 /**
- * Places where a test may stop the agent or make it die, by name: `GODWIT_FAULT_POINTS=source.before-release=kill,destination.taken=hold:500`. Without the
- * variable, a call costs one look into an empty map.
+ * Places where a test may stop the agent or make it die, by name: `GODWIT_FAULT_POINTS=source.before-release=kill,destination.taken=hold:500`. Or while it runs: with
+ * `GODWIT_FAULT_POINTS_DIR` it says in its log that it is at a point that has a file of its name there, and stays as long as that exists. Without the variables, a call costs one look into
+ * an empty map.
  */
 export type FaultAction = { readonly kind: 'kill' } | { readonly kind: 'hold'; readonly ms: number } | { readonly kind: 'throw' };
 
@@ -42,11 +46,13 @@ export function parseFaultPoints(text: string | undefined): ReadonlyMap<FaultPoi
 }
 
 const active = parseFaultPoints(process.env['GODWIT_FAULT_POINTS']);
+const directory = process.env['GODWIT_FAULT_POINTS_DIR'];
+const lookEveryMs = 2;
 
 /** Passes, or does what the environment says at this point. */
 export function faultPoint(name: FaultPoint): Promise<void> | undefined {
   const action = active.get(name);
-  if (!action) return undefined;
+  if (!action) return directory === undefined ? undefined : held(`${directory}/${name}`, name);
   switch (action.kind) {
     case 'kill':
       // SIGKILL: nothing is flushed, no handler runs. The promise never settles: the process is gone before anybody could go on.
@@ -57,4 +63,14 @@ export function faultPoint(name: FaultPoint): Promise<void> | undefined {
     case 'throw':
       return Promise.reject(new Error(`fault point ${name}`));
   }
+}
+
+function held(file: string, name: FaultPoint): Promise<void> | undefined {
+  if (!existsSync(file)) return undefined;
+  // One line of the log, written at once: whoever injects a fault waits for it, and it proves where the agent was.
+  process.stdout.write(`${JSON.stringify({ time: Date.now(), name: 'agent', faultPoint: name, msg: 'held at a fault point' })}\n`);
+  const removed = async (): Promise<void> => {
+    while (existsSync(file)) await delay(lookEveryMs);
+  };
+  return removed();
 }

@@ -17,6 +17,7 @@ import { ensurePostgres } from './store/embedded/postgres-server.ts';
 import { migrate } from './store/migrate.ts';
 import { startWebhook } from './webhook/webhook.ts';
 import { startWorkflowEngine } from './workflows/engine.ts';
+import { heldFaultPoint } from './workflows/held-fault-point.ts';
 
 /** A controller that serves. */
 export type Controller = {
@@ -65,7 +66,8 @@ export async function startController(config: ResolvedConfig, log: Logger): Prom
     closers.push(() => agents.close());
     if (config.tracing !== null)
       closers.push(await startTracing(config.tracing.endpoint, 'godwit-controller', { 'service.instance.id': config.executorName }));
-    const engine = await startWorkflowEngine({ config, database, agents, metrics, log });
+    const faultPoint = heldFaultPoint(process.env['GODWIT_FAULT_POINTS_DIR'], log);
+    const engine = await startWorkflowEngine({ config, database, agents, metrics, log, ...(faultPoint && { faultPoint }) });
     closers.push(() => engine.stop());
     const listener: AgentListener = await startAgentListener({
       db: database.db,

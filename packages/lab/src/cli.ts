@@ -7,7 +7,7 @@ import { up } from './commands/up.ts';
 import { LabError } from './lab-error.ts';
 import { mostHosts } from './network/topology.ts';
 
-const usage = `Usage: godwit lab up [--hosts 3] [--dir ${defaultLabDir}] [--port 8774] [--simulated N]
+const usage = `Usage: godwit lab up [--hosts 3] [--dir ${defaultLabDir}] [--port 8774] [--simulated N] [--fault-injection]
        godwit lab status [--dir ${defaultLabDir}] [--json]
        godwit lab down [--dir ${defaultLabDir}]
 
@@ -19,6 +19,7 @@ const options = {
   dir: { type: 'string', default: defaultLabDir },
   port: { type: 'string' },
   simulated: { type: 'string' },
+  'fault-injection': { type: 'boolean', default: false },
   json: { type: 'boolean', default: false },
   help: { type: 'boolean', short: 'h', default: false },
 } as const satisfies ParseArgsConfig['options'];
@@ -56,6 +57,7 @@ async function run(argv: readonly string[]): Promise<number> {
         hosts: count('--hosts', values.hosts, 1, mostHosts),
         port: count('--port', values.port, 1, 65_535),
         simulatedHosts: count('--simulated', values.simulated, 0, 10_000),
+        faultInjection: values['fault-injection'],
         note,
       });
       note(result.started ? 'the lab is up' : 'the lab was up already');

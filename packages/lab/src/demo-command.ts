@@ -49,7 +49,14 @@ async function run(argv: readonly string[]): Promise<number> {
   const note = (line: string): void => say(`${((performance.now() - started) / 1000).toFixed(1).padStart(5)} s  ${line}\n`);
   let lastLine = '';
   try {
-    const { plan, admin } = await up({ directory, hosts: undefined, port: undefined, simulatedHosts: undefined, note });
+    const { plan, admin } = await up({
+      directory,
+      hosts: undefined,
+      port: undefined,
+      simulatedHosts: undefined,
+      faultInjection: false,
+      note,
+    });
     const { report, guests } = await runDemo({
       plan,
       admin,

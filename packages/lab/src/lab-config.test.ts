@@ -7,6 +7,7 @@ const shape = {
   alias: '/run/godwit/gw012345',
   port: 8774,
   simulatedHosts: 2,
+  faultInjection: false,
   executable: '/opt/godwit/bin/godwit',
 };
 const config = configureLab(planTopology('gw012345', 3), shape);

@@ -11,6 +11,8 @@ export interface LabShape {
   readonly alias: string;
   readonly port: number;
   readonly simulatedHosts: number;
+  /** For the fault suite: no image locks, which the hosts of a lab share and real ones do not, and fault points below `fault-points`. */
+  readonly faultInjection: boolean;
   /** Absolute path of bin/godwit. */
   readonly executable: string;
 }
@@ -31,6 +33,7 @@ export interface LabConfig {
 }
 
 const controllerPort = 8780;
+const secondControllerPort = 8782;
 const rpcPort = 8781;
 /** The agent of the hosts that are only played shares the controller's namespace and address. */
 const metalRpcPort = 8790;
@@ -58,6 +61,15 @@ export function configureLab(topology: Topology, shape: LabShape): LabConfig {
     agentListen: { address: addresses.controller, port: controllerPort, names: [addresses.controller] },
     executorName: 'controller',
     bootstrapOutput: path.join(controllerDir, 'admin-password'),
+  };
+
+  // Another on the same database, which takes over; it is started when asked for.
+  const second: ControllerConfig = {
+    ...controller,
+    stateDir: path.join(alias, 'controller-2'),
+    databaseUrl: `postgresql://godwit@/godwit?host=${encodeURIComponent(path.join(controllerDir, 'postgres', 'socket'))}`,
+    agentListen: { ...controller.agentListen, port: secondControllerPort },
+    executorName: 'controller-2',
   };
 
   const hosts = topology.nodes.map((node) => {
@@ -89,6 +101,7 @@ export function configureLab(topology: Topology, shape: LabShape): LabConfig {
         { name: 'local', kind: 'local', path: path.join(stateDir, 'local') },
       ],
       modelPowerLoss: true,
+      ...(shape.faultInjection && { imageLocking: false }),
     };
   });
   const played = (name: string, port: number, list: NonNullable<AgentConfig['simulatedHosts']>): AgentConfig => ({
@@ -124,11 +137,12 @@ export function configureLab(topology: Topology, shape: LabShape): LabConfig {
     name,
     namespace,
     command: [shape.executable, command, '--config', config],
-    environment: {},
+    environment: shape.faultInjection ? { GODWIT_FAULT_POINTS_DIR: path.join(dir, 'fault-points', name) } : {},
     inheritsPublicSocket: command === 'controller',
-    startsAtOnce: command === 'controller',
+    startsAtOnce: name === 'controller',
   });
   const controllerFile = path.join(alias, 'controller.json');
+  const secondFile = path.join(alias, 'controller-2.json');
   const agentFile = (config: AgentConfig): string => path.join(alias, config.hostName, 'agent.json');
   return {
     plan: {
@@ -141,8 +155,10 @@ export function configureLab(topology: Topology, shape: LabShape): LabConfig {
       clientNamespace: topology.clientNamespace,
       hosts,
       simulatedHosts: shape.simulatedHosts,
+      faultInjection: shape.faultInjection,
       processes: [
         process('controller', topology.fabricNamespace, controllerFile, 'controller'),
+        ...(shape.faultInjection ? [process('controller-2', topology.fabricNamespace, secondFile, 'controller')] : []),
         ...topology.nodes.map((node, index): ProcessSpec => {
           const config = agents[index];
           if (config === undefined) throw new RangeError(`no configuration for ${node.name}`);
@@ -153,6 +169,7 @@ export function configureLab(topology: Topology, shape: LabShape): LabConfig {
     },
     files: [
       { file: controllerFile, content: controller },
+      ...(shape.faultInjection ? [{ file: secondFile, content: second }] : []),
       ...[...agents, ...playing].map((config) => ({ file: agentFile(config), content: config })),
     ],
     joins: [...agents, ...playing].map((config) => ({

@@ -38,6 +38,7 @@ export interface LabPlan {
   readonly clientNamespace: string;
   readonly hosts: readonly HostSpec[];
   readonly simulatedHosts: number;
+  readonly faultInjection: boolean;
   readonly processes: readonly ProcessSpec[];
 }
 

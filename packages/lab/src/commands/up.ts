@@ -27,6 +27,8 @@ export interface UpOptions {
   readonly hosts: number | undefined;
   readonly port: number | undefined;
   readonly simulatedHosts: number | undefined;
+  /** For the fault suite; what the lab is brought up with stays. */
+  readonly faultInjection: boolean;
   readonly note: (line: string) => void;
 }
 
@@ -58,6 +60,7 @@ export async function up(options: UpOptions): Promise<UpResult> {
     alias: directory.alias,
     port,
     simulatedHosts: options.simulatedHosts ?? before?.simulatedHosts ?? 0,
+    faultInjection: options.faultInjection || before?.faultInjection === true,
     executable: path.join(repositoryRoot, 'bin', 'godwit'),
   });
   let config: LabConfig;

@@ -79,6 +79,7 @@ async function launch(): Promise<SupervisorStatus> {
       },
     ],
     simulatedHosts: 0,
+    faultInjection: false,
     processes: [
       { ...process('controller', topology.fabricNamespace, standInController), inheritsPublicSocket: true },
       { ...process('agent-node1', node.namespace, standInAgent), host: 'node1' },

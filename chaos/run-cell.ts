@@ -1,0 +1,147 @@
+/** One cell once: a move is brought to the phase, held there, injured, and followed to its end. */
+import type { LiveCell, Victim } from './cells.ts';
+import { type ChaosLab, type Migration, until } from './chaos-lab.ts';
+import { injure, mend, prepareInjury } from './injury.ts';
+import { judge } from './judge.ts';
+import { type Hold, phaseHolds } from './phase-points.ts';
+
+const BOOT_MS = 60_000;
+const REACHED_MS = 60_000;
+/** From the end of the fault until the record has ended, or names its ways out. */
+const ENDS_MS = 90_000;
+/** What the disk writer of the guest is asked for: each record is counted once the device has said that it is on stable storage. */
+const DISK_RECORDS_PER_SECOND = 20;
+
+export type CellResult = {
+  readonly fault: string;
+  readonly victim: Victim;
+  readonly phase: string;
+  readonly passed: boolean;
+  readonly seconds: number;
+  /** The line of a log that proves where the move was. */
+  readonly proof: string;
+  readonly injury: string;
+  /** How the record ended. */
+  readonly end: string;
+  /** The way out that was taken, when the record named any and did not end without. */
+  readonly wayOut: string | null;
+  readonly breaches: readonly string[];
+};
+
+export async function runCell(lab: ChaosLab, serverId: string, cell: LiveCell): Promise<CellResult> {
+  const { fault, victim, phase } = cell;
+  const startedAt = performance.now();
+  const source = await ready(lab, serverId);
+  const destination = lab.other(source);
+  const hosts = { source, destination };
+  const hold = phaseHolds[phase];
+  const notes = { proof: '', injury: '', end: '', wayOut: null as string | null };
+  let breaches: readonly string[];
+  try {
+    await prepareInjury(lab, fault, victim, hosts);
+    const nonce = (await lab.probe.status(await addressOf(lab, serverId))).nonce;
+    const before = { serverId, source, destination, nonce, violations: lab.witness.violations.length };
+    const reached = await holdAt(lab, hold, hosts, fault === 'takeover');
+    if (hold.slow) await lab.slowCables();
+    const move = await begin(lab, serverId);
+    const { held, line } = await reached();
+    notes.proof = line;
+    notes.injury = await injure({ lab, serverId, ...hosts, held, letGo: () => lab.disarmAll() }, cell);
+    await lab.fastCables();
+    const migration = await ended(lab, move, notes);
+    notes.end = `${migration.status}, ${migration.outcome?.cause ?? 'no cause'}, runs on ${migration.outcome?.runsOn ?? 'unknown'}`;
+    if (fault === 'power-off') await mend(lab, cell, hosts);
+    breaches = await judge(lab, cell, before, migration);
+  } catch (error) {
+    breaches = [(error as Error).message];
+  } finally {
+    await mend(lab, cell, hosts);
+  }
+  const seconds = Math.round((performance.now() - startedAt) / 100) / 10;
+  return { fault, victim, phase, passed: breaches.length === 0, seconds, ...notes, breaches };
+}
+
+/** Whatever the cell before has left: a guest that runs, answers and writes. Its host. */
+async function ready(lab: ChaosLab, serverId: string): Promise<string> {
+  const idle = await until('the server has no task', BOOT_MS, async () => {
+    const now = await lab.server(serverId);
+    return now['OS-EXT-STS:task_state'] === null ? now : undefined;
+  });
+  if (idle.status === 'SHUTOFF') await lab.ask('compute', 'POST', `/servers/${serverId}/action`, { 'os-start': null });
+  if (idle.status === 'ERROR') await lab.ask('compute', 'POST', `/servers/${serverId}/action`, { reboot: { type: 'HARD' } });
+  const server = await until('the server is ACTIVE', BOOT_MS, async () => {
+    const now = await lab.server(serverId);
+    return now.status === 'ACTIVE' && now['OS-EXT-STS:task_state'] === null ? now : undefined;
+  });
+  const address = await addressOf(lab, serverId);
+  await until('the guest answers', BOOT_MS, async () => (await lab.probe.status(address).catch(() => null)) ?? undefined);
+  await lab.probe.control(address, `disk ${DISK_RECORDS_PER_SECOND}`);
+  await until('the guest writes', BOOT_MS, async () => ((await lab.probe.status(address)).disk.acknowledged > 0 ? true : undefined));
+  const since = new Date();
+  for (const { name } of lab.plan.hosts)
+    await until(`${name} is up`, BOOT_MS, async () => ((await lab.isUp(name, new Date(since.getTime() - 10_000))) ? true : undefined));
+  return server['OS-EXT-SRV-ATTR:host'];
+}
+
+async function addressOf(lab: ChaosLab, serverId: string): Promise<string> {
+  return Object.values((await lab.server(serverId)).addresses).flat()[0]?.addr ?? '';
+}
+
+/** Arms the point. What it returns resolves once a process is held there, with its name and the line of its log that says so. */
+async function holdAt(
+  lab: ChaosLab,
+  hold: Hold,
+  hosts: { readonly source: string; readonly destination: string },
+  twoControllers: boolean,
+) {
+  const names =
+    hold.process === 'controller'
+      ? ['controller', ...(twoControllers ? ['controller-2'] : [])]
+      : [`agent-${hold.process === 'source-agent' ? hosts.source : hosts.destination}`];
+  const logs = await Promise.all(names.map(async (name) => ({ name, log: await lab.followLog(name) })));
+  for (const name of names) await lab.arm(name, hold.point);
+  const point = hold.process === 'controller' ? hold.point.replace('.', ':') : hold.point;
+  return () =>
+    until(`a process is held at ${hold.point}`, REACHED_MS, async () => {
+      for (const { name, log } of logs) {
+        const line = await log.line(`"faultPoint":"${point}"`);
+        if (line === undefined) continue;
+        // Whoever takes over goes on.
+        for (const other of names) if (other !== name) await lab.disarm(other, hold.point);
+        return { held: name, line };
+      }
+      return undefined;
+    });
+}
+
+/** Asks for a live migration; its id. */
+async function begin(lab: ChaosLab, serverId: string): Promise<string> {
+  const before = await lab.newestMigration(serverId);
+  await lab.ask('compute', 'POST', `/servers/${serverId}/action`, { 'os-migrateLive': { host: null, block_migration: 'auto' } });
+  return until('the move has a record', 10_000, async () => {
+    const newest = await lab.newestMigration(serverId);
+    return newest === before ? undefined : newest;
+  });
+}
+
+/** The record, ended. When it names ways out instead, the fence is taken, and it must end by that. */
+async function ended(lab: ChaosLab, move: string, notes: { wayOut: string | null }): Promise<Migration> {
+  const look = async (): Promise<Migration | undefined> => {
+    const now = await lab.migration(move);
+    return now.finishedAt !== null || now.waysOut.length > 0 ? now : undefined;
+  };
+  const isOver = async (): Promise<Migration | undefined> => {
+    const now = await lab.migration(move);
+    return now.finishedAt !== null ? now : undefined;
+  };
+  const seen = await until('the record has ended, or names its ways out', ENDS_MS, look).catch(() => lab.migration(move));
+  if (seen.finishedAt !== null) return seen;
+  // A host that is on its way back ends it without us.
+  const alone = await until('it ends by itself', 20_000, isOver).catch(() => null);
+  if (alone !== null) return alone;
+  const fence = (await lab.migration(move)).waysOut.find(({ kind }) => kind === 'fence');
+  if (fence === undefined) return seen;
+  notes.wayOut = fence.sentence;
+  await lab.ask('godwit', 'POST', `/hosts/${fence.host}/fence`, { confirmed: true });
+  return until('the record has ended by its way out', ENDS_MS, isOver).catch(() => lab.migration(move));
+}
