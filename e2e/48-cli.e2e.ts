@@ -63,7 +63,9 @@ describe('the godwit client', () => {
   const cli = async (commandLine: string, as: 'admin' | 'demo' = 'admin'): Promise<Ran> => {
     const openrc = path.join(lab.dir, as === 'admin' ? 'openrc.sh' : 'openrc-demo.sh');
     try {
-      const { stdout, stderr } = await run('bash', ['-c', `source "$0" && "$1" ${commandLine}`, openrc, godwit], { timeout: 120_000 });
+      // Tokens are kept where no other command of this machine finds them.
+      const env = { ...process.env, XDG_RUNTIME_DIR: lab.dir };
+      const { stdout, stderr } = await run('bash', ['-c', `source "$0" && "$1" ${commandLine}`, openrc, godwit], { timeout: 120_000, env });
       return { code: 0, out: stdout, err: stderr };
     } catch (error) {
       const failed = error as { readonly code?: number; readonly stdout?: string; readonly stderr?: string };
@@ -207,7 +209,7 @@ describe('the godwit client', () => {
     expect(blocks.filter(({ language }) => language !== 'bash')).toEqual([]);
     // One shell for all, as a reader has: what one block sets the next one uses. It says which block it was that failed.
     const script = blocks.map(({ text }, index) => `echo "--- block ${index}" >&2\n${text}`).join('\n');
-    const env = { ...process.env, ...environment, PATH: `${path.dirname(godwit)}:${process.env['PATH'] ?? ''}` };
+    const env = { ...process.env, ...environment, XDG_RUNTIME_DIR: lab.dir, PATH: `${path.dirname(godwit)}:${process.env['PATH'] ?? ''}` };
     const ran = await run('bash', ['-euo', 'pipefail', '-c', script], { env, timeout: 180_000 }).catch(
       (error: Error & { readonly stdout: string; readonly stderr: string }) => {
         throw new Error(`the guide's commands failed: ${error.stderr}\n${error.stdout}`);

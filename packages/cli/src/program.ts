@@ -1,6 +1,7 @@
 import { CommanderError, Option, Command as Program } from 'commander';
 import { Cloud } from './cloud/cloud.ts';
 import { readCredentials } from './cloud/credentials.ts';
+import { tokenCache } from './cloud/token-cache.ts';
 import type { Command, CommandOption, Input, Terminal } from './command.ts';
 import { CommandError, exitCodes } from './command-error.ts';
 import { listOptions, showOptions } from './render/output-options.ts';
@@ -62,7 +63,7 @@ async function runCommand(command: Command, input: Input, terminal: Terminal): P
       return value === null ? [] : [[option.variable, value] as const];
     });
     if (input.flag('insecure')) given.push(['OS_INSECURE', 'true']);
-    const cloud = new Cloud(await readCredentials(new Map(given), terminal.env));
+    const cloud = new Cloud(await readCredentials(new Map(given), terminal.env), tokenCache(terminal.env));
     if (command.output === 'list') terminal.out(await renderList(await command.run(cloud, input, terminal), input, terminal));
     else if (command.output === 'show') terminal.out(await renderShow(await command.run(cloud, input, terminal), input, terminal));
     else await command.run(cloud, input, terminal);

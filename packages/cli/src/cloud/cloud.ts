@@ -3,6 +3,7 @@ import { type Json, type JsonObject, objectAt, objectsAt, textAt } from '../json
 import type { Credentials, Named } from './credentials.ts';
 import { configureTls, send, succeeded } from './http.ts';
 import { Service } from './service.ts';
+import type { TokenCache } from './token-cache.ts';
 
 /** The types under which services stand in catalogs; the first found counts. */
 const serviceTypes = {
@@ -16,19 +17,47 @@ const serviceTypes = {
 
 export type ServiceName = keyof typeof serviceTypes;
 
-/** A cloud one is signed in to. Signing in happens with the first request that needs it, once. */
+/** A cloud one is signed in to. Signing in happens with the first request that needs it, once, unless an earlier command's token still holds. */
 export class Cloud {
   readonly credentials: Credentials;
+  readonly #cache: TokenCache | null;
   #token: Promise<Token> | null = null;
+  #renewed: Promise<Token> | null = null;
 
-  constructor(credentials: Credentials) {
+  constructor(credentials: Credentials, cache: TokenCache | null = null) {
     this.credentials = credentials;
+    this.#cache = cache;
   }
 
   async token(): Promise<Token> {
-    this.#token ??= authenticate(this.credentials);
+    this.#token ??= this.#kept();
     return this.#token;
   }
+
+  /** A token made now, whatever is kept. */
+  async freshToken(): Promise<Token> {
+    this.#renewed ??= this.#signIn();
+    this.#token = this.#renewed;
+    return this.#renewed;
+  }
+
+  async #kept(): Promise<Token> {
+    const { verifyTls, caFile } = this.credentials;
+    const kept = await this.#cache?.read(this.credentials);
+    if (kept === null || kept === undefined) return this.freshToken();
+    await configureTls(verifyTls, caFile);
+    return kept;
+  }
+
+  async #signIn(): Promise<Token> {
+    await this.#cache?.forget(this.credentials);
+    const token = await authenticate(this.credentials);
+    await this.#cache?.write(this.credentials, token);
+    return token;
+  }
+
+  /** Of a service whose kept token was refused: another one, once; null when this one was made just now. */
+  readonly #renew = async (): Promise<string | null> => (this.#renewed !== null ? null : (await this.freshToken()).id);
 
   /** The API of that name from the catalog. Throws a `CommandError` when this cloud has none. */
   async service(name: ServiceName): Promise<Service> {
@@ -40,11 +69,12 @@ export class Cloud {
         exitCode: exitCodes.failed,
         next: name === 'godwit' ? 'This command needs a Godwit cloud.' : 'Choose another project, region or interface.',
       });
-    if (name === 'compute') return new Service(endpoint, { ...headers, ...versionHeaders(this.credentials.computeApiVersion) });
-    if (name === 'image') return new Service(/\/v2(\.\d+)?\/?$/.test(endpoint) ? endpoint : `${endpoint}/v2`, headers);
-    if (name === 'network') return new Service(/\/v2\.0\/?$/.test(endpoint) ? endpoint : `${endpoint}/v2.0`, headers);
-    if (name === 'identity') return new Service(/\/v3\/?$/.test(endpoint) ? endpoint : `${endpoint}/v3`, headers);
-    return new Service(endpoint, headers);
+    if (name === 'compute')
+      return new Service(endpoint, { ...headers, ...versionHeaders(this.credentials.computeApiVersion) }, this.#renew);
+    if (name === 'image') return new Service(/\/v2(\.\d+)?\/?$/.test(endpoint) ? endpoint : `${endpoint}/v2`, headers, this.#renew);
+    if (name === 'network') return new Service(/\/v2\.0\/?$/.test(endpoint) ? endpoint : `${endpoint}/v2.0`, headers, this.#renew);
+    if (name === 'identity') return new Service(/\/v3\/?$/.test(endpoint) ? endpoint : `${endpoint}/v3`, headers, this.#renew);
+    return new Service(endpoint, headers, this.#renew);
   }
 
   async has(name: ServiceName): Promise<boolean> {

@@ -7,25 +7,32 @@ export type Query = Readonly<Record<string, string | number | boolean | null | u
 export class Service {
   readonly endpoint: string;
   readonly #headers: Readonly<Record<string, string>>;
+  readonly #renew: () => Promise<string | null>;
 
-  constructor(endpoint: string, headers: Readonly<Record<string, string>>) {
+  /** `renew`: another token in place of one that was refused, or null when there is none. */
+  constructor(endpoint: string, headers: Readonly<Record<string, string>>, renew: () => Promise<string | null> = async () => null) {
     this.endpoint = endpoint.replace(/\/+$/, '');
     this.#headers = headers;
+    this.#renew = renew;
   }
 
   /** The same API with other headers: another microversion, another type of content. */
   with(headers: Readonly<Record<string, string>>): Service {
-    return new Service(this.endpoint, { ...this.#headers, ...headers });
+    return new Service(this.endpoint, { ...this.#headers, ...headers }, this.#renew);
   }
 
   async answer(method: Request['method'], path: string, body?: Request['body'], signal?: AbortSignal): Promise<Answer> {
-    return send({
+    const request = {
       method,
       url: path.startsWith('http') ? path : this.endpoint + path,
-      headers: this.#headers,
       ...(body === undefined ? {} : { body }),
       ...(signal === undefined ? {} : { signal }),
-    });
+    };
+    const answer = await send({ ...request, headers: this.#headers });
+    // A stream is sent once. What was refused for its token has changed nothing, so that it may be asked again.
+    if (answer.status !== 401 || body instanceof ReadableStream) return answer;
+    const token = await this.#renew();
+    return token === null ? answer : send({ ...request, headers: { ...this.#headers, 'x-auth-token': token } });
   }
 
   async get(path: string, query: Query = {}): Promise<Json> {

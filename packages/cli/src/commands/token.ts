@@ -6,7 +6,7 @@ export const commands: readonly Command[] = [
     summary: 'Issue new token',
     output: 'show',
     run: async (cloud) => {
-      const token = await cloud.token();
+      const token = await cloud.freshToken();
       const fields: ShowResult = [
         ...(token.domainId === null ? [] : [['domain_id', token.domainId] as const]),
         ['expires', token.expires.replace(/\.\d+Z$/, '+0000').replace(/Z$/, '+0000')],
