@@ -1,5 +1,7 @@
 import { execFile } from 'node:child_process';
 import { readdir, readFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
@@ -32,7 +34,19 @@ type Server = {
 describe('a cloud of simulated hosts', () => {
   let cloud: SimulatedCloud;
   let secondFlavor: string;
+  /** What controllers and agents of this cloud have sent to the collector of traces. */
+  const spans: Span[] = [];
+  const collector = createServer((request, response) => {
+    const chunks: Buffer[] = [];
+    request.on('data', (chunk: Buffer) => chunks.push(chunk));
+    request.on('end', () => {
+      spans.push(...spansOf(Buffer.concat(chunks).toString()));
+      response.setHeader('content-type', 'application/json').end('{}');
+    });
+  });
   beforeAll(async () => {
+    await new Promise<void>((resolve) => collector.listen(0, '127.0.0.1', resolve));
+    process.env['OTEL_EXPORTER_OTLP_ENDPOINT'] = `http://127.0.0.1:${(collector.address() as AddressInfo).port}`;
     cloud = await startSimulatedCloud({
       hosts,
       ramMib: hostRamMib,
@@ -46,6 +60,9 @@ describe('a cloud of simulated hosts', () => {
   }, 120_000);
   afterAll(async () => {
     await cloud?.stop();
+    delete process.env['OTEL_EXPORTER_OTLP_ENDPOINT'];
+    collector.closeAllConnections();
+    await new Promise((resolve) => collector.close(resolve));
   }, 60_000);
 
   const show = async (id: string): Promise<Server> =>
@@ -306,6 +323,52 @@ print("done")
     expect(stdout.trim()).toBe('done');
   });
 
+  it('a move is one trace: the request, its workflow at the controller, and what the agents of both hosts do for it', async () => {
+    const id = await newServer('traced');
+    await until('not created', () => show(id), idle);
+    await act(id, { 'os-migrateLive': { host: null, block_migration: 'auto' } });
+    const [move] = await until(
+      'it has not moved',
+      async () =>
+        (
+          await cloud.client.request<{
+            readonly migrations: readonly { readonly requestId?: string; readonly id: string; readonly finishedAt: string | null }[];
+          }>('godwit', 'GET', `/migrations?server=${id}`)
+        ).migrations,
+      (moves) => moves.some(({ finishedAt }) => finishedAt !== null),
+    );
+    const { migration } = await cloud.client.request<{ readonly migration: { readonly requestId: string } }>(
+      'godwit',
+      'GET',
+      `/migrations/${move?.id ?? ''}`,
+    );
+    const ofMove = () => spans.filter(({ requestId }) => requestId === migration.requestId);
+    await until(
+      'the spans did not arrive',
+      async () => ofMove().map(({ service, name }) => `${service} ${name}`),
+      (seen) =>
+        [
+          'godwit-controller POST /compute',
+          'godwit-controller workflow live-migrate',
+          'godwit-agent rpc PrepareIncoming',
+          'godwit-agent rpc DropOutgoing',
+        ].every((one) => seen.includes(one)),
+    );
+    expect(new Set(ofMove().map(({ traceId }) => traceId)).size).toBe(1);
+    // Each is under the one that called it, back to the request.
+    const bySpan = new Map(ofMove().map((span) => [span.spanId, span]));
+    const above = (span: Span | undefined): readonly string[] =>
+      span === undefined ? [] : [span.name, ...above(bySpan.get(span.parentSpanId ?? ''))];
+    expect(above(ofMove().find(({ name }) => name === 'rpc PrepareIncoming'))).toEqual([
+      'rpc PrepareIncoming',
+      'agent PrepareIncoming',
+      'workflow live-migrate',
+      'POST /compute',
+    ]);
+    await cloud.client.request('compute', 'DELETE', `/servers/${id}`);
+    await until('not deleted', all, (left) => left.length === 0);
+  });
+
   // The last one: it kills the controller of the others.
   it('two controllers on one database: one is killed in the middle of twenty migrations, and all of them end as they should', {
     timeout: 120_000,
@@ -365,3 +428,36 @@ print("done")
 
 const sorted = (held: ReadonlyMap<string, ReadonlySet<string>>) =>
   [...held].map(([host, servers]) => [host, [...servers].sort()] as const).sort(([a], [b]) => a.localeCompare(b));
+
+type Span = {
+  readonly service: string;
+  readonly name: string;
+  readonly traceId: string;
+  readonly spanId: string;
+  readonly parentSpanId?: string;
+  readonly requestId: string;
+};
+type Attribute = { readonly key: string; readonly value: { readonly stringValue?: string } };
+type Exported = {
+  readonly resourceSpans: readonly {
+    readonly resource: { readonly attributes: readonly Attribute[] };
+    readonly scopeSpans: readonly {
+      readonly spans: readonly (Omit<Span, 'service' | 'requestId'> & { readonly attributes: readonly Attribute[] })[];
+    }[];
+  }[];
+};
+
+/** The spans of one OTLP request in JSON. */
+function spansOf(text: string): readonly Span[] {
+  const value = (attributes: readonly Attribute[], key: string): string =>
+    attributes.find((one) => one.key === key)?.value.stringValue ?? '';
+  return (JSON.parse(text) as Exported).resourceSpans.flatMap(({ resource, scopeSpans }) =>
+    scopeSpans.flatMap((scope) =>
+      scope.spans.map(({ attributes, ...span }) => ({
+        ...span,
+        service: value(resource.attributes, 'service.name'),
+        requestId: value(attributes, 'godwit.request_id'),
+      })),
+    ),
+  );
+}
