@@ -39,7 +39,7 @@ export const oddThings = (inputs: {
       evidence: server.fault === undefined ? [] : [server.fault.message],
       since: server.fault?.created ?? server.updated,
       action: {
-        sentence: 'Read the fault and the action log first; Reboot then starts it again from its disk under a new grant.',
+        sentence: 'Read the fault and the action log first; Hard Reboot then starts it again from its disk under a new grant.',
         request: null,
       },
     }),
