@@ -15,7 +15,12 @@ export async function examineControllerHost(file: string): Promise<readonly Find
     config = await loadConfig(file);
   } catch (error) {
     return [
-      problem('configuration', file, `${(error as Error).message}.`, 'Mend that line; the file as it was installed explains every setting.'),
+      problem(
+        'configuration',
+        file,
+        `${(error as Error).message}.`,
+        'Mend that line; the file as it was installed explains every setting.',
+      ),
     ];
   }
   const found = await Promise.all([examineDatabase(config), examineTls(config), examineRoom(config)]);
