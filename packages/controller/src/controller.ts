@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { startTracing } from '@godwit/telemetry/tracing';
 import type { FastifyInstance } from 'fastify';
@@ -11,6 +12,7 @@ import type { ResolvedConfig } from './config/load-config.ts';
 import { startEventFeed } from './events/event-feed.ts';
 import { imageFile } from './images/image-file.ts';
 import { createMetrics } from './metrics.ts';
+import { startPushingPolicies } from './networks/push-policies.ts';
 import { listenPublicly } from './public-listener.ts';
 import { type Database, openDatabase } from './store/database.ts';
 import { ensurePostgres } from './store/embedded/postgres-server.ts';
@@ -80,6 +82,15 @@ export async function startController(config: ResolvedConfig, log: Logger): Prom
         engine.hostChanged(host);
       },
       onRelease: (from, release) => engine.releaseReported(from, release),
+    const pusher = startPushingPolicies({
+      db: database.background,
+      log,
+      executorId: `${config.executorName}:${randomUUID()}`,
+      send: async (host, policy) => {
+        await (await agents.network(host)).setPolicy({ policyJson: JSON.stringify(policy) }, { timeoutMs: 10_000 });
+      },
+    });
+    closers.push(() => pusher.stop());
     });
     closers.push(() => listener.close());
     const { webhook } = config;

@@ -34,5 +34,7 @@ export type HostFacts = {
   readonly bridges: readonly string[];
   /** Features that the self-test at the agent's start (once per boot, while all works) has seen working, or why not. */
   readonly selfTest: readonly { readonly feature: string; readonly works: boolean; readonly detail: string; readonly durationMs: number }[];
+  /** Enforces network policies at its guests' ports. Absent: it cannot. */
+  readonly networkPolicy?: boolean;
   readonly agentVersion: string;
 };

@@ -40,6 +40,7 @@ export async function hostFacts(input: HostFactsInput): Promise<HostFacts> {
     load: [one, five, fifteen],
     pools: pools.flatMap((pool) => (pool.status === 'fulfilled' ? [pool.value] : [])),
     bridges: input.bridges,
+    networkPolicy: true,
     selfTest: input.selfTest,
     agentVersion: input.agentVersion,
   };

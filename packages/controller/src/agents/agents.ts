@@ -3,6 +3,7 @@ import { type Client, createClient, type Interceptor } from '@connectrpc/connect
 import { createConnectTransport, Http2SessionManager } from '@connectrpc/connect-node';
 import { certificateRole } from '@godwit/contract/certificate-names';
 import { Agent } from '@godwit/contract/gen/agent_pb';
+import { GuestNetwork } from '@godwit/contract/gen/network_pb';
 import { guardSessions } from '@godwit/contract/rpc/guarded-sessions';
 import { GodwitError } from '@godwit/domain/errors';
 import type { HostId } from '@godwit/domain/ids';
@@ -12,6 +13,11 @@ import type { OwnCertificate } from '../auth/own-certificate.ts';
 import type { Db } from '../store/database.ts';
 
 export type AgentClient = Client<typeof Agent>;
+
+export type NetworkClient = Client<typeof GuestNetwork>;
+
+/** The same connections, for what the agents do for their guests' networks. */
+export type NetworkAgents = { readonly network: (host: HostId) => Promise<NetworkClient> };
 
 /** RPC clients to the hosts' agents, over mTLS; the connection to a host is kept open and shared. */
 export type Agents = {
@@ -44,8 +50,8 @@ const questions: ReadonlySet<string> = new Set([
 ]);
 
 /** Clients by the address in the host's row; the host must prove by its certificate that it is that host. `onCall` is told of every call that is sent. */
-export function createAgents(db: Db, own: OwnCertificate, onCall: (method: string) => void = () => {}): Agents {
-  type Link = { readonly client: AgentClient; readonly sessions: Http2SessionManager };
+export function createAgents(db: Db, own: OwnCertificate, onCall: (method: string) => void = () => {}): Agents & NetworkAgents {
+  type Link = { readonly client: AgentClient; readonly network: NetworkClient; readonly sessions: Http2SessionManager };
   const links = new Map<HostId, Promise<Link>>();
   // One for all connections: each would keep the authorities and the key decoded for itself.
   let shared: { readonly of: ReturnType<OwnCertificate['current']>; readonly context: SecureContext } | null = null;
@@ -93,19 +99,14 @@ export function createAgents(db: Db, own: OwnCertificate, onCall: (method: strin
         checkServerIdentity: (name: string, peer: PeerCertificate) => checkServerIdentity(name, peer) ?? strangerError(peer, host),
       },
     );
-    return {
-      sessions,
-      client: createClient(
-        Agent,
-        createConnectTransport({
-          baseUrl,
-          httpVersion: '2',
-          sessionManager: guardSessions(sessions),
-          useBinaryFormat: true,
-          interceptors: [counting],
-        }),
-      ),
-    };
+    const transport = createConnectTransport({
+      baseUrl,
+      httpVersion: '2',
+      sessionManager: guardSessions(sessions),
+      useBinaryFormat: true,
+      interceptors: [counting],
+    });
+    return { sessions, client: createClient(Agent, transport), network: createClient(GuestNetwork, transport) };
   };
   const forget = (host: HostId): void => {
     const link = links.get(host);
@@ -119,16 +120,18 @@ export function createAgents(db: Db, own: OwnCertificate, onCall: (method: strin
   own.onRenewed(() => {
     for (const host of [...links.keys()]) forget(host);
   });
+  const linkTo = (host: HostId): Promise<Link> => {
+    let link = links.get(host);
+    if (link === undefined) {
+      link = connect(host);
+      links.set(host, link);
+      link.catch(() => links.delete(host));
+    }
+    return link;
+  };
   return {
-    client: async (host) => {
-      let link = links.get(host);
-      if (link === undefined) {
-        link = connect(host);
-        links.set(host, link);
-        link.catch(() => links.delete(host));
-      }
-      return (await link).client;
-    },
+    client: async (host) => (await linkTo(host)).client,
+    network: async (host) => (await linkTo(host)).network,
     forget,
     close: async () => {
       for (const host of [...links.keys()]) forget(host);

@@ -4,6 +4,7 @@ import type { Tx } from '../store/database.ts';
 import type { CreateServers } from '../workflows/operations.ts';
 import type { AllocatedAddress } from './allocate-address.ts';
 import { createPort } from './create-port.ts';
+import { findGroups, noteMember } from './security-groups.ts';
 import { visibleNetworks } from './visible-networks.ts';
 
 export type ServerPort = {
@@ -21,6 +22,8 @@ export type PortRequest = {
   readonly caller: { readonly projectId: string; readonly isAdmin: boolean };
   readonly serverId: string;
   readonly networks: CreateServers['networks'];
+  /** Names or ids, for the ports that are made; absent: the project's default group. */
+  readonly securityGroups?: readonly string[];
 };
 
 /**
@@ -30,6 +33,8 @@ export type PortRequest = {
  */
 export async function allocatePorts(tx: Tx, request: PortRequest): Promise<readonly ServerPort[]> {
   const { networks, caller, serverId } = request;
+  const { securityGroups } = request;
+  const groupIds = securityGroups === undefined ? undefined : await findGroups(tx, caller.projectId, securityGroups).catch(asBadRequest);
   if (networks === 'none') return [];
   if (networks === 'auto') {
     // An admin sees every project's networks; what is meant is still those of the project the server is made in.
@@ -44,14 +49,14 @@ export async function allocatePorts(tx: Tx, request: PortRequest): Promise<reado
       .execute();
     if (visible.length > 1) throw new GodwitError('Conflict', 'Multiple possible networks found, use a Network ID to be more specific.');
     const [only] = visible;
-    return only === undefined ? [] : [await portOn(tx, request, only.id, 0, undefined)];
+    return only === undefined ? [] : [await portOn(tx, request, only.id, 0, undefined, groupIds)];
   }
   const ports: ServerPort[] = [];
   for (const [index, asked] of networks.entries()) {
     ports.push(
       'portId' in asked
         ? await bindPort(tx, request, asked.portId, index)
-        : await portOn(tx, request, asked.networkId, index, asked.fixedIp),
+        : await portOn(tx, request, asked.networkId, index, asked.fixedIp, groupIds),
     );
   }
   const bound = await tx.selectFrom('port').select('id').where('server_id', '=', serverId).execute();
@@ -64,6 +69,11 @@ export async function allocatePorts(tx: Tx, request: PortRequest): Promise<reado
  * theirs. Harmless to repeat.
  */
 export async function releasePorts(tx: Tx, serverId: string): Promise<void> {
+  const ports = await tx.selectFrom('port').select('id').where('server_id', '=', serverId).execute();
+  await noteMember(
+    tx,
+    ports.map(({ id }) => id),
+  );
   await tx.deleteFrom('port').where('server_id', '=', serverId).where('delete_with_server', '=', true).execute();
   await tx
     .updateTable('port')
@@ -78,6 +88,7 @@ async function portOn(
   networkId: string,
   deviceIndex: number,
   fixedIp: string | undefined,
+  groupIds: readonly string[] | undefined,
 ): Promise<ServerPort> {
   const network = await tx
     .selectFrom('network')
@@ -93,6 +104,7 @@ async function portOn(
     serverId,
     deviceIndex,
     deleteWithServer: true,
+    ...(groupIds === undefined || !network.port_security_enabled ? {} : { securityGroupIds: groupIds }),
     ...(fixedIp === undefined ? {} : { fixedIps: [{ address: fixedIp }] }),
   }).catch((error: unknown) => {
     // For a create, an address that is taken is a mistake in the request (compute API reference: 400).
@@ -109,6 +121,13 @@ async function portOn(
     bridge: network.bridge,
     fixedIps: port.fixedIps,
   };
+}
+
+/** For a create, a group that is not there is a mistake in the request (compute API reference: 400). */
+function asBadRequest(error: unknown): never {
+  if (error instanceof GodwitError && (error.code === 'NotFound' || error.code === 'Conflict'))
+    throw new GodwitError('BadRequest', error.message, {}, { cause: error });
+  throw error;
 }
 
 async function bindPort(tx: Tx, { caller, serverId }: PortRequest, portId: string, deviceIndex: number): Promise<ServerPort> {

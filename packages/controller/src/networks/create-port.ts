@@ -3,8 +3,10 @@ import { isIP } from 'node:net';
 import { GodwitError } from '@godwit/domain/errors';
 import { sql } from 'kysely';
 import type { Tx } from '../store/database.ts';
+import { type AddressPair, assertSecurity, withMac } from './address-pairs.ts';
 import { type AllocatedAddress, allocateAddress, allocateGivenAddress } from './allocate-address.ts';
 import { newMac } from './new-mac.ts';
+import { defaultGroup, setPortGroups } from './security-groups.ts';
 
 export type NewPort = {
   readonly networkId: string;
@@ -18,6 +20,11 @@ export type NewPort = {
   readonly serverId?: string;
   readonly deviceIndex?: number;
   readonly deleteWithServer?: boolean;
+  /** Absent: the project's default group; none where port security is off. */
+  readonly securityGroupIds?: readonly string[];
+  /** Absent: as the network has it. */
+  readonly portSecurity?: boolean;
+  readonly allowedAddressPairs?: readonly AddressPair[];
 };
 
 export type CreatedPort = { readonly id: string; readonly mac: string; readonly fixedIps: readonly AllocatedAddress[] };
@@ -25,17 +32,25 @@ export type CreatedPort = { readonly id: string; readonly mac: string; readonly 
 /** Makes a port with its addresses in the caller's transaction. Throws BadRequest for what does not fit the network, Conflict for what is in use. */
 export async function createPort(tx: Tx, port: NewPort): Promise<CreatedPort> {
   const id = randomUUID();
-  const mac = await insertWithMac(tx, id, port);
+  const portSecurity = port.portSecurity ?? (await securityOf(tx, port.networkId));
+  const mac = await insertWithMac(tx, id, port, portSecurity);
   const fixedIps = await allocateFixedIps(tx, id, port.networkId, port.fixedIps);
   await tx
     .updateTable('port')
     .set({ fixed_ips: JSON.stringify(fixedIps) })
     .where('id', '=', id)
     .execute();
+  assertSecurity(portSecurity, port.securityGroupIds ?? [], port.allowedAddressPairs ?? []);
+  if (portSecurity) await setPortGroups(tx, id, port.securityGroupIds ?? [await defaultGroup(tx, port.projectId)]);
   return { id, mac, fixedIps };
 }
 
-async function insertWithMac(tx: Tx, id: string, port: NewPort): Promise<string> {
+async function securityOf(tx: Tx, networkId: string): Promise<boolean> {
+  const network = await tx.selectFrom('network').select('port_security_enabled').where('id', '=', networkId).executeTakeFirst();
+  return network?.port_security_enabled ?? true;
+}
+
+async function insertWithMac(tx: Tx, id: string, port: NewPort, portSecurity: boolean): Promise<string> {
   for (let attempt = 0; attempt < 20; attempt++) {
     const mac = port.mac ?? newMac();
     const inserted = await tx
@@ -52,6 +67,8 @@ async function insertWithMac(tx: Tx, id: string, port: NewPort): Promise<string>
         delete_with_server: port.deleteWithServer ?? false,
         mac,
         host_id: null,
+        port_security_enabled: portSecurity,
+        allowed_address_pairs: JSON.stringify(withMac(port.allowedAddressPairs ?? [], mac)),
       })
       .onConflict((conflict) => conflict.column('mac').doNothing())
       .returning('mac')
@@ -64,7 +81,7 @@ async function insertWithMac(tx: Tx, id: string, port: NewPort): Promise<string>
 }
 
 /** The addresses of one port, as asked for or one per IP version. */
-async function allocateFixedIps(
+export async function allocateFixedIps(
   tx: Tx,
   portId: string,
   networkId: string,

@@ -155,6 +155,8 @@ export interface NetworkTable {
   description: Generated<string>;
 }
 
+  /** What its new ports have when they do not say. */
+  port_security_enabled: Generated<boolean>;
 export interface SubnetTable {
   id: string;
   network_id: string;

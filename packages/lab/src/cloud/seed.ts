@@ -54,6 +54,8 @@ export async function seedCloud(options: SeedOptions): Promise<void> {
     seedFlavors(cloud).then(() => note(`seeded: flavors ${seededFlavors.map((flavor) => flavor.name).join(', ')}`)),
     seedNetwork(cloud).then(() => note(`seeded: network ${seededNames.network} ${addresses.guestSubnet}`)),
   ]);
+  await seedSecurity(cloud);
+  note('seeded: the default security groups let everything in, as the lab has clients outside');
 }
 
 interface Named {
@@ -152,6 +154,27 @@ async function seedNetwork(cloud: OpenStackClient): Promise<void> {
       },
     },
   });
+}
+
+/** The lab's clients stand outside of every project, and its guests are there to be reached. A project of one's own begins with a group that lets nothing in. */
+async function seedSecurity(cloud: OpenStackClient): Promise<void> {
+  type Group = { readonly id: string; readonly security_group_rules: readonly { readonly description: string }[] };
+  const { projects } = await cloud.request<{ readonly projects: readonly Named[] }>('identity', 'GET', '/projects');
+  for (const project of projects.filter(({ name }) => name === 'admin' || name === seededNames.project)) {
+    const { security_groups } = await cloud.request<{ readonly security_groups: readonly Group[] }>(
+      'network',
+      'GET',
+      `/v2.0/security-groups?name=default&project_id=${project.id}`,
+    );
+    for (const group of security_groups)
+      for (const ethertype of ['IPv4', 'IPv6']) {
+        const description = `lab: everything ${ethertype} may reach the guests`;
+        if (group.security_group_rules.some((rule) => rule.description === description)) continue;
+        await cloud.request('network', 'POST', '/v2.0/security-group-rules', {
+          body: { security_group_rule: { security_group_id: group.id, direction: 'ingress', ethertype, description } },
+        });
+      }
+  }
 }
 
 async function seedMember(cloud: OpenStackClient, { admin, memberIsKnown, onMember }: SeedOptions): Promise<void> {

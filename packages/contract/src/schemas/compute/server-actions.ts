@@ -134,3 +134,7 @@ const ImageIdAnswer = Closed({ image_id: Uuid });
 export const ActionAnswer = perMinorAndRole((minor, isAdmin) =>
   Type.Union([Type.Null(), ConsoleOutputAnswer, OldConsoleAnswer, EvacuateAnswer, ImageIdAnswer, RebuildAnswer(minor, isAdmin)]),
 );
+/** The network service's security groups, by name or id. */
+export const SecurityGroupArguments = Closed({ name: Type.String({ minLength: 1, maxLength: 255 }) });
+export type SecurityGroupArguments = { readonly name: string };
+

@@ -133,7 +133,6 @@ export const AddressesAnswer = Closed({
   addresses: Type.Record(Type.String(), Type.Array(Closed({ version: Type.Integer(), addr: Type.String() }))),
 });
 export const NetworkAddressesAnswer = Type.Record(Type.String(), Type.Array(Closed({ version: Type.Integer(), addr: Type.String() })));
-export const ServerSecurityGroupsAnswer = Closed({ security_groups: Type.Array(Type.Object({})) });
 export const InterfacesAnswer = perMinor((minor) =>
   Closed({
     interfaceAttachments: Type.Array(

@@ -20,6 +20,7 @@ export const Network = Closed({
   shared: Type.Boolean(),
   subnets: Type.Array(Uuid),
   mtu: Type.Integer(),
+  port_security_enabled: Type.Boolean(),
   'router:external': Type.Literal(false),
   // Admin only.
   'provider:network_type': Type.Optional(Type.Literal('flat')),
@@ -54,6 +55,8 @@ export const Port = Closed({
   device_id: Type.String(),
   device_owner: Type.String(),
   security_groups: Type.Array(Uuid),
+  port_security_enabled: Type.Boolean(),
+  allowed_address_pairs: Type.Array(Closed({ ip_address: Type.String(), mac_address: Type.String() })),
   'binding:vnic_type': Type.Literal('normal'),
   // Admin only.
   'binding:host_id': Type.Optional(Type.String()),
@@ -100,10 +103,13 @@ export const NetworkCreate = Closed({
   }),
 });
 export type NetworkCreate = Static<typeof NetworkCreate>;
-export const NetworkUpdate = Closed({ network: Closed({ name, description, admin_state_up: optionalFlag, shared: optionalFlag, mtu }) });
+export const NetworkUpdate = Closed({
+  network: Closed({ name, description, admin_state_up: optionalFlag, shared: optionalFlag, mtu, port_security_enabled: optionalFlag }),
+});
 export type NetworkUpdate = Static<typeof NetworkUpdate>;
 
 const address = Type.String({ maxLength: 64 });
+const macPattern = Type.String({ pattern: '^([0-9a-fA-F][02468aceACE])(:[0-9a-fA-F]{2}){5}$' });
 const dns = Type.Optional(Type.Array(address, { maxItems: 8 }));
 export const SubnetCreate = Closed({
   subnet: Closed({
@@ -128,6 +134,17 @@ export type SubnetCreate = Static<typeof SubnetCreate>;
 export const SubnetUpdate = Closed({ subnet: Closed({ name, description, enable_dhcp: optionalFlag, dns_nameservers: dns }) });
 export type SubnetUpdate = Static<typeof SubnetUpdate>;
 
+const fixedIps = Type.Optional(
+  Type.Array(Closed({ subnet_id: Type.Optional(Uuid), ip_address: Type.Optional(address) }), { maxItems: 16 }),
+);
+const security = {
+  security_groups: Type.Optional(Type.Array(Uuid, { maxItems: 64 })),
+  port_security_enabled: Type.Optional(Type.Boolean()),
+  allowed_address_pairs: Type.Optional(
+    Type.Array(Closed({ ip_address: address, mac_address: Type.Optional(macPattern) }), { maxItems: 10 }),
+  ),
+};
+
 export const PortCreate = Closed({
   port: Closed({
     network_id: Uuid,
@@ -135,17 +152,18 @@ export const PortCreate = Closed({
     description,
     ...project,
     admin_state_up: optionalFlag,
-    mac_address: Type.Optional(Type.String({ pattern: '^([0-9a-fA-F][02468aceACE])(:[0-9a-fA-F]{2}){5}$' })),
-    fixed_ips: Type.Optional(Type.Array(Closed({ subnet_id: Type.Optional(Uuid), ip_address: Type.Optional(address) }), { maxItems: 16 })),
+    mac_address: Type.Optional(macPattern),
+    fixed_ips: fixedIps,
     'binding:vnic_type': Type.Optional(Type.Literal('normal')),
-    security_groups: Type.Optional(Type.Array(Uuid, { maxItems: 0 })),
     device_id: Type.Optional(Type.Literal('')),
     device_owner: Type.Optional(Type.Literal('')),
-    port_security_enabled: Type.Optional(Type.Boolean()),
+    ...security,
   }),
 });
 export type PortCreate = Static<typeof PortCreate>;
-export const PortUpdate = Closed({ port: Closed({ name, description, admin_state_up: optionalFlag }) });
+export const PortUpdate = Closed({
+  port: Closed({ name, description, admin_state_up: optionalFlag, fixed_ips: fixedIps, ...security }),
+});
 export type PortUpdate = Static<typeof PortUpdate>;
 
 export const ExtensionList = Closed({ extensions: Type.Array(extension()) });

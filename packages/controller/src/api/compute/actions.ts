@@ -17,6 +17,7 @@ import {
   RemoveFixedIpArguments,
   ResetStateArguments,
   ResizeArguments,
+  SecurityGroupArguments,
 } from '@godwit/contract/schemas/compute/server-actions';
 import { CreateBackupArguments, CreateImageArguments, RebuildArguments } from '@godwit/contract/schemas/compute/server-requests';
 import { GodwitError } from '@godwit/domain/errors';
@@ -34,6 +35,7 @@ import { rebuild } from './rebuild-action.ts';
 import { oldConsole } from './remote-consoles.ts';
 import { resetState } from './reset-state.ts';
 import { type Answer, type ComputeRequest, type ComputeRoute, route } from './route.ts';
+import { addSecurityGroup, removeSecurityGroup } from './security-group-actions.ts';
 import { serverFor } from './server-rows.ts';
 import { createBackup, createImage } from './snapshot-actions.ts';
 
@@ -144,8 +146,8 @@ const serverActions: Readonly<Record<string, Action>> = {
   createImage: { args: () => CreateImageArguments, handle: createImage },
   createBackup: { args: () => CreateBackupArguments, handle: createBackup },
   changePassword: notOffered(null, 'Changing the password inside a guest'),
-  addSecurityGroup: notOffered(null, 'Security groups'),
-  removeSecurityGroup: notOffered(null, 'Security groups'),
+  addSecurityGroup: { args: () => SecurityGroupArguments, handle: addSecurityGroup },
+  removeSecurityGroup: { args: () => SecurityGroupArguments, handle: removeSecurityGroup },
 };
 
 async function liveMigrate(request: ComputeRequest<never>, args: LiveMigrateArguments): Promise<Answer> {

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { defaultGroup } from '../../networks/security-groups.ts';
 import { startTestServer, type TestServer } from '../../store/test-database.ts';
 import { computeMicroversions } from '../microversion.ts';
 import type { TestUser } from '../test-api.ts';
@@ -222,6 +223,7 @@ describe('closed schemas', () => {
       alias: 'os-migrations',
       network: 'net',
       net: cloud.networkId,
+      security_group: await defaultGroup(cloud.db, member.projectId),
       port: port.id,
       image: cloud.imageId,
       before: '2020-03-15%2012:00:00',

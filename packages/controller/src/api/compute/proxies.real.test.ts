@@ -189,3 +189,58 @@ describe('external events', () => {
     expect(await statusOf(send([event], member))).toBe(403);
   });
 });
+
+describe('security groups', () => {
+  it('are made with their rules below 2.36, given to a server at any version, and shown with it', async () => {
+    const post = (path: string, body: object, as = member): Promise<Called> =>
+      cloud.call('POST', base + path, { as, body, microversion: '2.1' });
+    const made = (await post('/os-security-groups', { security_group: { name: 'web', description: 'w' } })).json<{
+      security_group: { id: string };
+    }>();
+    const { id } = made.security_group;
+    const rule = await post('/os-security-group-rules', {
+      security_group_rule: { parent_group_id: id, ip_protocol: 'tcp', from_port: '80', to_port: 80, cidr: '10.0.0.0/8' },
+    });
+    expect(rule.json()).toMatchObject({
+      security_group_rule: { parent_group_id: id, ip_protocol: 'tcp', from_port: 80, to_port: 80, ip_range: { cidr: '10.0.0.0/8' } },
+    });
+    expect(
+      await statusOf(
+        post('/os-security-group-rules', { security_group_rule: { parent_group_id: id, ip_protocol: 'tcp', from_port: 9, to_port: 8 } }),
+      ),
+    ).toBe(400);
+    expect(
+      (await get('/os-security-groups')).json<{ security_groups: { name: string }[] }>().security_groups.map(({ name }) => name),
+    ).toEqual(['default', 'web']);
+    expect(await statusOf(get('/os-security-groups', '2.36'))).toBe(404);
+    expect(await statusOf(get(`/os-security-groups/${id}`, '2.1', await cloud.user('member')))).toBe(404);
+
+    const create = (server: object): Promise<Called> =>
+      post('/servers', {
+        server: { name: 'vm', imageRef: cloud.imageId, flavorRef: cloud.flavorId, networks: [{ uuid: cloud.networkId }], ...server },
+      });
+    const refused = await create({ security_groups: [{ name: 'nobody' }] });
+    expect([refused.statusCode, refused.json().badRequest.message]).toEqual([400, expect.stringMatching(/nobody/)]);
+    const server = (await create({ security_groups: [{ name: 'web' }] })).json<{ server: { id: string } }>().server.id;
+    const names = async (): Promise<readonly string[]> =>
+      (await get(`/servers/${server}`))
+        .json<{ server: { security_groups: { name: string }[] } }>()
+        .server.security_groups.map(({ name }) => name);
+    const act = (action: string, name: string): Promise<number> => statusOf(post(`/servers/${server}/action`, { [action]: { name } }));
+    expect(await names()).toEqual(['web']);
+    expect([await act('addSecurityGroup', 'default'), await names()]).toEqual([202, ['default', 'web']]);
+    expect(
+      (await get(`/servers/${server}/os-security-groups`, '2.93')).json<{ security_groups: { name: string; rules: object[] }[] }>()
+        .security_groups,
+    ).toMatchObject([
+      { name: 'default', rules: [{ group: { name: 'default' } }, { group: { name: 'default' } }] },
+      { name: 'web', rules: [{ from_port: 80 }] },
+    ]);
+    expect(await statusOf(cloud.call('DELETE', `${base}/os-security-groups/${id}`, { as: member, microversion: '2.1' }))).toBe(409);
+    expect([await act('removeSecurityGroup', 'web'), await names()]).toEqual([202, ['default']]);
+    expect([await act('removeSecurityGroup', 'web'), await act('addSecurityGroup', 'nobody')]).toEqual([404, 404]);
+    const ruleId = rule.json<{ security_group_rule: { id: string } }>().security_group_rule.id;
+    for (const path of [`os-security-group-rules/${ruleId}`, `os-security-groups/${id}`])
+      expect([path, await statusOf(cloud.call('DELETE', `${base}/${path}`, { as: member, microversion: '2.1' }))]).toEqual([path, 202]);
+  });
+});

@@ -15,6 +15,7 @@ import { quotaRoutes } from './quotas.ts';
 import { remoteConsoleRoutes } from './remote-consoles.ts';
 import { removedRoutes } from './removed.ts';
 import type { ComputeRoute } from './route.ts';
+import { securityGroupRoutes } from './security-groups.ts';
 import { serverDetailRoutes } from './server-details.ts';
 import { serverGroupRoutes } from './server-groups.ts';
 import { serverMigrationRoutes } from './server-migrations.ts';
@@ -46,5 +47,6 @@ export const computeRoutes: readonly ComputeRoute[] = [
   ...operatorRoutes,
   ...oldImageRoutes,
   ...oldNetworkRoutes,
+  ...securityGroupRoutes,
   ...removedRoutes,
 ];

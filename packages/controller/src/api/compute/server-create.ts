@@ -24,6 +24,7 @@ export async function createServers(request: ComputeRequest<CreateServer>): Prom
   const flavorId = lastSegment(String(server.flavorRef));
   const imageId = await imageOf(request);
   await assertKeypair(request as ComputeRequest<never>, server.key_name);
+  const securityGroups = [...new Set((server.security_groups ?? []).map(({ name }) => name ?? 'default'))];
   const wanted: CreateServers = {
     name: server.name,
     // Below 2.19 there is no description to give; the reference then takes the name.
@@ -43,6 +44,7 @@ export async function createServers(request: ComputeRequest<CreateServer>): Prom
     diskConfig: server['OS-DCF:diskConfig'] ?? 'MANUAL',
     hints: hintsOf(request.body),
   };
+    ...(server.security_groups === undefined ? {} : { securityGroups }),
   const made = await request.context.operations.create(request.caller, wanted);
   if (Object.keys(ours).length > 0) await request.context.db.updateTable('server').set(ours).where('id', 'in', made.serverIds).execute();
   if (truth(server.return_reservation_id)) return { status: 202, body: { reservation_id: made.reservationId } };
@@ -57,7 +59,7 @@ export async function createServers(request: ComputeRequest<CreateServer>): Prom
         id: first,
         links,
         'OS-DCF:diskConfig': wanted.diskConfig,
-        security_groups: [{ name: 'default' }],
+        security_groups: (server.security_groups === undefined ? ['default'] : securityGroups).map((name) => ({ name })),
         adminPass: server.adminPass ?? made.adminPass,
       },
     },
@@ -74,10 +76,6 @@ function refuseWhatIsNotOffered(server: CreateServer['server']): void {
     const isTheImage =
       device.source_type === 'image' && (device.destination_type ?? 'local') === 'local' && Number(device.boot_index ?? 0) === 0;
     if (!isTheImage) throw bad('Block Device Mapping is Invalid: only the local disk of the image is offered by this cloud.');
-  }
-  for (const group of server.security_groups ?? []) {
-    if (group.name !== undefined && group.name !== 'default')
-      throw bad(`Security group ${group.name} not found for the project: this cloud has the group default only.`);
   }
 }
 

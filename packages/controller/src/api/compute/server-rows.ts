@@ -18,6 +18,8 @@ export type ServerRow = Selectable<ServerTable> & {
   readonly zone: string | null;
   readonly ports: readonly { readonly network: string; readonly mac: string; readonly fixedIps: readonly FixedIpColumn[] }[];
   readonly group_ids: readonly string[];
+  /** Names of its ports' security groups. */
+  readonly security_groups: readonly string[];
 };
 
 /** Servers with their host, zone, ports and groups: one query, however many servers. Conditions go on `server` and `host`. */
@@ -41,6 +43,12 @@ export function serverRows(db: Db): SelectQueryBuilder<Tables & { host: Tables['
     .select(
       sql`coalesce((select jsonb_agg(m.group_id) from server_group_member m join server_group g on g.id = m.group_id where m.server_id = server.id and g.deleted_at is null), '[]')`.as(
         'group_ids',
+      ),
+    )
+    .select(
+      sql`coalesce((select jsonb_agg(g.name order by g.name, g.id) from security_group g where g.id in (
+        select ps.security_group_id from port p join port_security_group ps on ps.port_id = p.id where p.server_id = server.id)), '[]')`.as(
+        'security_groups',
       ),
     ) as never;
 }

@@ -49,7 +49,7 @@ function more({ minor, caller }: ComputeRequest<never>, row: ServerRow): object 
     key_name: row.key_name,
     'OS-SRV-USG:launched_at': row.launched_at === null ? null : microTime(row.launched_at),
     'OS-SRV-USG:terminated_at': row.terminated_at === null ? null : microTime(row.terminated_at),
-    security_groups: [{ name: 'default' }],
+    security_groups: row.security_groups.map((name) => ({ name })),
     'OS-EXT-STS:task_state': row.task_state,
     'OS-EXT-STS:vm_state': row.vm_state,
     'OS-EXT-STS:power_state': row.power_state,

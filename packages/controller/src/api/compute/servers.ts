@@ -8,7 +8,6 @@ import {
   ServerCreateAnswer,
   ServerDetailAnswer,
   ServerListAnswer,
-  ServerSecurityGroupsAnswer,
   ServerUpdateAnswer,
   VolumeAttachmentsAnswer,
 } from '@godwit/contract/schemas/compute/server-views';
@@ -109,13 +108,6 @@ export const serverRoutes: readonly ComputeRoute[] = [
       const network = param(request, 'network');
       if (!Object.hasOwn(addresses, network)) throw new GodwitError('NotFound', 'Instance is not a member of specified network');
       return { status: 200, body: { [network]: addresses[network] } };
-    },
-  }),
-  route('GET', '/servers/:server/os-security-groups', {
-    response: always(ServerSecurityGroupsAnswer),
-    handle: async (request) => {
-      await serverFor(request, 'show');
-      return { status: 200, body: { security_groups: [] } };
     },
   }),
   route('GET', '/servers/:server/os-volume_attachments', {

@@ -13,6 +13,9 @@ const extensions = [
     'Adds created_at and updated_at fields to all resources that have standard attributes.',
   ],
   ['provider', 'Provider Network', 'Expose mapping of virtual networks to physical networks'],
+  ['security-group', 'security-group', 'The security groups extension.'],
+  ['port-security', 'Port Security', 'Provides port security'],
+  ['allowed-address-pairs', 'Allowed Address Pairs', 'Provides allowed address pairs'],
   ['binding', 'Port Binding', 'Expose port bindings of a virtual port to external application'],
 ].map(([alias = '', name = '', description = '']) => ({ alias, name, description, updated: '2026-11-01T00:00:00-00:00', links: [] }));
 

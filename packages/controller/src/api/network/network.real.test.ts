@@ -172,6 +172,115 @@ describe('networks, subnets and ports', () => {
     expect(seen).toEqual(['d', 'c', 'b', 'a']);
   });
 
+  it('a project has a default group that lets its own members in alone; other groups are made, named and deleted', async () => {
+    const [alice, bob] = [await api.user('member'), await api.user('member')];
+    const groups = async (as: TestUser, more = '') => (await list(`security-groups${more}`, as)).security_groups;
+    const [own] = await groups(alice);
+    expect((await groups(alice)).length).toBe(1);
+    expect(
+      own.security_group_rules
+        .map(({ direction, ethertype, remote_group_id }: Record<string, string>) => [direction, ethertype, remote_group_id === own.id])
+        .toSorted(),
+    ).toEqual([
+      ['egress', 'IPv4', false],
+      ['egress', 'IPv6', false],
+      ['ingress', 'IPv4', true],
+      ['ingress', 'IPv6', true],
+    ]);
+    const made = async (body: object, as?: TestUser) => {
+      const answer = await api.call('POST', `${v2}/security-groups`, {
+        body: { security_group: body },
+        ...(as === undefined ? {} : { as }),
+      });
+      return { ...answer.json().security_group, code: answer.statusCode };
+    };
+    const web = await made({ name: 'web', description: 'd' }, alice);
+    expect(web).toMatchObject({ code: 201, name: 'web', description: 'd', stateful: true });
+    expect(web.security_group_rules.length).toBe(2);
+    expect((await made({ name: 'default' }, alice)).code).toBe(409);
+    const rule = async (body: object, as = alice) => {
+      const answer = await api.call('POST', `${v2}/security-group-rules`, {
+        body: { security_group_rule: { direction: 'ingress', security_group_id: web.id, ...body } },
+        as,
+      });
+      return { ...answer.json().security_group_rule, code: answer.statusCode };
+    };
+    const http = await rule({ protocol: 'tcp', port_range_min: 80, port_range_max: 80, remote_ip_prefix: '10.0.0.7' });
+    expect(http).toMatchObject({ code: 201, ethertype: 'IPv4', protocol: 'tcp', port_range_min: 80, remote_ip_prefix: '10.0.0.7/32' });
+    for (const [body, code] of [
+      [{ protocol: 'tcp', port_range_min: 80, port_range_max: 80, remote_ip_prefix: '10.0.0.7/32' }, 409],
+      [{ protocol: 'carrier-pigeon' }, 400],
+      [{ protocol: 256 }, 400],
+      [{ port_range_min: 80, port_range_max: 80 }, 400],
+      [{ protocol: 'tcp', port_range_min: 81, port_range_max: 80 }, 400],
+      [{ protocol: 'icmp', port_range_max: 3 }, 400],
+      [{ protocol: 'icmp', port_range_min: 300 }, 400],
+      [{ protocol: 'gre', port_range_min: 1, port_range_max: 2 }, 400],
+      [{ remote_ip_prefix: 'fd00::/8' }, 400],
+      [{ remote_ip_prefix: '10.0.0.1/8' }, 400],
+      [{ remote_ip_prefix: '10.0.0.0/8', remote_group_id: web.id }, 400],
+      [{ remote_group_id: randomUUID() }, 404],
+      [{ security_group_id: randomUUID() }, 404],
+      [{ direction: 'sideways' }, 400],
+      [{ protocol: 'icmp', ethertype: 'IPv6', remote_group_id: own.id }, 201],
+      [{ protocol: 'any' }, 201],
+    ] as const)
+      expect([JSON.stringify(body), (await rule(body)).code]).toEqual([JSON.stringify(body), code]);
+    expect((await rule({}, bob)).code).toBe(404);
+    const answers = await Promise.all([
+      api.call('PUT', `${v2}/security-groups/${own.id}`, { body: { security_group: { name: 'mine' } }, as: alice }),
+      api.call('DELETE', `${v2}/security-groups/${own.id}`, { as: alice }),
+      api.call('GET', `${v2}/security-groups/${web.id}`, { as: bob }),
+      api.call('PUT', `${v2}/security-groups/${web.id}`, { body: { security_group: { name: 'www' } }, as: alice }),
+      api.call('DELETE', `${v2}/security-group-rules/${http.id}`, { as: alice }),
+    ]);
+    expect(answers.map(({ statusCode }) => statusCode)).toEqual([409, 409, 404, 200, 204]);
+    expect((await groups(alice, '?name=www'))[0].security_group_rules.length).toBe(4);
+  });
+
+  it('a port has its groups, its addresses and what it may send as, and all of them can change', async () => {
+    const network = await post('networks', {});
+    const subnet = await post('subnets', { network_id: network.id, cidr: '10.6.0.0/24' });
+    const [own] = (await list('security-groups?name=default')).security_groups;
+    const { security_group: web } = (await api.call('POST', `${v2}/security-groups`, { body: { security_group: { name: 'web' } } })).json();
+    const port = await post('ports', { network_id: network.id });
+    expect(port).toMatchObject({ code: 201, security_groups: [own.id], port_security_enabled: true, allowed_address_pairs: [] });
+    const put = async (body: object) => {
+      const answer = await api.call('PUT', `${v2}/ports/${port.id}`, { body: { port: body } });
+      return { ...answer.json().port, code: answer.statusCode };
+    };
+    expect(await put({ security_groups: [web.id], allowed_address_pairs: [{ ip_address: '10.6.0.200/31' }], name: 'p' })).toMatchObject({
+      code: 200,
+      name: 'p',
+      security_groups: [web.id],
+      allowed_address_pairs: [{ ip_address: '10.6.0.200/31', mac_address: port.mac_address }],
+    });
+    expect((await api.call('DELETE', `${v2}/security-groups/${web.id}`)).statusCode).toBe(409);
+    expect(await put({ fixed_ips: [{ ip_address: '10.6.0.50' }, { subnet_id: subnet.id }] })).toMatchObject({
+      code: 200,
+      fixed_ips: [
+        { subnet_id: subnet.id, ip_address: '10.6.0.50' },
+        { subnet_id: subnet.id, ip_address: '10.6.0.2' },
+      ],
+    });
+    const before = await list(`ports/${port.id}`);
+    for (const [body, code] of [
+      [{ fixed_ips: [{ ip_address: '10.7.0.1' }] }, 400],
+      [{ fixed_ips: [{ ip_address: '10.6.0.60' }], security_groups: [randomUUID()] }, 404],
+      [{ port_security_enabled: false }, 409],
+      [{ allowed_address_pairs: [{ ip_address: 'x' }] }, 400],
+    ] as const)
+      expect([JSON.stringify(body), (await put(body)).code]).toEqual([JSON.stringify(body), code]);
+    expect(await list(`ports/${port.id}`)).toEqual(before);
+    expect(await put({ port_security_enabled: false, security_groups: [], allowed_address_pairs: [] })).toMatchObject({
+      code: 200,
+      port_security_enabled: false,
+    });
+    expect((await api.call('DELETE', `${v2}/security-groups/${web.id}`)).statusCode).toBe(204);
+    const open = await post('networks', { port_security_enabled: false });
+    expect(await post('ports', { network_id: open.id })).toMatchObject({ port_security_enabled: false, security_groups: [] });
+  });
+
   it('a port that a server uses cannot be deleted', async () => {
     const network = await post('networks', {});
     const port = await post('ports', { network_id: network.id });

@@ -52,6 +52,7 @@ export const networkRoutes: readonly ServiceRoute[] = [
           admin_state_up: network.admin_state_up ?? true,
           mtu: network.mtu ?? defaultMtu,
           bridge: network['provider:physical_network'] ?? null,
+          port_security_enabled: network.port_security_enabled ?? true,
         })
         .returningAll()
         .executeTakeFirstOrThrow();
@@ -136,6 +137,7 @@ function view(row: NetworkRow, subnets: readonly string[], caller: Caller): Netw
     shared: row.shared,
     subnets: [...subnets],
     mtu: row.mtu,
+    port_security_enabled: row.port_security_enabled,
     'router:external': false,
     tags: [],
     created_at: secondTime(row.created_at),

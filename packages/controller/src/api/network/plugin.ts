@@ -6,15 +6,17 @@ import { extensionRoutes } from './extensions.ts';
 import { networkErrorBody } from './network-error.ts';
 import { networkRoutes } from './networks.ts';
 import { portRoutes } from './ports.ts';
+import { securityGroupRuleRoutes } from './security-group-rules.ts';
+import { securityGroupRoutes } from './security-groups.ts';
 import { subnetRoutes } from './subnets.ts';
 
-/** The network API (v2.0) at `/network`: networks, subnets and ports, as far as servers need them. No routers, no floating addresses. */
+/** The network API (v2.0) at `/network`: networks, subnets, ports and security groups, as far as servers need them. No routers, no floating addresses. */
 export const networkPlugin: ServicePlugin = async (app, context) => registerNetwork(app, context);
 
 export function registerNetwork(app: FastifyInstance, context: ApiContext, options: { readonly checkResponses?: boolean } = {}): void {
   serveRoutes(app, context, {
     prefix: '/network',
-    routes: [...networkRoutes, ...subnetRoutes, ...portRoutes, ...extensionRoutes],
+    routes: [...networkRoutes, ...subnetRoutes, ...portRoutes, ...securityGroupRoutes, ...securityGroupRuleRoutes, ...extensionRoutes],
     open: discovery,
     errorBody: networkErrorBody,
     ...options,
@@ -28,7 +30,7 @@ function discovery(path: string, base: string): ServiceAnswer | null {
   return {
     status: 200,
     body: {
-      resources: ['networks', 'subnets', 'ports', 'extensions'].map((name) => ({
+      resources: ['networks', 'subnets', 'ports', 'security-groups', 'security-group-rules', 'extensions'].map((name) => ({
         name: name.slice(0, -1),
         collection: name,
         links: [{ rel: 'self', href: `${base}/v2.0/${name}` }],

@@ -3,6 +3,8 @@ import { GodwitError } from '@godwit/domain/errors';
 import { type Selectable, sql } from 'kysely';
 import { zoneOfHost } from '../../hosts/host-zone.ts';
 import { createPort } from '../../networks/create-port.ts';
+import { noteMember } from '../../networks/security-groups.ts';
+import { updatePort } from '../../networks/update-port.ts';
 import type { PortTable } from '../../store/core-tables.ts';
 import type { Db } from '../../store/database.ts';
 import type { Caller } from '../../workflows/operations.ts';
@@ -11,8 +13,9 @@ import type { ServiceRequest, ServiceRoute } from '../serve-routes.ts';
 import { secondTime } from '../time-format.ts';
 import { fieldsOf, listAnswer } from './list-answer.ts';
 import { assertOwner, findNetwork, ownerOf } from './network-access.ts';
+import { findGroup } from './security-groups.ts';
 
-type PortRow = Selectable<PortTable> & { readonly host_name: string | null; readonly zone: string };
+type PortRow = Selectable<PortTable> & { readonly host_name: string | null; readonly zone: string; readonly security_groups: string[] };
 
 export const portRoutes: readonly ServiceRoute[] = [
   {
@@ -37,12 +40,8 @@ export const portRoutes: readonly ServiceRoute[] = [
       const projectId = ownerOf(caller, port, 'create_port');
       const network = await findNetwork(context.db, caller, port.network_id);
       const ownsNetwork = caller.isAdmin || network.project_id === caller.projectId;
-      if (
-        !ownsNetwork &&
-        (port.mac_address !== undefined || port.fixed_ips?.some((fixedIp) => fixedIp.ip_address !== undefined) === true)
-      ) {
-        throw new GodwitError('Forbidden', 'rule:create_port:fixed_ips is disallowed by policy');
-      }
+      assertMayAsk(ownsNetwork, port, 'create_port');
+      await assertGroups(context.db, caller, projectId, port.security_groups ?? []);
       const { id } = await context.db.transaction().execute((tx) =>
         createPort(tx, {
           networkId: network.id,
@@ -51,14 +50,7 @@ export const portRoutes: readonly ServiceRoute[] = [
           description: port.description ?? '',
           adminStateUp: port.admin_state_up ?? true,
           ...(port.mac_address === undefined ? {} : { mac: port.mac_address.toLowerCase() }),
-          ...(port.fixed_ips === undefined
-            ? {}
-            : {
-                fixedIps: port.fixed_ips.map(({ subnet_id, ip_address }) => ({
-                  ...(subnet_id === undefined ? {} : { subnetId: subnet_id }),
-                  ...(ip_address === undefined ? {} : { address: ip_address }),
-                })),
-              }),
+          ...addressesAndSecurity(port),
         }),
       );
       return { status: 201, body: { port: view(await find(context.db, caller, id), caller) } };
@@ -81,11 +73,21 @@ export const portRoutes: readonly ServiceRoute[] = [
     handle: async ({ context, caller, params, body: { port } }: ServiceRequest<PortUpdate>) => {
       const found = await find(context.db, caller, params['port'] ?? '');
       assertOwner(caller, found, 'update_port');
-      await context.db
-        .updateTable('port')
-        .set({ ...port, updated_at: sql`now()` })
-        .where('id', '=', found.id)
-        .execute();
+      const network = await context.db
+        .selectFrom('network')
+        .select('project_id')
+        .where('id', '=', found.network_id)
+        .executeTakeFirstOrThrow();
+      assertMayAsk(caller.isAdmin || network.project_id === caller.projectId, port, 'update_port');
+      await assertGroups(context.db, caller, found.project_id, port.security_groups ?? []);
+      await context.db.transaction().execute((tx) =>
+        updatePort(tx, found.id, {
+          ...(port.name === undefined ? {} : { name: port.name }),
+          ...(port.description === undefined ? {} : { description: port.description }),
+          ...(port.admin_state_up === undefined ? {} : { adminStateUp: port.admin_state_up }),
+          ...addressesAndSecurity(port),
+        }),
+      );
       return { status: 200, body: { port: view(await find(context.db, caller, found.id), caller) } };
     },
   },
@@ -96,12 +98,10 @@ export const portRoutes: readonly ServiceRoute[] = [
     handle: async ({ context, caller, params }: ServiceRequest) => {
       const found = await find(context.db, caller, params['port'] ?? '');
       assertOwner(caller, found, 'delete_port');
-      const deleted = await context.db
-        .deleteFrom('port')
-        .where('id', '=', found.id)
-        .where('server_id', 'is', null)
-        .returning('id')
-        .executeTakeFirst();
+      const deleted = await context.db.transaction().execute(async (tx) => {
+        await noteMember(tx, [found.id]);
+        return await tx.deleteFrom('port').where('id', '=', found.id).where('server_id', 'is', null).returning('id').executeTakeFirst();
+      });
       if (deleted === undefined)
         throw new GodwitError('Conflict', `Port ${found.id} cannot be deleted: it is in use by server ${found.server_id ?? ''}.`);
       return { status: 204 };
@@ -109,12 +109,57 @@ export const portRoutes: readonly ServiceRoute[] = [
   },
 ];
 
+/** On a network of somebody else, addresses are given and not chosen, and what they are checked by stays on. */
+function assertMayAsk(ownsNetwork: boolean, port: PortUpdate['port'] & { readonly mac_address?: string }, rule: string): void {
+  if (ownsNetwork) return;
+  if (port.mac_address !== undefined || port.fixed_ips?.some((fixedIp) => fixedIp.ip_address !== undefined) === true)
+    throw new GodwitError('Forbidden', `rule:${rule}:fixed_ips is disallowed by policy`);
+  if (port.port_security_enabled !== undefined)
+    throw new GodwitError('Forbidden', `rule:${rule}:port_security_enabled is disallowed by policy`);
+  if (port.allowed_address_pairs !== undefined)
+    throw new GodwitError('Forbidden', `rule:${rule}:allowed_address_pairs is disallowed by policy`);
+}
+
+/** Throws NotFound for a group that the caller does not see, or that another project has. */
+async function assertGroups(db: Db, caller: Caller, projectId: string, groupIds: readonly string[]): Promise<void> {
+  for (const groupId of groupIds) {
+    const group = await findGroup(db, caller, groupId);
+    if (group.project_id !== projectId && !caller.isAdmin) throw new GodwitError('NotFound', `Security group ${groupId} does not exist`);
+  }
+}
+
+const addressesAndSecurity = (port: PortUpdate['port']) => ({
+  ...(port.fixed_ips === undefined
+    ? {}
+    : {
+        fixedIps: port.fixed_ips.map(({ subnet_id, ip_address }) => ({
+          ...(subnet_id === undefined ? {} : { subnetId: subnet_id }),
+          ...(ip_address === undefined ? {} : { address: ip_address }),
+        })),
+      }),
+  ...(port.security_groups === undefined ? {} : { securityGroupIds: [...new Set(port.security_groups)] }),
+  ...(port.port_security_enabled === undefined ? {} : { portSecurity: port.port_security_enabled }),
+  ...(port.allowed_address_pairs === undefined
+    ? {}
+    : {
+        allowedAddressPairs: port.allowed_address_pairs.map(({ ip_address, mac_address }) => ({
+          address: ip_address,
+          ...(mac_address === undefined ? {} : { mac: mac_address }),
+        })),
+      }),
+});
+
 const visible = (db: Db, caller: Caller) =>
   db
     .selectFrom('port')
     .leftJoin('host', 'host.id', 'port.host_id')
     .selectAll('port')
     .select(['host.name as host_name', zoneOfHost('port.host_id').as('zone')])
+    .select(
+      sql<string[]>`array(select security_group_id::text from port_security_group where port_id = port.id order by security_group_id)`.as(
+        'security_groups',
+      ),
+    )
     .$if(!caller.isAdmin, (ports) => ports.where('port.project_id', '=', caller.projectId));
 
 /** Filters that can make a long list short are asked in the database; all of them are checked again on the views. */
@@ -155,7 +200,9 @@ function view(row: PortRow, caller: Caller): Port {
     admin_state_up: row.admin_state_up,
     device_id: row.server_id ?? '',
     device_owner: row.server_id === null ? '' : `compute:${row.zone}`,
-    security_groups: [],
+    security_groups: row.security_groups,
+    port_security_enabled: row.port_security_enabled,
+    allowed_address_pairs: row.allowed_address_pairs.map(({ address, mac }) => ({ ip_address: address, mac_address: mac })),
     'binding:vnic_type': 'normal',
     tags: [],
     created_at: secondTime(row.created_at),

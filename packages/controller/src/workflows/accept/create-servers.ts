@@ -73,7 +73,12 @@ export async function acceptCreate(db: Db, workflows: Workflows, caller: Caller,
         })
         .execute();
       if (groupId !== null) await tx.insertInto('server_group_member').values({ group_id: groupId, server_id: id }).execute();
-      await allocatePorts(tx, { caller, serverId: id, networks: request.networks });
+      await allocatePorts(tx, {
+        caller,
+        serverId: id,
+        networks: request.networks,
+        ...(request.securityGroups === undefined ? {} : { securityGroups: request.securityGroups }),
+      });
       const actionId = await recordAction(tx, id, 'create', caller);
       // The requested host is of this request alone: it is not remembered with the server.
       await workflows.enqueue(tx, { kind: 'create-server', subjectId: id, input: { actionId, requestedHost: request.host } });

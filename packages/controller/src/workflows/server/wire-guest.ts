@@ -1,6 +1,7 @@
 import { create } from '@bufbuild/protobuf';
 import { type Guest, GuestSchema } from '@godwit/contract/gen/guest_pb';
 import type { ServerId } from '@godwit/domain/ids';
+import { networkPolicy } from '../../networks/network-policy.ts';
 import type { Db } from '../../store/database.ts';
 import { clusterCpuModel } from './cluster-cpu-model.ts';
 import { displayOf } from './display-of.ts';
@@ -8,6 +9,8 @@ import { readServer } from './server-record.ts';
 
 /** The guest as an agent is asked for it, from the rows of server, disks, images, ports and networks. */
 export async function wireGuest(db: Db, serverId: ServerId): Promise<Guest> {
+  // First: what changes while the rest is read is sent to the host afterwards, by a higher number.
+  const policy = await networkPolicy(db, { serverId });
   const [server, disks, ports] = await Promise.all([
     readServer(db, serverId),
     db
@@ -43,6 +46,7 @@ export async function wireGuest(db: Db, serverId: ServerId): Promise<Guest> {
     ramMib: BigInt(server.flavor.ram_mib),
     machineType: server.machine_type ?? '',
     // Chosen at the first start, kept for good.
+    networkPolicyJson: JSON.stringify(policy),
     cpuModel: server.cpu_model ?? (await clusterCpuModel(db)) ?? '',
     display: displayOf(server.flavor),
     disks: disks.map((disk) => ({

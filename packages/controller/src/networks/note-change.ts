@@ -1,0 +1,14 @@
+import type { Db } from '../store/database.ts';
+
+/** What has changed for ports on hosts: one port, or a security group's rules or members. */
+export type NetworkChange = { readonly kind: 'port' | 'group'; readonly id: string };
+
+/** Written in the transaction that changes, so that the hosts hear of it even if this controller dies right after; see push-policies.ts. */
+export async function noteChange(tx: Db, changes: readonly NetworkChange[]): Promise<void> {
+  const distinct = [...new Map(changes.map((change) => [`${change.kind} ${change.id}`, change])).values()];
+  if (distinct.length === 0) return;
+  await tx
+    .insertInto('network_policy_change')
+    .values(distinct.map(({ kind, id }) => ({ kind, subject_id: id })))
+    .execute();
+}
