@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { startTracing } from '@godwit/telemetry/tracing';
 import type { FastifyInstance } from 'fastify';
@@ -12,9 +11,9 @@ import type { ResolvedConfig } from './config/load-config.ts';
 import { startEventFeed } from './events/event-feed.ts';
 import { imageFile } from './images/image-file.ts';
 import { createMetrics } from './metrics.ts';
-import { startPushingPolicies } from './networks/push-policies.ts';
 import { listenPublicly } from './public-listener.ts';
 import { type Database, openDatabase } from './store/database.ts';
+import { keepPostgres } from './store/embedded/keep-postgres.ts';
 import { ensurePostgres } from './store/embedded/postgres-server.ts';
 import { migrate } from './store/migrate.ts';
 import { startWebhook } from './webhook/webhook.ts';
@@ -34,7 +33,11 @@ export type Controller = {
 export const postgresDirectory = (config: Pick<ResolvedConfig, 'stateDir'>): string => join(config.stateDir, 'postgres');
 
 /** Opens the configured database, brought to the newest schema; starts or adopts the embedded server when none is configured. */
-export async function openConfiguredDatabase(config: ResolvedConfig, log: Logger): Promise<Database> {
+export async function openConfiguredDatabase(
+  config: ResolvedConfig,
+  log: Logger,
+  onConnectionLost: () => void = () => {},
+): Promise<Database> {
   let url = config.databaseUrl;
   if (url === null) {
     const server = await ensurePostgres({ directory: postgresDirectory(config) });
@@ -43,7 +46,11 @@ export async function openConfiguredDatabase(config: ResolvedConfig, log: Logger
   }
   const ran = await migrate(url);
   if (ran.length > 0) log.info({ steps: ran }, 'the schema was brought up to date');
-  return openDatabase({ url, onConnectionError: (error) => log.warn({ err: error }, 'a database connection was lost') });
+  const onConnectionError = (error: Error): void => {
+    log.warn({ err: error }, 'a database connection was lost');
+    onConnectionLost();
+  };
+  return openDatabase({ url, onConnectionError });
 }
 
 /**
@@ -57,8 +64,10 @@ export async function startController(config: ResolvedConfig, log: Logger): Prom
       await close().catch((error: unknown) => log.warn({ err: error }, 'something did not close cleanly'));
   };
   try {
-    const database = await openConfiguredDatabase(config, log);
+    const kept = config.databaseUrl === null ? keepPostgres(postgresDirectory(config), log) : null;
+    const database = await openConfiguredDatabase(config, log, kept?.connectionLost);
     closers.push(() => database.close());
+    if (kept !== null) closers.push(() => kept.stop());
     const own = await ownCertificate(database.db, config.agentListen.names, log);
     closers.push(async () => own.stop());
     const events = await startEventFeed(database, log);
@@ -82,15 +91,6 @@ export async function startController(config: ResolvedConfig, log: Logger): Prom
         engine.hostChanged(host);
       },
       onRelease: (from, release) => engine.releaseReported(from, release),
-    const pusher = startPushingPolicies({
-      db: database.background,
-      log,
-      executorId: `${config.executorName}:${randomUUID()}`,
-      send: async (host, policy) => {
-        await (await agents.network(host)).setPolicy({ policyJson: JSON.stringify(policy) }, { timeoutMs: 10_000 });
-      },
-    });
-    closers.push(() => pusher.stop());
     });
     closers.push(() => listener.close());
     const { webhook } = config;

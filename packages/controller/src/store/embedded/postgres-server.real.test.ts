@@ -3,9 +3,11 @@ import { chmod, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
+import { pino } from 'pino';
 import { afterEach, describe, expect, it } from 'vitest';
 import { clearWithThisProcess } from '../testing/server-directory.ts';
-import { ensurePostgres, socketDirectoryOf, stopPostgres } from './postgres-server.ts';
+import { keepPostgres } from './keep-postgres.ts';
+import { ensurePostgres, postgresDied, socketDirectoryOf, stopPostgres } from './postgres-server.ts';
 
 const made: { readonly directory: string; readonly kept: () => void }[] = [];
 
@@ -67,6 +69,25 @@ describe('ensurePostgres', () => {
     child.kill('SIGKILL');
     await gone;
     expect(await ensurePostgres({ directory })).toMatchObject({ pid, adopted: true });
+  });
+
+  it('is started again when it has died, and not when it was stopped', { timeout: 60_000 }, async () => {
+    const directory = await scratch();
+    const first = await ensurePostgres({ directory });
+    await value(first.url, 'create table kept as select 42 as n');
+    const kept = keepPostgres(directory, pino({ level: 'silent' }));
+    try {
+      process.kill(first.pid, 'SIGKILL');
+      await expect.poll(() => postgresDied(directory)).toBe(true);
+      kept.connectionLost();
+      await expect.poll(() => value(first.url, 'select n from kept').catch(() => null), { timeout: 20_000 }).toBe(42);
+      await stopPostgres(directory);
+      kept.connectionLost();
+      await kept.stop();
+      expect(await stopPostgres(directory)).toBe(false);
+    } finally {
+      await kept.stop();
+    }
   });
 
   it('is started once by two callers at the same time', { timeout: 60_000 }, async () => {

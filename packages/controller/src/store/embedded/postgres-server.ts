@@ -111,6 +111,12 @@ export async function stopPostgres(directory: string): Promise<boolean> {
   return true;
 }
 
+/** True when the server of `directory` has ended without having been stopped: it has left its pid file, and no process has that pid. */
+export async function postgresDied(directory: string): Promise<boolean> {
+  const dataDirectory = join(resolve(directory), 'data');
+  return (await exists(join(dataDirectory, 'postmaster.pid'))) && !(await postmasterAlive(dataDirectory));
+}
+
 /** Where the server's socket is: beside the data if the path is short enough, else in a directory of /tmp named after it. */
 export function socketDirectoryOf(directory: string): string {
   const beside = join(resolve(directory), 'socket');
