@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { startTracing } from '@godwit/telemetry/tracing';
 import type { FastifyInstance } from 'fastify';
@@ -11,6 +12,7 @@ import type { ResolvedConfig } from './config/load-config.ts';
 import { startEventFeed } from './events/event-feed.ts';
 import { imageFile } from './images/image-file.ts';
 import { createMetrics } from './metrics.ts';
+import { startPushingPolicies } from './networks/push-policies.ts';
 import { listenPublicly } from './public-listener.ts';
 import { type Database, openDatabase } from './store/database.ts';
 import { keepPostgres } from './store/embedded/keep-postgres.ts';
@@ -75,11 +77,20 @@ export async function startController(config: ResolvedConfig, log: Logger): Prom
     const metrics = createMetrics({ process: true, database: database.db });
     const agents = createAgents(database.db, own, (method) => metrics.agentCallsTotal.inc({ method }));
     closers.push(() => agents.close());
+    const faultPoint = heldFaultPoint(process.env['GODWIT_FAULT_POINTS_DIR'], log);
     if (config.tracing !== null)
       closers.push(await startTracing(config.tracing.endpoint, 'godwit-controller', { 'service.instance.id': config.executorName }));
-    const faultPoint = heldFaultPoint(process.env['GODWIT_FAULT_POINTS_DIR'], log);
     const engine = await startWorkflowEngine({ config, database, agents, metrics, log, ...(faultPoint && { faultPoint }) });
     closers.push(() => engine.stop());
+    const pusher = startPushingPolicies({
+      db: database.background,
+      log,
+      executorId: `${config.executorName}:${randomUUID()}`,
+      send: async (host, policy) => {
+        await (await agents.network(host)).setPolicy({ policyJson: JSON.stringify(policy) }, { timeoutMs: 10_000 });
+      },
+    });
+    closers.push(() => pusher.stop());
     const listener: AgentListener = await startAgentListener({
       db: database.db,
       log,
