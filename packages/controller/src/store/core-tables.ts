@@ -153,10 +153,10 @@ export interface NetworkTable {
   created_at: Now;
   updated_at: Now;
   description: Generated<string>;
-}
-
   /** What its new ports have when they do not say. */
   port_security_enabled: Generated<boolean>;
+}
+
 export interface SubnetTable {
   id: string;
   network_id: string;

@@ -31,11 +31,11 @@ export type CreateServers = {
   readonly userData: string | null;
   readonly configDrive: boolean;
   readonly diskConfig: 'AUTO' | 'MANUAL';
+  /** Names or ids, for the ports that are made; absent: the project's default group. */
+  readonly securityGroups?: readonly string[];
   readonly hints: { readonly group?: string; readonly same_host?: readonly string[]; readonly different_host?: readonly string[] };
 };
 
-  /** Names or ids, for the ports that are made; absent: the project's default group. */
-  readonly securityGroups?: readonly string[];
 export type LiveMigrateRequest = {
   /** null: the scheduler picks. */
   readonly host: string | null;

@@ -122,6 +122,10 @@ export type AddressArguments = { readonly address: string };
 export const AddFixedIpArguments = Closed({ networkId: Type.Union([Type.String({ minLength: 1, maxLength: 255 }), Type.Integer()]) });
 export const RemoveFixedIpArguments = Closed({ address: Type.String({ minLength: 1, maxLength: 45 }) });
 
+/** The network service's security groups, by name or id. */
+export const SecurityGroupArguments = Closed({ name: Type.String({ minLength: 1, maxLength: 255 }) });
+export type SecurityGroupArguments = { readonly name: string };
+
 /** A body that is a JSON object: which action it names is looked at first. */
 export const ActionBody = Type.Object({});
 /** `{"<name>": arguments}` and nothing beside it. */
@@ -134,7 +138,3 @@ const ImageIdAnswer = Closed({ image_id: Uuid });
 export const ActionAnswer = perMinorAndRole((minor, isAdmin) =>
   Type.Union([Type.Null(), ConsoleOutputAnswer, OldConsoleAnswer, EvacuateAnswer, ImageIdAnswer, RebuildAnswer(minor, isAdmin)]),
 );
-/** The network service's security groups, by name or id. */
-export const SecurityGroupArguments = Closed({ name: Type.String({ minLength: 1, maxLength: 255 }) });
-export type SecurityGroupArguments = { readonly name: string };
-

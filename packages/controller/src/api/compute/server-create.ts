@@ -43,8 +43,8 @@ export async function createServers(request: ComputeRequest<CreateServer>): Prom
     configDrive: false,
     diskConfig: server['OS-DCF:diskConfig'] ?? 'MANUAL',
     hints: hintsOf(request.body),
-  };
     ...(server.security_groups === undefined ? {} : { securityGroups }),
+  };
   const made = await request.context.operations.create(request.caller, wanted);
   if (Object.keys(ours).length > 0) await request.context.db.updateTable('server').set(ours).where('id', 'in', made.serverIds).execute();
   if (truth(server.return_reservation_id)) return { status: 202, body: { reservation_id: made.reservationId } };

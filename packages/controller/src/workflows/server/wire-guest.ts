@@ -42,11 +42,11 @@ export async function wireGuest(db: Db, serverId: ServerId): Promise<Guest> {
     projectId: server.project_id,
     name: server.name,
     hostname: server.hostname,
+    networkPolicyJson: JSON.stringify(policy),
     vcpus: server.flavor.vcpus,
     ramMib: BigInt(server.flavor.ram_mib),
     machineType: server.machine_type ?? '',
     // Chosen at the first start, kept for good.
-    networkPolicyJson: JSON.stringify(policy),
     cpuModel: server.cpu_model ?? (await clusterCpuModel(db)) ?? '',
     display: displayOf(server.flavor),
     disks: disks.map((disk) => ({
