@@ -35,13 +35,22 @@ it('reads headings, paragraphs, lists and code', () => {
   ]);
 });
 
+it('reads tables, and of links to other files their words', () => {
+  const text = (words: string) => [{ kind: 'text', text: words }];
+  expect(guideBlocks('| | a |\n|---|---|\n| b | see [c](d.md) |\n')).toEqual([
+    { kind: 'table', head: [[], text('a')], rows: [[text('b'), text('see c')]] },
+  ]);
+});
+
 it('leaves no mark of Markdown in the guide that the dialog links to', () => {
   const guide = readFileSync(new URL('../../../../docs/live-migration.md', import.meta.url), 'utf8');
   const shown = guideBlocks(guide).flatMap((block): readonly string[] => {
     if (block.kind === 'heading') return [block.text];
     if (block.kind === 'code') return [];
-    return (block.kind === 'paragraph' ? block.spans : block.items.flat()).map(({ text }) => text);
+    const spans =
+      block.kind === 'paragraph' ? block.spans : block.kind === 'list' ? block.items.flat() : [block.head, ...block.rows].flat(2);
+    return spans.map(({ text }) => text);
   });
   expect(shown.length).toBeGreaterThan(20);
-  for (const text of shown) expect(text).not.toMatch(/\*\*|`|^#|\]\(/);
+  for (const text of shown) expect(text).not.toMatch(/\*\*|`|^#|\]\(|\|/);
 });

@@ -4,9 +4,11 @@ export type GuideBlock =
   | { readonly kind: 'heading'; readonly level: 1 | 2; readonly text: string }
   | { readonly kind: 'paragraph'; readonly spans: readonly Span[] }
   | { readonly kind: 'list'; readonly items: readonly (readonly Span[])[] }
+  | { readonly kind: 'table'; readonly head: readonly Cell[]; readonly rows: readonly (readonly Cell[])[] }
   | { readonly kind: 'code'; readonly text: string };
+type Cell = readonly Span[];
 
-/** The little Markdown that our own guide is written in: headings of two levels, paragraphs, flat lists, fenced code, **strong**, *em*, `code`. */
+/** The little Markdown that our own guide is written in: headings of two levels, paragraphs, flat lists, tables, fenced code, **strong**, *em*, `code`; of links to other files their words. */
 export function guideBlocks(markdown: string): readonly GuideBlock[] {
   const fences = markdown.split(/^```.*\n?/m);
   return fences.flatMap((part, index): readonly GuideBlock[] =>
@@ -31,13 +33,24 @@ function blockOf(block: string): GuideBlock {
         .split(/\n- /)
         .map((item) => spansOf(joined(item))),
     };
+  if (block.startsWith('|')) {
+    const [head = [], , ...rows] = block.split('\n').map(cellsOf);
+    return { kind: 'table', head, rows };
+  }
   return { kind: 'paragraph', spans: spansOf(joined(block)) };
 }
+
+const cellsOf = (line: string): readonly Cell[] =>
+  line
+    .replaceAll(/^\||\|$/g, '')
+    .split('|')
+    .map((cell) => spansOf(cell.trim()));
 
 const joined = (text: string): string => text.replaceAll(/\s*\n\s*/g, ' ');
 
 function spansOf(text: string): readonly Span[] {
   return text
+    .replaceAll(/\[([^\]]+)\]\([^)]+\)/g, '$1')
     .split(/(\*\*[^*]+\*\*|\*[^*]+\*|`[^`]+`)/)
     .filter((part) => part !== '')
     .map((part): Span => {

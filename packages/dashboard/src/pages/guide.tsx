@@ -26,11 +26,43 @@ export function Guide() {
               return (
                 <ul key={key}>
                   {block.items.map((item) => (
-                    <li key={item.map(({ text }) => text).join('')}>
+                    <li key={wordsOf(item)}>
                       <Spans spans={item} />
                     </li>
                   ))}
                 </ul>
+              );
+            case 'table':
+              return (
+                // biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls has to be reachable by keyboard
+                <section key={key} className="data-table tall" tabIndex={0} aria-label={`Table ${index}`}>
+                  <table>
+                    <thead>
+                      <tr>
+                        {block.head.map((cell) =>
+                          cell.length === 0 ? (
+                            <td key="" />
+                          ) : (
+                            <th key={wordsOf(cell)} scope="col">
+                              <Spans spans={cell} />
+                            </th>
+                          ),
+                        )}
+                      </tr>
+                    </thead>
+                    <tbody>
+                      {block.rows.map((row) => (
+                        <tr key={wordsOf(row[0] ?? [])}>
+                          {row.map((cell, column) => (
+                            <td key={wordsOf(block.head[column] ?? [])}>
+                              <Spans spans={cell} />
+                            </td>
+                          ))}
+                        </tr>
+                      ))}
+                    </tbody>
+                  </table>
+                </section>
               );
             case 'code':
               return (
@@ -45,6 +77,8 @@ export function Guide() {
     </>
   );
 }
+
+const wordsOf = (spans: readonly Span[]): string => spans.map(({ text }) => text).join('');
 
 function Spans({ spans }: { readonly spans: readonly Span[] }) {
   return spans.map(({ kind, text }) => {
