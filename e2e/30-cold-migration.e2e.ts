@@ -1,4 +1,4 @@
-import { readdir } from 'node:fs/promises';
+import { readdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { type ClientProbe, startProbe } from '@godwit/lab/client/probe';
 import { readLabPlan } from '@godwit/lab/lab-plan';
@@ -15,6 +15,8 @@ type Shown = {
 };
 type Listed = { readonly Status: string; readonly 'Source Compute': string; readonly 'Dest Compute': string; readonly Type: string };
 
+const userDataText = '#cloud-config\nhostname: cold\n';
+
 /** Cold migration and resize with Debian's client, as an operator types it, of a guest that numbers its fsynced writes. */
 describe('cold migration through Debian’s openstack client', () => {
   let lab: Lab;
@@ -26,7 +28,11 @@ describe('cold migration through Debian’s openstack client', () => {
     const plan = await readLabPlan(lab.dir);
     if (plan === undefined) throw new Error(`no lab in ${lab.dir}`);
     probe = await startProbe(plan.clientNamespace);
-    await lab.openstack('server create --image godwit-demo --flavor demo.tiny --network demo --wait cold1');
+    const userData = path.join(lab.dir, 'user-data');
+    await writeFile(userData, userDataText);
+    await lab.openstack(
+      `server create --image godwit-demo --flavor demo.tiny --network demo --use-config-drive --user-data ${userData} --property role=db --wait cold1`,
+    );
     const shown = await lab.openstackJson<Shown>('server show cold1');
     id = shown.id;
     address = Object.values(shown.addresses).flat()[0] ?? '';
@@ -81,6 +87,31 @@ describe('cold migration through Debian’s openstack client', () => {
     return nodes.filter((_node, index) => disks[index]?.some((file) => file.endsWith('.qcow2')));
   };
 
+  /** A file of the config drive, mounted and read by the guest. */
+  const told = async (file: string): Promise<string> => {
+    const answer = (await probe.control(address, `config openstack/latest/${file}`)) as { readonly hex: string };
+    return Buffer.from(answer.hex, 'hex').toString();
+  };
+
+  it('is told who it is by its config drive, the same after a live move', async () => {
+    const before = await show();
+    await eventually(
+      () => probe.status(address).catch(() => null),
+      (status) => status !== null,
+      60_000,
+    );
+    const metadata = await told('meta_data.json');
+    expect(JSON.parse(metadata)).toMatchObject({ uuid: id, name: 'cold1', hostname: 'cold1', meta: { role: 'db' } });
+    expect(await told('user_data')).toBe(userDataText);
+    expect(JSON.parse(await told('network_data.json'))).toMatchObject({ networks: [{ type: 'ipv4', ip_address: address }] });
+    expect(await told('vendor_data.json')).toBe('{}');
+    await lab.openstack(`server migrate --live-migration ${id}`);
+    const after = await eventually(show, (server) => server.status === 'ACTIVE' && hostOf(server) !== hostOf(before), 60_000);
+    expect(after.status).toBe('ACTIVE');
+    expect(await told('meta_data.json')).toBe(metadata);
+    expect(await told('user_data')).toBe(userDataText);
+  }, 240_000);
+
   it('migrates to a host of the scheduler’s choice: VERIFY_RESIZE, and ACTIVE there when confirmed', async () => {
     const before = await show();
     const last = await write();
@@ -100,7 +131,7 @@ describe('cold migration through Debian’s openstack client', () => {
     expect(after.status).toBe('ACTIVE');
     expect(hostOf(after)).toBe(hostOf(waiting));
     expect(await newest()).toMatchObject({ Status: 'confirmed' });
-    expect(await events()).toEqual(['confirmResize', 'migrate', 'create']);
+    expect(await events()).toEqual(['confirmResize', 'migrate', 'live-migration', 'create']);
     await kept(last);
   }, 240_000);
 
@@ -201,6 +232,58 @@ describe('cold migration through Debian’s openstack client', () => {
     await eventually(up, (state) => state === 'up', 60_000);
     await lab.openstack(`server migration revert ${id}`);
     expect(hostOf(await reached('ACTIVE', 'ERROR'))).toBe(source);
+  }, 240_000);
+
+  it('becomes an image while it runs, and is rebuilt from it although the controller is killed meanwhile', async () => {
+    const inImage = await write();
+    const metadata = await told('meta_data.json');
+    await lab.openstack(`server image create --name cold-snapshot --wait ${id}`);
+    const image = await lab.openstackJson<{ readonly id: string; readonly status: string }>('image show cold-snapshot');
+    expect(image.status).toBe('active');
+    const newest = await write();
+    expect(newest).toBeGreaterThan(inImage);
+    await lab.openstack(`server rebuild --image cold-snapshot ${id}`);
+    await askSupervisor(lab.dir, { op: 'kill', process: 'controller' });
+    const after = await eventually(
+      () => show().catch(() => null),
+      (server) => server?.status === 'ACTIVE' || server?.status === 'ERROR',
+      100_000,
+    );
+    expect(after?.status).toBe('ACTIVE');
+    const verdict = await eventually(
+      () => probe.verifyDisk(address).catch(() => null),
+      (answer) => answer !== null,
+      60_000,
+    );
+    expect(verdict).toMatchObject({ ok: true, torn: 0, missing: 0 });
+    expect(verdict?.lastFound).toBeGreaterThanOrEqual(inImage);
+    expect(verdict?.lastFound).toBeLessThan(newest);
+    // The old disk is gone, the new one alone is there.
+    const disks = await readdir(path.join(lab.dir, 'shared', 'disks', id)).catch(() => [] as readonly string[]);
+    expect(disks.filter((file) => /\.(qcow2|raw|part)$/.test(file))).toHaveLength(1);
+    // The drive is written anew.
+    type Told = { readonly uuid: string; readonly random_seed: string };
+    const [before, now] = [JSON.parse(metadata) as Told, JSON.parse(await told('meta_data.json')) as Told];
+    expect(now.uuid).toBe(before.uuid);
+    expect(now.random_seed).not.toBe(before.random_seed);
+    await lab.openstack('image delete cold-snapshot');
+  }, 240_000);
+
+  it('is rescued from an image with its own disk as the second, and has everything afterwards', async () => {
+    const last = await write();
+    await lab.openstack(`server rescue --image godwit-demo ${id}`);
+    expect((await reached('RESCUE', 'ACTIVE', 'SHUTOFF', 'ERROR')).status).toBe('RESCUE');
+    // The guest reads its first disk: it is the image's, without a record.
+    const rescued = await eventually(
+      () => probe.verifyDisk(address).catch(() => null),
+      (answer) => answer !== null,
+      60_000,
+    );
+    expect(rescued?.records).toBe(0);
+    await expect(lab.openstack(`server migrate ${id}`)).rejects.toThrow(/HTTP 409/);
+    await lab.openstack(`server unrescue ${id}`);
+    expect((await reached('ACTIVE', 'SHUTOFF', 'ERROR')).status).toBe('ACTIVE');
+    await kept(last);
   }, 240_000);
 
   it('is confirmed by a delete', async () => {

@@ -47,7 +47,7 @@ describe('a guest spec', () => {
     [
       'too many disks',
       { disks: Array.from({ length: guestLimits.disks + 1 }, (_, i) => ({ ...disk, id: `d${i}`, path: `/p/${i}` })) },
-      /more than 18/,
+      /more than 17/,
     ],
     ['one file twice', { disks: [disk, { ...disk, id: 'b' }] }, /same path/],
     ['one MAC twice', { nics: [nic, { ...nic, tapName: 'gt1' }] }, /same MAC/],

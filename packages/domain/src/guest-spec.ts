@@ -22,6 +22,8 @@ export type GuestSpec = {
   readonly deviceLayout: 1;
   readonly disks: readonly DiskSpec[];
   readonly nics: readonly NicSpec[];
+  /** Absolute path on this host of the read-only drive that tells the guest who it is; the same bytes on every host. */
+  readonly configDrive?: string;
   /** Absent: the guest boots from its first disk. */
   readonly directBoot?: DirectBootSpec;
   readonly graphics: 'none' | 'vnc';
@@ -65,7 +67,7 @@ export type NicSpec = {
 export type DirectBootSpec = { readonly kernelPath: string; readonly initrdPath?: string; readonly commandLine: string };
 
 /** Limits of device layout 1. */
-export const guestLimits = { vcpus: 255, minRamMib: 1, nics: 8, disks: 18, commandLineBytes: 2047, backingLayers: 8 } as const;
+export const guestLimits = { vcpus: 255, minRamMib: 1, nics: 8, disks: 17, commandLineBytes: 2047, backingLayers: 8 } as const;
 
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 const macAddress = /^[0-9a-f][02468ace](:[0-9a-f]{2}){5}$/;
@@ -101,6 +103,10 @@ export function guestSpecProblems(spec: GuestSpec): readonly string[] {
   demand(
     spec.consoleDir === undefined || absolute(spec.consoleDir),
     `console directory ${JSON.stringify(spec.consoleDir)} is not absolute and plain`,
+  );
+  demand(
+    spec.configDrive === undefined || absolute(spec.configDrive),
+    `config drive ${JSON.stringify(spec.configDrive)} is not absolute and plain`,
   );
   for (const disk of spec.disks) problems.push(...diskProblems(disk));
   for (const nic of spec.nics) problems.push(...nicProblems(nic));

@@ -1,6 +1,6 @@
 /*
  * Control port: one command a line, one JSON object a line back. A connection stays open for any number of commands.
- *   status | heartbeat <hz> [address:port] | memory <MB/s> <MiB> | disk <records/s> | verify | poweroff | reboot | panic
+ *   status | heartbeat <hz> [address:port] | memory <MB/s> <MiB> | disk <records/s> | verify | config <path> | poweroff | reboot | panic
  */
 #include "guest.h"
 
@@ -51,6 +51,20 @@ static void answer_verify(FILE *peer) {
           (unsigned long long)verdict.missing, verdict.problem);
 }
 
+/* In hexadecimal: it may be anything. */
+static void answer_config(FILE *peer, const char *path) {
+  static unsigned char content[64 * 1024];
+  const char *problem = "";
+  long length = config_read(path, content, sizeof content, &problem);
+  if (length < 0) {
+    fprintf(peer, "{\"ok\":false,\"problem\":\"%s\"}\n", problem);
+    return;
+  }
+  fprintf(peer, "{\"ok\":true,\"hex\":\"");
+  for (long at = 0; at < length; at++) fprintf(peer, "%02x", content[at]);
+  fprintf(peer, "\"}\n");
+}
+
 static void refuse(FILE *peer, const char *why) { fprintf(peer, "{\"ok\":false,\"problem\":\"%s\"}\n", why); }
 
 static void answer(FILE *peer, const char *line) {
@@ -58,6 +72,7 @@ static void answer(FILE *peer, const char *line) {
   char word[64], rest;
   if (strcmp(line, "status") == 0) answer_status(peer);
   else if (strcmp(line, "verify") == 0) answer_verify(peer);
+  else if (strncmp(line, "config ", 7) == 0) answer_config(peer, line + 7);
   else if (sscanf(line, "heartbeat %u %63s %c", &first, word, &rest) == 2) {
     if (heartbeat_set(first, word)) answer_status(peer);
     else refuse(peer, "bad heartbeat target");

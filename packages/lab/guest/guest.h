@@ -61,6 +61,9 @@ void disk_set(unsigned records_per_second);
 struct disk_report disk_report(void);
 struct disk_verdict disk_verify(void);
 
+/* config.c: a file of the config drive, read anew from the device. Returns its length, or -1 with `problem` set. */
+long config_read(const char *path, unsigned char *content, size_t size, const char **problem);
+
 /* power.c */
 void power_off(void);
 void power_reboot(void);

@@ -16,11 +16,15 @@ export type WantedGuest = {
   readonly disks: readonly WantedDisk[];
   readonly nics: readonly WantedNic[];
   readonly directBoot: WantedDirectBoot | null;
+  /** Files of its config drive; absent: it has none. */
+  readonly configDrive?: readonly ConfigFile[];
   /** Of its ports; absent: nothing is filtered. */
   readonly networkPolicy?: NetworkPolicy;
   /** Absent: a serial console alone. */
   readonly display?: 'vnc';
 };
+
+export type ConfigFile = { readonly path: string; readonly content: Uint8Array };
 
 export type WantedDisk = {
   readonly diskId: string;

@@ -2,6 +2,7 @@ import type { HostMessage } from '@godwit/domain/custody/host-effect';
 import { GodwitError } from '@godwit/domain/errors';
 import type { DiskSpec, GuestSpec } from '@godwit/domain/guest-spec';
 import type { NetworkPolicy } from '@godwit/domain/network-policy';
+import { removeConfigDrive } from '../config-drive/make-config-drive.ts';
 import type {
   IncomingReady,
   MigrationPolicy,
@@ -428,6 +429,7 @@ export class IncomingMigration {
     await this.#network.remove();
     await this.#host.networks.leave(this.move.spec.nics);
     await removeCopies(this.#copies);
+    await removeConfigDrive(this.#host.config.stateDir, this.move.grant.serverId);
     this.#host.guests.forget(this.move.grant.serverId);
     await this.#save();
   }

@@ -40,8 +40,10 @@ export const netdevId = (index: number): string => `tap${index}`;
 /** Id of the guest's RAM object, hence of its RAMBlock in the stream. */
 export const ramObject = 'ram0';
 
+export const configDriveNode = 'config-drive';
+
 /** PCI slots of device layout 1, on pcie.0 (q35) or pci.0 (i440fx, whose own devices are in slots 0 and 1). */
-const slots = { rng: 0x02, balloon: 0x03, firstNic: 0x04, firstDisk: 0x0c, graphics: 0x1e } as const;
+const slots = { rng: 0x02, balloon: 0x03, firstNic: 0x04, firstDisk: 0x0c, configDrive: 0x1d, graphics: 0x1e } as const;
 
 /**
  * The arguments of qemu-system-x86_64 for a guest: a pure function, the same for source and destination except for `launch`.
@@ -86,6 +88,7 @@ export function commandLine(spec: GuestSpec, launch: Launch): string[] {
       : []),
     ...spec.nics.flatMap((nic, index) => nicArguments(nic, index, launch, pci(slots.firstNic + index))),
     ...spec.disks.flatMap((disk, index) => diskArguments(disk, index, launch, spec.directBoot === undefined, pci(slots.firstDisk + index))),
+    ...(spec.configDrive === undefined ? [] : configDriveArguments(spec.configDrive, launch, pci(slots.configDrive))),
     ...directBootArguments(spec),
     ...(launch.incoming ? ['-incoming', 'defer'] : []),
   ];
@@ -140,6 +143,16 @@ function diskArguments(disk: DiskSpec, index: number, launch: Launch, bootable: 
       ...(bootable && index === 0 && { bootindex: 1 }),
       ...address,
     }),
+  ];
+}
+
+/** No disk of the guest's: nothing mirrors it in a move, whose destination has made the same one. Found by its label. */
+function configDriveArguments(path: string, launch: Launch, address: object): string[] {
+  const file = `${configDriveNode}-file`;
+  return [
+    ...blockdev(fileNode(file, path, true, false, launch.imageLocking)),
+    ...blockdev({ driver: 'raw', 'node-name': configDriveNode, file, 'read-only': true }),
+    ...device({ driver: 'virtio-blk-pci', id: 'config0', drive: configDriveNode, serial: 'config-2', rerror: 'report', ...address }),
   ];
 }
 

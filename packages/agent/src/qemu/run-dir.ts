@@ -14,6 +14,8 @@ export type RunDir = {
   readonly specFile: string;
   /** The ProcessRef of the process last started here. */
   readonly pidFile: string;
+  /** The guest's config drive, if it has one. */
+  readonly configDrive: string;
   /** Segments of the serial console's log (see console-log.ts). */
   readonly consoleDir: string;
 };
@@ -49,6 +51,7 @@ export function runDir(stateDir: string, name: string): RunDir {
     qemuLog: join(dir, 'qemu.log'),
     specFile: join(dir, 'spec.json'),
     pidFile: join(dir, 'pid.json'),
+    configDrive: join(dir, 'config-drive.iso'),
     consoleDir: join(dir, 'console'),
   };
 }

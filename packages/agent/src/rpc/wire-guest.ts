@@ -37,6 +37,7 @@ export function guestFromWire(wire: Guest | undefined): WantedGuest {
     machineType: wire.machineType,
     cpuModel: wire.cpuModel,
     ...displayFromWire(wire.display),
+    ...(wire.configDrive.length === 0 ? {} : { configDrive: wire.configDrive.map(({ path, content }) => ({ path, content })) }),
     ...(wire.networkPolicyJson === '' ? {} : { networkPolicy: networkPolicyFromWire(wire.networkPolicyJson) }),
     disks: wire.disks.map((disk) => ({
       diskId: plainWord(disk.diskId, 'disk id'),

@@ -30,6 +30,8 @@ export interface CoreTables {
   subnet: SubnetTable;
   server: ServerTable;
   disk: DiskTable;
+  /** What a config drive says: see workflows/server/config-drive-files.ts. */
+  config_drive: { server_id: string; files: JSONColumnType<{ readonly path: string; readonly base64: string }[]> };
   port: PortTable;
   ip_allocation: { subnet_id: string; address: string; port_id: string };
   server_group: ServerGroupTable;
@@ -190,6 +192,7 @@ export type ServerFault = { readonly code: number; readonly message: string; rea
 /** What the custody row has beside the server's own columns (`epoch` there is `highest_epoch` here). */
 export type CustodyColumn = Pick<CustodyRow, 'holder' | 'operation' | 'remains' | 'behind'>;
 
+export type RescueColumn = { readonly imageId: string; readonly directBoot: DirectBootColumn | null };
 export type DirectBootColumn = { readonly kernelImageId: string; readonly ramdiskImageId: string; readonly commandLine: string };
 
 export interface ServerTable {
@@ -215,6 +218,8 @@ export interface ServerTable {
   /** Of the process that runs it, as its host last said; null: not known. */
   qemu_version: string | null;
   direct_boot: NullableJson<DirectBootColumn>;
+  /** While it is rescued: what it boots from. */
+  rescue: NullableJson<RescueColumn>;
   metadata: Json<Record<string, string>>;
   tags: Generated<string[]>;
   key_name: string | null;

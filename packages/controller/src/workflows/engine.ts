@@ -21,6 +21,7 @@ import { acceptLiveMigrate } from './accept/live-migrate.ts';
 import { acceptMigrate } from './accept/migrate.ts';
 import { acceptPower } from './accept/power-action.ts';
 import { acceptRebuild } from './accept/rebuild.ts';
+import { acceptRescue, acceptUnrescue } from './accept/rescue.ts';
 import { acceptResize } from './accept/resize.ts';
 import { acceptRevertResize } from './accept/revert-resize.ts';
 import { acceptSnapshot } from './accept/snapshot.ts';
@@ -42,6 +43,7 @@ import { createServer } from './server/create-server.ts';
 import { deleteServer } from './server/delete-server.ts';
 import { powerServer } from './server/power-server.ts';
 import { rebuildServer } from './server/rebuild-server.ts';
+import { rescueServer } from './server/rescue-server.ts';
 import { settleServer } from './server/settle-server.ts';
 import { snapshotServer } from './server/snapshot-server.ts';
 import type { WorkflowContext } from './workflow-context.ts';
@@ -79,6 +81,7 @@ const handlers: Readonly<Record<WorkflowKind, (context: WorkflowContext, run: Pa
   'power-server': powerServer,
   'rebuild-server': rebuildServer,
   'snapshot-server': snapshotServer,
+  'rescue-server': rescueServer,
   'live-migrate': liveMigrate,
   'cold-migrate': coldMigrate,
   'settle-server': settleServer,
@@ -153,6 +156,8 @@ export async function startWorkflowEngine(parts: EngineParts): Promise<Engine> {
       confirmResize: (caller, server) => acceptConfirmResize(db, workflows, caller, server),
       revertResize: (caller, server) => acceptRevertResize(db, workflows, caller, server),
       rebuild: (caller, server, request) => acceptRebuild(db, workflows, caller, server, request),
+      rescue: (caller, server, imageId) => acceptRescue(db, workflows, caller, server, imageId),
+      unrescue: (caller, server) => acceptUnrescue(db, workflows, caller, server),
       snapshot: (caller, server, request) => acceptSnapshot(db, workflows, caller, server, request),
       evacuate: (caller, server, request) => acceptEvacuate(db, workflows, caller, server, request),
       abortMigration: (caller, migration) => acceptAbort(db, workflows, caller, migration),

@@ -30,6 +30,8 @@ export type CreateServers = {
   readonly keyName: string | null;
   readonly userData: string | null;
   readonly configDrive: boolean;
+  /** Not the one made of the name. */
+  readonly hostname?: string;
   readonly diskConfig: 'AUTO' | 'MANUAL';
   /** Names or ids, for the ports that are made; absent: the project's default group. */
   readonly securityGroups?: readonly string[];
@@ -81,6 +83,9 @@ export type ServerOperations = {
   revertResize(caller: Caller, server: ServerId): Promise<void>;
   /** Puts an image in place of what is on the server's disk. */
   rebuild(caller: Caller, server: ServerId, request: RebuildRequest): Promise<void>;
+  /** Boots the server from another image (null: its own), with its disk as the second; and back. */
+  rescue(caller: Caller, server: ServerId, imageId: string | null): Promise<void>;
+  unrescue(caller: Caller, server: ServerId): Promise<void>;
   /** Makes an image of the server's disk; the id of the image, which is `queued` until it is whole. */
   snapshot(caller: Caller, server: ServerId, request: SnapshotRequest): Promise<string>;
   /** Restarts a server of a dead host elsewhere; see evacuate/accept-evacuate.ts. */

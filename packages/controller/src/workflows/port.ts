@@ -28,6 +28,7 @@ export type WorkflowKind =
   | 'power-server'
   | 'rebuild-server'
   | 'snapshot-server'
+  | 'rescue-server'
   | 'live-migrate'
   | 'cold-migrate'
   | 'settle-server'

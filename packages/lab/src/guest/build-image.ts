@@ -13,7 +13,7 @@ const run = promisify(execFile);
 export const repositoryRoot = path.resolve(import.meta.dirname, '../../../..');
 const sourceDir = path.resolve(import.meta.dirname, '../../guest');
 
-/** In load order: each needs those before it. The last three are for power off and for telling the host of a panic. */
+/** In load order: each needs those before it. Then those for power off and for telling the host of a panic. */
 const moduleOrder = [
   'virtio_ring',
   'virtio',
@@ -28,6 +28,9 @@ const moduleOrder = [
   'pvpanic',
   // The driver of the ISA device too, which is what guests get: ACPI names it QEMU0001.
   'pvpanic-mmio',
+  // To mount a config drive.
+  'cdrom',
+  'isofs',
 ] as const;
 
 /** A kernel may have any of the others built in; without these two as files something is wrong with the extraction. */

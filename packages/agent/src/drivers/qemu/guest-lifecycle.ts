@@ -3,6 +3,7 @@ import type { Grant } from '@godwit/domain/custody/grant';
 import { GodwitError } from '@godwit/domain/errors';
 import type { GuestSpec } from '@godwit/domain/guest-spec';
 import type { ServerId } from '@godwit/domain/ids';
+import { makeConfigDrive, removeConfigDrive } from '../../config-drive/make-config-drive.ts';
 import { delay } from '../../migration/deadline.ts';
 import { makeTaps } from '../../migration/destination-network.ts';
 import { removeTaps } from '../../network/remove-taps.ts';
@@ -39,7 +40,7 @@ export async function startGuest(host: QemuHost, grant: Grant, wanted: WantedGue
         .admit(spec.nics, wanted.networkPolicy ?? null)
         .then(() => makeTaps(host.tools, spec.nics, host.config.bridge.name, true)),
     ]);
-    await startQemu(host, spec, grant.epoch, false);
+    await startQemu(host, await makeConfigDrive(host.config.stateDir, spec, wanted), grant.epoch, false);
     await host.custody.feed(serverId, { kind: 'launch', fence: grant.fence, epoch: grant.epoch });
   } catch (error) {
     await host.custody
@@ -105,6 +106,7 @@ export async function destroyGuest(
   const process = host.guests.process(serverId);
   const existed = host.custody.state(serverId).copy.kind !== 'none' || process !== null;
   await host.custody.feed(serverId, { kind: 'destroy', fence: authority.fence, epoch: authority.epoch });
+  await removeConfigDrive(host.config.stateDir, serverId);
   const spec = process?.spec ?? (wanted && guestSpecOf(wanted, host.pools, host.defaults));
   if (spec) await removeTraces(host, serverId, spec);
   if (deleteDisks) {

@@ -3,6 +3,7 @@ import type { HostMessage, PeerMessage } from '@godwit/domain/custody/host-effec
 import { GodwitError } from '@godwit/domain/errors';
 import type { DiskSpec, GuestSpec } from '@godwit/domain/guest-spec';
 import type { Epoch, HostId, MigrationId, ServerId } from '@godwit/domain/ids';
+import { makeConfigDrive, removeConfigDrive } from '../../config-drive/make-config-drive.ts';
 import { IncomingMigration } from '../../migration/destination.ts';
 import { sweepTunnels } from '../../migration/frame-mirror.ts';
 import { MigrationRecord } from '../../migration/migration-record.ts';
@@ -79,7 +80,7 @@ export class Moves {
       throw new GodwitError('InvalidMigrationState', `migration ${move.migrationId} is ${known.record.report.state} on this host`);
     if (grant.source === host.hostId) throw new GodwitError('SameHost', 'a guest is not moved to the host that it runs on');
     refuseForbidden(host, host.capabilities.version);
-    const spec = guestSpecOf(wanted, host.pools, host.defaults);
+    const spec = await makeConfigDrive(host.config.stateDir, guestSpecOf(wanted, host.pools, host.defaults), wanted);
     const { copied, shared } = splitDisks(wanted, policy);
     await Promise.all([
       requireSharedDisks({ ...wanted, disks: shared }, host.pools),
@@ -267,6 +268,7 @@ export class Moves {
       if (move instanceof OutgoingMigration) await move.close();
       const spec = process?.spec ?? (wanted && guestSpecOf(wanted, host.pools, host.defaults));
       if (spec) await removeTaps(host, spec.nics);
+      await removeConfigDrive(host.config.stateDir, serverId);
       // Not its console log, which may lie where the guest's new host goes on with it.
       if (deleteDisks && local)
         for (const { diskId, pool, format } of local.disks) await deleteDisk(poolNamed(host.pools, pool), serverId, diskId, format);
@@ -374,6 +376,7 @@ export class Moves {
     if (host.custody.state(serverId).copy.kind !== 'none') return;
     const nics = host.guests.spec(serverId)?.nics ?? (wanted ? guestSpecOf(wanted, host.pools, host.defaults).nics : []);
     await removeTaps(host, nics);
+    await removeConfigDrive(host.config.stateDir, serverId);
     await sweepTunnels(host.tools, this.ids());
     host.guests.forget(serverId);
   }

@@ -113,6 +113,14 @@ export const OldConsoleArguments = (...types: readonly [string, ...string[]]) =>
 export type OldConsoleArguments = { readonly type: string };
 const OldConsoleAnswer = Closed({ console: Closed({ type: Type.String(), url: Type.String() }) });
 
+export const RescueArguments = Nullable(
+  Closed({
+    adminPass: Type.Optional(Type.String({ maxLength: 255 })),
+    rescue_image_ref: Type.Optional(Type.String({ minLength: 1, maxLength: 255 })),
+  }),
+);
+export type RescueArguments = { readonly adminPass?: string; readonly rescue_image_ref?: string } | null;
+
 /** Up to 2.43: proxies of the network service. */
 export const AddressArguments = Closed({
   address: Type.String({ minLength: 1, maxLength: 45 }),

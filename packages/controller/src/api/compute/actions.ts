@@ -16,6 +16,7 @@ import {
   RebootArguments,
   RemoveFixedIpArguments,
   ResetStateArguments,
+  RescueArguments,
   ResizeArguments,
   SecurityGroupArguments,
 } from '@godwit/contract/schemas/compute/server-actions';
@@ -33,6 +34,7 @@ import { evacuate } from './evacuate-action.ts';
 import { lock, unlock } from './lock.ts';
 import { rebuild } from './rebuild-action.ts';
 import { oldConsole } from './remote-consoles.ts';
+import { rescue } from './rescue-action.ts';
 import { resetState } from './reset-state.ts';
 import { type Answer, type ComputeRequest, type ComputeRoute, route } from './route.ts';
 import { addSecurityGroup, removeSecurityGroup } from './security-group-actions.ts';
@@ -138,8 +140,8 @@ const serverActions: Readonly<Record<string, Action>> = {
   suspend: notOffered('suspend', 'Suspend'),
   resume: notOffered('resume', 'Resume'),
   rebuild: { args: RebuildArguments, handle: rebuild },
-  rescue: notOffered(null, 'Rescue'),
-  unrescue: notOffered(null, 'Rescue'),
+  rescue: { args: () => RescueArguments, handle: rescue },
+  unrescue: through('unrescue', (request, caller, server) => request.context.operations.unrescue(caller, server)),
   shelve: notOffered(null, 'Shelve'),
   shelveOffload: notOffered(null, 'Shelve'),
   unshelve: notOffered(null, 'Shelve'),

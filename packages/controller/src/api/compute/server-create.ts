@@ -40,7 +40,8 @@ export async function createServers(request: ComputeRequest<CreateServer>): Prom
     tags: [...new Set(server.tags ?? [])],
     keyName: server.key_name ?? null,
     userData: server.user_data ?? null,
-    configDrive: false,
+    configDrive: truth(server.config_drive),
+    ...(ours.hostname === undefined ? {} : { hostname: ours.hostname }),
     diskConfig: server['OS-DCF:diskConfig'] ?? 'MANUAL',
     hints: hintsOf(request.body),
     ...(server.security_groups === undefined ? {} : { securityGroups }),
@@ -68,7 +69,6 @@ export async function createServers(request: ComputeRequest<CreateServer>): Prom
 
 /** Accepting these and leaving them undone would be a lie. */
 function refuseWhatIsNotOffered(server: CreateServer['server']): void {
-  if (truth(server.config_drive)) throw bad('A config drive is not offered by this cloud.');
   if ((server.personality ?? []).length > 0) throw bad('Personality files are not offered by this cloud: use user_data.');
   if ((server.trusted_image_certificates ?? []).length > 0) throw bad('Image certificate validation is not offered by this cloud.');
   if ((server.block_device_mapping ?? []).length > 0) throw bad('Block Device Mapping is Invalid: volumes are not offered by this cloud.');

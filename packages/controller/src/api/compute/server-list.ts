@@ -26,6 +26,11 @@ const matches =
   (column: string): Filter =>
   (value) =>
     sql<SqlBool>`${sql.ref(column)} ~ ${value.slice(0, 255)}`;
+/** A constant of every server: matches all of them or none. */
+const always =
+  (is: (value: string) => boolean): Filter =>
+  (value) =>
+    sql<SqlBool>`${is(value)}::boolean`;
 const address =
   (version: 4 | 6): Filter =>
   (value) =>
@@ -48,10 +53,11 @@ const reference =
   (value) =>
     equals(column)(value.split('/').at(-1) ?? '', undefined as never);
 const tagList = (value: string): readonly string[] => value.split(',');
+const flagOf = (key: string, value: string): boolean => flag(new Map([[key, [value]]]), key);
 const boolean =
   (column: string): Filter =>
   (value) =>
-    sql<SqlBool>`${sql.ref(column)} = ${flag(new Map([[column, [value]]]), column)}::boolean`;
+    sql<SqlBool>`${sql.ref(column)} = ${flagOf(column, value)}::boolean`;
 
 /** What anybody may filter by, and from which minor. */
 const filters: Readonly<Record<string, { readonly min?: number; readonly filter: Filter }>> = {
@@ -96,6 +102,15 @@ const adminFilters: Readonly<Record<string, { readonly min?: number; readonly fi
   launch_index: { filter: integerEquals('server.launch_index') },
   description: { filter: matches('server.description') },
   display_description: { filter: matches('server.description') },
+  access_ip_v4: { filter: (value) => sql<SqlBool>`host(server.access_ip_v4) = ${value}` },
+  access_ip_v6: { filter: (value) => sql<SqlBool>`host(server.access_ip_v6) = ${value}` },
+  auto_disk_config: { filter: (value) => sql<SqlBool>`(server.disk_config = 'AUTO') = ${flagOf('auto_disk_config', value)}::boolean` },
+  kernel_id: { filter: (value) => sql<SqlBool>`coalesce(server.direct_boot ->> 'kernelImageId', '') = ${value}` },
+  ramdisk_id: { filter: (value) => sql<SqlBool>`coalesce(server.direct_boot ->> 'ramdiskImageId', '') = ${value}` },
+  locked_by: { filter: equals('server.locked_by') },
+  root_device_name: { filter: always((value) => value === '/dev/vda') },
+  // Deletes are never deferred.
+  soft_deleted: { filter: always((value) => !flagOf('soft_deleted', value)) },
 };
 
 const otherKeys = [
@@ -109,14 +124,6 @@ const otherKeys = [
   'deleted',
   'project_id',
   'tenant_id',
-  'access_ip_v4',
-  'access_ip_v6',
-  'auto_disk_config',
-  'kernel_id',
-  'ramdisk_id',
-  'locked_by',
-  'root_device_name',
-  'soft_deleted',
   'cell_name',
   'ec2_instance_id',
 ];

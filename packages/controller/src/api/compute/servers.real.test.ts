@@ -86,7 +86,6 @@ describe('create', () => {
       {},
       /volumes|local disk/,
     ],
-    ['a config drive', { config_drive: true }, '2.1', {}, 'A config drive is not offered by this cloud.'],
   ];
   it.each(wrong)('400 for %s, and nothing is made', async (_name, body, microversion, extra, message) => {
     const before = idsOf(await cloud.call('GET', `${base}/servers`, { as: member })).length;
@@ -178,7 +177,19 @@ describe('list', () => {
     // Of who is no admin the filter by host is ignored, not obeyed: the answer must not tell where servers live.
     expect(await list('host=node2')).toEqual(sorted(active, stopped, moving));
     expect(await list(`host=node2&all_tenants=1&project_id=${own.projectId}`, cloud.admin)).toEqual([stopped]);
-    expect(await list('changes-since=2000-01-01T00:00:00Z')).toEqual(sorted(active, stopped, moving));
+    await cloud.db
+      .updateTable('server')
+      .set({ access_ip_v4: '192.0.2.7', locked_by: 'owner', disk_config: 'AUTO' })
+      .where('id', '=', stopped)
+      .execute();
+    for (const query of ['access_ip_v4=192.0.2.7', 'locked_by=owner', 'auto_disk_config=true'])
+      expect([query, await list(`${query}&all_tenants=1&project_id=${own.projectId}`, cloud.admin)]).toEqual([query, [stopped]]);
+    for (const query of ['root_device_name=/dev/sda', 'soft_deleted=true', 'kernel_id=x'])
+      expect([query, await list(`${query}&all_tenants=1&project_id=${own.projectId}`, cloud.admin)]).toEqual([query, []]);
+    const gone = await cloud.server(own, { name: 'gone', vm_state: 'deleted', deleted_at: new Date() });
+    expect(await list(`deleted=true&all_tenants=1&project_id=${own.projectId}`, cloud.admin)).toEqual([gone]);
+    expect(await list('deleted=true')).toEqual(sorted(active, stopped, moving));
+    expect(await list('changes-since=2000-01-01T00:00:00Z')).toEqual(sorted(active, stopped, moving, gone));
     expect(await list('changes-since=2100-01-01T00:00:00Z')).toEqual([]);
   });
   it('pages with links that lead on, in any order', async () => {

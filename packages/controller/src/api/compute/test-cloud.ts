@@ -18,6 +18,7 @@ import { acceptLiveMigrate } from '../../workflows/accept/live-migrate.ts';
 import { acceptMigrate } from '../../workflows/accept/migrate.ts';
 import { acceptPower } from '../../workflows/accept/power-action.ts';
 import { acceptRebuild } from '../../workflows/accept/rebuild.ts';
+import { acceptRescue, acceptUnrescue } from '../../workflows/accept/rescue.ts';
 import { acceptResize } from '../../workflows/accept/resize.ts';
 import { acceptRevertResize } from '../../workflows/accept/revert-resize.ts';
 import { acceptSnapshot } from '../../workflows/accept/snapshot.ts';
@@ -166,6 +167,8 @@ function acceptingOperations(db: Db, enqueued: NewWorkflow[]): ServerOperations 
     confirmResize: (caller, server) => acceptConfirmResize(db, workflows, caller, server),
     revertResize: (caller, server) => acceptRevertResize(db, workflows, caller, server),
     rebuild: (caller, server, request) => acceptRebuild(db, workflows, caller, server, request),
+    rescue: (caller, server, imageId) => acceptRescue(db, workflows, caller, server, imageId),
+    unrescue: (caller, server) => acceptUnrescue(db, workflows, caller, server),
     snapshot: (caller, server, request) => acceptSnapshot(db, workflows, caller, server, request),
     evacuate: (caller, server, request) => acceptEvacuate(db, workflows, caller, server, request),
     abortMigration: (caller, migration) => acceptAbort(db, workflows, caller, migration),

@@ -40,7 +40,7 @@ export async function acceptCreate(db: Db, workflows: Workflows, caller: Caller,
         .values({
           id,
           name,
-          hostname: hostnameOf(name, id),
+          hostname: request.hostname ?? hostnameOf(name, id),
           description: request.description,
           project_id: caller.projectId,
           user_id: caller.userId,

@@ -8,6 +8,7 @@ import type { Caller } from '../operations.ts';
 import type { Workflows } from '../port.ts';
 import { recordAction } from '../record/actions.ts';
 import { tellServer } from '../record/server-event.ts';
+import type { ReplacedDisks } from '../server/remove-replaced-disks.ts';
 import { demandServiceUp } from './begin-cold-move.ts';
 import { imageFor } from './create-servers.ts';
 import { lockForAction } from './lock-server.ts';
@@ -30,7 +31,7 @@ export type RebuildInput = {
   /** It was off, and is off afterwards. */
   readonly endsStopped: boolean;
   /** Of the disks that were replaced, once they are. */
-  readonly replaced?: readonly { readonly id: string; readonly pool: string; readonly format: string; readonly sizeBytes: number }[];
+  readonly replaced?: ReplacedDisks;
 };
 
 /**

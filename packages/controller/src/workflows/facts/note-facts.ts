@@ -153,8 +153,9 @@ async function noteGone(
 const bootedSince = (row: CustodyRow, host: HostId, bootId: string): boolean =>
   row.holder.kind === 'host' && row.holder.hostId === host && row.holder.bootId !== bootId;
 
-/** A server that waits to be confirmed or reverted goes on waiting, whatever its guest does: only its power state tells. Null for every other. */
-const kept = (server: Pick<ServerRecord, 'vm_state'>): 'resized' | null => (server.vm_state === 'resized' ? 'resized' : null);
+/** A server that waits to be confirmed or reverted, or that is rescued, goes on so, whatever its guest does: only its power state tells. Null for every other. */
+const kept = ({ vm_state: state }: Pick<ServerRecord, 'vm_state'>): 'resized' | 'rescued' | null =>
+  state === 'resized' || state === 'rescued' ? state : null;
 
 /** Operations that look at the end of a guest themselves, or mean it. What is told during any other is compared when it is over. */
 const endsGuests: readonly ServerRecord['task_state'][] = [
@@ -164,6 +165,9 @@ const endsGuests: readonly ServerRecord['task_state'][] = [
   'rebooting_hard',
   'resize_prep',
   'resize_migrating',
+  'rebuilding',
+  'rescuing',
+  'unrescuing',
 ];
 
 /** Writes what a host says of one guest. While an operation is under way its executor looks instead; when that may have been too early for what this says, the server is looked at again. */

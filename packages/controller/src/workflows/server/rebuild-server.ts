@@ -1,6 +1,4 @@
 import { randomUUID } from 'node:crypto';
-import { create } from '@bufbuild/protobuf';
-import { DiskSchema, type Guest, GuestSchema } from '@godwit/contract/gen/guest_pb';
 import { as, type HostId, type ServerId } from '@godwit/domain/ids';
 import { powerState } from '@godwit/domain/server';
 import type { RebuildInput } from '../accept/rebuild.ts';
@@ -11,11 +9,10 @@ import { rootDiskBytes } from '../scheduling/load-demand.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
 import { comeToRest } from './come-to-rest.ts';
 import { serverFault } from './fault.ts';
-import { destroyAt } from './remove-disks.ts';
+import { removeReplacedDisks, replacedDisks } from './remove-replaced-disks.ts';
 import { readServer, writeServer } from './server-record.ts';
 import { startGuest } from './start-guest.ts';
 import { stopGuest } from './stop-guest.ts';
-import { wireGuest } from './wire-guest.ts';
 
 const EVENT = 'compute_rebuild_instance';
 const PATIENCE_MS = 60_000;
@@ -41,7 +38,7 @@ export async function rebuildServer(context: WorkflowContext, run: WorkflowRun):
     input = await exchangeDisks(context, run, serverId, input);
   }
   await context.faultPoint('rebuild:exchanged');
-  await removeReplaced(context, run, serverId, hostId, input);
+  await removeReplacedDisks(context, run, serverId, hostId, input.replaced ?? []);
   const outcome = await startGuest(context, run, serverId, hostId, { deleteDisksOnFailure: false, patienceMs: PATIENCE_MS });
   await context.faultPoint('rebuild:started');
   if (outcome.kind !== 'running') return end(context, run, serverId, input, 'error', outcome.why);
@@ -60,10 +57,10 @@ export async function rebuildServer(context: WorkflowContext, run: WorkflowRun):
 /** The row names the new disk, and the run remembers the old one: one transaction after the other, because old disks are found again until the row has changed. */
 async function exchangeDisks(context: WorkflowContext, run: WorkflowRun, serverId: ServerId, before: RebuildInput): Promise<RebuildInput> {
   const { db } = context;
-  const old = await db.selectFrom('disk').selectAll().where('server_id', '=', serverId).where('device_index', '=', 0).execute();
+  const old = await db.selectFrom('disk').selectAll().where('server_id', '=', serverId).where('device_index', '<=', 0).execute();
   const input: RebuildInput = {
     ...before,
-    replaced: old.map(({ id, pool, format, size_bytes }) => ({ id, pool, format, sizeBytes: size_bytes })),
+    replaced: replacedDisks(old),
   };
   await run.remember(input);
   await db.transaction().execute(async (tx) => {
@@ -71,40 +68,25 @@ async function exchangeDisks(context: WorkflowContext, run: WorkflowRun, serverI
     const bytes = await rootDiskBytes(tx, { image_id: input.imageId, flavor });
     for (const disk of old) {
       await tx.deleteFrom('disk').where('id', '=', disk.id).execute();
+      // That of a rescue goes with it.
+      if (disk.device_index < 0) continue;
       await tx
         .insertInto('disk')
         .values({ ...disk, id: randomUUID(), format: 'qcow2', size_bytes: bytes, image_id: input.imageId, fresh: true })
         .execute();
     }
+    // Written anew by the start: names, keys and user data may have changed with it.
+    await tx.deleteFrom('config_drive').where('server_id', '=', serverId).execute();
     await writeServer(tx, run, serverId, {
       image_id: input.imageId,
       direct_boot: input.directBoot === null ? null : JSON.stringify(input.directBoot),
+      rescue: null,
       task_state: 'rebuild_spawning',
       vm_state: 'stopped',
       power_state: powerState.shutdown,
     });
   });
   return input;
-}
-
-/** Deletes the files of the old disks. Only while nothing runs: the epoch under which it is done would end the guest that this rebuild has started. */
-async function removeReplaced(
-  context: WorkflowContext,
-  run: WorkflowRun,
-  serverId: ServerId,
-  hostId: HostId,
-  { replaced = [] }: RebuildInput,
-): Promise<void> {
-  const { holder, operation } = await readCustody(context.db, serverId);
-  if (replaced.length === 0 || holder.kind !== 'nowhere' || operation !== null) return;
-  const guest: Guest = create(GuestSchema, {
-    ...(await wireGuest(context.db, serverId)),
-    disks: replaced.map((disk) =>
-      create(DiskSchema, { diskId: disk.id, pool: disk.pool, format: disk.format, sizeBytes: BigInt(disk.sizeBytes) }),
-    ),
-  });
-  if (!(await destroyAt(context, run, serverId, hostId, guest)))
-    context.log.warn({ server: serverId, host: hostId, disks: replaced.map(({ id }) => id) }, 'replaced disks were left on their host');
 }
 
 /** Nothing has been exchanged: the server is what its host shows. */

@@ -1,8 +1,10 @@
 import { GuestState } from '@godwit/contract/gen/guest_pb';
+import type { ServerId } from '@godwit/domain/ids';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Database } from '../../store/database.ts';
 import { startTestServer, type TestServer } from '../../store/test-database.ts';
-import { refusal, silence } from '../testing/fake-agents.ts';
+import type { Engine } from '../engine.ts';
+import { refusal, runningCopies, silence } from '../testing/fake-agents.ts';
 import { type FakeCloud, fakeCloud, until } from '../testing/fake-cloud.ts';
 
 let postgres: TestServer;
@@ -137,6 +139,113 @@ describe('power', () => {
     expect(
       await database.db.selectFrom('instance_action_event').select(['result', 'details']).where('action_id', '=', action.id).execute(),
     ).toEqual([{ result: 'Error', details: 'it is being migrated' }]);
+  });
+});
+
+describe('rebuild', () => {
+  const rebuild = (engine: Engine, id: ServerId) =>
+    engine.operations.rebuild(cloud.admin, id, { imageId: cloud.imageId, metadata: null, columns: {} });
+  const disks = (id: string) => database.db.selectFrom('disk').select(['id', 'fresh']).where('server_id', '=', id).execute();
+
+  it.each(['rebuild:stopped', 'rebuild:exchanged', 'start:answered', 'rebuild:started'])(
+    'is one new disk and one guest although its controller loses the thread at %s',
+    async (point) => {
+      let lost = 0;
+      let armed = false;
+      const engine = await cloud.controller('c1', async (name) => {
+        if (armed && name === point && lost++ === 0) throw new Error(`lost at ${point}`);
+      });
+      const id = await cloud.server(engine, 'node1');
+      const [before] = await disks(id);
+      armed = true;
+      await rebuild(engine, id);
+      expect(await read(id)).toMatchObject({ task_state: 'rebuilding' });
+      await idle(id);
+      expect(lost).toBeGreaterThan(0);
+      expect(await read(id)).toMatchObject({ vm_state: 'active', power_state: 1, task_state: null });
+      const [after, ...more] = await disks(id);
+      expect(more).toEqual([]);
+      expect(after).toMatchObject({ fresh: false });
+      expect(after?.id).not.toBe(before?.id);
+      expect(runningCopies(cloud.hosts, id)).toBe(1);
+      // The old disk's files were deleted while nothing ran.
+      const calls = cloud.hosts[0]?.calls.map(({ call }) => call) ?? [];
+      expect(calls.indexOf('destroyGuest')).toBeGreaterThan(calls.indexOf('stopGuest'));
+      expect(calls.lastIndexOf('destroyGuest')).toBeLessThan(calls.lastIndexOf('startGuest'));
+    },
+  );
+
+  it('leaves a server that cannot be stopped as it was, on its disk', async () => {
+    const engine = await cloud.controller('c1');
+    const id = await cloud.server(engine, 'node1');
+    const before = await disks(id);
+    cloud.hosts[0]?.faults.push({ call: 'stopGuest', when: 'before', error: refusal('custody-migrating', 'it is being migrated') });
+    await rebuild(engine, id);
+    await idle(id);
+    expect(await read(id)).toMatchObject({ vm_state: 'active', task_state: null });
+    expect(await disks(id)).toEqual(before);
+    expect(runningCopies(cloud.hosts, id)).toBe(1);
+  });
+
+  it('of a server that was off ends off', async () => {
+    const engine = await cloud.controller('c1');
+    const id = await cloud.server(engine, 'node1');
+    await engine.operations.stop(cloud.admin, id);
+    await idle(id);
+    await rebuild(engine, id);
+    await idle(id);
+    expect(await read(id)).toMatchObject({ vm_state: 'stopped', power_state: 4, custody: { holder: { kind: 'nowhere' } } });
+    expect(runningCopies(cloud.hosts, id)).toBe(0);
+  });
+});
+
+describe('rescue', () => {
+  const disks = (id: string) =>
+    database.db.selectFrom('disk').select(['id', 'device_index', 'fresh']).where('server_id', '=', id).orderBy('device_index').execute();
+
+  it.each([null, 'rescue:exchanged', 'start:answered'])(
+    'puts a disk before the own one and takes it out again, one guest at a time, its controller losing the thread at %s',
+    async (point) => {
+      const lost = new Set<string>();
+      let round = '';
+      const engine = await cloud.controller('c1', async (name) => {
+        if (round === '' || name !== point || lost.has(round)) return;
+        lost.add(round);
+        throw new Error(`lost at ${name}`);
+      });
+      const id = await cloud.server(engine, 'node1');
+      const [own] = await disks(id);
+      round = 'in';
+      await engine.operations.rescue(cloud.admin, id, null);
+      expect(await read(id)).toMatchObject({ task_state: 'rescuing' });
+      await idle(id);
+      expect(await read(id)).toMatchObject({ vm_state: 'rescued', power_state: 1, rescue: { imageId: cloud.imageId } });
+      expect(await disks(id)).toMatchObject([{ device_index: -1, fresh: false }, own]);
+      expect(runningCopies(cloud.hosts, id)).toBe(1);
+      await expect(engine.operations.stop(cloud.admin, id)).rejects.toMatchObject({ code: 'InvalidState' });
+      await expect(engine.operations.migrate(cloud.admin, id, { host: null })).rejects.toMatchObject({ code: 'InvalidState' });
+      round = 'out';
+      await engine.operations.unrescue(cloud.admin, id);
+      await idle(id);
+      expect(await read(id)).toMatchObject({ vm_state: 'active', power_state: 1, rescue: null });
+      expect(await disks(id)).toEqual([own]);
+      expect(runningCopies(cloud.hosts, id)).toBe(1);
+      expect(lost.size).toBe(point === null ? 0 : 2);
+    },
+  );
+
+  it('leaves a server that cannot be started from the other disk off and whole', async () => {
+    const engine = await cloud.controller('c1');
+    const id = await cloud.server(engine, 'node1');
+    const before = await disks(id);
+    cloud.hosts[0]?.faults.push({ call: 'startGuest', when: 'before', error: refusal('NoSpace', 'no space left') });
+    await engine.operations.rescue(cloud.admin, id, null);
+    await idle(id);
+    expect(await read(id)).toMatchObject({ vm_state: 'stopped', power_state: 4, rescue: null });
+    expect(await disks(id)).toEqual(before);
+    await engine.operations.start(cloud.admin, id);
+    await idle(id);
+    expect(await read(id)).toMatchObject({ vm_state: 'active' });
   });
 });
 

@@ -11,6 +11,7 @@ import { wireGrant } from '../custody/wire-grant.ts';
 import { checkpoint, type WorkflowRun } from '../port.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
 import { wireGuest } from './wire-guest.ts';
+import { writeConfigDrive } from './write-config-drive.ts';
 
 export type StartOutcome =
   | { readonly kind: 'running'; readonly report: GuestReport }
@@ -110,6 +111,7 @@ export async function startGuest(
     }
     try {
       const client = await context.agents.client(grant.destination);
+      await writeConfigDrive(context.db, serverId);
       const report = await client.startGuest(
         { grant: wireGrant(grant, run.fence), guest: await wireGuest(context.db, serverId), requestId: run.id },
         { timeoutMs: START_TIMEOUT_MS, signal: run.signal },

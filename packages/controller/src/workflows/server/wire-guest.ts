@@ -37,6 +37,10 @@ export async function wireGuest(db: Db, serverId: ServerId): Promise<Guest> {
       .orderBy('port.device_index')
       .execute(),
   ]);
+  const boot = server.rescue === null ? server.direct_boot : server.rescue.directBoot;
+  const drive = server.config_drive
+    ? await db.selectFrom('config_drive').select('files').where('server_id', '=', serverId).executeTakeFirst()
+    : undefined;
   return create(GuestSchema, {
     serverId,
     projectId: server.project_id,
@@ -49,6 +53,7 @@ export async function wireGuest(db: Db, serverId: ServerId): Promise<Guest> {
     // Chosen at the first start, kept for good.
     cpuModel: server.cpu_model ?? (await clusterCpuModel(db)) ?? '',
     display: displayOf(server.flavor),
+    configDrive: (drive?.files ?? []).map(({ path, base64 }) => ({ path, content: Buffer.from(base64, 'base64') })),
     disks: disks.map((disk) => ({
       diskId: disk.id,
       pool: disk.pool,
@@ -68,14 +73,10 @@ export async function wireGuest(db: Db, serverId: ServerId): Promise<Guest> {
       mtu: port.mtu,
       bridge: port.bridge ?? '',
     })),
-    ...(server.direct_boot === null
+    ...(boot === null
       ? {}
       : {
-          directBoot: {
-            kernelImageId: server.direct_boot.kernelImageId,
-            ramdiskImageId: server.direct_boot.ramdiskImageId,
-            commandLine: server.direct_boot.commandLine,
-          },
+          directBoot: { kernelImageId: boot.kernelImageId, ramdiskImageId: boot.ramdiskImageId, commandLine: boot.commandLine },
         }),
   });
 }

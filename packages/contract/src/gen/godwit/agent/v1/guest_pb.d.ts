@@ -85,6 +85,13 @@ export declare type Guest = Message<"godwit.agent.v1.Guest"> & {
   display: string;
 
   /**
+   * none: the guest has no such drive
+   *
+   * @generated from field: repeated godwit.agent.v1.ConfigFile config_drive = 21;
+   */
+  configDrive: ConfigFile[];
+
+  /**
    * domain NetworkPolicy of its ports; empty: nothing is filtered
    *
    * @generated from field: string network_policy_json = 30;
@@ -97,6 +104,31 @@ export declare type Guest = Message<"godwit.agent.v1.Guest"> & {
  * Use `create(GuestSchema)` to create a new message.
  */
 export declare const GuestSchema: GenMessage<Guest>;
+
+/**
+ * A file of the read-only drive that tells a guest who it is.
+ *
+ * @generated from message godwit.agent.v1.ConfigFile
+ */
+export declare type ConfigFile = Message<"godwit.agent.v1.ConfigFile"> & {
+  /**
+   * e.g. openstack/latest/meta_data.json
+   *
+   * @generated from field: string path = 1;
+   */
+  path: string;
+
+  /**
+   * @generated from field: bytes content = 2;
+   */
+  content: Uint8Array;
+};
+
+/**
+ * Describes the message godwit.agent.v1.ConfigFile.
+ * Use `create(ConfigFileSchema)` to create a new message.
+ */
+export declare const ConfigFileSchema: GenMessage<ConfigFile>;
 
 /**
  * @generated from message godwit.agent.v1.Disk
