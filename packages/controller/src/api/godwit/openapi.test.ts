@@ -1,8 +1,10 @@
 import { readFileSync } from 'node:fs';
+import { errorCodes } from '@godwit/domain/errors';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import Fastify from 'fastify';
 import { describe, expect, it } from 'vitest';
 import type { AppContext } from '../../app-context.ts';
+import { httpStatus } from '../http-status.ts';
 import { openApiDocument } from './openapi.ts';
 import { godwitPlugin } from './plugin.ts';
 import { routeDocs } from './route-docs.ts';
@@ -28,6 +30,8 @@ const document = JSON.parse(JSON.stringify(openApiDocument('https://cloud.exampl
 const operations = Object.entries(document.paths).flatMap(([path, methods]) =>
   Object.entries(methods).map(([method, operation]) => ({ name: `${method.toUpperCase()} ${path}`, path, operation })),
 );
+
+const place = (told: readonly (readonly unknown[])[], [code]: readonly unknown[]): number => told.findIndex(([one]) => one === code);
 
 async function served(): Promise<readonly string[]> {
   const app = Fastify();
@@ -67,6 +71,12 @@ describe('the OpenAPI document', () => {
     const text = readFileSync(new URL('../../../../../docs/api.md', import.meta.url), 'utf8');
     const rows = text.split('\n').filter((line) => line.startsWith('| `'));
     expect(rows).toEqual(routeDocs.map(({ method, path, summary, who }) => `| \`${method} ${path}\` | ${summary} | ${who} |`));
+  });
+
+  it('docs/troubleshooting.md gives every code the status that it has', () => {
+    const text = readFileSync(new URL('../../../../../docs/troubleshooting.md', import.meta.url), 'utf8');
+    const told = [...text.matchAll(/^\| `(\w+)` \| (\d{3}) \|/gm)].map(([, code, status]) => [code, Number(status)]);
+    expect(told).toEqual(errorCodes.map((code) => [code, httpStatus(code)]).toSorted((a, b) => place(told, a) - place(told, b)));
   });
 
   it('names each operation once, and declares exactly the parameters of its path', () => {
