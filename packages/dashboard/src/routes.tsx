@@ -82,6 +82,7 @@ const aggregates = async () => import('./pages/aggregates.tsx');
 const flavors = async () => import('./pages/flavors.tsx');
 const images = async () => import('./pages/images.tsx');
 const networks = async () => import('./pages/networks.tsx');
+const securityGroups = async () => import('./pages/security-groups.tsx');
 const troubleshooting = async () => import('./pages/troubleshooting.tsx');
 const projects = async () => import('./pages/projects.tsx');
 const users = async () => import('./pages/users.tsx');
@@ -130,6 +131,7 @@ const adminPages = [
   createRoute({ ...under(admin), path: 'flavors', component: lazyRouteComponent(flavors, 'Flavors') }),
   createRoute({ ...under(admin), path: 'images', component: lazyRouteComponent(images, 'Images') }),
   createRoute({ ...under(admin), path: 'networks', component: lazyRouteComponent(networks, 'Networks') }),
+  createRoute({ ...under(admin), path: 'security-groups', component: lazyRouteComponent(securityGroups, 'AdminSecurityGroups') }),
   createRoute({ ...under(admin), path: 'troubleshooting', component: lazyRouteComponent(troubleshooting, 'Troubleshooting') }),
   createRoute({ ...under(admin), path: 'projects', component: lazyRouteComponent(projects, 'Projects') }),
   createRoute({ ...under(admin), path: 'users', component: lazyRouteComponent(users, 'Users') }),
@@ -151,6 +153,7 @@ const projectPages = [
   createRoute({ ...under(project), path: 'images', component: lazyRouteComponent(images, 'Images') }),
   createRoute({ ...under(project), path: 'server-groups', component: lazyRouteComponent(serverGroups, 'ProjectServerGroups') }),
   createRoute({ ...under(project), path: 'networks', component: lazyRouteComponent(networks, 'Networks') }),
+  createRoute({ ...under(project), path: 'security-groups', component: lazyRouteComponent(securityGroups, 'ProjectSecurityGroups') }),
   createRoute({ ...under(project), path: 'key-pairs', component: lazyRouteComponent(keyPairs, 'KeyPairs') }),
 ] as const;
 

@@ -17,7 +17,13 @@ export const sidebar: Readonly<Record<View, readonly Group[]>> = {
         { title: 'Images', path: '/admin/images' },
       ],
     },
-    { title: 'Network', pages: [{ title: 'Networks', path: '/admin/networks' }] },
+    {
+      title: 'Network',
+      pages: [
+        { title: 'Networks', path: '/admin/networks' },
+        { title: 'Security Groups', path: '/admin/security-groups' },
+      ],
+    },
     {
       title: 'Identity',
       pages: [
@@ -38,6 +44,12 @@ export const sidebar: Readonly<Record<View, readonly Group[]>> = {
         { title: 'Key Pairs', path: '/project/key-pairs' },
       ],
     },
-    { title: 'Network', pages: [{ title: 'Networks', path: '/project/networks' }] },
+    {
+      title: 'Network',
+      pages: [
+        { title: 'Networks', path: '/project/networks' },
+        { title: 'Security Groups', path: '/project/security-groups' },
+      ],
+    },
   ],
 };

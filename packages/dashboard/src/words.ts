@@ -16,6 +16,8 @@ export const words = {
     resize: 'Resize',
     rebuild: 'Rebuild',
     'create-image': 'Create Image',
+    rescue: 'Rescue',
+    unrescue: 'End Rescue',
     lock: 'Lock',
     unlock: 'Unlock',
     'console-output': 'Console',

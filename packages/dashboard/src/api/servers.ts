@@ -32,6 +32,7 @@ export type Server = {
   >;
   readonly fault?: { readonly code: number; readonly message: string; readonly details?: string; readonly created: string };
   readonly server_groups?: readonly string[];
+  readonly security_groups?: readonly { readonly name: string }[];
   readonly 'OS-EXT-AZ:availability_zone': string;
   readonly 'OS-EXT-STS:vm_state': ServerFacts['vmState'];
   readonly 'OS-EXT-STS:task_state': ServerFacts['taskState'];
@@ -187,6 +188,8 @@ const actionBodies = {
   unpause: { unpause: null },
   reboot: { reboot: { type: 'SOFT' } },
   'reboot-hard': { reboot: { type: 'HARD' } },
+  rescue: { rescue: {} },
+  unrescue: { unrescue: null },
   lock: { lock: null },
   unlock: { unlock: null },
 } as const;
@@ -238,6 +241,7 @@ export type LaunchRequest = {
   readonly min_count: number;
   readonly max_count: number;
   readonly key_name?: string;
+  readonly security_groups?: readonly { readonly name: string }[];
   readonly availability_zone?: string;
 };
 

@@ -31,6 +31,10 @@ const questions: Partial<Record<MenuAction, (name: string) => { readonly title: 
     title: `Hard-reboot ${name}?`,
     body: `The guest of ${name} is powered off and started again; what it has not written to its disk is lost.`,
   }),
+  rescue: (name) => ({
+    title: `Rescue ${name}?`,
+    body: `The guest of ${name} is shut down and started from its image, with its own disk beside it to be mended. End Rescue starts it from its disk again.`,
+  }),
   stop: (name) => ({ title: `Stop ${name}?`, body: `${name} is asked to shut down and is powered off if it does not.` }),
 };
 

@@ -3,6 +3,7 @@ import { useNavigate } from '@tanstack/react-router';
 import { App, Form, Input, InputNumber, Select } from 'antd';
 import { useState } from 'react';
 import { flavorList, imageList, keyPairList, networkList, serverGroupList, zoneList } from '../api/resources.ts';
+import { securityGroupList } from '../api/security-groups.ts';
 import { launch } from '../api/servers.ts';
 import { announce } from '../components/announcer.tsx';
 import { Dialog } from '../components/dialog.tsx';
@@ -22,6 +23,7 @@ type Values = {
   readonly zone?: string;
   readonly keyPair?: string;
   readonly group?: string;
+  readonly securityGroups?: readonly string[];
 };
 
 /** Launches instances in the project of the session. */
@@ -39,6 +41,7 @@ export function LaunchDialog({ view, onClose }: { readonly view: View; readonly 
   const zones = useQuery(zoneList(api));
   const keyPairs = useQuery(keyPairList(api));
   const groups = useQuery(serverGroupList(api, false));
+  const securityGroups = useQuery(securityGroupList(api));
 
   const submit = async (values: Values): Promise<void> => {
     setBusy(true);
@@ -54,6 +57,9 @@ export function LaunchDialog({ view, onClose }: { readonly view: View; readonly 
           min_count: values.count,
           max_count: values.count,
           ...(values.keyPair === undefined ? {} : { key_name: values.keyPair }),
+          ...(values.securityGroups === undefined || values.securityGroups.length === 0
+            ? {}
+            : { security_groups: values.securityGroups.map((name) => ({ name })) }),
           ...(values.zone === undefined ? {} : { availability_zone: values.zone }),
         },
         values.group ?? null,
@@ -127,6 +133,14 @@ export function LaunchDialog({ view, onClose }: { readonly view: View; readonly 
           <Select
             allowClear
             options={(groups.data ?? []).map((group) => ({ value: group.id, label: `${group.name} (${group.policy})` }))}
+          />
+        </Form.Item>
+        <Form.Item name="securityGroups" label="Security groups" extra="None chosen: the project's default group.">
+          <Select
+            mode="multiple"
+            options={(securityGroups.data ?? [])
+              .filter(({ project_id }) => project_id === api.session.project.id)
+              .map(({ name }) => ({ value: name, label: name }))}
           />
         </Form.Item>
         <Form.Item name="keyPair" label="Key pair">

@@ -181,6 +181,16 @@ function Overview({ server, view }: { readonly server: Server; readonly view: Vi
             )}
             {Object.keys(server.addresses).length === 0 && 'none'}
           </dd>
+          <dt>Security groups</dt>
+          <dd>
+            {server.security_groups === undefined || server.security_groups.length === 0 ? (
+              'none'
+            ) : (
+              <Link to={admin ? '/admin/security-groups' : '/project/security-groups'}>
+                {[...new Set(server.security_groups.map(({ name }) => name))].join(', ')}
+              </Link>
+            )}
+          </dd>
           <dt>Server groups</dt>
           <dd>
             {memberships.length === 0 && 'none'}
