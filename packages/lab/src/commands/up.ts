@@ -236,7 +236,9 @@ async function waitForHosts(admin: Credentials, config: LabConfig, note: (line: 
     return expected.every((host) => isUp.has(host));
   };
   const logs = labFiles(config.plan.dir).logs;
-  await waitFor(`not every host joined (see ${logs}/agent-*.log)`, look, 60_000, 100).catch((cause: unknown) => {
+  // A thousand simulated ones take about 10 s alone, and 70 s beside much other work; asking for all of them ten times a second would keep them waiting.
+  const [deadlineMs, everyMs] = expected.length <= 20 ? [60_000, 100] : [60_000 + expected.length * 200, 500];
+  await waitFor(`not every host joined (see ${logs}/agent-*.log)`, look, deadlineMs, everyMs).catch((cause: unknown) => {
     const missing = expected.filter((host) => !isUp.has(host)).slice(0, 10);
     throw cause instanceof LabError ? new LabError(cause.code, `${cause.message}; missing: ${missing.join(', ')}`, { cause }) : cause;
   });
