@@ -8,7 +8,7 @@ import { setTimeout as delay } from 'node:timers/promises';
  */
 export type FaultAction = { readonly kind: 'kill' } | { readonly kind: 'hold'; readonly ms: number } | { readonly kind: 'throw' };
 
-/** All of them, in the order in which a move meets them. */
+/** All of them, in the order in which a move meets them; then what is no move's. */
 export const faultPoints = [
   'destination.granted',
   'destination.disks-made',
@@ -29,6 +29,7 @@ export const faultPoints = [
   'destination.taken',
   'source.released',
   'destination.finishing',
+  'snapshot.copying',
 ] as const;
 export type FaultPoint = (typeof faultPoints)[number];
 

@@ -2,6 +2,7 @@ import { open, rm } from 'node:fs/promises';
 import { REFUSALS, type RefusalCode } from '@godwit/domain/custody/refusal';
 import { GodwitError } from '@godwit/domain/errors';
 import { CustodyRefused } from '../../custody/custody-refused.ts';
+import { faultPoint } from '../../fault-point.ts';
 import { removeMirrors, snapshotName } from '../../migration/remove-mirrors.ts';
 import { diskNode } from '../../qemu/command-line.ts';
 import type { GuestProcess } from '../../qemu/guest-process.ts';
@@ -102,6 +103,7 @@ async function copyRunning(process: GuestProcess, disk: WantedDisk, target: stri
       'on-source-error': 'report',
       'on-target-error': 'report',
     });
+    await faultPoint('snapshot.copying');
     const error = await Promise.race([ended.promise, process.ended.then(() => 'the guest’s QEMU ended')]);
     if (/no space/i.test(error)) throw new GodwitError('NoSpace', `pool ${disk.pool} has no room for a copy of disk ${disk.diskId}`);
     if (error !== '') throw new GodwitError('Internal', `disk ${disk.diskId} could not be copied: ${error}`);
@@ -118,7 +120,7 @@ const isAlive = (host: QemuHost, { serverId }: Authority): boolean => {
   return copy.kind === 'held' && copy.alive;
 };
 
-/** No younger order is known, and a copy that lives here is the one that is meant. Reads only: nothing of custody changes. */
+/** A copy that lives here is the one that is meant and is not on its way elsewhere; where none lives, no younger order is known. Reads only: nothing of custody changes. */
 function demandOurs(host: QemuHost, { serverId, epoch, fence }: Authority): void {
   const state = host.custody.state(serverId);
   const { copy } = state;
@@ -126,7 +128,10 @@ function demandOurs(host: QemuHost, { serverId, epoch, fence }: Authority): void
     throw new CustodyRefused({ code, message: REFUSALS[code], epoch, knownEpoch: state.knownEpoch, knownFence: state.fence });
   };
   if (fence < state.fence) refuse('custody-fence-low');
-  if (epoch < state.knownEpoch) refuse('custody-epoch-stale');
   if (copy.kind === 'granted' || copy.kind === 'released') refuse('custody-not-stopped');
-  if (copy.kind === 'held' && copy.alive && copy.grant.epoch !== epoch) refuse('custody-epoch-unknown');
+  if (copy.kind === 'held' && copy.alive) {
+    // Its own epoch, whatever higher ones were burned by moves that failed.
+    if (copy.grant.epoch !== epoch) refuse('custody-epoch-unknown');
+    if (copy.outgoing !== null || host.guests.report(serverId).migrationId !== null) refuse('custody-migrating');
+  } else if (epoch < state.knownEpoch) refuse('custody-epoch-stale');
 }
