@@ -1,4 +1,4 @@
-import { mkdir, readFile, truncate, writeFile } from 'node:fs/promises';
+import { mkdir, open, readFile, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { EndState, TakeAnswer } from '@godwit/contract/gen/custody_pb';
 import { GuestState } from '@godwit/contract/gen/guest_pb';
@@ -19,7 +19,7 @@ import {
   testGuest,
   untilEnded,
 } from '../testing/test-guest.ts';
-import { startTwoHosts, type TestHost, type TwoHosts } from '../testing/two-hosts.ts';
+import { holdAt, startTwoHosts, type TestHost, type TwoHosts } from '../testing/two-hosts.ts';
 
 let two: TwoHosts;
 /** What the image store has; a test may delete from it. */
@@ -178,6 +178,60 @@ describe('while its disks are copied', () => {
     await nothingLost(guest);
     await expect.poll(() => filesAt(move.from, guest), { timeout: 10_000 }).toBe('');
   };
+
+  test('while a disk is copied for an image no move begins; neither who leaves nor the agent’s death leaves anything, and the next copy is whole', async () => {
+    const { at } = guest;
+    const before = (await filesAt(at, guest)).split('\n');
+    const order = { guest: guest.wire, diskId: 'data' };
+    const point = await holdAt(at, 'snapshot.copying');
+    const copy = at.client.snapshotDisk({ ...order, custody: custodyOf(guest) })[Symbol.asyncIterator]();
+    const first = copy.next();
+    first.catch(() => undefined);
+    await point.held();
+    const ready = await prepare(guest, move);
+    await expect(start(move, ready)).rejects.toMatchObject(codeIs('Conflict'));
+    await two.restart(at);
+    await expect(first).rejects.toBeDefined();
+    await point.letGo();
+    await two.mend();
+    await at.client.cancelOutgoing({ grant: move.grant });
+    await move.to.client.forfeitIncoming({ grant: move.grant });
+    // And the other way round.
+    move = newMove(guest, otherThan(at), { maxBandwidthBytes: 2_000_000 });
+    await copying();
+    await expect(
+      (async () => {
+        for await (const _chunk of at.client.snapshotDisk({ ...order, custody: custodyOf(guest) })) break;
+      })(),
+    ).rejects.toMatchObject(codeIs('custody-migrating'));
+    await at.client.cancelOutgoing({ grant: move.grant });
+    await runsOnAtTheSource();
+    // Read once and left; then whole.
+    for await (const _chunk of at.client.snapshotDisk({ ...order, custody: custodyOf(guest) })) break;
+    const file = join(two.dir, 'copy.qcow2');
+    await writeFile(file, '');
+    const handle = await open(file, 'r+');
+    try {
+      for await (const { offset, data, fileBytes } of at.client.snapshotDisk({ ...order, custody: custodyOf(guest) })) {
+        if (data.length === 0) await handle.truncate(Number(fileBytes));
+        else await handle.write(data, 0, data.length, Number(offset));
+      }
+    } finally {
+      await handle.close();
+    }
+    const folder = join(at.stateDir, 'local', 'disks', guest.serverId);
+    expect(await two.in(at.namespace, 'qemu-img', 'compare', '-U', '-f', 'qcow2', '-F', 'raw', file, join(folder, 'data.raw'))).toMatch(
+      /identical/,
+    );
+    await expect.poll(async () => (await filesAt(at, guest)).split('\n'), { timeout: 10_000 }).toEqual(before);
+    await expect(
+      (async () => {
+        for await (const _chunk of at.client.snapshotDisk({ ...order, custody: custodyOf(guest, guest.held + 1) })) break;
+      })(),
+    ).rejects.toMatchObject(codeIs('custody-epoch-unknown'));
+    expect((await guestAt(at, guest))?.state).toBe(GuestState.RUNNING);
+    await nothingLost(guest);
+  }, 90_000);
 
   test('a cancel is done within a second, and the next move works', async () => {
     await copying();
