@@ -51,8 +51,21 @@ export function createWorkflows(
   let beat: Promise<void> = Promise.resolve();
   let claiming: Promise<void> | null = null;
   let claimAgain = false;
+  /** The database was away when we took a workflow or said how a run ended: rows may name us that nobody runs. */
+  let unsettled = false;
+
+  /** What names us and does not run here is free again. Called within a claim alone: between a claim's answer and its runs nothing would tell them apart. */
+  const handBack = async (): Promise<void> => {
+    if (!unsettled) return;
+    unsettled = false;
+    const ids = [...running.keys()];
+    await sql`update workflow set executor_id = null, not_before = now() where executor_id = ${executorId} and finished_at is null and not id = any(${ids}::uuid[])`.execute(
+      db,
+    );
+  };
 
   const claim = async (): Promise<void> => {
+    await handBack();
     const room = (options.concurrency ?? 200) - running.size;
     if (room <= 0 || stopping.signal.aborted) return;
     const { rows } = await sql<ClaimedRow>`
@@ -78,7 +91,11 @@ export function createWorkflows(
         await claim();
       } while (claimAgain);
     })()
-      .catch((error: unknown) => log.warn({ err: error }, 'workflows could not be claimed; trying again'))
+      .catch((error: unknown) => {
+        // It may have been done, and its answer lost.
+        unsettled = true;
+        log.warn({ err: error }, 'workflows could not be claimed; trying again');
+      })
       .finally(() => {
         claiming = null;
       });
@@ -149,7 +166,8 @@ export function createWorkflows(
         );
         await mine({ error: error instanceof Error ? (error.stack ?? error.message) : String(error), delayMs });
       } catch (inner) {
-        // The database is away: the row stays ours until our heartbeat is missed, by others or by ourselves.
+        // The database is away, perhaps for so short a time that nobody misses our heartbeat: we hand the row back ourselves.
+        unsettled = true;
         log.error({ err: inner, workflow: run.id }, 'the end of a workflow run was not recorded');
       }
     }
