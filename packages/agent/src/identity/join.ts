@@ -16,7 +16,8 @@ export type HostPresence = {
   readonly factsJson: string;
 };
 
-const answerMs = 15_000;
+/** Many hosts may join at once, and a token whose answer was not waited for is used up. */
+const answerMs = 60_000;
 
 /**
  * Joins the cluster: pins the CA by the token's fingerprint, then presents the token on a connection verified against it. Returns the identity to
