@@ -117,14 +117,16 @@ const rows: Readonly<Record<Fault, Readonly<Record<Victim, Row>>>> = {
       stopped: [stays('StreamFailed', 'SwitchoverTimeout')],
     },
     'destination-agent': { ...all([done]), preparing: [done, stays('PrepareFailed', 'DestinationDown')] },
-    'source-qemu': sourceDies,
+    // A source that has not noticed the death yet may still release: the destination has all of the guest.
+    'source-qemu': { ...sourceDies, completed: [lost('SourceDied', 'SourceDown', 'GuestCrashed'), done] },
     'destination-qemu': {
       ...all(NO_DESTINATION_QEMU),
       preparing: [stays('PrepareFailed', 'DestinationDied')],
       copying: [stays('DestinationDied')],
       stopped: [stays('DestinationDied', 'StreamFailed')],
       completed: [stays('DestinationDied')],
-      released: [stays('DestinationDied')],
+      // It may write down that it takes before it notices the death; then nobody may go on, the source included.
+      released: [stays('DestinationDied'), lost('DestinationDied', 'GuestCrashedOnArrival')],
       taking: [lost('DestinationDied', 'GuestCrashedOnArrival')],
       taken: [lost('GuestCrashedOnArrival')],
       committing: [lost('GuestCrashedOnArrival')],

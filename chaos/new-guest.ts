@@ -17,7 +17,11 @@ export async function newGuest(
   if (flavorRef === undefined || image === undefined || network === undefined) throw new Error('the lab is not seeded');
   const server = { name: `chaos-${disk}`, flavorRef, imageRef: image.id, networks: [{ uuid: network.id }] };
   const { server: made } = await lab.ask<{ readonly server: { readonly id: string } }>('compute', 'POST', '/servers', { server });
-  await until('the guest is ACTIVE', BOOT_MS, async () => ((await lab.server(made.id)).status === 'ACTIVE' ? true : undefined));
+  await until('the guest is ACTIVE', BOOT_MS, async () => {
+    const { status, fault } = await lab.server(made.id);
+    if (status === 'ERROR') throw new Error(`the guest could not be made: ${fault?.message ?? 'no reason is given'}`);
+    return status === 'ACTIVE' ? true : undefined;
+  });
   return {
     id: made.id,
     delete: async () => {

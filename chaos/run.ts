@@ -34,7 +34,7 @@ const { values } = parseArgs({
 
 function chosen(name: string, known: readonly string[], wanted: readonly string[] | undefined): ReadonlySet<string> {
   if (wanted === undefined) return new Set(known);
-  const asked = wanted.flatMap((one): readonly string[] => (one === 'switchover' ? switchover : one.split(',')));
+  const asked = wanted.flatMap((list) => list.split(',')).flatMap((one): readonly string[] => (one === 'switchover' ? switchover : [one]));
   const wrong = asked.find((one) => !known.includes(one));
   if (wrong !== undefined) {
     console.error(`--${name} ${wrong}: there are ${known.join(', ')}`);
