@@ -148,10 +148,11 @@ type Row = {
   at: Date;
 };
 
+/** Sorted by the table's own columns: a bare `xid` would be the text that is selected, by which 1000 comes before 999, and what lies between is never read. */
 async function batch(database: Database, cursor: Cursor): Promise<{ readonly rows: readonly Row[]; readonly pending: boolean }> {
   const { rows } = await sql<Row & { settled: boolean }>`
     select xid::text, id, kind, subject_id, project_id, data, at, xid < pg_snapshot_xmin(pg_current_snapshot()) as settled
-    from event where (xid, id) > (${cursor.xid}::xid8, ${cursor.id}) order by xid, id limit ${BATCH}`.execute(database.db);
+    from event where (xid, id) > (${cursor.xid}::xid8, ${cursor.id}) order by event.xid, event.id limit ${BATCH}`.execute(database.db);
   const settled = rows.findIndex((row) => !row.settled);
   return settled === -1 ? { rows, pending: false } : { rows: rows.slice(0, settled), pending: true };
 }
