@@ -16,6 +16,18 @@ export type PortPolicy = {
   readonly sources: readonly { readonly mac: string; readonly address: string }[];
   /** What may pass, all others being dropped; replies to what passed do pass. null: port security is off, nothing is filtered. */
   readonly rules: readonly SecurityRule[] | null;
+  /** What its guest is told when it asks by DHCP; null: this cloud does not answer, and the request goes out on the network. */
+  readonly lease: AddressLease | null;
+};
+
+/** An IPv4 address with what a guest needs to use it. */
+export type AddressLease = {
+  readonly address: string;
+  readonly prefixLength: number;
+  readonly gateway: string | null;
+  readonly nameservers: readonly string[];
+  readonly mtu: number;
+  readonly hostname: string;
 };
 
 export type SecurityRule = {

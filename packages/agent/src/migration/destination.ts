@@ -165,6 +165,7 @@ export class IncomingMigration {
       };
       this.#ready = ready;
       record.become('listening');
+      void this.#host.dhcp?.serve(spec.nics).catch(this.#logged);
       if (move.policy.networkSwitch) this.#tunnels = this.#makeTunnels();
       void this.#save().catch(this.#logged);
       await faultPoint('destination.listening');
@@ -427,6 +428,7 @@ export class IncomingMigration {
     for (const port of this.#ports) this.#host.ports.giveBack(port);
     await this.#tunnels;
     await this.#network.remove();
+    await this.#host.dhcp?.stop(this.move.spec.nics);
     await this.#host.networks.leave(this.move.spec.nics);
     await removeCopies(this.#copies);
     await removeConfigDrive(this.#host.config.stateDir, this.move.grant.serverId);

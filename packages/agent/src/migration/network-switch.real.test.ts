@@ -31,7 +31,7 @@ function networkPolicy(number: number, { wire, mac, address }: TestGuest, ports:
     last: port,
     remote: { kind: 'any' as const },
   }));
-  return { number, ports: [{ portId: wire.nics?.[0]?.portId ?? '', sources: [{ mac, address }], rules }], groups: {} };
+  return { number, ports: [{ portId: wire.nics?.[0]?.portId ?? '', sources: [{ mac, address }], rules, lease: null }], groups: {} };
 }
 
 const pings = (): Promise<boolean> =>

@@ -2,7 +2,7 @@ import { readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { NicSpec } from '@godwit/domain/guest-spec';
 import type { PortId } from '@godwit/domain/ids';
-import type { NetworkPolicy, PortPolicy } from '@godwit/domain/network-policy';
+import type { AddressLease, NetworkPolicy, PortPolicy } from '@godwit/domain/network-policy';
 import { type Flow, flowLines, flowsFromJson, flowsOf, forgetFlowLines, listFlowsCommands, stillAllowed } from './flows.ts';
 import type { Nft } from './nft.ts';
 import { tapName } from './tap.ts';
@@ -113,6 +113,11 @@ export class GuestNetworks {
       );
       for (const [portId, { policy: port }] of touched) await this.#forgetForbidden(tapName(portId as PortId), port);
     });
+  }
+
+  /** What the port's guest is told when it asks by DHCP. */
+  leaseOf(portId: string): AddressLease | null {
+    return this.#ports.get(portId)?.policy.lease ?? null;
   }
 
   /** Nothing is left of these taps. */

@@ -104,6 +104,7 @@ const port = ({ portId, mac, address }: Guest, rules: PortPolicy['rules']): Port
     { mac, address: ipv6(address) },
   ],
   rules,
+  lease: null,
 });
 const policyOf = (ports: readonly PortPolicy[], groups: NetworkPolicy['groups'] = {}): NetworkPolicy => ({
   number: ++number,

@@ -1,6 +1,6 @@
 import { isIP } from 'node:net';
 import { GodwitError } from '@godwit/domain/errors';
-import type { NetworkPolicy, PortPolicy, SecurityRule } from '@godwit/domain/network-policy';
+import type { AddressLease, NetworkPolicy, PortPolicy, SecurityRule } from '@godwit/domain/network-policy';
 
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 const macAddress = /^([0-9a-f]{2}:){5}[0-9a-f]{2}$/;
@@ -35,6 +35,26 @@ function portFrom(value: unknown): PortPolicy {
       return { mac: matching(source['mac'], macAddress, 'MAC address'), address: prefixFrom(source['address']) };
     }),
     rules: port['rules'] === null ? null : list(port['rules'], 'rules').map(ruleFrom),
+    lease: port['lease'] == null ? null : leaseFrom(record(port['lease'], 'lease')),
+  };
+}
+
+function leaseFrom(lease: Readonly<Record<string, unknown>>): AddressLease {
+  const address = (value: unknown): string => {
+    if (typeof value !== 'string' || isIP(value) === 0) throw wrong('address', value);
+    return value;
+  };
+  const ipv4 = (value: unknown): string => {
+    if (typeof value !== 'string' || isIP(value) !== 4) throw wrong('IPv4 address', value);
+    return value;
+  };
+  return {
+    address: ipv4(lease['address']),
+    prefixLength: integer(lease['prefixLength'], 'prefix length', 32),
+    gateway: lease['gateway'] === null ? null : ipv4(lease['gateway']),
+    nameservers: list(lease['nameservers'], 'nameservers').map(address),
+    mtu: integer(lease['mtu'], 'MTU', 65_535),
+    hostname: matching(lease['hostname'], /^[A-Za-z0-9.-]{0,255}$/, 'host name'),
   };
 }
 

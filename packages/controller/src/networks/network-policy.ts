@@ -1,5 +1,6 @@
-import type { NetworkPolicy, PortPolicy, SecurityRule } from '@godwit/domain/network-policy';
+import type { AddressLease, NetworkPolicy, PortPolicy, SecurityRule } from '@godwit/domain/network-policy';
 import { sql } from 'kysely';
+import type { FixedIpColumn } from '../store/core-tables.ts';
 import type { Db } from '../store/database.ts';
 import { protocolNumber } from './protocol-number.ts';
 
@@ -14,7 +15,17 @@ export async function networkPolicy(db: Db, scope: PolicyScope): Promise<Network
   const { rows: drawn } = await sql<{ number: number }>`select nextval('network_policy_number') as number`.execute(db);
   const ports = await db
     .selectFrom('port')
-    .select(['port.id', 'port.mac', 'port.fixed_ips', 'port.allowed_address_pairs', 'port.port_security_enabled'])
+    .innerJoin('network', 'network.id', 'port.network_id')
+    .leftJoin('server', 'server.id', 'port.server_id')
+    .select([
+      'port.id',
+      'port.mac',
+      'port.fixed_ips',
+      'port.allowed_address_pairs',
+      'port.port_security_enabled',
+      'network.mtu',
+      'server.hostname',
+    ])
     .where((eb) =>
       'serverId' in scope
         ? eb('port.server_id', '=', scope.serverId)
@@ -33,6 +44,10 @@ export async function networkPolicy(db: Db, scope: PolicyScope): Promise<Network
     )
     .orderBy('port.id')
     .execute();
+  const subnets = await servedSubnets(
+    db,
+    ports.flatMap((port) => port.fixed_ips.map(({ subnetId }) => subnetId)),
+  );
   const portIds = ports.filter((port) => port.port_security_enabled).map((port) => port.id);
   const rules =
     portIds.length === 0
@@ -53,12 +68,43 @@ export async function networkPolicy(db: Db, scope: PolicyScope): Promise<Network
         portId: port.id,
         sources: [...port.fixed_ips.map(({ address }) => ({ mac: port.mac, address })), ...port.allowed_address_pairs],
         rules: port.port_security_enabled ? distinct((byPort.get(port.id) ?? []).flatMap(ruleOf)) : null,
+        lease: leaseOf(port, subnets),
       }),
     ),
     groups: await addressesOf(
       db,
       rules.flatMap((rule) => rule.remote_group_id ?? []),
     ),
+  };
+}
+
+/** Nameservers of the IPv4 subnets that answer by DHCP. */
+async function servedSubnets(db: Db, subnetIds: readonly string[]): Promise<ReadonlyMap<string, readonly string[]>> {
+  if (subnetIds.length === 0) return new Map();
+  const rows = await db
+    .selectFrom('subnet')
+    .select(['id', 'dns_nameservers'])
+    .where('id', 'in', [...new Set(subnetIds)])
+    .where('enable_dhcp', '=', true)
+    .where(sql<boolean>`family(cidr) = 4`)
+    .execute();
+  return new Map(rows.map((row) => [row.id, row.dns_nameservers]));
+}
+
+/** A guest has one lease: its port's first address of a subnet that answers. */
+function leaseOf(
+  port: { readonly fixed_ips: readonly FixedIpColumn[]; readonly mtu: number; readonly hostname: string | null },
+  subnets: ReadonlyMap<string, readonly string[]>,
+): AddressLease | null {
+  const ip = port.fixed_ips.find(({ subnetId }) => subnets.has(subnetId));
+  if (ip === undefined) return null;
+  return {
+    address: ip.address,
+    prefixLength: ip.prefixLength,
+    gateway: ip.gateway,
+    nameservers: subnets.get(ip.subnetId) ?? [],
+    mtu: port.mtu,
+    hostname: port.hostname !== null && /^[A-Za-z0-9.-]{1,255}$/.test(port.hostname) ? port.hostname : '',
   };
 }
 

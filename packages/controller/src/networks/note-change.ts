@@ -1,3 +1,4 @@
+import { sql } from 'kysely';
 import type { Db } from '../store/database.ts';
 
 /** What has changed for ports on hosts: one port, or a security group's rules or members. */
@@ -11,4 +12,11 @@ export async function noteChange(tx: Db, changes: readonly NetworkChange[]): Pro
     .insertInto('network_policy_change')
     .values(distinct.map(({ kind, id }) => ({ kind, subject_id: id })))
     .execute();
+}
+
+/** What a subnet says by DHCP has changed, for every port with an address of it. */
+export async function noteSubnet(tx: Db, subnetId: string): Promise<void> {
+  await sql`insert into network_policy_change (kind, subject_id) select distinct 'port', port_id from ip_allocation where subnet_id = ${subnetId}`.execute(
+    tx,
+  );
 }

@@ -4,6 +4,7 @@ import type { GuestSpec } from '@godwit/domain/guest-spec';
 import type { BootId, ServerId } from '@godwit/domain/ids';
 import { as } from '@godwit/domain/ids';
 import { openCustody } from '../../custody/open-custody.ts';
+import { DhcpService } from '../../dhcp/dhcp-service.ts';
 import type { CurrentIdentity } from '../../host-agent.ts';
 import type { LoadedConfig } from '../../load-agent-config.ts';
 import { sweepTunnels } from '../../migration/frame-mirror.ts';
@@ -58,6 +59,10 @@ export async function openQemuDriver(
   await ensureBridge(tools, config.bridge);
   const hostId = identity.current.hostId;
   const networks = await GuestNetworks.open(nftables(), config.stateDir);
+  const dhcp = await DhcpService.open(tools, (portId) => networks.leaseOf(portId)).catch((error: unknown) => {
+    log.error({ err: error }, 'guests of this host get no answer by DHCP');
+    return null;
+  });
   const store = new MigrationStore(config.stateDir);
   const controller = openControllerLink(config.controllerUrl, identity);
 
@@ -93,6 +98,7 @@ export async function openQemuDriver(
     events,
     tools,
     networks,
+    dhcp,
     custody,
     controller,
     guests,
@@ -158,7 +164,10 @@ export async function openQemuDriver(
       exclusive(wanted.serverId, () => copies.fetch(authority, migrationId, source, wanted, copied)),
     release: (notice) => moves.release(notice),
     carryFlows: (from, migrationId, flows) => moves.carryFlows(from, migrationId, flows),
-    setNetworkPolicy: (policy) => networks.update(policy),
+    setNetworkPolicy: async (policy) => {
+      await networks.update(policy);
+      await dhcp?.serve(guests.servers().flatMap((serverId) => guests.process(serverId)?.spec.nics ?? []));
+    },
     setNetworkOpen: (from, migrationId, open, busyPorts) => moves.setNetworkOpen(from, migrationId, open, busyPorts),
     nowMs: () => clock.nowMs(),
     close: async () => {
@@ -166,6 +175,7 @@ export async function openQemuDriver(
       await guests.close();
       await moves.close();
       consoles.close();
+      dhcp?.close();
       controller.close();
       custody.close();
     },
@@ -211,6 +221,7 @@ async function adopt(host: QemuHost, moves: Moves, store: MigrationStore): Promi
   }
   await sweepTaps(tools, keepTaps);
   await host.networks.keepOnly(keepTaps);
+  for (const serverId of guests.servers()) await host.dhcp?.serve(guests.process(serverId)?.spec.nics ?? []);
   await sweepTunnels(tools, moves.ids());
 }
 

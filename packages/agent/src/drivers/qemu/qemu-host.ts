@@ -1,4 +1,5 @@
 import type { BootId, HostId, ServerId } from '@godwit/domain/ids';
+import type { DhcpService } from '../../dhcp/dhcp-service.ts';
 import type { CurrentIdentity } from '../../host-agent.ts';
 import type { LoadedConfig } from '../../load-agent-config.ts';
 import type { PortRange } from '../../migration/port-range.ts';
@@ -32,6 +33,8 @@ export type QemuHost = {
   readonly pools: ReadonlyMap<string, Pool>;
   readonly tools: NetworkTools;
   readonly networks: GuestNetworks;
+  /** null: this kernel cannot (VXLAN, traffic control); said in the log. */
+  readonly dhcp: DhcpService | null;
   readonly ports: PortRange;
   readonly clock: WallClock;
   readonly events: HostEvents;

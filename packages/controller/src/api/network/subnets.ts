@@ -3,6 +3,7 @@ import { type Subnet, SubnetBody, SubnetCreate, SubnetList, SubnetUpdate } from 
 import { GodwitError } from '@godwit/domain/errors';
 import { type Selectable, type SelectQueryBuilder, sql } from 'kysely';
 import { parseAddress } from '../../networks/ip-range.ts';
+import { noteSubnet } from '../../networks/note-change.ts';
 import { planSubnet } from '../../networks/plan-subnet.ts';
 import { visibleNetworks } from '../../networks/visible-networks.ts';
 import type { SubnetTable } from '../../store/core-tables.ts';
@@ -94,12 +95,16 @@ export const subnetRoutes: readonly ServiceRoute[] = [
       const found = await find(context.db, caller, params['subnet'] ?? '');
       assertOwner(caller, found, 'update_subnet');
       assertAddresses(subnet.dns_nameservers ?? []);
-      const row = await context.db
-        .updateTable('subnet')
-        .set({ ...subnet, updated_at: sql`now()` })
-        .where('id', '=', found.id)
-        .returningAll()
-        .executeTakeFirst();
+      const row = await context.db.transaction().execute(async (tx) => {
+        const changed = await tx
+          .updateTable('subnet')
+          .set({ ...subnet, updated_at: sql`now()` })
+          .where('id', '=', found.id)
+          .returningAll()
+          .executeTakeFirst();
+        await noteSubnet(tx, found.id);
+        return changed;
+      });
       if (row === undefined) throw new GodwitError('NotFound', `Subnet ${found.id} could not be found.`);
       return { status: 200, body: { subnet: view(row) } };
     },

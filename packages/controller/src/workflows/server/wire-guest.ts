@@ -9,9 +9,7 @@ import { readServer } from './server-record.ts';
 
 /** The guest as an agent is asked for it, from the rows of server, disks, images, ports and networks. */
 export async function wireGuest(db: Db, serverId: ServerId): Promise<Guest> {
-  // First: what changes while the rest is read is sent to the host afterwards, by a higher number.
-  const policy = await networkPolicy(db, { serverId });
-  const [server, disks, ports] = await Promise.all([
+  const [server, disks, ports, policy] = await Promise.all([
     readServer(db, serverId),
     db
       .selectFrom('disk')
@@ -36,6 +34,7 @@ export async function wireGuest(db: Db, serverId: ServerId): Promise<Guest> {
       .where('port.server_id', '=', serverId)
       .orderBy('port.device_index')
       .execute(),
+    networkPolicy(db, { serverId }),
   ]);
   const boot = server.rescue === null ? server.direct_boot : server.rescue.directBoot;
   const drive = server.config_drive
