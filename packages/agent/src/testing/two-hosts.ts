@@ -1,6 +1,6 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { createReadStream, openSync } from 'node:fs';
-import { mkdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { createSecureServer } from 'node:http2';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -8,6 +8,7 @@ import { type Client, createClient } from '@connectrpc/connect';
 import { connectNodeAdapter } from '@connectrpc/connect-node';
 import { Agent } from '@godwit/contract/gen/agent_pb';
 import { Cluster, type ReportReleaseRequest } from '@godwit/contract/gen/join_pb';
+import type { FaultPoint } from '../fault-point.ts';
 import { createTestCa, type TestCa } from '../identity/test-ca.ts';
 import { createTlsTransport, type TlsTransport } from '../rpc/tls-transport.ts';
 
@@ -201,6 +202,26 @@ export async function startTwoHosts(options: TwoHostsOptions): Promise<TwoHosts>
   }
 }
 
+/** Where a file with a fault point's name holds the agent there as long as it exists. */
+const faultPointsOf = (host: TestHost): string => join(host.stateDir, 'fault-points');
+
+/** Arms a fault point of an agent that runs. Resolves with what waits until the agent is held there, and what lets it go. */
+export async function holdAt(host: TestHost, point: FaultPoint) {
+  const file = join(faultPointsOf(host), point);
+  const log = join(host.stateDir, 'agent.log');
+  const from = (await stat(log)).size;
+  await mkdir(faultPointsOf(host), { recursive: true });
+  await writeFile(file, '');
+  return {
+    held: async (): Promise<void> => {
+      for (const until = performance.now() + 30_000; performance.now() < until; await new Promise((resolve) => setTimeout(resolve, 5)))
+        if ((await readFile(log)).subarray(from).includes(`"faultPoint":"${point}"`)) return;
+      throw new Error(`the agent of ${host.name} did not come to ${point}`);
+    },
+    letGo: () => rm(file, { force: true }),
+  };
+}
+
 function startAgent(host: TestHost): ChildProcess {
   const log = openSync(join(host.stateDir, 'agent.log'), 'a');
   return spawn(
@@ -219,6 +240,7 @@ function startAgent(host: TestHost): ChildProcess {
       env: {
         PATH: process.env['PATH'],
         GODWIT_FAULT_POINTS: host.faults,
+        GODWIT_FAULT_POINTS_DIR: faultPointsOf(host),
         GODWIT_LOG_LEVEL: 'debug',
         // As bin/godwit has it: an agent that has been compiled before is there in half the time.
         NODE_COMPILE_CACHE: join(import.meta.dirname, '../../../../.cache/compile'),
