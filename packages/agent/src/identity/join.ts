@@ -16,7 +16,7 @@ export type HostPresence = {
   readonly factsJson: string;
 };
 
-/** Many hosts may join at once, and a token whose answer was not waited for is used up. */
+/** Many hosts may join at once, and a token whose answer was not waited for is used up: neither the answer nor a ping is given up sooner. */
 const answerMs = 60_000;
 
 /**
@@ -27,7 +27,7 @@ const answerMs = 60_000;
 export async function joinCluster(controllerUrl: string, token: JoinToken, presence: HostPresence): Promise<HostIdentity> {
   const pinned = await fetchPinnedCa(controllerUrl, token.caFingerprint, answerMs);
   const request = await createCertificateRequest(presence.hostName);
-  const link = createTlsTransport(controllerUrl, { caPem: pinned }, { role: 'controller' });
+  const link = createTlsTransport(controllerUrl, { caPem: pinned }, { role: 'controller' }, answerMs);
   try {
     const answer = await createClient(Cluster, link.transport).join(
       { ...presence, token: token.text, certificateRequestPem: request.requestPem },

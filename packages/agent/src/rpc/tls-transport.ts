@@ -25,10 +25,15 @@ export type TlsTransport = {
  * One HTTP/2 connection with mutual TLS 1.3. The server's certificate must be of the cluster's CA, name the address, and speak for `expected`:
  * another host of the same cluster at that address is a stranger.
  */
-export function createTlsTransport(baseUrl: string, credentials: Credentials, expected: CertificateRole): TlsTransport {
+export function createTlsTransport(
+  baseUrl: string,
+  credentials: Credentials,
+  expected: CertificateRole,
+  pingTimeoutMs: number = keepAlive.pingTimeoutMs,
+): TlsTransport {
   const sessions = new Http2SessionManager(
     baseUrl,
-    { ...keepAlive, pingIdleConnection: false, idleConnectionTimeoutMs: 3_600_000 },
+    { ...keepAlive, pingTimeoutMs, pingIdleConnection: false, idleConnectionTimeoutMs: 3_600_000 },
     {
       ca: credentials.caPem,
       ...(credentials.certificatePem !== undefined && { cert: credentials.certificatePem }),
