@@ -235,7 +235,18 @@ describe('closed schemas', () => {
       service: '1',
       host: 'node1',
     };
-    const readable = computeRoutes.filter((route) => route.method === 'GET');
+    const readable = computeRoutes.filter((route) => route.method === 'GET' && !removedRoutes.includes(route));
+    // What refuses whoever asks has one answer, up to where it is not there any more.
+    for (const minor of [1, 35, 36, computeMicroversions.maxMinor])
+      for (const route of removedRoutes.filter(({ method }) => method === 'GET')) {
+        const path = route.path.replace(/:(\w+)/g, (_all, name: string) => known[name] ?? '1');
+        const answer = await cloud.call('GET', base + path, { as: cloud.admin, microversion: `2.${minor}` });
+        expect([path, minor, answer.statusCode]).toEqual([
+          path,
+          minor,
+          variantAt(route, minor) === null ? 404 : (expect.toBeOneOf([410, 501]) as number),
+        ]);
+      }
     // Where answers change; all 93 with GODWIT_ALL_MICROVERSIONS=1.
     const changing = [
       1, 2, 3, 9, 13, 16, 19, 21, 23, 26, 33, 35, 36, 39, 40, 43, 47, 48, 50, 51, 53, 55, 57, 58, 59, 61, 62, 63, 64, 66, 69, 70, 71, 73,
@@ -258,11 +269,6 @@ describe('closed schemas', () => {
           const answer = await cloud.call('GET', base + path, { as, microversion: `2.${minor}` });
           if (answer.statusCode === 500)
             throw new Error(`${path} at 2.${minor}: ${String(Reflect.get((cloud.unexpected.at(-1) as { err: Error }).err, 'message'))}`);
-          if (variant !== null && removedRoutes.includes(route)) {
-            expect([410, 501]).toContain(answer.statusCode);
-            answers++;
-            continue;
-          }
           const expected = variant === null ? [404] : as === cloud.admin ? [200, 204] : [200, 204, 403];
           // Where the ids above are none of theirs, only the shape of what is answered counts.
           const elsewhere =
@@ -276,5 +282,5 @@ describe('closed schemas', () => {
       }
     }
     expect(answers).toBeGreaterThan(readable.length * changing.length * 2);
-  });
+  }, 240_000);
 });
