@@ -18,6 +18,8 @@ export const words = {
     'create-image': 'Create Image',
     rescue: 'Rescue',
     unrescue: 'End Rescue',
+    shelve: 'Shelve',
+    unshelve: 'Unshelve',
     lock: 'Lock',
     unlock: 'Unlock',
     'console-output': 'Console',

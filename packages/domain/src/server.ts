@@ -43,6 +43,7 @@ export const taskStates = [
   'image_snapshot',
   'image_uploading',
   'shelving',
+  'shelving_image_uploading',
   'shelving_offloading',
   'unshelving',
   'deleting',

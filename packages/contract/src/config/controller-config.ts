@@ -29,6 +29,8 @@ export type ControllerConfig = {
   };
   /** Seconds after which a finished cold migration or resize is confirmed by itself; default 0: never. */
   readonly resizeConfirmWindowSeconds?: number;
+  /** Seconds after which a shelved server gives up its place on its host; default 0: at once; -1: only when an admin asks. */
+  readonly shelvedOffloadSeconds?: number;
   /** Default true: near its stop a guest's frames are copied to the destination too, so that none is lost. False is for measuring what that is worth. */
   readonly networkSwitch?: boolean;
   /** Certificate chain and key (PEM files) of the public listener; read again at SIGHUP. Absent: plain HTTP, for a proxy in front. */

@@ -51,6 +51,7 @@ const compute = {
   'os-security-groups:rule:delete': 'member',
   'os-security-groups:add': 'member',
   'os-security-groups:remove': 'member',
+  'os-shelve:unshelve_to_host': 'admin',
   'os-server-external-events:create': 'admin',
   'os-tenant-networks:list': 'reader',
   'os-volumes-attachments:show': 'reader',

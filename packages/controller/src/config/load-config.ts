@@ -29,6 +29,8 @@ export type ResolvedConfig = {
   };
   /** 0: finished cold moves wait for their confirmation for ever. */
   readonly resizeConfirmWindowSeconds: number;
+  /** Shelved servers give up their place on their host after this; 0: at once, -1: when an admin asks. */
+  readonly shelvedOffloadSeconds: number;
   readonly networkSwitch: boolean;
   /** Paths of the certificate chain and the key (PEM) of the public listener; null: plain HTTP. */
   readonly tls: { readonly certificate: string; readonly key: string } | null;
@@ -92,6 +94,7 @@ const known = new Set<keyof ControllerConfig>([
   'diskAllocationRatio',
   'limits',
   'resizeConfirmWindowSeconds',
+  'shelvedOffloadSeconds',
   'networkSwitch',
   'tls',
   'plainHttp',
@@ -123,6 +126,9 @@ export function resolveConfig(value: unknown, env: Readonly<Record<string, strin
   const window = input.resizeConfirmWindowSeconds ?? 0;
   if (typeof window !== 'number' || !Number.isInteger(window) || window < 0)
     throw wrong('resizeConfirmWindowSeconds', 'must be a whole number of seconds, 0 for never');
+  const offload = input.shelvedOffloadSeconds ?? 0;
+  if (typeof offload !== 'number' || !Number.isInteger(offload) || offload < -1)
+    throw wrong('shelvedOffloadSeconds', 'must be a whole number of seconds, 0 for at once, -1 for never');
   const networkSwitch = input.networkSwitch ?? true;
   if (typeof networkSwitch !== 'boolean') throw wrong('networkSwitch', 'must be true or false');
   const plainHttp = input.plainHttp ?? false;
@@ -153,6 +159,7 @@ export function resolveConfig(value: unknown, env: Readonly<Record<string, strin
       preparedAhead: limits.preparedAhead === 0 ? 0 : count(limits.preparedAhead ?? 1, 'limits.preparedAhead'),
     },
     resizeConfirmWindowSeconds: window,
+    shelvedOffloadSeconds: offload,
     networkSwitch,
     tls: tls(input.tls),
     plainHttp,

@@ -193,6 +193,13 @@ export type ServerFault = { readonly code: number; readonly message: string; rea
 export type CustodyColumn = Pick<CustodyRow, 'holder' | 'operation' | 'remains' | 'behind'>;
 
 export type RescueColumn = { readonly imageId: string; readonly directBoot: DirectBootColumn | null };
+/** `at`: when it became SHELVED (ISO 8601 UTC), null before; `failedAt`: when its disk could not be given up; `replaced`: files of disks that are still to be deleted on its host. */
+export type ShelvedColumn = {
+  readonly imageId: string;
+  readonly at: string | null;
+  readonly failedAt: string | null;
+  readonly replaced: readonly { readonly id: string; readonly pool: string; readonly format: string; readonly sizeBytes: number }[];
+};
 export type DirectBootColumn = { readonly kernelImageId: string; readonly ramdiskImageId: string; readonly commandLine: string };
 
 export interface ServerTable {
@@ -220,6 +227,8 @@ export interface ServerTable {
   direct_boot: NullableJson<DirectBootColumn>;
   /** While it is rescued: what it boots from. */
   rescue: NullableJson<RescueColumn>;
+  /** While it is shelved, being shelved or unshelved: the image that its disk is kept in. */
+  shelved: NullableJson<ShelvedColumn>;
   metadata: Json<Record<string, string>>;
   tags: Generated<string[]>;
   key_name: string | null;

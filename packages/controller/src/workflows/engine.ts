@@ -24,7 +24,9 @@ import { acceptRebuild } from './accept/rebuild.ts';
 import { acceptRescue, acceptUnrescue } from './accept/rescue.ts';
 import { acceptResize } from './accept/resize.ts';
 import { acceptRevertResize } from './accept/revert-resize.ts';
+import { acceptOffload, acceptShelve } from './accept/shelve.ts';
 import { acceptSnapshot } from './accept/snapshot.ts';
+import { acceptUnshelve } from './accept/unshelve.ts';
 import { startAutoConfirm } from './cold-migrate/auto-confirm.ts';
 import { coldMigrate } from './cold-migrate/cold-migrate.ts';
 import { countEnds, type WrittenEnd } from './count-ends.ts';
@@ -39,18 +41,21 @@ import { type FleetOperations, fleetOperations } from './fleet/fleet-operations.
 import { liveMigrate } from './live-migrate/live-migrate.ts';
 import type { ServerOperations } from './operations.ts';
 import type { WorkflowHandler, WorkflowKind } from './port.ts';
+import { startAutoOffload } from './server/auto-offload.ts';
 import { createServer } from './server/create-server.ts';
 import { deleteServer } from './server/delete-server.ts';
 import { powerServer } from './server/power-server.ts';
 import { rebuildServer } from './server/rebuild-server.ts';
 import { rescueServer } from './server/rescue-server.ts';
 import { settleServer } from './server/settle-server.ts';
+import { shelveServer } from './server/shelve-server.ts';
 import { snapshotServer } from './server/snapshot-server.ts';
+import { unshelveServer } from './server/unshelve-server.ts';
 import type { WorkflowContext } from './workflow-context.ts';
 
 export type EngineParts = {
   readonly config: Pick<ResolvedConfig, 'executorName' | 'limits' | 'cpuAllocationRatio' | 'ramAllocationRatio' | 'diskAllocationRatio'> &
-    Partial<Pick<ResolvedConfig, 'resizeConfirmWindowSeconds' | 'networkSwitch' | 'imageDir'>>;
+    Partial<Pick<ResolvedConfig, 'resizeConfirmWindowSeconds' | 'shelvedOffloadSeconds' | 'networkSwitch' | 'imageDir'>>;
   readonly database: Database;
   readonly agents: Agents;
   readonly metrics: Metrics;
@@ -81,6 +86,8 @@ const handlers: Readonly<Record<WorkflowKind, (context: WorkflowContext, run: Pa
   'power-server': powerServer,
   'rebuild-server': rebuildServer,
   'snapshot-server': snapshotServer,
+  'shelve-server': shelveServer,
+  'unshelve-server': unshelveServer,
   'rescue-server': rescueServer,
   'live-migrate': liveMigrate,
   'cold-migrate': coldMigrate,
@@ -140,6 +147,8 @@ export async function startWorkflowEngine(parts: EngineParts): Promise<Engine> {
   });
   const stopPruning = startPruningHostChanges(db, log);
   const autoConfirm = startAutoConfirm(context, (config.resizeConfirmWindowSeconds ?? 0) * 1_000);
+  const offloadSeconds = config.shelvedOffloadSeconds ?? 0;
+  const autoOffload = startAutoOffload(context, offloadSeconds * 1_000);
   return {
     executorId: workflows.executorId,
     operations: {
@@ -159,6 +168,9 @@ export async function startWorkflowEngine(parts: EngineParts): Promise<Engine> {
       rescue: (caller, server, imageId) => acceptRescue(db, workflows, caller, server, imageId),
       unrescue: (caller, server) => acceptUnrescue(db, workflows, caller, server),
       snapshot: (caller, server, request) => acceptSnapshot(db, workflows, caller, server, request),
+      shelve: (caller, server) => acceptShelve(db, workflows, offloadSeconds, caller, server),
+      shelveOffload: (caller, server) => acceptOffload(db, workflows, caller, server),
+      unshelve: (caller, server, request) => acceptUnshelve(db, workflows, caller, server, request),
       evacuate: (caller, server, request) => acceptEvacuate(db, workflows, caller, server, request),
       abortMigration: (caller, migration) => acceptAbort(db, workflows, caller, migration),
       forceComplete: (caller, migration) => acceptForceComplete(db, workflows, caller, migration),
@@ -174,6 +186,7 @@ export async function startWorkflowEngine(parts: EngineParts): Promise<Engine> {
     stop: async () => {
       stopPruning();
       await autoConfirm.stop();
+      await autoOffload.stop();
       await watcher.stop();
       await workflows.stop();
     },

@@ -3,6 +3,7 @@ import type { MigrationId, ServerId } from '@godwit/domain/ids';
 import type { FencedHost } from '../hosts/fence-host.ts';
 import type { RebuildRequest } from './accept/rebuild.ts';
 import type { SnapshotRequest } from './accept/snapshot.ts';
+import type { UnshelveRequest } from './accept/unshelve.ts';
 import type { EvacuateRequest } from './evacuate/accept-evacuate.ts';
 
 /** Who asks, as the token says; `requestId` is the `req-<uuid>` of the API answer. */
@@ -88,6 +89,11 @@ export type ServerOperations = {
   unrescue(caller: Caller, server: ServerId): Promise<void>;
   /** Makes an image of the server's disk; the id of the image, which is `queued` until it is whole. */
   snapshot(caller: Caller, server: ServerId, request: SnapshotRequest): Promise<string>;
+  /** Shuts a server down and keeps its disk as an image; whether its place on its host is given up at once is the cloud's setting. */
+  shelve(caller: Caller, server: ServerId): Promise<void>;
+  /** Gives up what a shelved server has on its host. */
+  shelveOffload(caller: Caller, server: ServerId): Promise<void>;
+  unshelve(caller: Caller, server: ServerId, request: UnshelveRequest): Promise<void>;
   /** Restarts a server of a dead host elsewhere; see evacuate/accept-evacuate.ts. */
   evacuate(caller: Caller, server: ServerId, request: EvacuateRequest): Promise<MigrationId>;
   /** Cancels a live migration before the release; the route has checked the contract's states. */

@@ -28,6 +28,8 @@ export type WorkflowKind =
   | 'power-server'
   | 'rebuild-server'
   | 'snapshot-server'
+  | 'shelve-server'
+  | 'unshelve-server'
   | 'rescue-server'
   | 'live-migrate'
   | 'cold-migrate'

@@ -190,6 +190,8 @@ const actionBodies = {
   'reboot-hard': { reboot: { type: 'HARD' } },
   rescue: { rescue: {} },
   unrescue: { unrescue: null },
+  shelve: { shelve: null },
+  unshelve: { unshelve: null },
   lock: { lock: null },
   unlock: { unlock: null },
 } as const;

@@ -35,6 +35,10 @@ const questions: Partial<Record<MenuAction, (name: string) => { readonly title: 
     title: `Rescue ${name}?`,
     body: `The guest of ${name} is shut down and started from its image, with its own disk beside it to be mended. End Rescue starts it from its disk again.`,
   }),
+  shelve: (name) => ({
+    title: `Shelve ${name}?`,
+    body: `The guest of ${name} is shut down and its disk kept as an image; what it has on its host is given up. Unshelve starts it again from that image.`,
+  }),
   stop: (name) => ({ title: `Stop ${name}?`, body: `${name} is asked to shut down and is powered off if it does not.` }),
 };
 

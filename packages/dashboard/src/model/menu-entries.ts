@@ -17,7 +17,7 @@ export type MenuAction = keyof typeof words.actions & ServerAction;
 /** What everybody may ask of an instance of theirs, in groups. */
 const ofOwners: readonly (readonly MenuAction[])[] = [
   ['start', 'stop', 'pause', 'unpause', 'reboot', 'reboot-hard'],
-  ['console-output', 'create-image', 'resize', 'rebuild', 'rescue', 'unrescue', 'lock', 'unlock'],
+  ['console-output', 'create-image', 'resize', 'rebuild', 'rescue', 'unrescue', 'shelve', 'unshelve', 'lock', 'unlock'],
   ['delete'],
 ];
 

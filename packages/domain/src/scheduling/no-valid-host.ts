@@ -9,6 +9,7 @@ export function noValidHostMessage(kind: DecisionKind): string {
     evacuation: 'There are not enough hosts available.',
     migration: 'No valid host found for cold migrate',
     resize: 'No valid host found for resize',
+    unshelve: 'No valid host found for unshelve',
   }[kind];
   return `No valid host was found. ${detail}`;
 }

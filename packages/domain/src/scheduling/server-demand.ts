@@ -2,7 +2,7 @@ import type { HypervisorType, StorageKind } from '../host.ts';
 import type { HostId, ServerGroupId, ServerId } from '../ids.ts';
 import type { Resources } from './host-state.ts';
 
-export type DecisionKind = 'create' | 'live-migration' | 'migration' | 'resize' | 'evacuation';
+export type DecisionKind = 'create' | 'live-migration' | 'migration' | 'resize' | 'evacuation' | 'unshelve';
 
 export type DemandedFlavor = Resources & {
   readonly name: string;

@@ -75,7 +75,26 @@ const actions: readonly Action[] = [
   { words: 'server unrescue', summary: 'Restore a server from rescue mode', single: true, body: bodyOf('unrescue') },
   { words: 'server restore', summary: 'Restore server(s) that were deleted softly', body: bodyOf('restore') },
   { words: 'server shelve', summary: 'Shelve server(s)', body: bodyOf('shelve'), until: ['SHELVED', 'SHELVED_OFFLOADED'] },
-  { words: 'server unshelve', summary: 'Unshelve server(s)', body: bodyOf('unshelve'), until: ['ACTIVE'] },
+  {
+    words: 'server unshelve',
+    summary: 'Unshelve server(s)',
+    options: [
+      { flags: '--availability-zone <zone>', description: 'where a SHELVED_OFFLOADED server goes and stays (2.77)' },
+      { flags: '--no-availability-zone', description: 'it may go anywhere from now on (2.91)' },
+      { flags: '--host <host>', description: 'where a SHELVED_OFFLOADED server goes (2.91, admin only)' },
+    ],
+    body: (input, cloud) => {
+      const [zone, host, anywhere] = [input.text('availability-zone'), input.text('host'), input.flag('no-availability-zone')];
+      if (zone !== null) cloud.require(77, 'use the --availability-zone option.');
+      if (host !== null || anywhere) cloud.require(91, 'use the --host or --no-availability-zone option.');
+      const args = {
+        ...(zone !== null || anywhere ? { availability_zone: zone } : {}),
+        ...(host === null ? {} : { host }),
+      };
+      return { unshelve: Object.keys(args).length === 0 ? null : args };
+    },
+    until: ['ACTIVE'],
+  },
   { words: 'server resize confirm', summary: 'Confirm the resize or migration of server(s)', body: bodyOf('confirmResize') },
   { words: 'server resize revert', summary: 'Revert the resize or migration of server(s)', body: bodyOf('revertResize') },
   { words: 'server migration confirm', summary: 'Confirm the migration of server(s)', body: bodyOf('confirmResize') },

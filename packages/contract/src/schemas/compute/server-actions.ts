@@ -121,6 +121,20 @@ export const RescueArguments = Nullable(
 );
 export type RescueArguments = { readonly adminPass?: string; readonly rescue_image_ref?: string } | null;
 
+/** 2.77 lets the zone be named (`{}` is refused), 2.91 the host, and the zone be taken away with null. */
+export const UnshelveArguments = perMinor((minor) => {
+  if (minor < 77) return Type.Unknown();
+  const zone = Type.String({ minLength: 1, maxLength: 255 });
+  if (minor < 91) return Nullable(Closed({ availability_zone: zone }));
+  return Nullable(
+    Type.Union([
+      Closed({ availability_zone: Nullable(zone), host: Type.Optional(HostName) }),
+      Closed({ availability_zone: Type.Optional(Nullable(zone)), host: HostName }),
+    ]),
+  );
+});
+export type UnshelveArguments = { readonly availability_zone?: string | null; readonly host?: string } | null;
+
 /** Up to 2.43: proxies of the network service. */
 export const AddressArguments = Closed({
   address: Type.String({ minLength: 1, maxLength: 45 }),

@@ -41,6 +41,9 @@ describe('the table of states', () => {
     ['confirm-resize', { confirmResize: {} }],
     ['revert-resize', { revertResize: null }],
     ['evacuate', { evacuate: { onSharedStorage: true } }],
+    ['shelve', { shelve: null }],
+    ['shelve-offload', { shelveOffload: {} }],
+    ['unshelve', { unshelve: null }],
   ];
   it('is what the API obeys, for any state, caller and action; a refusal changes nothing', async () => {
     const reader = await cloud.user('reader', member.projectId);
@@ -82,7 +85,11 @@ describe('the table of states', () => {
           } else {
             // What the table lets through may still be refused for what it names or needs (hosts, records of a move, what is not offered), but not for its state.
             expect([202, 204, 400, 409, 501]).toContain(answer.statusCode);
-            if (!['live-migrate', 'migrate', 'resize', 'confirm-resize', 'revert-resize', 'evacuate'].includes(action))
+            if (
+              !['live-migrate', 'migrate', 'resize', 'confirm-resize', 'revert-resize', 'evacuate', 'shelve', 'shelve-offload'].includes(
+                action,
+              )
+            )
               expect(answer.statusCode).toBe(202);
             if (answer.statusCode === 409) expect(answer.body).not.toMatch(/while it is in|is locked|bare metal/);
           }
@@ -183,6 +190,75 @@ describe('os-migrateLive', () => {
     );
     expect(await message('2.30', { host: null, block_migration: 'auto', force: true })).toBe("Can't force to a non-provided destination");
     expect((await stateOf(id)).task_state).toBeNull();
+  });
+});
+
+describe('shelve', () => {
+  const shelved = (vm_state: VmState) =>
+    cloud.server(member, {
+      vm_state,
+      shelved: JSON.stringify({ imageId: cloud.imageId, at: new Date().toISOString(), failedAt: null, replaced: [] }),
+      ...(vm_state === 'shelved_offloaded' ? { host_id: null } : {}),
+    });
+  const unshelve = async (id: string, args: unknown, microversion: string, as = cloud.admin) => {
+    const answer = await act(id, { unshelve: args }, as, microversion);
+    return [answer.statusCode, Object.values(answer.body === '' ? {} : answer.json<Record<string, { message: string }>>())[0]?.message];
+  };
+  it('takes a zone from 2.77 on and a host from 2.91 on, and says what is wrong with them', async () => {
+    const id = await shelved('shelved_offloaded');
+    const unchanged = await stateOf(id);
+    for (const [args, microversion] of [
+      [{}, '2.77'],
+      ['x', '2.77'],
+      [{ availability_zone: null }, '2.90'],
+      [{ host: 'node1' }, '2.90'],
+      [{}, '2.91'],
+      [{ host: null }, '2.91'],
+    ] as const)
+      expect([args, (await unshelve(id, args, microversion))[0]]).toEqual([args, 400]);
+    expect(await unshelve(id, { availability_zone: 'mars' }, '2.77')).toEqual([400, 'The requested availability zone is not available']);
+    expect(await unshelve(id, { host: 'mars' }, '2.91')).toEqual([400, 'Compute host mars could not be found.']);
+    expect((await unshelve(id, { host: 'metal1' }, '2.91'))[0]).toBe(400);
+    expect(await unshelve(id, { host: 'node1' }, '2.91', member)).toEqual([
+      403,
+      "Policy doesn't allow os_compute_api:os-shelve:unshelve_to_host to be performed.",
+    ]);
+    expect(await stateOf(id)).toEqual(unchanged);
+    for (const [args, microversion, as] of [
+      ['anything', '2.76', member],
+      [null, '2.77', member],
+      [{ availability_zone: 'nova' }, '2.77', member],
+      [{ availability_zone: null }, '2.91', member],
+      [{ availability_zone: null, host: 'node1' }, '2.91', cloud.admin],
+    ] as const) {
+      const each = await shelved('shelved_offloaded');
+      expect([args, await unshelve(each, args, microversion, as)]).toEqual([args, [202, undefined]]);
+      expect(await stateOf(each)).toMatchObject({ task_state: 'unshelving', vm_state: 'shelved_offloaded' });
+    }
+    const here = await shelved('shelved');
+    expect(await unshelve(here, { availability_zone: 'nova' }, '2.77')).toEqual([
+      409,
+      `Specifying an availability zone or a host when unshelving server "${here}" with status "shelved" is not supported. The server status must be SHELVED_OFFLOADED.`,
+    ]);
+  });
+  it('is offloaded by an admin alone; and its state is not reset', async () => {
+    const id = await shelved('shelved');
+    expect((await act(id, { shelveOffload: null }, member)).json().forbidden.message).toContain('os_compute_api:os-shelve:shelve_offload');
+    expect((await act(id, { 'os-resetState': { state: 'active' } })).statusCode).toBe(409);
+    expect((await act(id, { shelveOffload: null })).statusCode).toBe(202);
+    expect((await stateOf(id)).task_state).toBe('shelving_offloading');
+    await cloud.db.updateTable('server').set({ shelved: null }).where('shelved', 'is not', null).execute();
+  });
+  it('409 with the words of the API for what is not shelved, or is already', async () => {
+    const id = await cloud.server(member);
+    expect((await act(id, { unshelve: null }, member)).json().conflictingRequest.message).toBe(
+      `Cannot 'unshelve' instance ${id} while it is in vm_state active`,
+    );
+    expect((await act(id, { shelveOffload: null })).json().conflictingRequest.message).toBe(
+      `Cannot 'shelve_offload' instance ${id} while it is in vm_state active`,
+    );
+    const metal = await cloud.server(member, { host_id: cloud.hosts.metal1 });
+    expect((await act(metal, { shelve: null }, member)).statusCode).toBe(501);
   });
 });
 

@@ -15,10 +15,11 @@ import {
   OldConsoleArguments,
   RebootArguments,
   RemoveFixedIpArguments,
-  ResetStateArguments,
   RescueArguments,
+  ResetStateArguments,
   ResizeArguments,
   SecurityGroupArguments,
+  UnshelveArguments,
 } from '@godwit/contract/schemas/compute/server-actions';
 import { CreateBackupArguments, CreateImageArguments, RebuildArguments } from '@godwit/contract/schemas/compute/server-requests';
 import { GodwitError } from '@godwit/domain/errors';
@@ -39,6 +40,7 @@ import { resetState } from './reset-state.ts';
 import { type Answer, type ComputeRequest, type ComputeRoute, route } from './route.ts';
 import { addSecurityGroup, removeSecurityGroup } from './security-group-actions.ts';
 import { serverFor } from './server-rows.ts';
+import { unshelve } from './shelve-actions.ts';
 import { createBackup, createImage } from './snapshot-actions.ts';
 
 type Handle<Arguments> = (request: ComputeRequest<never>, args: Arguments) => Promise<Answer>;
@@ -142,9 +144,9 @@ const serverActions: Readonly<Record<string, Action>> = {
   rebuild: { args: RebuildArguments, handle: rebuild },
   rescue: { args: () => RescueArguments, handle: rescue },
   unrescue: through('unrescue', (request, caller, server) => request.context.operations.unrescue(caller, server)),
-  shelve: notOffered(null, 'Shelve'),
-  shelveOffload: notOffered(null, 'Shelve'),
-  unshelve: notOffered(null, 'Shelve'),
+  shelve: through('shelve', (request, caller, server) => request.context.operations.shelve(caller, server)),
+  shelveOffload: through('shelve-offload', (request, caller, server) => request.context.operations.shelveOffload(caller, server)),
+  unshelve: { args: UnshelveArguments, handle: unshelve },
   createImage: { args: () => CreateImageArguments, handle: createImage },
   createBackup: { args: () => CreateBackupArguments, handle: createBackup },
   changePassword: notOffered(null, 'Changing the password inside a guest'),

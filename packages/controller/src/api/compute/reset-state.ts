@@ -1,5 +1,6 @@
 import type { ResetStateArguments } from '@godwit/contract/schemas/compute/server-actions';
 import { GodwitError } from '@godwit/domain/errors';
+import type { VmState } from '@godwit/domain/server';
 import { recordAction } from '../../workflows/record/actions.ts';
 import { tellServer } from '../../workflows/record/server-event.ts';
 import type { Answer, ComputeRequest } from './route.ts';
@@ -7,12 +8,22 @@ import { serverFor } from './server-rows.ts';
 
 /**
  * An admin declares what state a server is in. Refused while a migration is under way: task_state and the migration's end belong together, and a
- * server declared idle in the middle of a move could be started a second time. Abort the migration instead; it always ends.
+ * server declared idle in the middle of a move could be started a second time. Abort the migration instead; it always ends. Refused for a rescued or shelved server: its own disk would not be what it is active with.
  */
 export async function resetState(request: ComputeRequest<never>, args: ResetStateArguments): Promise<Answer> {
   const row = await serverFor(request, 'reset-state');
   await request.context.db.transaction().execute(async (tx) => {
-    await tx.selectFrom('server').select('id').where('id', '=', row.id).forUpdate().execute();
+    const { vm_state: is } = await tx
+      .selectFrom('server')
+      .select('vm_state')
+      .where('id', '=', row.id)
+      .forUpdate()
+      .executeTakeFirstOrThrow();
+    const way = { rescued: 'Unrescue', shelved: 'Unshelve', shelved_offloaded: 'Unshelve' } as const satisfies Partial<
+      Record<VmState, string>
+    >;
+    if (is === 'rescued' || is === 'shelved' || is === 'shelved_offloaded')
+      throw new GodwitError('Conflict', `Instance ${row.id} is ${is}: its state cannot be reset. ${way[is]} it, or delete it.`);
     const moving = await tx
       .selectFrom('migration')
       .select(['api_id', 'status'])

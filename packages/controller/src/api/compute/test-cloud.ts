@@ -21,7 +21,9 @@ import { acceptRebuild } from '../../workflows/accept/rebuild.ts';
 import { acceptRescue, acceptUnrescue } from '../../workflows/accept/rescue.ts';
 import { acceptResize } from '../../workflows/accept/resize.ts';
 import { acceptRevertResize } from '../../workflows/accept/revert-resize.ts';
+import { acceptOffload, acceptShelve } from '../../workflows/accept/shelve.ts';
 import { acceptSnapshot } from '../../workflows/accept/snapshot.ts';
+import { acceptUnshelve } from '../../workflows/accept/unshelve.ts';
 import { acceptEvacuate } from '../../workflows/evacuate/accept-evacuate.ts';
 import type { ServerOperations } from '../../workflows/operations.ts';
 import type { NewWorkflow, Workflows } from '../../workflows/port.ts';
@@ -170,6 +172,9 @@ function acceptingOperations(db: Db, enqueued: NewWorkflow[]): ServerOperations 
     rescue: (caller, server, imageId) => acceptRescue(db, workflows, caller, server, imageId),
     unrescue: (caller, server) => acceptUnrescue(db, workflows, caller, server),
     snapshot: (caller, server, request) => acceptSnapshot(db, workflows, caller, server, request),
+    shelve: (caller, server) => acceptShelve(db, workflows, 0, caller, server),
+    shelveOffload: (caller, server) => acceptOffload(db, workflows, caller, server),
+    unshelve: (caller, server, request) => acceptUnshelve(db, workflows, caller, server, request),
     evacuate: (caller, server, request) => acceptEvacuate(db, workflows, caller, server, request),
     abortMigration: (caller, migration) => acceptAbort(db, workflows, caller, migration),
     forceComplete: (caller, migration) => acceptForceComplete(db, workflows, caller, migration),

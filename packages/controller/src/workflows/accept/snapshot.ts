@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import { GodwitError } from '@godwit/domain/errors';
 import type { ServerId } from '@godwit/domain/ids';
 import { demandImageMetadata } from '../../quotas/demand-quota.ts';
@@ -8,6 +7,7 @@ import type { Workflows } from '../port.ts';
 import { recordAction } from '../record/actions.ts';
 import { tellServer } from '../record/server-event.ts';
 import { demandServiceUp } from './begin-cold-move.ts';
+import { insertServerImage } from './insert-server-image.ts';
 import { lockForAction } from './lock-server.ts';
 
 export type SnapshotRequest = {
@@ -23,9 +23,6 @@ export type SnapshotInput = {
   readonly event: 'compute_snapshot_instance' | 'compute_backup_instance';
   readonly backup: SnapshotRequest['backup'];
 };
-
-/** Said of images of servers, by which tools tell them from others: the compute API reference, "Create Image" and "Create Server Back Up". */
-const ofTheOriginal = ['kernel_id', 'ramdisk_id', 'os_command_line', 'os_distro', 'os_type', 'os_version'] as const;
 
 /**
  * Accepts the making of an image of a server's disk: an image row that waits for its data, task_state, action and workflow in one transaction; returns the image's id. Throws what the API answers, nothing
@@ -44,47 +41,11 @@ export async function acceptSnapshot(
       throw new GodwitError('NotImplemented', 'No image is made of a bare metal instance in this version.');
     await demandServiceUp(tx, server.host_id, 'Service is unavailable at this time.');
     await demandImageMetadata(tx, caller.projectId, Object.keys(request.metadata).length);
-    const disk = await tx
-      .selectFrom('disk')
-      .select('size_bytes')
-      .where('server_id', '=', serverId)
-      .where('device_index', '=', 0)
-      .executeTakeFirst();
-    if (disk === undefined) throw new GodwitError('BadRequest', `Instance ${serverId} has no disk that an image could be made of.`);
-    const original =
-      server.image_id === null
-        ? undefined
-        : await tx.selectFrom('image').select(['properties', 'min_ram_mib']).where('id', '=', server.image_id).executeTakeFirst();
-    const inherited = Object.fromEntries(
-      ofTheOriginal.flatMap((key) => {
-        const value = original?.properties[key];
-        return value === undefined ? [] : [[key, value]];
-      }),
-    );
-    const imageId = randomUUID();
-    await tx
-      .insertInto('image')
-      .values({
-        id: imageId,
-        name: request.name,
-        owner: server.project_id,
-        status: 'queued',
-        visibility: 'private',
-        disk_format: 'qcow2',
-        container_format: 'bare',
-        min_disk_gib: Math.ceil(disk.size_bytes / 2 ** 30),
-        min_ram_mib: original?.min_ram_mib ?? 0,
-        properties: JSON.stringify({
-          ...inherited,
-          ...request.metadata,
-          image_type: request.backup === null ? 'snapshot' : 'backup',
-          ...(request.backup === null ? {} : { backup_type: request.backup.type }),
-          instance_uuid: serverId,
-          user_id: caller.userId,
-          base_image_ref: server.image_id ?? '',
-        }),
-      })
-      .execute();
+    const imageId = await insertServerImage(tx, caller, server, {
+      name: request.name,
+      metadata: request.metadata,
+      backupType: request.backup?.type ?? null,
+    });
     await tx.updateTable('server').set({ task_state: 'image_snapshot', updated_at: new Date() }).where('id', '=', serverId).execute();
     const actionId = await recordAction(tx, serverId, request.backup === null ? 'createImage' : 'createBackup', caller);
     const input: SnapshotInput = {

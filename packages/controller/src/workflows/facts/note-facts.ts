@@ -168,6 +168,7 @@ const endsGuests: readonly ServerRecord['task_state'][] = [
   'rebuilding',
   'rescuing',
   'unrescuing',
+  'shelving',
 ];
 
 /** Writes what a host says of one guest. While an operation is under way its executor looks instead; when that may have been too early for what this says, the server is looked at again. */

@@ -58,8 +58,8 @@ export async function loadDemand(db: Db, serverId: ServerId, options: DemandOpti
     },
     hypervisorType: requiredHypervisorType(flavor.extra_specs),
     disks:
-      options.kind === 'create'
-        ? await newDisks(db, server)
+      options.kind === 'create' || options.kind === 'unshelve'
+        ? await newDisks(db, { ...server, image_id: server.shelved?.imageId ?? server.image_id })
         : disks.map((disk): DemandedDisk => {
             if (disk.storage === 'local')
               return { kind: 'local', pool: disk.pool, neededBytes: options.diskOverCommit === true ? 0 : disk.size_bytes };

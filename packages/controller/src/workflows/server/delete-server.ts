@@ -10,6 +10,7 @@ import { beginEvent, finishEvent } from '../record/actions.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
 import { removeDisks } from './remove-disks.ts';
 import { readServer, writeServer } from './server-record.ts';
+import { forgetShelvedImage, removeLeftDisks } from './shelved-disk.ts';
 
 const EVENT = 'compute_terminate_instance';
 /** After this a server whose host does not answer is deleted all the same; what the host has of it is destroyed when it returns. */
@@ -59,6 +60,8 @@ export async function deleteServer(context: WorkflowContext, run: WorkflowRun): 
   // First the copies elsewhere: they are named by the same rows.
   const copiesGone = await clearCopiedDisks(context, run, serverId);
   const disksGone = (await removeDisks(context, run, serverId)) && copiesGone;
+  const { shelved, host_id: home } = await readServer(db, serverId);
+  if (shelved !== null && home !== null) await removeLeftDisks(context, run, serverId, as<HostId>(home), shelved);
   await clearRemains(context, run, serverId);
   await forgetOtherSide(context, run, serverId);
   await context.faultPoint('delete:destroyed');
@@ -85,6 +88,7 @@ export async function deleteServer(context: WorkflowContext, run: WorkflowRun): 
     }
     await tx.deleteFrom('allocation').where('server_id', '=', serverId).execute();
     await releasePorts(tx, serverId);
+    await forgetShelvedImage(tx, shelved);
     if (disksGone) await tx.deleteFrom('disk').where('server_id', '=', serverId).execute();
     const now = new Date();
     await writeServer(tx, run, serverId, { vm_state: 'deleted', task_state: null, power_state: 0, deleted_at: now, terminated_at: now });

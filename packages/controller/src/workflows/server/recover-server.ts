@@ -1,7 +1,7 @@
 import { TakeAnswer } from '@godwit/contract/gen/custody_pb';
 import { type GuestReport, GuestState } from '@godwit/contract/gen/guest_pb';
 import { as, asEpoch, type BootId, type Epoch, type HostId, type ServerId } from '@godwit/domain/ids';
-import { powerState } from '@godwit/domain/server';
+import { powerState, type VmState } from '@godwit/domain/server';
 import { agentFailure } from '../../agents/agent-error.ts';
 import { readCustody, stepCustody } from '../custody/custody-store.ts';
 import { custodyReport } from '../custody/guest-report.ts';
@@ -62,8 +62,11 @@ export async function recoverServer(context: WorkflowContext, run: WorkflowRun, 
   // The holder may have reported to a run before this one.
   const told = holder === null ? null : (found.get(holder) ?? (await guestOn(context, run, serverId, holder)));
   const guest = told !== null && mayRun(told) ? told : null;
-  const state = guest === null ? { vmState: 'stopped' as const, power: powerState.shutdown } : observed(guest);
   const server = await readServer(db, serverId);
+  // Off in any case; rescued, it is so until it is unrescued, whatever its guest does.
+  const off: VmState = server.vm_state === 'shelved' || server.vm_state === 'shelved_offloaded' ? server.vm_state : 'stopped';
+  const seen = guest === null ? { vmState: off, power: powerState.shutdown } : observed(guest);
+  const state = server.vm_state === 'rescued' ? { ...seen, vmState: server.vm_state } : seen;
   const name = hosts.find((host) => host.id === holder)?.name;
   await db.transaction().execute(async (tx) => {
     await writeServer(tx, run, serverId, {

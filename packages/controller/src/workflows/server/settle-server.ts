@@ -68,7 +68,10 @@ async function withoutFenced(context: WorkflowContext, run: WorkflowRun, serverI
   if (server.deleted_at !== null) return;
   const why = `The host ${lost.name} was fenced: the guest does not run. It can be started again from its disk, without what it had not written there.`;
   await db.transaction().execute(async (tx) => {
+    // It is to be started again from its own disk, perhaps elsewhere: the one that it was rescued from goes.
+    if (server.rescue !== null) await tx.deleteFrom('disk').where('server_id', '=', serverId).where('device_index', '<', 0).execute();
     await writeServer(tx, run, serverId, {
+      rescue: null,
       // One that waits to be confirmed or reverted goes on waiting.
       ...(server.vm_state === 'resized' ? {} : { vm_state: 'error', fault: serverFault(why) }),
       power_state: powerState.shutdown,

@@ -2,6 +2,7 @@ import { create } from '@bufbuild/protobuf';
 import { Code, ConnectError } from '@connectrpc/connect';
 import {
   DestroyGuestResponseSchema,
+  DiskChunkSchema,
   FetchDisksProgressSchema,
   ForfeitIncomingResponseSchema,
   GetHostResponseSchema,
@@ -50,6 +51,11 @@ export type FakeHost = {
   readonly policies: MigrationPolicy[];
   /** Those that it was told to delete with a copy that has left. */
   readonly deletedDisks: string[];
+  /** Disks that starts found missing and made, with the image that they were made of; those that went with what was destroyed. */
+  readonly madeDisks: { readonly diskId: string; readonly imageId: string }[];
+  readonly destroyedDisks: string[];
+  /** What a copy of any disk of this host holds; null: it breaks in its middle. */
+  snapshot: Buffer | null;
   /** How many questions a copy takes; null: it never ends by itself. */
   copyRounds: number | null;
   /** As a destination, when the release comes: takes, loses its QEMU before, or does not hear it. */
@@ -112,6 +118,9 @@ export function fakeHost(id: string, name: string): FakeHost {
     faults: [],
     policies: [],
     deletedDisks: [],
+    madeDisks: [],
+    destroyedDisks: [],
+    snapshot: Buffer.alloc(0),
     copyRounds: 2,
     onRelease: 'takes',
   };
@@ -217,7 +226,7 @@ function clientOf(host: FakeHost, all: ReadonlyMap<HostId, FakeHost>): AgentClie
     watch: async function* () {
       // No stream here: the workflows ask.
     },
-    startGuest: async ({ grant }: { grant?: Grant }) => {
+    startGuest: async ({ grant, guest: wanted }: { grant?: Grant; guest?: Guest }) => {
       if (grant === undefined) throw refusal('BadRequest');
       const guest = host.guests.get(grant.serverId);
       obey(grant.serverId, grant.fence);
@@ -227,6 +236,7 @@ function clientOf(host: FakeHost, all: ReadonlyMap<HostId, FakeHost>): AgentClie
         throw refusal('custody-epoch-stale', 'stale', Math.max(guest.epoch, guest.refusedThrough ?? 0));
       }
       if (grant.destinationBootId !== host.bootId) throw refusal('custody-boot-changed');
+      for (const { diskId, imageId, exists } of wanted?.disks ?? []) if (!exists) host.madeDisks.push({ diskId, imageId });
       host.guests.set(grant.serverId, { epoch: Number(grant.epoch), state: GuestState.RUNNING, fence: Number(grant.fence) });
       return guestReport(grant.serverId);
     },
@@ -246,7 +256,11 @@ function clientOf(host: FakeHost, all: ReadonlyMap<HostId, FakeHost>): AgentClie
       under(custody).state = GuestState.RUNNING;
       return guestReport(custody?.serverId ?? '');
     },
-    destroyGuest: async ({ custody }: { custody?: Custody }) => destroyBelow(custody),
+    destroyGuest: async ({ custody, deleteDisks, guest }: { custody?: Custody; deleteDisks?: boolean; guest?: Guest }) => {
+      const destroyed = destroyBelow(custody);
+      if (deleteDisks === true) host.destroyedDisks.push(...(guest?.disks ?? []).map(({ diskId }) => diskId));
+      return destroyed;
+    },
     supersede: async ({ custody }: { custody?: Custody }) => {
       destroyBelow(custody);
       return guestReport(custody?.serverId ?? '');
@@ -392,6 +406,14 @@ function clientOf(host: FakeHost, all: ReadonlyMap<HostId, FakeHost>): AgentClie
       yield create(FetchDisksProgressSchema, { copiedBytes: 1024n });
       yield create(FetchDisksProgressSchema, { copiedBytes: 4096n });
     },
+    snapshotDisk: async function* ({ custody }: { custody?: Custody }) {
+      await Promise.resolve();
+      host.calls.push({ call: 'snapshotDisk', fence: Number(custody?.fence ?? 0n) });
+      if (host.down) throw silence();
+      if (host.snapshot === null) throw refusal('NoSpace', 'no space left for the copy');
+      yield create(DiskChunkSchema, { offset: 0n, data: host.snapshot, fileBytes: BigInt(host.snapshot.length) });
+      yield create(DiskChunkSchema, { offset: BigInt(host.snapshot.length), fileBytes: BigInt(host.snapshot.length) });
+    },
     dropOutgoing: async ({ custody, deleteDisks, guest }: { custody?: Custody; deleteDisks?: boolean; guest?: Guest }) => {
       const dropped = destroyBelow(custody);
       if (deleteDisks === true) host.deletedDisks.push(...(guest?.disks ?? []).map(({ diskId }) => diskId));
@@ -410,7 +432,7 @@ function clientOf(host: FakeHost, all: ReadonlyMap<HostId, FakeHost>): AgentClie
     get: (target, name: Call) => {
       const method = (target as unknown as Record<string, (...args: readonly unknown[]) => unknown>)[name];
       if (method === undefined) return undefined;
-      if (name === 'watch' || name === 'fetchDisks') return method;
+      if (name === 'watch' || name === 'fetchDisks' || name === 'snapshotDisk') return method;
       return async (request: { grant?: Grant; custody?: Custody }, ...rest: readonly unknown[]) => {
         if (host.down) {
           if (name === 'getHost') host.unanswered += 1;

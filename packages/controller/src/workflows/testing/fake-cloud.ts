@@ -21,6 +21,7 @@ export type FakeCloud = {
     metrics?: Metrics,
     on?: Database,
     resizeConfirmWindowSeconds?: number,
+    shelvedOffloadSeconds?: number,
   ) => Promise<Engine>;
   /** A server, active on the named host. */
   readonly server: (engine: Engine, host?: string) => Promise<ServerId>;
@@ -32,6 +33,7 @@ export async function fakeCloud(
   database: Database,
   names: readonly string[] = ['node1', 'node2', 'node3'],
   preparedAhead = 0,
+  imageDir?: string,
 ): Promise<FakeCloud> {
   const { db } = database;
   const hosts = names.map((name) => fakeHost(randomUUID(), name));
@@ -61,7 +63,14 @@ export async function fakeCloud(
     admin,
     flavorId,
     imageId,
-    controller: async (name, faultPoint, metrics = createMetrics({ process: false }), on = database, resizeConfirmWindowSeconds = 0) => {
+    controller: async (
+      name,
+      faultPoint,
+      metrics = createMetrics({ process: false }),
+      on = database,
+      resizeConfirmWindowSeconds = 0,
+      shelvedOffloadSeconds = 0,
+    ) => {
       const engine = await startWorkflowEngine({
         config: {
           executorName: name,
@@ -70,6 +79,8 @@ export async function fakeCloud(
           ramAllocationRatio: 1,
           diskAllocationRatio: 1,
           resizeConfirmWindowSeconds,
+          shelvedOffloadSeconds,
+          ...(imageDir === undefined ? {} : { imageDir }),
         },
         database: on,
         agents: fakeAgents(hosts),
