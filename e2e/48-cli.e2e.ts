@@ -210,7 +210,7 @@ describe('the godwit client', () => {
     // One shell for all, as a reader has: what one block sets the next one uses. It says which block it was that failed.
     const script = blocks.map(({ text }, index) => `echo "--- block ${index}" >&2\n${text}`).join('\n');
     const env = { ...process.env, ...environment, XDG_RUNTIME_DIR: lab.dir, PATH: `${path.dirname(godwit)}:${process.env['PATH'] ?? ''}` };
-    const ran = await run('bash', ['-euo', 'pipefail', '-c', script], { env, timeout: 180_000 }).catch(
+    const ran = await run('bash', ['-euo', 'pipefail', '-c', script], { env, timeout: 300_000 }).catch(
       (error: Error & { readonly stdout: string; readonly stderr: string }) => {
         throw new Error(`the guide's commands failed: ${error.stderr}\n${error.stdout}`);
       },
@@ -224,7 +224,7 @@ describe('the godwit client', () => {
     const ended = moved.map(({ Server, Type, Status }) => `${Server} ${Type} ${Status}`);
     for (const one of ['web live-migration completed', 'db live-migration completed', 'web migration reverted', 'web migration confirmed'])
       expect(ended).toContain(one);
-  }, 240_000);
+  }, 360_000);
 
   it('makes ports, security groups, images of servers and rebuilds, and says why there are no volumes', async () => {
     const done = async (line: string): Promise<string> => {
