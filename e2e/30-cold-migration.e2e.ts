@@ -319,6 +319,26 @@ describe('cold migration through Debian’s openstack client', () => {
     expect(await holders()).toEqual([hostOf(moved)]);
   }, 280_000);
 
+  it('is shelved although the controller is killed meanwhile, has nothing on any host then, and has everything once it is unshelved', async () => {
+    const last = await write();
+    await lab.openstack(`server shelve ${id}`);
+    await askSupervisor(lab.dir, { op: 'kill', process: 'controller' });
+    const away = await eventually(
+      () => show().catch(() => null),
+      (server) => ['SHELVED_OFFLOADED', 'SHUTOFF', 'ERROR'].includes(server?.status ?? ''),
+      100_000,
+    );
+    expect(away).toMatchObject({ status: 'SHELVED_OFFLOADED', 'OS-EXT-SRV-ATTR:host': null });
+    expect(await holders()).toEqual([]);
+    expect(await lab.openstackJson('image list --name cold2-shelved')).toMatchObject([{ Status: 'active' }]);
+    await lab.openstack(`server unshelve --wait ${id}`);
+    const back = await show();
+    expect(back.status).toBe('ACTIVE');
+    await kept(last);
+    expect(await holders()).toEqual([hostOf(back)]);
+    expect(await lab.openstackJson('image list --name cold2-shelved')).toEqual([]);
+  }, 240_000);
+
   it('block-migrates the running guest with its disk; what contradicts the storage is recorded, and changes nothing', async () => {
     const before = await show();
     const last = await write();
