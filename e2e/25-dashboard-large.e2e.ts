@@ -1,0 +1,262 @@
+import path from 'node:path';
+import { words } from '@godwit/dashboard/words';
+import { type SimulatedCloud, startSimulatedCloud } from '@godwit/lab/cloud/simulated-cloud';
+import pg from 'pg';
+import type { Browser, Locator, Page } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { launchBrowser, signIn } from './browser.ts';
+import { eventually } from './lab-harness.ts';
+
+const hosts = 1_000;
+const servers = 10_000;
+const instant = { qemuStartMs: 0, diskCreateMs: 0, bandwidthBytesPerSecond: 0, blackoutMs: 0 };
+/** Nothing starts on it, and no copy from it arrives. */
+const broken = 'sim2';
+/** Its guests write three times what its link carries. */
+const overrun = 'sim3';
+
+/** What operators do with a cloud of this size, and what they are told when things go wrong in it: in a real browser, by the same APIs, on simulated hosts. */
+describe('the dashboard of a large cloud', () => {
+  let cloud: SimulatedCloud;
+  let browser: Browser;
+  let page: Page;
+  const mistakes: string[] = [];
+
+  beforeAll(async () => {
+    [cloud, browser] = await Promise.all([
+      startSimulatedCloud({
+        hosts,
+        timings: instant,
+        hostTimings: {
+          [broken]: { failureRate: 1 },
+          [overrun]: { bandwidthBytesPerSecond: 100_000_000, dirtyBytesPerSecond: 300_000_000 },
+        },
+      }),
+      launchBrowser(),
+    ]);
+    await create('template', 'sim1');
+    await create('breaks', 'sim4');
+    await create('never-ends', overrun);
+    await create('mover', 'sim5');
+    for (const name of ['template', 'breaks', 'never-ends', 'mover']) await settled(name, 'ACTIVE');
+    await act('template', { 'os-stop': null });
+    await act('breaks', { 'os-migrateLive': { host: broken, block_migration: 'auto' } });
+    await settled('template', 'SHUTOFF');
+    await eventually(
+      () => hostOf('breaks'),
+      (host) => host === broken,
+      30_000,
+    );
+    await multiply();
+    page = await (await browser.newContext({ viewport: { width: 1440, height: 900 }, reducedMotion: 'reduce' })).newPage();
+    page.setDefaultTimeout(30_000);
+    page.on('pageerror', (error) => mistakes.push(error.message));
+    await signIn(page, cloud.publicUrl, { user: cloud.admin.userName, password: cloud.admin.password });
+    // The cloud gives up after five minutes, and clears what it has begun.
+  }, 420_000);
+  afterAll(async () => {
+    await browser?.close();
+    await cloud?.stop();
+  }, 60_000);
+
+  const modern = { 'openstack-api-version': 'compute 2.87' };
+  type Server = { readonly id: string; readonly status: string; readonly 'OS-EXT-SRV-ATTR:host': string | null };
+  async function create(name: string, host: string): Promise<void> {
+    const { imageId, flavorId, networkId } = cloud;
+    const server = { name, imageRef: imageId, flavorRef: flavorId, networks: [{ uuid: networkId }], host };
+    await cloud.client.request('compute', 'POST', '/servers', { body: { server }, headers: modern });
+  }
+  async function show(name: string): Promise<Server> {
+    const found = await cloud.client.request<{ readonly servers: readonly Server[] }>('compute', 'GET', `/servers/detail?name=^${name}$`);
+    const [server] = found.servers;
+    if (server === undefined) throw new Error(`there is no ${name}`);
+    return server;
+  }
+  const settled = (name: string, status: string): Promise<Server> =>
+    eventually(
+      () => show(name),
+      (server) => server.status === status,
+      30_000,
+    );
+  const hostOf = async (name: string): Promise<string | null> => (await show(name))['OS-EXT-SRV-ATTR:host'];
+  async function act(name: string, body: object): Promise<void> {
+    await cloud.client.request('compute', 'POST', `/servers/${(await show(name)).id}/action`, { body, headers: modern });
+  }
+
+  /** Copies of the stopped server, ten on every host, each with its claim: what creating so many would leave, in a second. */
+  async function multiply(): Promise<void> {
+    const socket = encodeURIComponent(path.join(cloud.directory, 'controller', 'postgres', 'socket'));
+    const database = new pg.Client({ connectionString: `postgresql://godwit@/godwit?host=${socket}` });
+    await database.connect();
+    try {
+      await database.query(
+        `with hosts as (select id, row_number() over (order by name) - 1 as turn from host),
+           made as (
+             insert into server
+             select (jsonb_populate_record(template, jsonb_build_object(
+               'id', gen_random_uuid(), 'name', 'vm-' || n, 'hostname', 'vm-' || n, 'host_id', hosts.id, 'reservation_id', 'r-' || n,
+               'created_at', template.created_at - make_interval(secs => n)))).*
+             from server template, generate_series(1, $1::int) n, hosts
+             where template.name = 'template' and hosts.turn = n % $2
+             returning id, host_id)
+         insert into allocation
+         select (jsonb_populate_record(claim, jsonb_build_object('consumer_id', made.id, 'server_id', made.id, 'host_id', made.host_id))).*
+         from made, allocation claim where claim.server_id = (select id from server where name = 'template')`,
+        [servers, hosts],
+      );
+    } finally {
+      await database.end();
+    }
+  }
+
+  const open = async (title: string): Promise<void> => {
+    await page.getByRole('navigation').getByRole('link', { name: title, exact: true }).click();
+    await page.getByRole('heading', { name: title, level: 1 }).waitFor();
+  };
+  const row = (name: string): Locator => page.getByRole('row').filter({ has: page.getByRole('link', { name, exact: true }) });
+  const drawn = (): Promise<number> => page.locator('tr[data-row]').count();
+  const liveMigrate = async (name: string): Promise<Locator> => {
+    await open('Instances');
+    await page.getByLabel('Filter by name').fill(name);
+    await page.locator('.page-head .muted', { hasText: /^1 instance$/ }).waitFor();
+    await page.getByRole('button', { name: `${words.more}: ${name}` }).click();
+    await page.getByRole('menuitem', { name: words.actions['live-migrate'], exact: true }).filter({ visible: true }).click();
+    const dialog = page.getByRole('dialog', { name: words.actions['live-migrate'] });
+    await dialog.getByText('Can take it').first().waitFor();
+    return dialog;
+  };
+
+  it(`scrolls through ${servers} instances, drawing only those in sight; filters and the palette ask the API`, async () => {
+    const region = page.getByRole('region', { name: 'Instances' });
+    await region.locator('tr[data-row]').first().waitFor();
+    const count = page.locator('.page-head .muted');
+    expect(await count.textContent()).toBe('100+ instances');
+    await eventually(
+      async () => {
+        await region.evaluate((node) => Object.assign(node, { scrollTop: node.scrollHeight }));
+        return count.textContent();
+      },
+      (text) => text === `${servers + 4} instances`,
+      60_000,
+    );
+    expect(await drawn()).toBeLessThan(80);
+    // Wherever it is left, there are rows and no gap.
+    for (const share of [0, 0.3, 0.77, 1]) {
+      const names = await region.evaluate(async (node, at) => {
+        Object.assign(node, { scrollTop: node.scrollHeight * at });
+        await new Promise((resolve) => setTimeout(resolve, 100));
+        const { left, top, height } = node.getBoundingClientRect();
+        return [0.2, 0.5, 0.8].map(
+          (part) => node.ownerDocument.elementFromPoint(left + 20, top + height * part)?.closest('tr[data-row]')?.textContent ?? '',
+        );
+      }, share);
+      for (const name of names) expect(name).toMatch(/^(vm-\d+|template|breaks|never-ends|mover)/);
+    }
+    await page.getByLabel('Filter by name').fill('vm-7777');
+    await row('vm-7777').waitFor();
+    await count.getByText('1 instance').waitFor();
+    await page.getByLabel('Filter by name').fill('');
+    await page.keyboard.press('Control+k');
+    await page.getByRole('combobox', { name: 'Page, instance or host' }).fill('vm-4242');
+    await page.getByRole('option', { name: /^vm-4242/ }).waitFor();
+    await page.keyboard.press('Enter');
+    await page.getByRole('heading', { name: 'vm-4242', level: 1 }).waitFor();
+  }, 120_000);
+
+  it(`lists ${hosts} hosts, and judges all of them for one move`, async () => {
+    await open('Compute Hosts');
+    await page.getByText(`${hosts} hosts`).waitFor();
+    expect(await drawn()).toBeLessThan(80);
+    const dialog = await liveMigrate('breaks');
+    expect(await dialog.getByRole('radio').count()).toBe(101);
+    expect(await dialog.getByRole('radio', { name: words.automatic }).isChecked()).toBe(true);
+    await dialog.getByLabel('Filter hosts by name').fill('sim777');
+    await dialog.getByRole('radio', { name: 'sim777' }).check();
+    await dialog.getByRole('button', { name: words.dialog.confirm }).click();
+    await page.getByText('Live migration of breaks queued').first().waitFor();
+  }, 60_000);
+
+  it('tells of a copy that broke: the cause, where the guest runs now, what was undone, what to do', async () => {
+    await page.getByText('Live migration of breaks ended: failed').first().waitFor();
+    await page.getByRole('link', { name: 'What happened' }).first().click();
+    const card = page.getByRole('region', { name: 'What happened' });
+    await card.getByText('StreamFailed', { exact: true }).waitFor();
+    expect(await card.textContent()).toMatch(
+      /The guest runs on the source, sim2\..*prepared on sim777 was undone and its claim given back.*Next step.*link/s,
+    );
+    expect(await hostOf('breaks')).toBe(broken);
+    expect((await show('breaks')).status).toBe('ACTIVE');
+  }, 60_000);
+
+  it('gives a move the deadline that its dialog says, and tells that the guest writes faster than its link carries', async () => {
+    const dialog = await liveMigrate('never-ends');
+    await dialog.getByText('Advanced: what this move may cost').click();
+    await dialog.getByLabel('Deadline of the copy').fill('2');
+    await dialog.getByRole('button', { name: words.dialog.confirm }).click();
+    await page.getByText('Live migration of never-ends ended: failed').first().waitFor();
+    await page.getByRole('link', { name: 'What happened' }).last().click();
+    const card = page.getByRole('region', { name: 'What happened' });
+    await card.getByText('DeadlineExceeded', { exact: true }).waitFor();
+    await card.getByText(`The guest runs on the source, ${overrun}.`).waitFor();
+    expect(await hostOf('never-ends')).toBe(overrun);
+  }, 90_000);
+
+  it('reports each failure of a bulk run, and offers to retry the failed only', async () => {
+    await open('Compute Hosts');
+    await page.getByRole('button', { name: `${words.more}: ${broken}`, exact: true }).click();
+    await page.getByRole('menuitem', { name: words.bulkLiveMigrate, exact: true }).filter({ visible: true }).click();
+    // The copies of the template are stopped: each says why it is left out, and what would move it.
+    const exclusions = page.getByRole('region', { name: 'Exclusions' });
+    await exclusions.getByText('Needs status Active or Paused; this instance is Shutoff.').first().waitFor();
+    await page.getByRole('button', { name: words.dialog.confirm, exact: true }).click();
+    await page.getByRole('dialog', { name: 'Live-migrate one instance?' }).getByRole('button', { name: words.dialog.confirm }).click();
+    await page.getByText('incomplete', { exact: true }).first().waitFor();
+    const failed = page.getByRole('region', { name: 'Instances of the operation' }).getByRole('row').filter({ hasText: 'breaks' });
+    expect(await failed.textContent()).toContain('StreamFailed');
+    await page.getByRole('button', { name: `${words.commands.retry} (1)` }).click();
+    await failed.getByText('attempt 2').waitFor();
+    await page.getByText('incomplete', { exact: true }).first().waitFor();
+  }, 90_000);
+
+  it('decides again when a row’s turn comes, and says where it was planned, where it went and why', async () => {
+    await page.goto(`${cloud.publicUrl}/admin/bulk?host=sim5`);
+    const proposed = page.getByRole('region', { name: 'Plan', exact: true }).getByTitle(/ \(proposed\)$/);
+    const [planned = ''] = ((await proposed.getAttribute('title')) ?? '').split(' ');
+    const { services } = await cloud.client.request<{ readonly services: readonly { readonly id: string }[] }>(
+      'compute',
+      'GET',
+      `/os-services?host=${planned}`,
+      { headers: modern },
+    );
+    await cloud.client.request('compute', 'PUT', `/os-services/${services[0]?.id ?? ''}`, {
+      body: { status: 'disabled', disabled_reason: 'new kernel' },
+      headers: modern,
+    });
+    await page.getByRole('button', { name: words.dialog.confirm, exact: true }).click();
+    await page.getByRole('dialog', { name: 'Live-migrate one instance?' }).getByRole('button', { name: words.dialog.confirm }).click();
+    await page.getByText('completed', { exact: true }).first().waitFor();
+    const told = await page.getByRole('row').filter({ hasText: 'mover' }).textContent();
+    expect(told).toMatch(new RegExp(`planned ${planned}, went to sim\\d+, because ${planned}: disabled: new kernel`));
+  }, 60_000);
+
+  it('shows an instance that did not start, with its fault, and among what is odd with what can be done', async () => {
+    await create('never-starts', broken);
+    await settled('never-starts', 'ERROR');
+    await open('Troubleshooting');
+    const odd = page.getByRole('row').filter({ hasText: 'never-starts' });
+    await odd.getByText('Instance in Error').waitFor();
+    expect(await odd.textContent()).toContain('No valid host was found.');
+    await odd.getByRole('link', { name: 'never-starts' }).click();
+    await page.getByRole('alert').filter({ hasText: 'No valid host was found.' }).first().waitFor();
+    // What was seen on the host is in the action's events.
+    await page.getByRole('tab', { name: words.tabs.actions }).click();
+    await page
+      .getByText(/the simulated guest did not start/)
+      .first()
+      .waitFor();
+  }, 60_000);
+
+  it('has thrown nothing meanwhile', () => {
+    expect(mistakes).toEqual([]);
+  });
+});
