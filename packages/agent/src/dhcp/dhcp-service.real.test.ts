@@ -48,6 +48,8 @@ beforeAll(() => {
     mode: 0o755,
   });
   for (const namespace of [guest, hostA, hostB]) execFileSync('ip', ['netns', 'add', namespace]);
+  // Nothing but DHCP comes from it, so that the bridges show whether they have seen that.
+  sync(guest, 'sysctl', '-qw', 'net.ipv6.conf.default.disable_ipv6=1');
   for (const [index, host] of [hostA, hostB].entries()) {
     sync(host, 'ip', 'link', 'set', 'lo', 'up');
     sync(host, 'ip', 'link', 'add', 'br0', 'type', 'bridge');
