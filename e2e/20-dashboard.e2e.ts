@@ -227,6 +227,10 @@ describe('the dashboard', () => {
     expect(await remedies.textContent()).toMatch(
       /stand still for up to .*instead of .*CPU time may be taken.*nothing is lost.*the guest is shut down/s,
     );
+    await remedies.getByRole('button', { name: 'Pause and finish' }).click();
+    const question = page.getByRole('dialog', { name: 'Force the migration of web-1 to complete?' });
+    await question.getByText(/web-1 stands still until the rest is sent/).waitFor();
+    await question.getByRole('button', { name: words.dialog.cancel }).click();
     await remedies.getByRole('button', { name: 'Raise the blackout' }).click();
     await page
       .getByText(/^A blackout of .* is allowed$/)

@@ -83,6 +83,25 @@ export function handsTests(stage: DashboardStage): void {
     expect(stdout).toMatch(/admin\s*$/);
   }, 60_000);
 
+  it('keeps security groups: a group, a rule in words, and the rule the network service has', async () => {
+    const { lab, page } = stage;
+    await stage.open('Security Groups');
+    await page.getByRole('button', { name: 'Create Security Group' }).click();
+    await page.getByRole('dialog').getByLabel('Name').fill('web');
+    await page.getByRole('dialog').getByRole('button', { name: 'Create', exact: true }).click();
+    await page.getByRole('button', { name: 'Add rule: web' }).click();
+    const dialog = page.getByRole('dialog', { name: 'Add a rule to web' });
+    await dialog.getByLabel('First port').fill('443');
+    await dialog.getByLabel('Addresses').fill('10.0.0.0/8');
+    await dialog.getByRole('button', { name: 'Add', exact: true }).click();
+    await page.getByText('in: TCP 443 from 10.0.0.0/8').waitFor();
+    const rules = await lab.openstackJson<readonly { readonly 'Port Range': string }[]>('security group rule list web');
+    expect(rules.map((rule) => rule['Port Range'])).toContain('443:443');
+    await page.getByRole('button', { name: 'Delete the rule in: TCP 443 from 10.0.0.0/8 of web' }).click();
+    await page.getByRole('region', { name: 'Security Groups' }).getByText('in: TCP 443 from 10.0.0.0/8').waitFor({ state: 'hidden' });
+    await lab.openstack('security group delete web');
+  }, 60_000);
+
   it('uploads an image and says how far it is', async () => {
     const { lab, page } = stage;
     await stage.open('Images');
