@@ -214,6 +214,8 @@ describe('a cloud of simulated hosts', () => {
       const id = await newServer(`s${index}`);
       const told: string[] = [];
       let resized = false;
+      // Confirming ends in the background: until it shows, the table does not speak of what comes next.
+      let confirming = false;
       let server = await until('not created', () => show(id), idle);
       for (const [turn, step] of sequence.entries()) {
         const facts = {
@@ -228,17 +230,16 @@ describe('a cloud of simulated hosts', () => {
         const allowed = actions.filter(([name]) => checkAction(name, facts, caller).ok && !(name === 'resize' && resized));
         const [name, body] = (turn % 2 === 0 ? allowed[step.action % Math.max(1, allowed.length)] : undefined) ??
           actions[step.action] ?? ['start', () => ({ 'os-start': null })];
-        const settled = idle(server);
+        const settled = idle(server) && !confirming;
         const answer = await act(id, body());
         told.push(`${server.status}/${facts.taskState ?? '-'} ${name} → ${answer.status}`);
         const history = told.join(', ');
         if (answer.status >= 500) throw new Error(`${history}: ${answer.text}`);
         if (settled) {
           const verdict = checkAction(name, facts, caller);
-          // The same flavor again is no resize, and confirming ends in the background: the table does not speak of either.
+          // The same flavor again is no resize: the table does not speak of it.
           const same = name === 'resize' && resized;
-          if (verdict.ok && !same && !/Instance has not been resized/.test(answer.text) && answer.status !== 202)
-            throw new Error(`${history}: allowed by the table, but ${answer.text}`);
+          if (verdict.ok && !same && answer.status !== 202) throw new Error(`${history}: allowed by the table, but ${answer.text}`);
           if (!verdict.ok && answer.status !== 409) throw new Error(`${history}: refused by the table with ${verdict.message}`);
           if (!verdict.ok && !answer.text.includes(verdict.message))
             throw new Error(`${history}: the words are ${answer.text}, not ${verdict.message}`);
@@ -254,6 +255,8 @@ describe('a cloud of simulated hosts', () => {
           if (name === 'resize' && answer.status === 202 && vm === 'resized') resized = true;
           if (name === 'revert-resize' && answer.status === 202) resized = false;
         } else server = await show(id);
+        if (name === 'confirm-resize' && answer.status === 202) confirming = true;
+        if (server['OS-EXT-STS:vm_state'] !== 'resized') confirming = false;
         const status = serverStatus(server['OS-EXT-STS:vm_state'], server['OS-EXT-STS:task_state']);
         if (server.status !== status) throw new Error(`${history}: shown as ${server.status}, which is ${status}`);
       }
