@@ -88,10 +88,8 @@ const afterRelease = { released: [done], taking: [done], taken: [done], committi
 
 const sourceDies: Row = {
   ...all([lost('SourceDied', 'SourceDown', 'GuestCrashed')]),
-  ...afterRelease,
-};
-const sourceOff: Row = {
-  ...all([lost('SourceDied', 'SourceDown', 'GuestCrashed')]),
+  // The point holds the event of QEMU, not the agent's next look at it: it may have released by then, and the destination has all of the guest.
+  completed: [lost('SourceDied', 'SourceDown', 'GuestCrashed'), done],
   ...afterRelease,
 };
 /** A destination that boots again before it was chosen for good may still be used. Once it may have taken, the source's memory is never resumed. */
@@ -118,7 +116,7 @@ const rows: Readonly<Record<Fault, Readonly<Record<Victim, Row>>>> = {
     },
     'destination-agent': { ...all([done]), preparing: [done, stays('PrepareFailed', 'DestinationDown')] },
     // A source that has not noticed the death yet may still release: the destination has all of the guest.
-    'source-qemu': { ...sourceDies, completed: [lost('SourceDied', 'SourceDown', 'GuestCrashed'), done] },
+    'source-qemu': sourceDies,
     'destination-qemu': {
       ...all(NO_DESTINATION_QEMU),
       preparing: [stays('PrepareFailed', 'DestinationDied')],
@@ -170,7 +168,7 @@ const rows: Readonly<Record<Fault, Readonly<Record<Victim, Row>>>> = {
   },
   'power-off': {
     ...onlyHosts('power is a host’s: its agent and its QEMUs die with it'),
-    'source-host': sourceOff,
+    'source-host': sourceDies,
     'destination-host': destinationOff,
   },
   'link-down': {
