@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { launchBrowser, signIn } from './browser.ts';
 import { eventually } from './lab-harness.ts';
 
-const hosts = 1_000;
+const hosts = 200;
 const servers = 10_000;
 const instant = { qemuStartMs: 0, diskCreateMs: 0, bandwidthBytesPerSecond: 0, blackoutMs: 0 };
 /** Nothing starts on it, and no copy from it arrives. */
@@ -170,8 +170,8 @@ describe('the dashboard of a large cloud', () => {
     const dialog = await liveMigrate('breaks');
     expect(await dialog.getByRole('radio').count()).toBe(101);
     expect(await dialog.getByRole('radio', { name: words.automatic }).isChecked()).toBe(true);
-    await dialog.getByLabel('Filter hosts by name').fill('sim777');
-    await dialog.getByRole('radio', { name: 'sim777' }).check();
+    await dialog.getByLabel('Filter hosts by name').fill('sim177');
+    await dialog.getByRole('radio', { name: 'sim177' }).check();
     await dialog.getByRole('button', { name: words.dialog.confirm }).click();
     await page.getByText('Live migration of breaks queued').first().waitFor();
   }, 60_000);
@@ -182,7 +182,7 @@ describe('the dashboard of a large cloud', () => {
     const card = page.getByRole('region', { name: 'What happened' });
     await card.getByText('StreamFailed', { exact: true }).waitFor();
     expect(await card.textContent()).toMatch(
-      /The guest runs on the source, sim2\..*prepared on sim777 was undone and its claim given back.*Next step.*link/s,
+      /The guest runs on the source, sim2\..*prepared on sim177 was undone and its claim given back.*Next step.*link/s,
     );
     expect(await hostOf('breaks')).toBe(broken);
     expect((await show('breaks')).status).toBe('ACTIVE');
