@@ -298,14 +298,16 @@ describe('while its disks are copied', () => {
   test('a guest that writes faster than the link carries waits for the destination, and nothing is owed at the stop', async () => {
     await controlGuest(two, guest, 'disk 1000');
     move = newMove(guest, otherThan(guest.at));
-    // At this rate memory takes minutes, and a mirror that is ready heeds no cap of QEMU's.
     const marks = async (): Promise<readonly string[]> =>
       (await move.from.client.getMigration({ migrationId: move.migrationId })).timeline.map(({ what }) => what);
+    const inStep = await holdAt(move.from, 'source.mirrors-ready');
     await start(move, await prepare(guest, move));
-    await expect.poll(marks, { timeout: 20_000 }).toContain('disks in step');
-    await overSlowLink(move.to, ['rate', '4mbit', 'burst', '64kb', 'latency', '300ms'], () =>
-      expect.poll(marks, { timeout: 40_000 }).toContain('disk writes wait for the destination'),
-    );
+    await inStep.held();
+    // At this rate memory takes minutes, and a mirror that is ready heeds no cap of QEMU's.
+    await overSlowLink(move.to, ['rate', '4mbit', 'burst', '64kb', 'latency', '300ms'], async () => {
+      await inStep.letGo();
+      await expect.poll(marks, { timeout: 40_000 }).toContain('disk writes wait for the destination');
+    });
     expect(await untilEnded(move.from, move.migrationId)).toMatchObject({ state: 'released' });
     await controlGuest(two, guest, 'disk 100');
     await arrived();

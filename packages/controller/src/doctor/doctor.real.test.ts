@@ -241,7 +241,7 @@ it('what the API answers is what its OpenAPI document says', async () => {
     'PUT /migration-policies/default': { policy: { largestBlackoutMs: 300 } },
     'PATCH /hosts/node1': { restartGuestsAfterBoot: true },
     'POST /join-tokens': { host: 'node9' },
-    'POST /plans': { select: { host: 'node2' } },
+    'POST /plans': { select: { servers: [id] } },
     [`POST /servers/${id}/live-migrations`]: { host: 'node3' },
   };
   const params: Readonly<Record<string, string>> = { server: id, name: 'node1', scope: 'default' };
