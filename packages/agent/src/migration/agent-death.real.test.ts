@@ -26,9 +26,6 @@ let number = 0;
 
 beforeAll(async () => {
   two = await startTwoHosts({
-    prefix: 'gwagad',
-    dir: '/tmp/gw-ag-death',
-    network: '10.79.3',
     images: await demoImages(),
     imageLocking: false,
     agentConfig: { modelPowerLoss: true },

@@ -27,9 +27,6 @@ const images: { [imageId: string]: string } = {};
 beforeAll(async () => {
   Object.assign(images, await demoImages());
   two = await startTwoHosts({
-    prefix: 'gwagbm',
-    dir: '/tmp/gw-ag-block',
-    network: '10.79.6',
     images,
     imageLocking: false,
   });

@@ -8,7 +8,7 @@ import { startTwoHosts, type TwoHosts } from '../testing/two-hosts.ts';
 
 let two: TwoHosts;
 beforeAll(async () => {
-  two = await startTwoHosts({ prefix: 'gwagsr', dir: '/tmp/gw-ag-resume', network: '10.79.7', images: await demoImages() });
+  two = await startTwoHosts({ images: await demoImages() });
 }, 120_000);
 afterAll(async () => {
   await two?.close();

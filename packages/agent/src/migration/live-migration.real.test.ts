@@ -19,9 +19,6 @@ import { startTwoHosts, type TwoHosts } from '../testing/two-hosts.ts';
 let two: TwoHosts;
 beforeAll(async () => {
   two = await startTwoHosts({
-    prefix: 'gwaglm',
-    dir: '/tmp/gw-ag-live',
-    network: '10.79.2',
     images: await demoImages(),
     clockSkewMs: [0, 500],
   });

@@ -11,7 +11,7 @@ import { startTwoHosts, type TwoHosts } from '../testing/two-hosts.ts';
 let two: TwoHosts;
 let guest: TestGuest;
 beforeAll(async () => {
-  two = await startTwoHosts({ prefix: 'gwagns', dir: '/tmp/gw-ag-switch', network: '10.79.4', images: await demoImages() });
+  two = await startTwoHosts({ images: await demoImages() });
   guest = testGuest(two.hosts[0], { number: 1, commandLine: 'godwit.memory=5,8' });
   // Held to its security group all along: the demo guest's ports, and nothing else.
   guest.wire.networkPolicyJson = JSON.stringify(networkPolicy(1, guest, [7, 9000, framePort]));

@@ -25,7 +25,7 @@ const writing = 'memory 200 18';
 let two: TwoHosts;
 let guest: TestGuest;
 beforeAll(async () => {
-  two = await startTwoHosts({ prefix: 'gwagst', dir: '/tmp/gw-ag-steer', network: '10.79.9', images: await demoImages() });
+  two = await startTwoHosts({ images: await demoImages() });
   guest = testGuest(two.hosts[0], { number: 1 });
   await startTestGuest(guest);
   await untilGuestAnswers(two, guest);

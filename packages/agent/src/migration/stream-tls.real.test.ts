@@ -8,7 +8,7 @@ import { startTwoHosts, type TwoHosts } from '../testing/two-hosts.ts';
 
 let two: TwoHosts;
 beforeAll(async () => {
-  two = await startTwoHosts({ prefix: 'gwagtl', dir: '/tmp/gw-ag-tls', network: '10.79.6', images: await demoImages() });
+  two = await startTwoHosts({ images: await demoImages() });
 }, 120_000);
 afterAll(async () => {
   await two?.close();

@@ -2,6 +2,7 @@ import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { createReadStream, openSync } from 'node:fs';
 import { mkdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { createSecureServer } from 'node:http2';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { type Client, createClient } from '@connectrpc/connect';
@@ -11,6 +12,7 @@ import { Cluster, type ReportReleaseRequest } from '@godwit/contract/gen/join_pb
 import type { FaultPoint } from '../fault-point.ts';
 import { createTestCa, type TestCa } from '../identity/test-ca.ts';
 import { createTlsTransport, type TlsTransport } from '../rpc/tls-transport.ts';
+import { claimPlace } from './claim-place.ts';
 
 const run = promisify(execFile);
 
@@ -48,11 +50,6 @@ export type TwoHosts = {
 };
 
 export type TwoHostsOptions = {
-  /** Unique per test file: names of namespaces begin with it (at most 9 characters). */
-  readonly prefix: string;
-  readonly dir: string;
-  /** First three bytes of the management network, e.g. 10.79.1: unique per test file too, since its far end is in this namespace. */
-  readonly network: string;
   readonly images: Readonly<Record<string, string>>;
   readonly clockSkewMs?: readonly [number, number];
   readonly imageLocking?: boolean;
@@ -65,10 +62,12 @@ const controllerPort = 8780;
 
 /**
  * Two hosts as network namespaces, each with its own agent process, guest bridge and management address, one fabric, a client namespace, a shared pool, and the part of a controller that agents
- * need: join and images. The test itself is the controller. `close` leaves no process and no namespace.
+ * need: join and images. The test itself is the controller. `close` leaves no process and no namespace. Any number of them may stand side by side.
  */
 export async function startTwoHosts(options: TwoHostsOptions): Promise<TwoHosts> {
-  const { prefix, dir, network } = options;
+  const { place, free } = await claimPlace();
+  const [prefix, network] = [`gwag${place}`, `10.79.${place}`];
+  const dir = join(tmpdir(), `gw-ag-${place}`);
   const [fabric, client, a, b] = ['f', 'c', 'a', 'b'].map((end) => `${prefix}-${end}`) as [string, string, string, string];
   const ip = (namespace: string, text: string): Promise<unknown> => run('ip', ['-n', namespace, ...text.split(' ')]);
   await clear([fabric, client, a, b]);
@@ -191,6 +190,7 @@ export async function startTwoHosts(options: TwoHostsOptions): Promise<TwoHosts>
       await clear([fabric, client, a, b]);
       // For whoever looks into a failure: the agents' logs and journals stay.
       if (process.env['GODWIT_KEEP_TEST_DIR'] === undefined) await rm(dir, { recursive: true, force: true });
+      await free();
     },
   };
   try {
