@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { closeSync, openSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { ControllerConfig } from '@godwit/contract/config/controller-config';
@@ -160,9 +161,11 @@ describe('faults of controllers and agents', () => {
       }),
     );
     const inside = ['-t', String(first), '-n'];
+    const log = openSync(path.join(lab.dir, 'logs', 'second-controller.log'), 'a');
     const child: ChildProcess = spawn('nsenter', [...inside, godwit, 'controller', '--config', file], {
-      stdio: ['ignore', 'ignore', 'inherit'],
+      stdio: ['ignore', log, 'inherit'],
     });
+    closeSync(log);
     const get = (url: string, withToken: string) =>
       capture('nsenter', [...inside, 'curl', '-sf', '-H', `X-Auth-Token: ${withToken}`, `http://127.0.0.1:${port}${url}`]);
     const stop = async (): Promise<void> => {

@@ -30,6 +30,8 @@ export type DatabaseOptions = {
   readonly url: string;
   /** Upper bound of pooled connections, default 12; half as many again for the background. */
   readonly maxConnections?: number;
+  /** A transaction that its process leaves alone for this long is undone; default 10,000. */
+  readonly leftAloneMs?: number;
   /** Told of connections that the server ended; the pool replaces them by itself. */
   readonly onConnectionError?: (error: Error) => void;
 };
@@ -49,6 +51,8 @@ export function openDatabase(options: DatabaseOptions): Database {
       connectionTimeoutMillis,
       types,
       pipeline: true,
+      // A controller that froze in the middle of one would keep its rows from whoever takes over, for as long as it sleeps.
+      idle_in_transaction_session_timeout: options.leftAloneMs ?? LEFT_ALONE_MS,
     });
     one.on('error', onError);
     one.on('connect', (client) => client.on('error', onError));
@@ -82,6 +86,8 @@ export function openDatabase(options: DatabaseOptions): Database {
   };
 }
 
+/** Our transactions hold nothing but statements, so only a process that stands still is this slow; twice what an executor may be silent for. */
+const LEFT_ALONE_MS = 10_000;
 const INT8 = 20;
 
 function getTypeParser(oid: number, format?: 'text' | 'binary'): (value: string) => unknown {
