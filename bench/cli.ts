@@ -20,7 +20,7 @@ const launcher = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..'
 export async function benchCli(count: number): Promise<unknown> {
   const dir = await mkdtemp(path.join(tmpdir(), 'gwbench-cli-'));
   try {
-    const bundled = path.join(dir, 'godwit.mjs');
+    const bundled = path.join(dir, 'godwit.cjs');
     await bundleCli(bundled);
     return await withLab(async ({ admin }) => {
       const environment = { PATH: process.env['PATH'] ?? '', HOME: dir, ...openrcOf(admin) };

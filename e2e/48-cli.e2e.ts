@@ -26,6 +26,8 @@ const commands = [
   'server migration list --server cli-1',
   'server group list --long',
   'server group show cli-group',
+  'host list',
+  'host show node1',
   'hypervisor list --long',
   'hypervisor show node1',
   'hypervisor stats show',

@@ -1,5 +1,5 @@
 /**
- * Bundles the client into one file that needs nothing but Node 24: `node tools/bundle-cli.ts [FILE]`, by default packages/cli/dist/godwit.mjs.
+ * Bundles the client into one file that needs nothing but Node 24: `node tools/bundle-cli.ts [FILE]`, by default packages/cli/dist/godwit.cjs.
  * Prints the file and its size.
  */
 import { chmod, readFile, stat } from 'node:fs/promises';
@@ -17,22 +17,20 @@ export async function bundleCli(file: string): Promise<void> {
     outfile: file,
     bundle: true,
     platform: 'node',
-    format: 'esm',
+    // An ES module would read every export of each of Node's own modules that it imports, and so load most of them.
+    format: 'cjs',
     target: 'node24',
     minify: true,
     legalComments: 'eof',
     define: { GODWIT_VERSION: JSON.stringify(version) },
-    // commander is CommonJS and asks for Node's own modules.
-    banner: {
-      js: "#!/usr/bin/env node\nimport { createRequire as __require } from 'node:module'; const require = __require(import.meta.url);",
-    },
+    banner: { js: '#!/usr/bin/env node' },
     logLevel: 'warning',
   });
   await chmod(file, 0o755);
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const file = path.resolve(process.argv[2] ?? path.join(root, 'packages/cli/dist/godwit.mjs'));
+  const file = path.resolve(process.argv[2] ?? path.join(root, 'packages/cli/dist/godwit.cjs'));
   await bundleCli(file);
   console.log(`${path.relative(process.cwd(), file)}  ${Math.round((await stat(file)).size / 1024)} KiB`);
 }

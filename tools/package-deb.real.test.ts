@@ -30,6 +30,9 @@ describe('the Debian package', () => {
 
   it('installs the command, the units, and configuration that holds no other’s eyes', async () => {
     expect((await run('/usr/bin/godwit', ['--version'])).stdout).toMatch(/^godwit \d/);
+    // The client, from its one file.
+    expect((await run('/usr/bin/godwit', ['host', '--help'])).stdout).toContain('drain');
+    expect((await run('stat', ['-c', '%a %s', '/usr/lib/godwit/client.cjs'])).stdout).toMatch(/^755 \d{6}/);
     expect((await run('stat', ['-c', '%a %U:%G', '/etc/godwit/controller.yaml'])).stdout.trim()).toBe('640 root:godwit');
     for (const unit of ['godwit-controller', 'godwit-agent'])
       expect(await readFile(`/lib/systemd/system/${unit}.service`, 'utf8')).toContain(

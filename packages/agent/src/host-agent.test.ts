@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { createSecureServer } from 'node:http2';
 import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -27,12 +27,18 @@ const secret = 'secret-secret-secret';
 let directory: string;
 let ca: TestCa;
 let tokens: string[];
+/** What hosts have presented, in order. */
+let requests: string[];
+/** How many of the next answers are lost on their way. */
+let losses: number;
 const open: { close(): unknown }[] = [];
 
 beforeEach(async () => {
   directory = await mkdtemp(join(tmpdir(), 'gw-agent-'));
   ca = await createTestCa();
   tokens = [];
+  requests = [];
+  losses = 0;
 });
 afterEach(async () => {
   for (const one of open.splice(0).reverse()) await one.close();
@@ -49,8 +55,10 @@ async function listenForJoins(): Promise<string> {
         router.service(Cluster, {
           join: async (request) => {
             tokens.push(request.token);
+            requests.push(request.certificateRequestPem);
             if (!request.token.startsWith(secret))
               throw new ConnectError('the join token is unknown, expired or used', Code.Unauthenticated);
+            if ((losses -= 1) >= 0) throw new ConnectError('the line was cut', Code.Unavailable);
             return { hostId, certificatePem: await ca.sign(request.certificateRequestPem, hostId, [request.address]), caPem: ca.caPem };
           },
         });
@@ -121,6 +129,21 @@ test('a host joins once, serves its controller, and needs no token after that', 
   await agent.close();
   await start('https://127.0.0.1:1', 'not a token');
   expect(tokens).toHaveLength(1);
+});
+
+test('a join whose answer is lost is asked again with the same request, after a restart too; then the request is gone', async () => {
+  losses = 1;
+  const controller = await listenForJoins();
+  const stop = new AbortController();
+  const lost = Promise.withResolvers<void>();
+  const starting = start(controller, `${secret}.${ca.fingerprint}`, stop.signal, () => lost.resolve());
+  await lost.promise;
+  stop.abort();
+  await expect(starting).rejects.toThrow();
+  await start(controller, `${secret}.${ca.fingerprint}`);
+  expect(requests).toHaveLength(2);
+  expect(requests[1]).toBe(requests[0]);
+  expect(await readdir(directory)).not.toContain('join-request.json');
 });
 
 test('the token is not shown to a controller of another CA', async () => {

@@ -4,6 +4,7 @@ import type { HostDriver } from './drivers/host-driver.ts';
 import { type HostIdentity, loadHostIdentity, storeHostIdentity } from './identity/host-identity.ts';
 import { joinCluster } from './identity/join.ts';
 import { parseJoinToken } from './identity/join-token.ts';
+import { forgetPendingRequest, pendingRequest } from './identity/pending-request.ts';
 import { keepRenewed, renewIdentity } from './identity/renewal.ts';
 import type { ReadLogs } from './rpc/agent-service.ts';
 import { type RpcLog, startRpcServer } from './rpc/rpc-server.ts';
@@ -101,8 +102,10 @@ async function joined(setup: HostSetup, signal: AbortSignal): Promise<HostIdenti
         zone: setup.zone,
         factsJson: JSON.stringify(await setup.facts()),
       };
-      const identity = await joinCluster(setup.controllerUrl, token, presence);
+      const request = await pendingRequest(setup.stateDir, setup.hostName);
+      const identity = await joinCluster(setup.controllerUrl, token, presence, request);
       await storeHostIdentity(setup.stateDir, identity);
+      await forgetPendingRequest(setup.stateDir);
       return identity;
     } catch (error) {
       setup.log.warn({ err: error }, 'the host could not join yet');

@@ -40,7 +40,8 @@ export const optionsOf = (command: Command): readonly CommandOption[] => [
  */
 export async function runProgram(commands: readonly Command[], argv: readonly string[], terminal: Terminal): Promise<number> {
   let exitCode: number = exitCodes.ok;
-  const program = programOf(commands, terminal, async (command, input) => {
+  const named = commandOf(commands, argv);
+  const program = programOf(named === null ? commands : [named], terminal, async (command, input) => {
     exitCode = await runCommand(command, input, terminal);
   });
   try {
@@ -73,6 +74,13 @@ async function runCommand(command: Command, input: Input, terminal: Terminal): P
     terminal.err(`${error.message}\n${error.next === null ? '' : `${error.next}\n`}`);
     return error.exitCode;
   }
+}
+
+/** The command whose words the line begins with, the longest: the others need not be built. Null: help of a group, or a mistake, for which all are. */
+function commandOf(commands: readonly Command[], argv: readonly string[]): Command | null {
+  const line = `${argv.join(' ')} `;
+  const begun = commands.filter(({ words }) => line.startsWith(`${words} `));
+  return begun.toSorted((one, other) => other.words.length - one.words.length)[0] ?? null;
 }
 
 function programOf(commands: readonly Command[], terminal: Terminal, act: (command: Command, input: Input) => Promise<void>): Program {

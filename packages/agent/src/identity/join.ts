@@ -1,7 +1,7 @@
 import { createClient } from '@connectrpc/connect';
 import { Cluster } from '@godwit/contract/gen/join_pb';
 import { createTlsTransport } from '../rpc/tls-transport.ts';
-import { createCertificateRequest } from './certificate-request.ts';
+import type { CertificateRequest } from './certificate-request.ts';
 import { type HostIdentity, hostIdentity } from './host-identity.ts';
 import type { JoinToken } from './join-token.ts';
 import { fetchPinnedCa } from './pinned-ca.ts';
@@ -16,17 +16,21 @@ export type HostPresence = {
   readonly factsJson: string;
 };
 
-/** Many hosts may join at once, and a token whose answer was not waited for is used up: neither the answer nor a ping is given up sooner. */
+/** Many hosts may join at once: neither the answer nor a ping is given up sooner. */
 const answerMs = 60_000;
 
 /**
  * Joins the cluster: pins the CA by the token's fingerprint, then presents the token on a connection verified against it. Returns the identity to
- * store; the private key never leaves this process. Throws when the CA is another one (the token is still good then) or the controller
- * refuses (the token is used up).
+ * store; the private key never leaves this host. Throws when the CA is another one (the token is still good then), the controller refuses (the token is
+ * used up), or its answer is lost (it is given again to the same request).
  */
-export async function joinCluster(controllerUrl: string, token: JoinToken, presence: HostPresence): Promise<HostIdentity> {
+export async function joinCluster(
+  controllerUrl: string,
+  token: JoinToken,
+  presence: HostPresence,
+  request: CertificateRequest,
+): Promise<HostIdentity> {
   const pinned = await fetchPinnedCa(controllerUrl, token.caFingerprint, answerMs);
-  const request = await createCertificateRequest(presence.hostName);
   const link = createTlsTransport(controllerUrl, { caPem: pinned }, { role: 'controller' }, answerMs);
   try {
     const answer = await createClient(Cluster, link.transport).join(

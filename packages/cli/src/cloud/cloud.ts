@@ -1,7 +1,7 @@
 import { CommandError, exitCodes } from '../command-error.ts';
 import { type Json, type JsonObject, objectAt, objectsAt, textAt } from '../json.ts';
 import type { Credentials, Named } from './credentials.ts';
-import { configureTls, send, succeeded } from './http.ts';
+import { configureTls, headerOf, send, succeeded } from './http.ts';
 import { Service } from './service.ts';
 import type { TokenCache } from './token-cache.ts';
 
@@ -134,7 +134,7 @@ async function authenticate(credentials: Credentials): Promise<Token> {
   succeeded(answer);
   const token = objectAt(answer.body, 'token');
   return {
-    id: answer.headers.get('x-subject-token') ?? '',
+    id: headerOf(answer, 'x-subject-token'),
     expires: textAt(token, 'expires_at'),
     userId: textAt(objectAt(token, 'user'), 'id'),
     projectId: textAt(objectAt(token, 'project'), 'id') || null,

@@ -1,5 +1,5 @@
 import { isObject, type Json, type JsonObject, objectsAt, textAt } from '../json.ts';
-import { type Answer, type Request, send, succeeded } from './http.ts';
+import { type Answer, isStream, type Request, send, succeeded } from './http.ts';
 
 export type Query = Readonly<Record<string, string | number | boolean | null | undefined>>;
 
@@ -30,7 +30,7 @@ export class Service {
     };
     const answer = await send({ ...request, headers: this.#headers });
     // A stream is sent once. What was refused for its token has changed nothing, so that it may be asked again.
-    if (answer.status !== 401 || body instanceof ReadableStream) return answer;
+    if (answer.status !== 401 || isStream(body)) return answer;
     const token = await this.#renew();
     return token === null ? answer : send({ ...request, headers: { ...this.#headers, 'x-auth-token': token } });
   }

@@ -5,6 +5,7 @@ import { followOperation } from '../follow-operation.ts';
 import { type Json, type JsonObject, objectAt, objectsAt, textAt } from '../json.ts';
 import { itemLine, operationLine } from '../operation-text.ts';
 import { planText } from '../plan-text.ts';
+import { computeHostCommands } from './compute-host.ts';
 
 const waiting: CommandOption = {
   flags: '--wait',
@@ -26,6 +27,7 @@ const leaving: readonly CommandOption[] = [
 ];
 
 export const commands: readonly Command[] = [
+  ...computeHostCommands,
   leave('drain', 'Disable host(s), move everything away, prove them empty'),
   leave('maintenance', 'As drain; the host(s) count as in maintenance until `godwit host restore`'),
   {

@@ -293,7 +293,7 @@ async function sizeOf(file: string): Promise<number> {
 /** Streams the file: an image is larger than memory. */
 async function upload(cloud: Cloud, id: string, file: string, size: number): Promise<void> {
   const service = (await cloud.service('image')).with({ 'content-type': 'application/octet-stream', 'content-length': String(size) });
-  await service.put(`/images/${id}/file`, Readable.toWeb(createReadStream(file)) as ReadableStream);
+  await service.put(`/images/${id}/file`, createReadStream(file));
 }
 
 function sortImages(images: readonly JsonObject[], sort: string): readonly JsonObject[] {

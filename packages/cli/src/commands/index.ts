@@ -31,7 +31,7 @@ export const commandFiles: ReadonlyMap<string, CommandFile> = new Map<string, Co
   ['user', { summary: 'users', load: async () => import('./user.ts') }],
   ['role', { summary: 'roles and who has them', load: async () => import('./role.ts') }],
   ['token', { summary: 'token issue, revoke', load: async () => import('./token.ts') }],
-  ['host', { summary: 'host drain, maintenance, rolling, restore, evacuate', load: host }],
+  ['host', { summary: 'hosts; drain, maintenance, rolling, restore, evacuate', load: host }],
   ['bulk', { summary: 'bulk migrate: many servers as one operation', load: host }],
   ['drain', { summary: 'drains and other fleet operations: list, show, watch, pause, resume, abort, retry', load: drain }],
   ['balance', { summary: 'balance show: advice that relieves contention', load: drain }],

@@ -13,7 +13,7 @@ import pino from 'pino';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { authorities } from '../auth/certificate-authority.ts';
 import { createAuthority, issueForNewKey } from '../auth/issue-certificate.ts';
-import { createJoinToken } from '../auth/join-token.ts';
+import { createJoinToken, JOIN_AGAIN_MS } from '../auth/join-token.ts';
 import { type OwnCertificate, ownCertificate } from '../auth/own-certificate.ts';
 import { deleteHost } from '../hosts/delete-host.ts';
 import type { Database } from '../store/database.ts';
@@ -78,8 +78,9 @@ async function request(): Promise<{ readonly pem: string; readonly privateKeyPem
   };
 }
 
-async function joined(name: string, over: { readonly token?: string; readonly zone?: string } = {}) {
-  const { pem, privateKeyPem } = await request();
+type Request = Awaited<ReturnType<typeof request>>;
+async function joined(name: string, over: { readonly token?: string; readonly zone?: string; readonly request?: Request } = {}) {
+  const { pem, privateKeyPem } = over.request ?? (await request());
   const token = over.token ?? (await createJoinToken(database.db, name));
   const answer = await client().join({
     token,
@@ -169,6 +170,30 @@ describe('join', () => {
     const answers = await Promise.all(['p1', 'p2', 'p3'].map((name) => codeOf(joined(name, { token: parallel }))));
     expect(answers.toSorted()).toEqual(['Unauthenticated', 'Unauthenticated', 'ok']);
     expect(await database.db.selectFrom('host').select('name').execute()).toHaveLength(2);
+  });
+
+  it('answers a join again whose answer was lost: to the same key, for a while, and never to a second host', async () => {
+    const token = await createJoinToken(database.db, null);
+    const lost = await request();
+    const first = await joined('node1', { token, zone: 'az1', request: lost });
+    const again = await joined('node1', { token, zone: 'az1', request: lost });
+    expect(again.hostId).toBe(first.hostId);
+    expect(await codeOf(client(again).reportRelease({ serverId: 's' }))).toBe('ok');
+    expect(await database.db.selectFrom('host').select('name').execute()).toEqual([{ name: 'node1' }]);
+    expect(await codeOf(joined('node1', { token }))).toBe('Unauthenticated');
+    expect(await codeOf(joined('node2', { token }))).toBe('Unauthenticated');
+    expect(await codeOf(joined('node2', { token, request: lost }))).toBe('Unauthenticated');
+    await database.db
+      .updateTable('join_token')
+      .set({ used_at: new Date(Date.now() - JOIN_AGAIN_MS) })
+      .execute();
+    expect(await codeOf(joined('node1', { token, request: lost }))).toBe('Unauthenticated');
+    await database.db.updateTable('join_token').set({ used_at: new Date() }).execute();
+    expect(await codeOf(joined('node1', { token, request: lost }))).toBe('ok');
+    // Who was removed meanwhile does not come back by it.
+    await deleteHost(database.db, first.hostId);
+    expect(await codeOf(joined('node1', { token, request: lost }))).toBe('Unauthenticated');
+    expect(await database.db.selectFrom('host').select('name').execute()).toHaveLength(1);
   });
 
   it('lets a known host back only by a token made for its name; it keeps its id', async () => {

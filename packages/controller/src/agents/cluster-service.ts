@@ -36,13 +36,14 @@ export function clusterService(parts: ClusterServiceParts): ServiceImpl<typeof C
   return {
     join: (request) =>
       answering(async () => {
-        const { secretHash, hostName } = await useJoinToken(db, request.token);
+        const { secretHash, hostName, joined } = await useJoinToken(db, request.token, request.certificateRequestPem);
         if (hostName !== null && hostName !== request.hostName)
           throw new GodwitError('Forbidden', `the join token is for host ${hostName}, not for ${request.hostName}`);
         const known = await authorities(db);
         const host = await registerHost(db, {
           name: request.hostName,
           mayReplace: hostName !== null,
+          again: joined,
           address: request.address,
           rpcPort: request.rpcPort,
           bootId: request.bootId,

@@ -11,6 +11,8 @@ export type NewHost = {
   readonly name: string;
   /** A known host of this name gets its identity back (the token was made for it by name). */
   readonly mayReplace: boolean;
+  /** The host that this very join has made already, whose answer was lost; null at first. */
+  readonly again: string | null;
   readonly address: string;
   readonly rpcPort: number;
   readonly bootId: string;
@@ -21,7 +23,8 @@ export type NewHost = {
 
 /**
  * Writes the host's row and, at its first join and when it comes back after it was deleted, puts it in the aggregate of its zone. Returns its id: a known host keeps its own.
- * Throws Conflict when the name is taken and the token was not made for it, BadRequest when name or address are malformed; nothing is changed then.
+ * Throws Conflict when the name is taken and the token was not made for it, BadRequest when name or address are malformed, Unauthorized when it has joined before and was
+ * removed since; nothing is changed then.
  */
 export async function registerHost(db: Db, host: NewHost): Promise<HostId> {
   if (!/^[A-Za-z0-9._-]{1,255}$/.test(host.name)) throw new GodwitError('BadRequest', `"${host.name}" is not a host name`);
@@ -30,7 +33,9 @@ export async function registerHost(db: Db, host: NewHost): Promise<HostId> {
     throw new GodwitError('BadRequest', `${host.rpcPort} is not a port`);
   return db.transaction().execute(async (tx) => {
     const known = await tx.selectFrom('host').select(['id', 'deleted_at']).where('name', '=', host.name).forUpdate().executeTakeFirst();
-    if (known !== undefined && known.deleted_at === null && !host.mayReplace) {
+    if (host.again !== null && (known === undefined || known.id !== host.again || known.deleted_at !== null))
+      throw new GodwitError('Unauthorized', 'the join token is unknown, expired or used');
+    if (known !== undefined && known.deleted_at === null && !host.mayReplace && host.again === null) {
       throw new GodwitError('Conflict', `a host named ${host.name} is part of the cloud; a token made for that name lets it join again`);
     }
     const id = known?.id ?? randomUUID();

@@ -19,24 +19,46 @@ export async function createJoinToken(db: Db, hostName: string | null): Promise<
   return `${secret}.${fingerprint}`;
 }
 
+/** For so long after it was used a token answers the very request that used it once more: its answer may have been lost. Longer than an agent takes to try again, also over a restart. */
+export const JOIN_AGAIN_MS = 15 * 60_000;
+
+export type UsedToken = {
+  readonly secretHash: string;
+  /** The only host that it lets in; null: any new one. */
+  readonly hostName: string | null;
+  /** The host that has joined with it, when this is the same request again; null at first. */
+  readonly joined: string | null;
+};
+
 /**
- * Uses the token up, in a transaction of its own: it is gone even if the host is refused afterwards. Returns the host name it is bound to.
- * Throws Unauthorized when it is unknown, expired or used; the three look the same from outside.
+ * Uses the token up, in a transaction of its own: it is gone even if the host is refused afterwards. A host that has joined and asks again with the same certificate
+ * request, hence the same key, may do so for a while: nobody else can use what it is answered. Throws Unauthorized when the token is unknown, expired or used; the
+ * three look the same from outside.
  */
-export async function useJoinToken(db: Db, token: string): Promise<{ readonly secretHash: string; readonly hostName: string | null }> {
+export async function useJoinToken(db: Db, token: string, certificateRequestPem: string): Promise<UsedToken> {
   const secretHash = hash(token.split('.')[0] ?? '');
+  const requestHash = hash(certificateRequestPem);
+  const now = new Date();
   const used = await db
     .updateTable('join_token')
-    .set({ used_at: new Date() })
+    .set((expression) => ({ used_at: expression.fn.coalesce('used_at', expression.val(now)), request_hash: requestHash }))
     .where('secret_hash', '=', secretHash)
-    .where('used_at', 'is', null)
-    .where('expires_at', '>', new Date())
-    .returning(['host_name'])
+    .where((expression) =>
+      expression.or([
+        expression.and([expression('used_at', 'is', null), expression('expires_at', '>', now)]),
+        expression.and([
+          expression('request_hash', '=', requestHash),
+          expression('used_by', 'is not', null),
+          expression('used_at', '>', new Date(now.getTime() - JOIN_AGAIN_MS)),
+        ]),
+      ]),
+    )
+    .returning(['host_name', 'used_by'])
     .executeTakeFirst();
   if (used === undefined) throw new GodwitError('Unauthorized', 'the join token is unknown, expired or used');
-  return { secretHash, hostName: used.host_name };
+  return { secretHash, hostName: used.host_name, joined: used.used_by };
 }
 
-function hash(secret: string): string {
-  return createHash('sha256').update(secret).digest('hex');
+function hash(text: string): string {
+  return createHash('sha256').update(text).digest('hex');
 }

@@ -89,6 +89,7 @@ export interface JoinTokenTable {
   expires_at: Date;
   used_at: Date | null;
   used_by: string | null;
+  request_hash: string | null;
   created_at: Now;
 }
 

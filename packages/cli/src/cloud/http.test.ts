@@ -1,0 +1,67 @@
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+import { Readable } from 'node:stream';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { type Request, send } from './http.ts';
+
+describe('a request', () => {
+  let server: Server;
+  let url: string;
+  let seen: { readonly method: string; readonly socket: Socket; readonly type: string | undefined; readonly body: string }[];
+  /** What becomes of the next request whose body is there: true, if its connection is cut without an answer. */
+  let cut: () => boolean;
+  beforeEach(async () => {
+    [seen, cut] = [[], () => false];
+    server = createServer((request, response) => {
+      let body = '';
+      request.on('data', (chunk: Buffer) => (body += chunk.toString()));
+      request.on('end', () => {
+        seen.push({ method: request.method ?? '', socket: request.socket, type: request.headers['content-type'], body });
+        if (cut()) request.socket.resetAndDestroy();
+        else response.setHeader('content-type', 'application/json').end('{"said":"grüß Gott"}');
+      });
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/x`;
+  });
+  afterEach(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  const ask = (over: Partial<Request> = {}) => send({ method: 'GET', url, headers: {}, ...over });
+
+  it('keeps its connection, and opens another when the cloud has closed that one', async () => {
+    expect((await ask()).body).toEqual({ said: 'grüß Gott' });
+    await ask();
+    expect(seen[1]?.socket).toBe(seen[0]?.socket);
+    let cuts = 0;
+    cut = () => (cuts += 1) === 1;
+    expect((await ask()).status).toBe(200);
+    expect(seen).toHaveLength(4);
+  });
+
+  it('never sends a change twice', async () => {
+    await ask();
+    cut = () => true;
+    await expect(ask({ method: 'POST', body: { start: true } })).rejects.toThrow(/^No answer from http:.*hang up|ECONNRESET/);
+    expect(seen.filter(({ method }) => method === 'POST')).toHaveLength(1);
+  });
+
+  it('sends what it is given: JSON, bytes, a stream', async () => {
+    await ask({ method: 'POST', body: { a: 'ü' } });
+    await ask({ method: 'PUT', body: new TextEncoder().encode('bytes'), headers: { 'content-type': 'text/plain' } });
+    await ask({ method: 'PUT', body: Readable.from([Buffer.from('st'), Buffer.from('ream')]) });
+    expect(seen.map(({ body, type }) => [type, body])).toEqual([
+      ['application/json', '{"a":"ü"}'],
+      ['text/plain', 'bytes'],
+      [undefined, 'stream'],
+    ]);
+  });
+
+  it('says who did not answer, and why', async () => {
+    server.close();
+    server.closeAllConnections();
+    await expect(ask()).rejects.toThrow(/^No answer from http:\/\/127\.0\.0\.1:\d+: connect ECONNREFUSED/);
+    await expect(ask({ url: 'ftp://127.0.0.1/' })).rejects.toThrow('ftp: is neither http: nor https:');
+  });
+});
