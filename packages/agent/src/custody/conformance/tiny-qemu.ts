@@ -128,7 +128,7 @@ export const channels = (path: string): Readonly<Record<string, unknown>> => ({
 
 export const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
-async function setCapabilities(qmp: QmpClient, more: Readonly<Record<string, boolean>>): Promise<void> {
+export async function setCapabilities(qmp: QmpClient, more: Readonly<Record<string, boolean>>): Promise<void> {
   const on = { events: true, 'return-path': true, ...more };
   await qmp.execute('migrate-set-capabilities', { capabilities: Object.entries(on).map(([capability, state]) => ({ capability, state })) });
 }
