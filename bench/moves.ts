@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { startProbe } from '@godwit/lab/client/probe';
 import { startWitness } from '@godwit/lab/client/witness';
 import { describeViolation } from '@godwit/lab/client/witness-judge';
-import { type OpenStackClient, signIn } from '@godwit/lab/cloud/openstack-client';
+import { signIn } from '@godwit/lab/cloud/openstack-client';
 import { ensureGuest, startMove } from '@godwit/lab/demo/demo-cloud';
 import type { LabPlan } from '@godwit/lab/lab-plan';
 import { askSupervisor } from '@godwit/lab/supervisor/control-client';
@@ -12,7 +12,9 @@ import { waitFor } from '@godwit/lab/wait-for';
 import { withLab } from './bench-lab.ts';
 import { measureForeignLoad } from './foreign-load.ts';
 import { type ResidentMemory, residentMemory } from './memory.ts';
+import { endedRecord, type MigrationRecord, timeOf } from './migration-record.ts';
 import { printed, summarise } from './quantiles.ts';
+import { shuffled } from './shuffled.ts';
 
 /** One live migration through the public API, in milliseconds on one machine's clock; null where it was not measured. */
 export type MeasuredMove = {
@@ -40,15 +42,6 @@ export type MeasuredMove = {
   readonly rounds: number | null;
   /** What others used of the machine meanwhile, in cores: above a few tenths the figures tell more about them. */
   readonly foreignCores: number;
-};
-
-type RawRecord = {
-  readonly status: string;
-  readonly outcome: { readonly sentence: string } | null;
-  readonly createdAt: string;
-  readonly finishedAt: string | null;
-  readonly measures: Readonly<Record<string, number | null>>;
-  readonly timeline: readonly { readonly at: number; readonly what: string; readonly clock: string; readonly detail?: string }[];
 };
 
 const flavor = 'demo.small';
@@ -104,7 +97,7 @@ export async function benchMoves(options: { readonly perRate: number; readonly r
         const foreign = await measureForeignLoad(plan);
         const before = await probe.status(guest.address);
         const id = await startMove(cloud, guest.id);
-        const record = await finished(cloud, id);
+        const record = await endedRecord(cloud, id);
         await delay(afterglowMs);
         const after = await probe.status(guest.address);
         const foreignCores = await foreign();
@@ -168,25 +161,8 @@ async function withoutNetworkSwitch(plan: LabPlan): Promise<void> {
   await waitFor('the controller does not serve again', answers, 30_000, 100);
 }
 
-async function finished(cloud: OpenStackClient, id: string): Promise<RawRecord> {
-  const look = async () => (await cloud.request<{ readonly migration: RawRecord }>('godwit', 'GET', `/migrations/${id}`)).migration;
-  let record = await look();
-  await waitFor(
-    `the migration ${id} did not end`,
-    async () => {
-      record = await look();
-      return record.finishedAt !== null;
-    },
-    120_000,
-    100,
-  );
-  return record;
-}
-
-/** The lab's hosts share one clock, so times of the agents and of the controller can be subtracted. */
-function partsOf(record: RawRecord) {
-  const at = (clock: string, what: string): number | null =>
-    record.timeline.findLast((entry) => entry.clock === clock && entry.what === what)?.at ?? null;
+function partsOf(record: MigrationRecord) {
+  const at = (clock: 'source' | 'destination', what: string): number | null => timeOf(record, clock, what);
   const between = (from: number | null, to: number | null): number | null => (from === null || to === null ? null : to - from);
   const created = Date.parse(record.createdAt);
   const migrate = at('source', 'copying');
@@ -248,11 +224,4 @@ function printRate(rateMBs: number, moves: readonly MeasuredMove[]): void {
   for (const [what, value] of rows) console.log(`  ${what.padEnd(32)} ${value}`);
   const long = valid.filter((move) => (move.stopToResumeMs ?? 0) > longBlackoutMs).length;
   console.log(`  ${`blackouts above ${longBlackoutMs} ms`.padEnd(32)} ${long} of ${valid.length}`);
-}
-
-function shuffled<Item>(items: readonly Item[]): readonly Item[] {
-  return items
-    .map((item) => ({ item, key: Math.random() }))
-    .toSorted((a, b) => a.key - b.key)
-    .map(({ item }) => item);
 }

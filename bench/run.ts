@@ -3,17 +3,15 @@
  *
  *   make bench                          every benchmark
  *   make bench ARGS='moves 20'          live migrations only, 20 per dirty rate
+ *   make bench ARGS='peer 280'          beside libvirt, for that many seconds; `make bench ARGS='peer 0'` prints what all such windows have found
  *   make bench ARGS='prediction 20:42'  20 moves scored, of workloads drawn with the seed 42
  */
 import { execFileSync } from 'node:child_process';
-import { appendFileSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
-import path from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { benchMoves } from './moves.ts';
 import { benchPrediction } from './prediction.ts';
+import { appendResult } from './results.ts';
 
-const results = path.join(path.dirname(fileURLToPath(import.meta.url)), 'results.jsonl');
 const ratesMBs = [0, 50, 200];
 const defaultPerRate = 10;
 
@@ -34,6 +32,8 @@ const benchmarks: Readonly<Record<string, (count: string | undefined) => Promise
     const [scored = 60, seed = 7_919] = (count ?? '').split(':').map((word) => (word === '' ? undefined : Number(word)));
     return benchPrediction({ learning: Math.ceil(scored / 3), scored, seed });
   },
+  // count: seconds; windows add up.
+  peer: async (count) => import('./peer.ts').then(({ benchPeer }) => benchPeer(count === undefined ? 280 : Number(count))),
   streams: async (count) => import('./streams.ts').then(({ benchStreams }) => benchStreams(count === undefined ? 5 : Number(count))),
   cli: async (count) => import('./cli.ts').then(({ benchCli }) => benchCli(count === undefined ? 10 : Number(count))),
   simulated: async () => import('./simulated.ts').then(({ benchSimulated }) => benchSimulated()),
@@ -54,5 +54,5 @@ for (const [name, measure] of Object.entries(benchmarks)) {
   if (wanted !== undefined && wanted !== name) continue;
   console.log(`\n== ${name}`);
   const raw = await measure(count);
-  if (raw !== null) appendFileSync(results, `${JSON.stringify({ at: new Date().toISOString(), benchmark: name, machine, raw })}\n`);
+  if (raw !== null) appendResult({ at: new Date().toISOString(), benchmark: name, machine, raw });
 }

@@ -4,6 +4,7 @@
 #
 #   tools/setup.sh           install what is missing
 #   tools/setup.sh --check   only say what is missing (exit code 1 if anything is)
+#   tools/setup.sh --peer    and libvirt, which `make bench ARGS=peer` compares with
 #
 # For its test: GODWIT_OS_RELEASE, GODWIT_APT_DIRECTORY, GODWIT_CACHE and GODWIT_SBIN stand in for /etc/os-release, /etc/apt, .cache
 # and the directories of the system's commands; GODWIT_HEARTBEAT is the time between two lines of a step that takes long.
@@ -18,11 +19,12 @@ apt_directory=${GODWIT_APT_DIRECTORY:-/etc/apt}
 PATH=$PATH:${GODWIT_SBIN-/usr/sbin:/sbin}
 export LC_ALL=C DEBIAN_FRONTEND=noninteractive
 
-check_only=no
+check_only=no peer=no
 case ${1-} in
   '') ;;
   --check) check_only=yes ;;
-  *) echo "usage: tools/setup.sh [--check]" >&2; exit 2 ;;
+  --peer) peer=yes ;;
+  *) echo "usage: tools/setup.sh [--check | --peer]" >&2; exit 2 ;;
 esac
 
 # The first QEMU whose TCG tracks dirty pages correctly for every guest write is well below 10; 10 is the oldest one tested here.
@@ -70,6 +72,7 @@ has_qemu_img() { command -v qemu-img >/dev/null; }
 has_static_busybox() { local file; file=$(command -v busybox) && ! head -c 4096 "$file" | grep -aq 'ld-linux'; }
 has_static_libc() { [[ $(gcc -print-file-name=libc.a 2>/dev/null) == /* ]]; }
 has() { command -v "$1" >/dev/null; }
+has_libvirt() { has libvirtd && has virsh && compgen -G '/usr/lib/*/libvirt/connection-driver/libvirt_driver_qemu.so' >/dev/null; }
 
 requirements() {
   cat <<'TABLE'
@@ -88,6 +91,10 @@ has openssl|openssl|certificates in tests
 has make|make|runs this project's targets
 has git|git|version control
 TABLE
+  # The daemon alone: the packages that would start it at boot are left out.
+  if [[ $peer == yes ]]; then
+    echo 'has_libvirt|libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients|libvirt: what the benchmark compares with'
+  fi
 }
 
 missing_packages=() missing_lines=() qemu_packages=()

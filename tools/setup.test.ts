@@ -201,5 +201,10 @@ it('finds out what is missing in less than two seconds of a processor', () => {
 });
 
 it('refuses an option that it does not know', async () => {
-  expect(await setup('--chekc')).toMatchObject({ code: 2, err: 'usage: tools/setup.sh [--check]\n' });
+  expect(await setup('--chekc')).toMatchObject({ code: 2, err: 'usage: tools/setup.sh [--check | --peer]\n' });
+});
+
+it('asks for libvirt only where it is to be measured', async () => {
+  expect((await setup()).err).not.toContain('libvirt');
+  expect((await setup('--peer')).err).toMatch(/make git libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients\n/);
 });

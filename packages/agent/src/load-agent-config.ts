@@ -23,6 +23,7 @@ const known: ReadonlySet<string> = new Set<keyof AgentConfig>([
   'imageLocking',
   'migrationPorts',
   'diskStreamTls',
+  'memoryStreamTls',
   'switchoverPrecedence',
   'tracing',
   'clockSkewMs',

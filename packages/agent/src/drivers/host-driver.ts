@@ -52,6 +52,8 @@ export type IncomingReady = {
   readonly overlayDiskIds: readonly string[];
   /** The disk stream is not TLS, by the destination's explicit setting. */
   readonly nbdPlain: boolean;
+  /** The same of the memory stream. */
+  readonly ramPlain: boolean;
   readonly machineType: string;
   readonly cpuModel: string;
   readonly preparedMs: number;

@@ -144,6 +144,7 @@ export class IncomingMigration {
       await setUpIncoming(process.qmp, {
         migrationId: grant.migrationId,
         tlsDir: tlsDirectory(this.#host.config.stateDir),
+        plain: this.#host.config.memoryStreamTls === false,
         address: this.#host.config.managementAddress,
         port,
       });
@@ -159,6 +160,7 @@ export class IncomingMigration {
         nbdPort,
         overlayDiskIds,
         nbdPlain: this.#host.config.diskStreamTls === false,
+        ramPlain: this.#host.config.memoryStreamTls === false,
         machineType: spec.machineType,
         cpuModel: spec.cpuModel,
         preparedMs: performance.now() - startedAt,

@@ -107,11 +107,12 @@ export class OutgoingMigration {
         setUpOutgoing(this.#process.qmp, {
           migrationId: grant.migrationId,
           tlsDir: tlsDirectory(this.#host.config.stateDir),
+          plain: ready.ramPlain,
           address: ready.ramAddress,
           policy: this.#policy,
           downtimeLimitMs: this.#approach.downtimeLimitMs,
           pauseBeforeSwitchover: this.#mirrors !== null,
-        }).then(() => record.mark('stream set up')),
+        }).then(() => record.mark('stream set up', ready.ramPlain ? 'without TLS' : 'TLS')),
         this.#feed({ kind: 'arm', fence: grant.fence, grant }).then(() => record.mark('armed durably')),
       ]);
       await faultPoint('source.warm');

@@ -30,23 +30,28 @@ export async function removeCredentials(qmp: QmpClient, id: string): Promise<voi
 
 export const credentialsId = (migrationId: string): string => `tls-${migrationId.slice(0, 8)}`;
 
+type Encryption = {
+  readonly migrationId: string;
+  readonly tlsDir: string;
+  /** Memory goes without TLS, as both hosts are configured. The credentials are loaded all the same: disks may need them. */
+  readonly plain: boolean;
+};
+
 /** Destination: everything before `migrate-incoming`, and that. When it returns QEMU listens. */
 export async function setUpIncoming(
   qmp: QmpClient,
-  options: { readonly migrationId: string; readonly tlsDir: string; readonly address: string; readonly port: number },
+  options: Encryption & { readonly address: string; readonly port: number },
 ): Promise<void> {
   const id = credentialsId(options.migrationId);
   await Promise.all([addCredentials(qmp, id, options.tlsDir, 'server'), qmp.execute('migrate-set-capabilities', setCapabilities)]);
-  await qmp.execute('migrate-set-parameters', { 'tls-creds': id });
+  await qmp.execute('migrate-set-parameters', { 'tls-creds': options.plain ? '' : id });
   await qmp.execute('migrate-incoming', streamChannels(options.address, options.port));
 }
 
 /** Source: everything before `migrate`, which is custody's. The destination must prove to be at `address`. */
 export async function setUpOutgoing(
   qmp: QmpClient,
-  options: {
-    readonly migrationId: string;
-    readonly tlsDir: string;
+  options: Encryption & {
     readonly address: string;
     readonly policy: MigrationPolicy;
     readonly downtimeLimitMs: number;
@@ -63,8 +68,9 @@ export async function setUpOutgoing(
     }),
   ]);
   await qmp.execute('migrate-set-parameters', {
-    'tls-creds': id,
-    'tls-hostname': options.address,
+    // Said either way: a QEMU keeps what an earlier move has set.
+    'tls-creds': options.plain ? '' : id,
+    'tls-hostname': options.plain ? '' : options.address,
     ...limits(options.policy, options.downtimeLimitMs),
     ...(maySlowDown && throttle(1, 100)),
   });

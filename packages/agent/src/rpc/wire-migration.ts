@@ -67,6 +67,7 @@ export function readyFromWire(wire: WireReady | undefined): IncomingReady {
     nbdPort: wire.nbdPort,
     overlayDiskIds: wire.overlayDiskIds,
     nbdPlain: wire.nbdPlain,
+    ramPlain: wire.ramPlain,
     machineType: wire.machineType,
     cpuModel: wire.cpuModel,
     preparedMs: wire.preparedMs,

@@ -46,6 +46,8 @@ export type AgentConfig = {
   readonly migrationPorts?: readonly [number, number];
   /** false: disks of a live migration are copied without TLS. Both hosts of a move have to say so. */
   readonly diskStreamTls?: boolean;
+  /** false: a guest's memory is copied without TLS, readable and alterable by whoever is on the way. Both hosts of a move have to say so. */
+  readonly memoryStreamTls?: boolean;
   /**
    * false: the agent and the guests of a switchover are served in their turn like any other process. Else, while a move is under way here, the agent's main thread is SCHED_RR 1 and
    * the threads of the guest in its switchover have nice -10 (CAP_SYS_NICE; under systemd nothing else is needed, unless RestrictRealtime= or a CPU quota forbids it).

@@ -203,6 +203,11 @@ export class Moves {
     refuseForbidden(host, process.qmp.qemuVersion);
     await refuseImmovable(process.qmp);
     refuseDisks(process.spec, policy, ready, host.config.diskStreamTls !== false);
+    if (ready.ramPlain && host.config.memoryStreamTls !== false)
+      throw new GodwitError(
+        'ForbiddenCombination',
+        'the destination takes memory without TLS only (memoryStreamTls), this host sends it with TLS only',
+      );
     const outgoing = new OutgoingMigration(host, this.#store, process, { grant: move, ready, policy, destination });
     this.#add(move.migrationId, outgoing);
     host.guests.setMigration(grant.serverId, move.migrationId);

@@ -246,6 +246,7 @@ class SimulatedDriver implements HostDriver {
       nbdPort: policy.blockMigration ? 1 : 0,
       overlayDiskIds: [],
       nbdPlain: false,
+      ramPlain: false,
       machineType: wanted.machineType || machineType,
       cpuModel: wanted.cpuModel || 'simulated',
       preparedMs: 0,

@@ -214,6 +214,7 @@ test('bare metal starts and stops, and refuses every move', async () => {
         nbdPort: 0,
         overlayDiskIds: [],
         nbdPlain: false,
+        ramPlain: false,
         machineType: '',
         cpuModel: '',
         preparedMs: 0,

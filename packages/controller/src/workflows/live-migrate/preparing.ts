@@ -199,6 +199,7 @@ type StoredReady = {
   readonly nbdPort: number;
   readonly overlayDiskIds: string[];
   readonly nbdPlain: boolean;
+  readonly ramPlain: boolean;
   readonly machineType: string;
   readonly cpuModel: string;
   readonly preparedMs: number;

@@ -185,6 +185,13 @@ export declare type IncomingReady = Message<"godwit.agent.v1.IncomingReady"> & {
    * @generated from field: bool nbd_plain = 9;
    */
   nbdPlain: boolean;
+
+  /**
+   * the same of the memory stream
+   *
+   * @generated from field: bool ram_plain = 10;
+   */
+  ramPlain: boolean;
 };
 
 /**
