@@ -1,4 +1,17 @@
-import { mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  fdatasync,
+  fstatSync,
+  fsyncSync,
+  ftruncateSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { HostCustody } from '@godwit/domain/custody/host-custody';
@@ -7,7 +20,7 @@ import { recover } from '@godwit/domain/custody/recover';
 import { as, asEpoch, asFence, type BootId, type HostId, type MigrationId, type ServerId } from '@godwit/domain/ids';
 import fc from 'fast-check';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { type CustodyJournal, openJournal } from './journal.ts';
+import { type CustodyJournal, type JournalDisk, openJournal } from './journal.ts';
 import { JournalError } from './journal-error.ts';
 
 const hostId = as<HostId>('h');
@@ -173,4 +186,102 @@ test('a closed journal promises nothing more', () => {
   const before = statSync(path).size;
   expect(() => journal.append('s1' as ServerId, grant(1), 'plain')).toThrow(expect.objectContaining({ code: 'journal-broken' }));
   expect(statSync(path).size).toBe(before);
+});
+
+/** The kernel's own, with what a test puts in its place. */
+const openOn = (disk: Partial<JournalDisk>): CustodyJournal =>
+  openJournal({ path, hostId, bootId, noteSynced: true, disk: { writeSync, ftruncateSync, fdatasync, fsyncSync, ...disk } });
+const forfeited: JournalRecord = { kind: 'forfeited', epoch: asEpoch(1) };
+const s1 = as<ServerId>('s1');
+
+test('a synced record is answered only after the disk has answered for its bytes, and a plain one asks the disk for nothing', async () => {
+  const asked: { readonly bytes: number; readonly answer: (error: Error | null) => void }[] = [];
+  const journal = openOn({
+    fdatasync: ((fd: number, answer: (error: Error | null) => void) =>
+      asked.push({ bytes: fstatSync(fd).size, answer })) as unknown as JournalDisk['fdatasync'],
+  });
+  const before = journal.syncedBytes;
+  expect(journal.append(s1, grant(1), 'plain')).toBeUndefined();
+  expect(asked).toHaveLength(0);
+  let durable = false;
+  const synced = journal.append(s1, forfeited, 'fsync')?.then(() => {
+    durable = true;
+  });
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(asked).toHaveLength(1);
+  expect(asked[0]?.bytes).toBe(journal.bytes);
+  expect([durable, journal.syncedBytes]).toEqual([false, before]);
+  asked[0]?.answer(null);
+  await synced;
+  expect([durable, journal.syncedBytes]).toEqual([true, journal.bytes]);
+  journal.close();
+});
+
+test('after a sync that failed nothing is promised any more, and the next agent reads what the file says', async () => {
+  const journal = openOn({
+    fdatasync: ((_fd: number, answer: (error: Error) => void) => answer(new Error('EIO'))) as unknown as JournalDisk['fdatasync'],
+  });
+  const before = journal.syncedBytes;
+  await expect(journal.append(s1, grant(1), 'fsync')).rejects.toMatchObject({ code: 'journal-write-failed' });
+  expect(journal.syncedBytes).toBe(before);
+  expect(() => journal.append(s1, forfeited, 'plain')).toThrow(expect.objectContaining({ code: 'journal-broken' }));
+  journal.close();
+  const again = open();
+  expect(again.recovered.get(s1)?.copy).toMatchObject({ kind: 'granted' });
+  again.close();
+});
+
+test('a record of which only a part could be written was not written: it is taken back, said so, and the next one follows whole', async () => {
+  let room = Number.POSITIVE_INFINITY;
+  const journal = openOn({
+    writeSync: (fd, bytes, offset, length, position) => writeSync(fd, bytes, offset, Math.min(length, room), position),
+  });
+  await journal.append(s1, grant(1), 'fsync');
+  const { bytes } = journal;
+  room = 17;
+  for (const durability of ['plain', 'fsync'] as const)
+    expect(() => journal.append(s1, forfeited, durability)).toThrow(expect.objectContaining({ code: 'journal-write-failed' }));
+  expect([journal.bytes, statSync(path).size]).toEqual([bytes, bytes]);
+  expect(journal.state(s1).copy.kind).toBe('granted');
+  room = Number.POSITIVE_INFINITY;
+  await journal.append(s1, forfeited, 'fsync');
+  journal.close();
+  const again = open();
+  expect(again.recovered.get(s1)).toMatchObject({ copy: { kind: 'none' }, refusedThrough: 1 });
+  again.close();
+});
+
+test('a part of a record that cannot be taken back is the end of the journal', () => {
+  const journal = openOn({
+    writeSync: (fd, bytes, offset, _length, position) => writeSync(fd, bytes, offset, 17, position),
+    ftruncateSync: () => {
+      throw new Error('EIO');
+    },
+  });
+  expect(() => journal.append(s1, grant(1), 'plain')).toThrow(expect.objectContaining({ code: 'journal-write-failed' }));
+  expect(() => journal.append(s1, grant(1), 'plain')).toThrow(expect.objectContaining({ code: 'journal-broken' }));
+  journal.close();
+});
+
+test('a rewritten journal is on the disk before it takes the place of the old one, and its name after that', async () => {
+  const first = open();
+  await first.append(s1, grant(1), 'fsync');
+  first.close();
+  const old = readFileSync(path, 'utf8');
+  const seen: unknown[] = [];
+  const journal = openOn({
+    fsyncSync: (fd) => {
+      seen.push(
+        fstatSync(fd).isDirectory()
+          ? ['folder', existsSync(`${path}.new`)]
+          : ['file', fstatSync(fd).size, readFileSync(path, 'utf8') === old],
+      );
+      fsyncSync(fd);
+    },
+  });
+  expect(seen).toEqual([
+    ['file', journal.bytes, true],
+    ['folder', false],
+  ]);
+  journal.close();
 });

@@ -21,8 +21,6 @@ import { JournalError } from './journal-error.ts';
 import { encodeEntry, type JournalEntry } from './journal-line.ts';
 import { readJournal } from './read-journal.ts';
 
-const flush = promisify(fdatasync);
-
 export type CustodyJournal = {
   /** What the records say about every server that they name, as `recover` left it. */
   readonly recovered: ReadonlyMap<ServerId, HostCustody>;
@@ -45,7 +43,18 @@ export type JournalOptions = {
   readonly bootId: BootId;
   /** For laboratories: keep the synced length in `<path>.synced`, so that a simulated power loss can cut the rest off. */
   readonly noteSynced?: boolean;
+  /** What the journal's promises rest on; absent: the kernel's own. */
+  readonly disk?: JournalDisk;
 };
+
+export type JournalDisk = {
+  readonly writeSync: (fd: number, bytes: Buffer, offset: number, length: number, position: number) => number;
+  readonly ftruncateSync: (fd: number, length: number) => void;
+  readonly fdatasync: typeof fdatasync;
+  readonly fsyncSync: (fd: number) => void;
+};
+
+const kernel: JournalDisk = { writeSync, ftruncateSync, fdatasync, fsyncSync };
 
 /**
  * Opens this host's custody journal, makes it if absent, cuts off a torn tail, and rewrites it as one record per server. One process at a time. Throws JournalError
@@ -95,6 +104,8 @@ function existing({ path, hostId }: JournalOptions): readonly JournalEntry[] {
 class Journal implements CustodyJournal {
   readonly recovered: ReadonlyMap<ServerId, HostCustody>;
   readonly #options: JournalOptions;
+  readonly #disk: JournalDisk;
+  readonly #flush: (fd: number) => Promise<void>;
   readonly #records = new Map<ServerId, JournalRecord[]>();
   readonly #fd: number;
   #bytes: number;
@@ -104,6 +115,8 @@ class Journal implements CustodyJournal {
 
   constructor(options: JournalOptions, states: ReadonlyMap<ServerId, HostCustody>) {
     this.#options = options;
+    this.#disk = options.disk ?? kernel;
+    this.#flush = promisify(this.#disk.fdatasync);
     this.recovered = states;
     let text = encodeEntry({ seq: 0, kind: 'header', version: 1, hostId: options.hostId });
     this.#seq = 1;
@@ -113,7 +126,7 @@ class Journal implements CustodyJournal {
       text += encodeEntry({ seq: this.#seq, kind: 'record', serverId, synced: true, record });
       this.#seq += 1;
     }
-    replaceDurably(options.path, text);
+    replaceDurably(options.path, text, this.#disk.fsyncSync);
     this.#fd = openSync(options.path, 'r+');
     this.#bytes = Buffer.byteLength(text);
     this.#syncedBytes = this.#bytes;
@@ -146,12 +159,12 @@ class Journal implements CustodyJournal {
     if (this.#broken !== null) throw new JournalError('journal-broken', this.#broken.message, { cause: this.#broken });
     const line = Buffer.from(encodeEntry({ seq: this.#seq, kind: 'record', serverId, synced, record }));
     try {
-      const written = writeSync(this.#fd, line, 0, line.length, this.#bytes);
+      const written = this.#disk.writeSync(this.#fd, line, 0, line.length, this.#bytes);
       if (written !== line.length) throw new Error(`${written} of ${line.length} bytes fit`);
     } catch (error) {
       // Half a line before a whole one would be damage in the middle.
       try {
-        ftruncateSync(this.#fd, this.#bytes);
+        this.#disk.ftruncateSync(this.#fd, this.#bytes);
       } catch (again) {
         this.#broken = again as Error;
       }
@@ -167,7 +180,7 @@ class Journal implements CustodyJournal {
   async #sync(): Promise<void> {
     const through = this.#bytes;
     try {
-      await flush(this.#fd);
+      await this.#flush(this.#fd);
     } catch (error) {
       // After a failed fsync the kernel may call lost pages clean: only reading the file again tells the truth.
       this.#broken = error as Error;
@@ -183,20 +196,20 @@ class Journal implements CustodyJournal {
 }
 
 /** The file is the old text or the new one, whatever happens meanwhile. */
-function replaceDurably(path: string, text: string): void {
+function replaceDurably(path: string, text: string, sync: JournalDisk['fsyncSync']): void {
   const next = `${path}.new`;
   rmSync(next, { force: true });
   const fd = openSync(next, 'wx', 0o600);
   try {
     writeFileSync(fd, text);
-    fsyncSync(fd);
+    sync(fd);
   } finally {
     closeSync(fd);
   }
   renameSync(next, path);
   const folder = openSync(dirname(path), 'r');
   try {
-    fsyncSync(folder);
+    sync(folder);
   } finally {
     closeSync(folder);
   }
