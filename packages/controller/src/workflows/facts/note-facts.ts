@@ -124,29 +124,17 @@ async function noteAbsent(context: WorkflowContext, report: HostReport, serverId
       );
       return;
     }
-    await noteGone(context, tx, server, next, report.host, bootedSince(row, report.host, report.bootId));
+    await noteGone(context, tx, server, next, report.host);
   });
 }
 
 /**
- * The guest that its host held has ended without anybody seeing it: the host has booted again since, or says nothing of it any more. After a reboot it is SHUTOFF with the reason,
- * whatever the host still finds of it in its journal (the last lines may be lost with the power), and is started again if the operator wants that of this host: by a grant, as ever.
+ * The guest that its host held has ended without anybody seeing it: the host has booted again since, and nothing else proves an end that nobody saw (`custodyReport`). It is SHUTOFF with
+ * the reason, whatever the host still finds of it in its journal (the last lines may be lost with the power), and is started again if the operator wants that of this host: by a grant, as ever.
  */
-async function noteGone(
-  context: WorkflowContext,
-  tx: Tx,
-  server: ServerRecord,
-  next: CustodyRow,
-  from: HostId,
-  rebooted: boolean,
-): Promise<void> {
-  await writeFact(tx, server, next, {
-    vm_state: kept(server) ?? (rebooted ? 'stopped' : 'error'),
-    power_state: rebooted ? powerState.shutdown : powerState.crashed,
-    fault: rebooted ? null : serverFault('The guest has ended, and its host does not know how.'),
-  });
-  if (rebooted) await noteReboot(context, tx, server, from, kept(server) === null);
-  else await recordFact(tx, server, 'stop', 'The guest was gone when its host came back.');
+async function noteGone(context: WorkflowContext, tx: Tx, server: ServerRecord, next: CustodyRow, from: HostId): Promise<void> {
+  await writeFact(tx, server, next, { vm_state: kept(server) ?? 'stopped', power_state: powerState.shutdown, fault: null });
+  await noteReboot(context, tx, server, from, kept(server) === null);
 }
 
 /** True when the holder's copy was started under a boot of this host that is over: no process of it can be left. */
@@ -233,7 +221,7 @@ export async function noteGuest(
     }).row;
     // Under the lock: a start under the new boot may just have ended, and what it started is not gone.
     if (bootedSince(row, host, bootId) && heard.holder.kind === 'nowhere') {
-      await noteGone(context, tx, server, heard, host, true);
+      await noteGone(context, tx, server, heard, host);
       return heard.remains.length > 0;
     }
     if (heard.behind && !row.behind)
