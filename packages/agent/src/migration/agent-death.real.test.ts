@@ -16,7 +16,7 @@ import {
   testGuest,
   untilEnded,
 } from '../testing/test-guest.ts';
-import { startTwoHosts, type TestHost, type TwoHosts } from '../testing/two-hosts.ts';
+import { holdAt, startTwoHosts, type TestHost, type TwoHosts } from '../testing/two-hosts.ts';
 
 let two: TwoHosts;
 let guest: TestGuest;
@@ -96,11 +96,36 @@ async function settle(move: Move): Promise<'source' | 'destination'> {
   return 'source';
 }
 
+const tapOf = ({ wire }: TestGuest): string => `gt${String(wire.nics?.[0]?.portId).slice(0, 8)}`;
+const mirrored = (namespace: string): Promise<string> =>
+  two.in(namespace, 'tc', 'filter', 'show', 'dev', tapOf(guest), 'egress').catch(() => '');
+
 async function expectOneGuestAt(here: TestHost): Promise<void> {
   expect(await states()).toEqual(two.hosts.map((host) => (host === here ? GuestState.RUNNING : undefined)));
   const status = await controlGuest(two, guest, 'status');
   expect(status.nonce).toBe(nonce);
   expect(await controlGuest(two, guest, 'verify')).toMatchObject({ ok: true, missing: 0, torn: 0 });
+}
+
+/** As an agent leaves it that died with its account of the move: frames for the guest are copied to a host that nobody remembers. */
+async function leaveMirror({ namespace }: TestHost): Promise<void> {
+  await two.in(namespace, 'ip', ...'link add name gx012345670 type vxlan id 77 remote 192.0.2.9 dstport 4700 dev mgmt0'.split(' '));
+  await two.in(
+    namespace,
+    'tc',
+    ...`filter add dev ${tapOf(guest)} egress pref 49000 protocol all u32 match u32 0 0`.split(' '),
+    ...'action mirred egress mirror dev gx012345670'.split(' '),
+  );
+}
+
+/** Nothing of this move copies frames on a host any more: no tunnel, and no filter at the guest's tap. A destination whose agent lived lets late frames in for three seconds. */
+async function expectNoMirror(move: Move, hosts: readonly TestHost[]): Promise<void> {
+  for (const { namespace } of hosts) {
+    const tunnels = async (): Promise<string> => two.in(namespace, 'ip', '-o', 'link');
+    // Cleared away behind the answers.
+    await expect.poll(tunnels, { timeout: 10_000 }).not.toContain(`gx${move.migrationId.slice(0, 8)}`);
+    expect(await mirrored(namespace)).not.toContain('mirred');
+  }
 }
 
 /** Where each death leaves the guest; `either` when it depends on how far QEMU got meanwhile. */
@@ -124,7 +149,11 @@ describe.each(deaths)('the agent of the %s dies (kill -9) at %s', (side, point, 
   test(`the guest lives on, at one host only (${leaves})`, async () => {
     const move = newMove(guest, guest.at === two.hosts[0] ? two.hosts[1] : two.hosts[0]);
     const victim = side === 'source' ? move.from : move.to;
+    if (side === 'source') await leaveMirror(victim);
     await two.restart(victim, `${point}=kill`);
+    // Also what the agent before had made for a move that was over.
+    expect(await two.in(victim.namespace, 'ip', '-o', 'link')).not.toContain(' gx');
+    expect(await mirrored(victim.namespace)).not.toContain('mirred');
     // Whatever call meets the death fails: the controller learns no more than that.
     const run = async (): Promise<void> => {
       await start(move, await prepare(guest, move));
@@ -142,6 +171,7 @@ describe.each(deaths)('the agent of the %s dies (kill -9) at %s', (side, point, 
     if (leaves !== 'either') expect(where).toBe(leaves);
     guest.at = where === 'source' ? move.from : move.to;
     await expectOneGuestAt(guest.at);
+    await expectNoMirror(move, [victim, move.from]);
     whole = true;
   }, 60_000);
 });
@@ -213,6 +243,69 @@ describe.each(losses)('the %s loses its power at %s: %s', (side, point, _what, l
       nonce = status.nonce;
       await expectOneGuestAt(other);
     }
+    await expectNoMirror(move, [victim, move.from]);
     whole = true;
+  }, 60_000);
+});
+
+/** QEMU's own death inside the switchover, while the agent that decides there is held at a fault point. The last two leave no guest. */
+const qemuDeaths: readonly (readonly [
+  victim: 'source' | 'destination',
+  heldAt: 'source' | 'destination',
+  point: FaultPoint,
+  what: string,
+  leaves: 'source' | 'destination' | 'nowhere',
+])[] = [
+  ['source', 'destination', 'destination.release-heard', 'released, not taken', 'destination'],
+  ['source', 'destination', 'destination.taking', 'taking, not running', 'destination'],
+  ['destination', 'source', 'source.completed', 'completed, not released', 'source'],
+  ['destination', 'destination', 'destination.release-heard', 'released, not taken', 'source'],
+  ['destination', 'destination', 'destination.taking', 'taking, not running', 'nowhere'],
+  ['source', 'source', 'source.completed', 'completed, not released', 'nowhere'],
+];
+
+describe.each(qemuDeaths)("the %s's QEMU dies with the %s's agent at %s: %s", (side, holds, point, _what, leaves) => {
+  test(`the guest is left ${leaves === 'nowhere' ? 'nowhere' : `at the ${leaves}`}`, async () => {
+    const move = newMove(guest, guest.at === two.hosts[0] ? two.hosts[1] : two.hosts[0]);
+    const victim = side === 'source' ? move.from : move.to;
+    const pid = async (): Promise<number> =>
+      (await victim.client.listGuests({})).guests.find((one) => one.serverId === guest.serverId)?.pid ?? 0;
+    const hold = await holdAt(holds === 'source' ? move.from : move.to, point);
+    try {
+      await start(move, await prepare(guest, move));
+      await hold.held();
+      const victimPid = await pid();
+      expect(victimPid).not.toBe(0);
+      process.kill(victimPid, 'SIGKILL');
+      // Noticed before anything is decided: an agent that has not noticed yet goes on as if its QEMU lived, which is as safe and ends otherwise.
+      await expect.poll(pid, { timeout: 10_000 }).toBe(0);
+    } finally {
+      await hold.letGo();
+    }
+    const source = await untilEnded(move.from, move.migrationId);
+    // Whatever becomes of its QEMU after the release is no end of the move.
+    expect(source.state).toBe(side === 'source' && holds === 'source' ? 'lost' : 'released');
+    if (leaves === 'destination') {
+      expect(await settle(move)).toBe('destination');
+      guest.at = move.to;
+      await expectOneGuestAt(move.to);
+      await expectNoMirror(move, [move.from]);
+      whole = true;
+      return;
+    }
+    expect((await states()).filter((state) => state === GuestState.RUNNING)).toEqual([]);
+    const { answer } = await move.to.client.forfeitIncoming({ grant: move.grant, guest: guest.wire });
+    // Once it has written that it takes, nobody can say that the guest has not run there: the source's memory, whole as it is, is not resumed.
+    expect(answer).toBe(point === 'destination.taking' ? TakeAnswer.TOOK_DEAD : TakeAnswer.HAS_NOT_AND_FORFEITS);
+    if (leaves === 'source') {
+      // The source could not know, and released. Its memory is whole, and only the forfeit lets it go on.
+      expect((await move.from.client.resumeOutgoing({ grant: move.grant })).guestState).toBe(GuestState.RUNNING);
+      await expectOneGuestAt(move.from);
+      whole = true;
+    } else {
+      for (const host of two.hosts) await host.client.supersede({ custody: custodyOf(guest, guest.epoch + 1) });
+      expect(await states()).toEqual([undefined, undefined]);
+    }
+    await expectNoMirror(move, two.hosts);
   }, 60_000);
 });

@@ -35,7 +35,7 @@ export class ApproachToStop {
   /** From the first look on: before, disks may have been copied for long. */
   #peer: PeerWatch | null = null;
 
-  constructor(host: QemuHost, process: GuestProcess, move: Outgoing, record: MigrationRecord, link: PeerLink) {
+  constructor(host: QemuHost, process: GuestProcess, move: Outgoing, record: MigrationRecord, link: PeerLink, restored: boolean) {
     this.#host = host;
     this.#process = process;
     this.#move = move;
@@ -48,6 +48,7 @@ export class ApproachToStop {
       process.spec.nics,
       host.config.managementAddress,
       move.policy.networkSwitch,
+      restored,
     );
   }
 

@@ -20,7 +20,6 @@ export class DestinationNetwork {
   readonly #migration: MigrationId;
   readonly #nics: readonly NicSpec[];
   readonly #bridge: string;
-  #tunnels = false;
   #hold: FrameHold | null = null;
   #open = false;
   #inner: NetworkEncapsulation | null = null;
@@ -42,7 +41,6 @@ export class DestinationNetwork {
 
   /** The kernel's end of the tunnels, which nobody outside sends to. */
   async makeTunnels(local: string, remote: string): Promise<void> {
-    this.#tunnels = true;
     this.#inner = await receiveMirror(
       this.#migration,
       this.#nics.map(({ tapName, mac }) => ({ tap: tapName, mac })),
@@ -128,8 +126,8 @@ export class DestinationNetwork {
     this.#hold = null;
     this.#release();
     this.#release = () => undefined;
-    if (this.#tunnels) await removeTunnels(this.#tools, this.#migration, this.#nics.length);
-    this.#tunnels = false;
+    // Whoever made them: an earlier agent, perhaps.
+    await removeTunnels(this.#tools, this.#migration, this.#nics.length);
   }
 
   /** Everything: for a move that did not arrive. */

@@ -72,6 +72,7 @@ export class IncomingMigration {
   /** When the source's guest stopped, by performance.now() here. */
   #stoppedAt: number | null = null;
   #finished = false;
+  #gaveBack = false;
   #tunnels: Promise<void> = Promise.resolve();
   #cleared: Promise<void> = Promise.resolve();
   #exports: Promise<void> | null = null;
@@ -303,6 +304,13 @@ export class IncomingMigration {
     this.#ordinary();
   }
 
+  /** Lets go of everything of this move on this host; the guest, wherever it is, is not touched. */
+  async leave(): Promise<void> {
+    this.close();
+    // A move that is finished tidies up by itself when no late frame comes any more.
+    if (!this.#finished) await this.#tidy();
+  }
+
   /** A last look: a QEMU that has just died may not have been noticed yet. */
   async #proveAlive(): Promise<void> {
     const process = this.#process;
@@ -427,7 +435,7 @@ export class IncomingMigration {
   async #discarded(): Promise<void> {
     this.#unlisten();
     this.#ordinary();
-    for (const port of this.#ports) this.#host.ports.giveBack(port);
+    this.#givePortsBack();
     await this.#tunnels;
     await this.#network.remove();
     await this.#host.dhcp?.stop(this.move.spec.nics);
@@ -448,13 +456,21 @@ export class IncomingMigration {
   }
 
   async #tidy(): Promise<void> {
+    await this.#tunnels;
     await this.#network.removeTunnels();
-    for (const port of this.#ports) this.#host.ports.giveBack(port);
-    if (this.#process && this.#host.guests.process(this.move.grant.serverId)) {
+    this.#givePortsBack();
+    if (this.#process && this.#host.guests.process(this.move.grant.serverId) === this.#process) {
       if (this.#copies.length > 0) await closeExports(this.#process.qmp);
       await removeCredentials(this.#process.qmp, credentialsId(this.move.grant.migrationId));
     }
     this.#unlisten();
+  }
+
+  /** Once: afterwards they may be another move's. */
+  #givePortsBack(): void {
+    if (this.#gaveBack) return;
+    this.#gaveBack = true;
+    for (const port of this.#ports) this.#host.ports.giveBack(port);
   }
 
   async #feed(event: Parameters<QemuHost['custody']['feed']>[1]): Promise<void> {

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { MigrationId } from '@godwit/domain/ids';
 import type { NetworkEncapsulation } from '../drivers/host-driver.ts';
 import type { NetworkTools } from '../network/network-tools.ts';
+import { listTaps } from '../network/tap.ts';
 import { ipBatch } from './ip-batch.ts';
 import { alreadySo, tc } from './traffic-control.ts';
 
@@ -143,7 +144,7 @@ export async function openMirror(migration: MigrationId, nics: readonly Mirrored
 }
 
 /** Source: ends the copying; the tunnels stay. Fine when there is nothing to end. */
-export async function closeMirror(nics: readonly MirroredNic[]): Promise<void> {
+export async function closeMirror(nics: readonly Pick<MirroredNic, 'tap'>[]): Promise<void> {
   await Promise.all(nics.map(({ tap }) => tc('filter', 'del', 'dev', tap, 'egress', 'pref', preference).catch(unlessSo)));
 }
 
@@ -152,13 +153,19 @@ export async function removeTunnels(tools: NetworkTools, migration: MigrationId,
   for (let index = 0; index < count; index += 1) await tools.ip('link', 'del', 'dev', tunnelName(migration, index)).catch(unlessSo);
 }
 
-/** After a crash: removes every tunnel that belongs to none of these migrations. */
+/** After a crash: removes every tunnel that belongs to none of these migrations, and first what is copied into it. */
 export async function sweepTunnels(tools: NetworkTools, keep: readonly MigrationId[]): Promise<void> {
   const links = (await tools.ip('link', 'show', 'type', 'vxlan')) as readonly { readonly ifname?: string }[] | null;
   const kept = new Set(keep.map((migration) => tunnelName(migration, 0).slice(0, -1)));
-  for (const { ifname } of links ?? [])
-    if (ifname !== undefined && /^gx[0-9a-f]{8}\d$/.test(ifname) && !kept.has(ifname.slice(0, -1)))
-      await tools.ip('link', 'del', 'dev', ifname).catch(unlessSo);
+  const stale = (links ?? []).flatMap(({ ifname = '' }) =>
+    /^gx[0-9a-f]{8}\d$/.test(ifname) && !kept.has(ifname.slice(0, -1)) ? [ifname] : [],
+  );
+  if (stale.length === 0) return;
+  for (const { name } of await listTaps(tools)) {
+    const copying = (await tc('filter', 'show', 'dev', name, 'egress', 'pref', preference).catch(none)).split(/\W/);
+    if (stale.some((tunnel) => copying.includes(tunnel))) await closeMirror([{ tap: name }]);
+  }
+  for (const tunnel of stale) await tools.ip('link', 'del', 'dev', tunnel).catch(unlessSo);
 }
 
 async function makeTunnel(
@@ -176,4 +183,10 @@ async function makeTunnel(
 
 function unlessSo(error: unknown): void {
   if (!alreadySo(error)) throw error;
+}
+
+/** What a tap that has just gone shows. */
+function none(error: unknown): string {
+  unlessSo(error);
+  return '';
 }

@@ -4,17 +4,24 @@ import type { NetworkEncapsulation } from '../drivers/host-driver.ts';
 import type { NetworkTools } from '../network/network-tools.ts';
 import { closeMirror, type MirroredNic, openMirror, prepareMirror, removeTunnels } from './frame-mirror.ts';
 
-/** The source's side of the network switch, through one move: wanted → prepared → opening → open → removed; or none, when there is no mirror. */
+/**
+ * The source's side of the network switch, through one move: wanted → prepared → opening → open → removed; or none, when there is no mirror. What is taken away is looked for on the host,
+ * not remembered: an earlier agent may have made it.
+ */
 export class SourceNetwork {
   readonly #tools: NetworkTools;
   readonly #migration: MigrationId;
   readonly #nics: readonly MirroredNic[];
   readonly #local: string;
   #state: 'none' | 'wanted' | 'prepared' | 'opening' | 'open' | 'removed';
-  #made = false;
-  wasOpen = false;
+  readonly #restored: boolean;
+  #removal: Promise<void> | null = null;
+  /** Whether the other side may have been opened. */
+  wasOpen: boolean;
 
-  constructor(tools: NetworkTools, migration: MigrationId, nics: readonly NicSpec[], local: string, wanted: boolean) {
+  constructor(tools: NetworkTools, migration: MigrationId, nics: readonly NicSpec[], local: string, wanted: boolean, restored: boolean) {
+    this.#restored = restored;
+    this.wasOpen = restored;
     this.#state = wanted && nics.length > 0 ? 'wanted' : 'none';
     this.#tools = tools;
     this.#migration = migration;
@@ -35,9 +42,13 @@ export class SourceNetwork {
   }
 
   async prepare(to: NetworkEncapsulation): Promise<void> {
-    this.#made = true;
+    if (this.#state === 'removed') return;
+    // What an earlier agent opened would copy every frame a second time.
+    if (this.#restored) await closeMirror(this.#nics);
     await prepareMirror(this.#migration, this.#nics, this.#local, to);
     if (this.#state === 'wanted') this.#state = 'prepared';
+    // Removed meanwhile: what has just been made must not stay.
+    if (this.#removal) await this.#removal.then(() => removeTunnels(this.#tools, this.#migration, this.#nics.length));
   }
 
   /** Claims the opening; false when there is nothing to open, or somebody has begun. */
@@ -58,14 +69,21 @@ export class SourceNetwork {
   /** The guest runs here again: its frames go nowhere else. */
   async undo(): Promise<void> {
     if (this.#state === 'removed') return;
-    const had = this.wasOpen;
     this.#state = 'removed';
-    if (had) await closeMirror(this.#nics);
+    await closeMirror(this.#nics);
   }
 
-  async remove(): Promise<void> {
-    const made = this.#made;
-    await this.undo();
-    if (made) await removeTunnels(this.#tools, this.#migration, this.#nics.length);
+  /** Once for each move: the next attempt's tunnels have the same names. */
+  remove(): Promise<void> {
+    this.#removal ??= this.#takeAway();
+    return this.#removal;
+  }
+
+  async #takeAway(): Promise<void> {
+    try {
+      await this.undo();
+    } finally {
+      await removeTunnels(this.#tools, this.#migration, this.#nics.length);
+    }
   }
 }

@@ -86,9 +86,10 @@ export class OutgoingMigration {
       giveUp: (cause, why) => this.cancel(cause, why),
     });
     this.#policy = { ...move.policy, downtimeLimitMs: this.#steering.firstLimitMs ?? move.policy.downtimeLimitMs };
-    this.#approach = new ApproachToStop(host, process, { ...move, policy: this.#policy }, this.record, this.#link);
+    this.#approach = new ApproachToStop(host, process, { ...move, policy: this.#policy }, this.record, this.#link, this.#restored);
     this.#sender = new ReleaseSender(this.#link, this.record);
     this.#mirrors = mirrorsOf(process, move);
+    if (this.record.ended) this.#settled.resolve();
   }
 
   /**
@@ -205,7 +206,8 @@ export class OutgoingMigration {
   resume(): void {
     this.#listen();
     this.record.tell();
-    if (this.record.ended) return;
+    // Released: the destination has been told, and its network stays open.
+    if (this.record.ended || this.#releaseTold) return;
     this.#precedence.push(this.#host.precedence.ofAgent());
     void this.#approach.meetPeer();
     void this.#watch();
@@ -251,7 +253,7 @@ export class OutgoingMigration {
       case 'disarmed':
         if (message.epoch !== move.grant.epoch) return;
         if (message.source === 'runs') this.#endedHere();
-        else if (message.source === 'lost') this.#end('lost', 'SourceDied', "the source's QEMU is dead", 'crashed');
+        else if (message.source === 'lost') this.#lost("the source's QEMU is dead");
         return;
       case 'resumed':
         if (message.forfeited !== move.grant.epoch) return;
@@ -261,7 +263,7 @@ export class OutgoingMigration {
         void this.#cleanUp();
         return;
       case 'ended':
-        if (!record.ended) this.#end('lost', 'SourceDied', "the source's QEMU died during the move", 'crashed');
+        this.#lost("the source's QEMU died during the move");
         return;
       default:
         return;
@@ -283,6 +285,11 @@ export class OutgoingMigration {
     const ending = endingFor(fact);
     if (ending === 'look') void this.#observe().catch(this.#logged);
     else if (ending) void this.cancel(ending.cause, ending.detail).catch(this.#logged);
+  }
+
+  /** Resolves when it is decided whether the guest leaves. */
+  get settled(): Promise<void> {
+    return this.#settled.promise;
   }
 
   /** Lets go of everything of this move; the guest, wherever it is, is not touched. */
@@ -388,6 +395,9 @@ export class OutgoingMigration {
     }
     // An agent that took over may have missed the event.
     if (look.status === 'pre-switchover') void this.#endDisks();
+    // A look may see the end before its event is heard of.
+    const point = look.status === 'completed' ? faultPoint('source.completed') : undefined;
+    if (point) await point;
     if (look.status === 'failed' || look.status === 'cancelled' || look.status === 'completed') await this.#observe();
   }
 
@@ -472,6 +482,11 @@ export class OutgoingMigration {
     return this.#restored && qemuStatus === 'none'
       ? { cause: 'StreamFailed', detail: "the source's agent was restarted while the disks were copied" }
       : null;
+  }
+
+  /** What becomes of a QEMU after its release is no end of the move. */
+  #lost(detail: string): void {
+    if (!this.record.ended && !this.#releaseTold) this.#end('lost', 'SourceDied', detail, 'crashed');
   }
 
   #end(

@@ -1,16 +1,16 @@
 import { execFile } from 'node:child_process';
 import { NetworkToolError } from '../network/network-tools.ts';
 
-/** Runs `tc` in this process's network namespace. Throws NetworkToolError with tc's own words. */
-export function tc(...args: readonly string[]): Promise<void> {
+/** Runs `tc` in this process's network namespace; returns what it prints. Throws NetworkToolError with tc's own words. */
+export function tc(...args: readonly string[]): Promise<string> {
   return new Promise((resolve, reject) => {
     execFile(
       'tc',
       args,
       { timeout: 10_000, killSignal: 'SIGKILL', env: { PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin`, LC_ALL: 'C' } },
-      (error, _stdout, stderr) => {
+      (error, stdout, stderr) => {
         if (error) reject(new NetworkToolError(`tc ${args.join(' ')}`, stderr.trim().split('\n').at(-1) || error.message, error));
-        else resolve();
+        else resolve(stdout);
       },
     );
   });

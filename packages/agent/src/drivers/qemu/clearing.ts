@@ -11,7 +11,8 @@ export class Clearing {
   }
 
   add(serverId: ServerId, work: () => Promise<void>): void {
-    const done: Promise<void> = work()
+    const done: Promise<void> = this.done(serverId)
+      .then(work)
       .catch((error: unknown) => this.#log.warn({ err: error, serverId }, 'traces of a copy that has left could not be cleared away'))
       .finally(() => {
         if (this.#running.get(serverId) === done) this.#running.delete(serverId);

@@ -4,6 +4,7 @@ import { GodwitError } from '@godwit/domain/errors';
 import type { DiskSpec, GuestSpec } from '@godwit/domain/guest-spec';
 import type { Epoch, HostId, MigrationId, ServerId } from '@godwit/domain/ids';
 import { makeConfigDrive, removeConfigDrive } from '../../config-drive/make-config-drive.ts';
+import { within } from '../../migration/deadline.ts';
 import { IncomingMigration } from '../../migration/destination.ts';
 import { sweepTunnels } from '../../migration/frame-mirror.ts';
 import { MigrationRecord } from '../../migration/migration-record.ts';
@@ -44,6 +45,9 @@ import { receiveDisks, splitDisks } from './receive-disks.ts';
 const usedFeatures: ReadonlySet<MigrationFeature> = new Set(['pre-copy', 'tls', 'return-path']);
 
 type Move = OutgoingMigration | IncomingMigration;
+
+/** A move whose QEMU is dead has ended by then, or will not. */
+const settlesWithinMs = 5_000;
 
 /** Every move that this host has, or had, a part in. */
 export class Moves {
@@ -277,11 +281,25 @@ export class Moves {
       // Not its console log, which may lie where the guest's new host goes on with it.
       if (deleteDisks && local)
         for (const { diskId, pool, format } of local.disks) await deleteDisk(poolNamed(host.pools, pool), serverId, diskId, format);
-      if (move) this.#settle(migrationId, move);
+      if (move) await this.#settle(migrationId, move);
     });
     host.guests.forget(serverId);
     host.guests.tell(serverId);
     return existed;
+  }
+
+  /** Every copy of this server on this host is dead, by an order that is no move's: what its moves have left here is cleared away too. */
+  destroyed(serverId: ServerId): void {
+    const left = this.#of(serverId);
+    if (left.length === 0) return;
+    this.#clearing.add(serverId, async () => {
+      for (const move of left) {
+        const { epoch, migrationId } = move.move.grant;
+        if (move instanceof OutgoingMigration) move.heard({ kind: 'ended', epoch });
+        await within(move.settled, settlesWithinMs, undefined);
+        if (this.#moves.get(migrationId) === move) await this.#settle(migrationId, move);
+      }
+    });
   }
 
   /** Resolves once nothing of an earlier copy of this server is being cleared away on this host: before another one comes. */
@@ -371,6 +389,13 @@ export class Moves {
     return [...this.#moves.keys()];
   }
 
+  /** Those away from here whose frames may still be copied to their destination. What led here came to the agent that held the frames, and ended with it. */
+  copyingFrames(): readonly MigrationId[] {
+    return [...this.#moves].flatMap(([id, { record }]) =>
+      record.report.role === 'source' && (!record.ended || record.report.state === 'released') ? [id] : [],
+    );
+  }
+
   async close(): Promise<void> {
     await this.#clearing.allDone();
     for (const move of this.#moves.values()) if (move instanceof IncomingMigration) move.close();
@@ -400,19 +425,18 @@ export class Moves {
   #add(migrationId: MigrationId, move: Move): void {
     // An ended move of the same guest must not hear the facts of this one.
     for (const [id, earlier] of this.#moves)
-      if (earlier.record.ended && earlier.move.grant.serverId === move.move.grant.serverId) this.#settle(id, earlier);
+      if (earlier.record.ended && earlier.move.grant.serverId === move.move.grant.serverId) void this.#settle(id, earlier);
     this.#accounts.forget(migrationId);
     this.#moves.set(migrationId, move);
   }
 
-  #settle(migrationId: MigrationId, move: Move): void {
+  /** Resolves when nothing of it is left here but its account. */
+  async #settle(migrationId: MigrationId, move: Move): Promise<void> {
     this.#moves.delete(migrationId);
-    if (move instanceof IncomingMigration) move.close();
-    else
-      void move
-        .close()
-        .catch((error: unknown) => this.#host.log.warn({ err: error, migrationId }, 'traces of an ended move could not be cleared away'));
     this.#accounts.add(move.record.report);
+    await (move instanceof IncomingMigration ? move.leave() : move.close()).catch((error: unknown) =>
+      this.#host.log.warn({ err: error, migrationId }, 'traces of an ended move could not be cleared away'),
+    );
   }
 }
 

@@ -135,9 +135,14 @@ export async function openQemuDriver(
     pauseGuest: (authority) => exclusive(authority.serverId, () => pauseGuest(host, authority)),
     unpauseGuest: (authority) => exclusive(authority.serverId, () => unpauseGuest(host, authority)),
     rebootGuest: (authority, hard) => exclusive(authority.serverId, () => rebootGuest(host, authority, hard)),
-    destroyGuest: (authority, deleteDisks, wanted) => destroyGuest(host, authority, deleteDisks, wanted),
+    destroyGuest: async (authority, deleteDisks, wanted) => {
+      const existed = await destroyGuest(host, authority, deleteDisks, wanted);
+      moves.destroyed(authority.serverId);
+      return existed;
+    },
     supersede: async (authority) => {
       await destroyGuest(host, authority, false, null);
+      moves.destroyed(authority.serverId);
       return guests.report(authority.serverId);
     },
     readConsole: async (serverId, maxBytes, maxLines) => readConsole(await consoleDirOf(host, serverId), maxBytes, maxLines),
@@ -222,7 +227,7 @@ async function adopt(host: QemuHost, moves: Moves, store: MigrationStore): Promi
   await sweepTaps(tools, keepTaps);
   await host.networks.keepOnly(keepTaps);
   for (const serverId of guests.servers()) await host.dhcp?.serve(guests.process(serverId)?.spec.nics ?? []);
-  await sweepTunnels(tools, moves.ids());
+  await sweepTunnels(tools, moves.copyingFrames());
 }
 
 /** Where the console log of a guest lies that has, or had, a QEMU here. */

@@ -176,13 +176,16 @@ async function begin(context: WorkflowContext, run: WorkflowRun, move: Move, cli
         continue;
       }
       await noteRefusal(context, run, move.serverId, move.source, failure);
+      const rebooted = await sourceRebooted(context, run, move, row);
       await giveUp(context, run, move, {
-        cause: causeOf(failure, { failed: 'StreamFailed', unreachable: 'SourceDown' }),
-        sentence:
-          failure.kind === 'unreachable'
+        cause: rebooted ? 'SourceDied' : causeOf(failure, { failed: 'StreamFailed', unreachable: 'SourceDown' }),
+        sentence: rebooted
+          ? SOURCE_REBOOTED
+          : failure.kind === 'unreachable'
             ? 'The source did not answer when it was to begin copying.'
             : `The source could not begin copying: ${failure.message}`,
         phase: 'failed',
+        sourceRebooted: rebooted,
         evidence: [`${failure.code}: ${failure.message}`],
       });
       return null;

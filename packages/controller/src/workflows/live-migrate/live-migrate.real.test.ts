@@ -331,6 +331,19 @@ describe('faults', () => {
     await consistent(id, migration);
   });
 
+  it('a source that has rebooted before it could begin: SHUTOFF, and the cause is the reboot', async () => {
+    const engine = await cloud.controller('c1');
+    const id = await cloud.server(engine, 'node1');
+    const source = hostNamed('node1');
+    source.bootId = 'boot-node1-2';
+    source.guests.clear();
+    const migration = await move(engine, id);
+    await ended(migration);
+    expect(await readMove(migration)).toMatchObject({ status: 'failed', outcome: { cause: 'SourceDied', runsOn: 'nowhere' } });
+    expect(await readServer(id)).toMatchObject({ vm_state: 'stopped', power_state: 4, custody: { holder: { kind: 'nowhere' } } });
+    await consistent(id, migration);
+  });
+
   it('a guest that powers off during the copy ends SHUTOFF, truthfully', async () => {
     const engine = await cloud.controller('c1');
     const id = await cloud.server(engine, 'node1');

@@ -297,6 +297,7 @@ function clientOf(host: FakeHost, all: ReadonlyMap<HostId, FakeHost>): AgentClie
       obey(grant.serverId, grant.fence);
       const known = host.moves.get(grant.migrationId);
       if (known !== undefined && known.grant.epoch >= grant.epoch) return report(known);
+      if (!host.guests.has(grant.serverId)) throw refusal('ServerNotFound', `server ${grant.serverId} has no QEMU on this host`);
       const move: FakeMove = {
         grant,
         state: 'copying',
@@ -341,11 +342,12 @@ function clientOf(host: FakeHost, all: ReadonlyMap<HostId, FakeHost>): AgentClie
       if (grant === undefined) throw refusal('BadRequest');
       obey(grant.serverId, grant.fence);
       const known = host.moves.get(grant.migrationId);
+      const here = host.guests.has(grant.serverId);
       const move = (known !== undefined && known.grant.epoch >= grant.epoch ? known : null) ?? {
         grant,
-        state: 'cancelled',
+        state: here ? 'cancelled' : 'lost',
         role: MigrationRole.SOURCE,
-        guest: GuestState.RUNNING,
+        guest: here ? GuestState.RUNNING : GuestState.CRASHED,
         cause: '',
         taken: TakeAnswer.UNSPECIFIED,
         rounds: 0,
