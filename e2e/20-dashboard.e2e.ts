@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { words } from '@godwit/dashboard/words';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { credentialsOf, signIn } from './browser.ts';
 import { accessibilityTests } from './dashboard-accessibility.ts';
 import { consoleTests } from './dashboard-consoles.ts';
@@ -18,6 +18,9 @@ describe('the dashboard', () => {
   const stage = dashboardStage();
   beforeAll(() => stage.start(), 180_000);
   afterAll(() => stage.stop(), 90_000);
+  afterEach(async ({ task }) => {
+    if (task.result?.state === 'fail') await stage.keepPicture(task.name);
+  });
 
   it('launches an instance and shows it become active without a reload', async () => {
     const { page } = stage;

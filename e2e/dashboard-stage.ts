@@ -1,3 +1,4 @@
+import path from 'node:path';
 import { words } from '@godwit/dashboard/words';
 import type { Browser, Locator, Page } from 'playwright-core';
 import { credentialsOf, launchBrowser, signIn } from './browser.ts';
@@ -20,6 +21,8 @@ export type DashboardStage = {
   readonly menu: (server: string) => Promise<Locator>;
   /** The dialog of a server's Live Migrate or Migrate, once it knows the hosts. */
   readonly dialogOf: (server: string, action: string) => Promise<Locator>;
+  /** Keeps a picture of the page, for whoever looks into a failure: .cache/test/pictures/NAME.png. */
+  readonly keepPicture: (name: string) => Promise<void>;
   readonly hostOf: (server: string) => Promise<string>;
   /** Looks through a page of another browser session, not signed in, while the work lasts. */
   readonly asAnother: (colorScheme: 'dark' | 'light', width: number, work: () => Promise<void>) => Promise<void>;
@@ -72,6 +75,10 @@ export function dashboardStage(): DashboardStage {
       const dialog = stage.page.getByRole('dialog', { name: action });
       await dialog.getByText('Can take it').or(dialog.getByText('No host can take')).first().waitFor();
       return dialog;
+    },
+    keepPicture: async (name) => {
+      const file = path.join(import.meta.dirname, '..', '.cache', 'test', 'pictures', `${name.replaceAll(/\W+/g, '-')}.png`);
+      await page?.screenshot({ path: file, fullPage: true }).catch(() => undefined);
     },
     hostOf: async (server) =>
       (await stage.lab.openstackJson<{ readonly 'OS-EXT-SRV-ATTR:host': string }>(`server show ${server}`))['OS-EXT-SRV-ATTR:host'],

@@ -8,6 +8,7 @@ import { recordEvent } from '../events/record-event.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Db } from '../store/database.ts';
 import type { Agents } from './agents.ts';
+import { createAttention } from './attention.ts';
 import { holdDuty, leaveDuty } from './duty.ts';
 import { type Heartbeats, noteHeartbeats } from './heartbeats.ts';
 
@@ -59,6 +60,7 @@ export function startHostWatcher(parts: HostWatcherParts): HostWatcher {
   const watched = new Map<HostId, { readonly abort: AbortController; readonly done: Promise<void> }>();
   let wake: (() => void) | null = null;
   const beats = noteHeartbeats(db, log);
+  const attention = createAttention(SILENT_MS);
 
   const release = (host: HostId): void => {
     watched.get(host)?.abort.abort();
@@ -68,8 +70,10 @@ export function startHostWatcher(parts: HostWatcherParts): HostWatcher {
     const ours = await holdDuty(db, DUTY, parts.executorId, LEASE_MS);
     if (!ours) {
       for (const host of [...watched.keys()]) release(host);
+      attention.lose();
       return;
     }
+    const lookedForMs = attention.look(performance.now());
     const rows = await db.selectFrom('host').select(['id', 'reachable']).where('deleted_at', 'is', null).execute();
     const present = new Set(rows.map((row) => as<HostId>(row.id)));
     for (const host of [...watched.keys()]) if (!present.has(host)) release(host);
@@ -78,6 +82,9 @@ export function startHostWatcher(parts: HostWatcherParts): HostWatcher {
       const abort = new AbortController();
       watched.set(host, { abort, done: watchHost(parts, host, beats, abort.signal) });
     }
+    parts.metrics.hostsReachable.set(rows.filter((row) => row.reachable).length);
+    // Nobody looked while the duty was free, or while this process stood still: hosts are not to blame for that.
+    if (lookedForMs < SILENT_MS) return;
     const silent = await db
       .updateTable('host')
       .set({ reachable: false, updated_at: new Date() })
@@ -90,7 +97,6 @@ export function startHostWatcher(parts: HostWatcherParts): HostWatcher {
       log.warn({ host: id, name }, 'a host does not answer');
       await recordEvent(db, { kind: 'host', subjectId: id, projectId: null, data: { name, reachable: false } });
     }
-    parts.metrics.hostsReachable.set(rows.filter((row) => row.reachable).length);
   };
   const loop = (async () => {
     while (!stopping.signal.aborted) {
