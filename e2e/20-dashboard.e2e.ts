@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { words } from '@godwit/dashboard/words';
+import { postCopyRefusal } from '@godwit/domain/convergence/policy';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { credentialsOf, signIn } from './browser.ts';
 import { accessibilityTests } from './dashboard-accessibility.ts';
@@ -230,6 +231,8 @@ describe('the dashboard', () => {
     expect(await remedies.textContent()).toMatch(
       /stand still for up to .*instead of .*CPU time may be taken.*nothing is lost.*the guest is shut down/s,
     );
+    expect(await remedies.getByRole('button', { name: 'Post-copy now' }).isDisabled()).toBe(true);
+    expect(await remedies.textContent()).toContain(postCopyRefusal.sentence);
     await remedies.getByRole('button', { name: 'Pause and finish' }).click();
     const question = page.getByRole('dialog', { name: 'Force the migration of web-1 to complete?' });
     await question.getByText(/web-1 stands still until the rest is sent/).waitFor();

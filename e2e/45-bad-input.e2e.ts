@@ -88,6 +88,12 @@ describe('bad input through the API', () => {
       400,
       'host',
     ],
+    [
+      'a live migration that asks for post-copy',
+      () => call('POST', `/godwit/v1/servers/${guest.id}/live-migrations`, admin, JSON.stringify({ policy: { postCopyAllowed: true } })),
+      400,
+      '"PostCopyUnsafe"',
+    ],
     ['starting what runs', () => act(guest.id, { 'os-start': null }), 409, "Cannot 'start' instance"],
   ] as const) {
     it(`${what}: ${status}, and nothing has changed`, async () => {

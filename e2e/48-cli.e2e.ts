@@ -292,6 +292,9 @@ describe('the godwit client', () => {
     expect((await cli('server frobnicate')).code).toBe(2);
     expect((await cli('server list --os-password wrong')).code).toBe(3);
     expect((await cli('server list --os-auth-url http://127.0.0.1:1/identity/v3')).code).toBe(3);
+    const unsafe = await cli('flavor set --property godwit:post_copy_allowed=true demo.tiny');
+    expect([unsafe.code, unsafe.out]).toEqual([1, '']);
+    expect(unsafe.err).toContain('Post-copy is off: ');
     const forbidden = await cli('hypervisor list', 'demo');
     expect(forbidden.code).toBe(1);
     expect(forbidden.err).toContain('(HTTP 403)');

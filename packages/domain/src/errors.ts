@@ -33,6 +33,7 @@ export const errorCodes = [
   'MigrationPreCheck',
   'ForbiddenCombination',
   'DeviceCannotMove',
+  'PostCopyUnsafe',
   'InvalidMigrationState',
   'ImageTooLarge',
   'ImageTruncated',

@@ -32,7 +32,6 @@ export type MigrationPolicy = {
   readonly diskOverCommit: boolean;
   /** The guest's frames reach both taps from shortly before the stop. */
   readonly networkSwitch: boolean;
-  readonly postCopyAllowed: boolean;
   /** Of copying; 0: none. */
   readonly deadlineMs: number;
   /** What the source steers by; null: it does not, and the downtime limit stays as it is. */

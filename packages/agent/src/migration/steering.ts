@@ -94,8 +94,8 @@ export class Steering {
           this.#record.mark('pause and finish', action.why);
           return await this.#wheel.setDowntimeLimit(anyDowntimeMs);
         case 'post-copy':
-          // The controller allows it to nobody yet (custody rule 3b).
-          this.#record.mark('post-copy not available', action.why);
+          // No policy that allows it gets here (policy.ts, postCopyRefusal).
+          this.#record.mark('post-copy refused', action.why);
           return await this.#wheel.giveUp('WillNotConverge', action.why);
         case 'give-up':
           return await this.#wheel.giveUp(action.cause, action.why);

@@ -22,10 +22,12 @@ describe('forbidden combinations', () => {
     expect(verdict(plain, ['7.2.0', '10.0.2'])).toBe('tcg-stale-pages');
   });
 
-  test('multifd with post-copy waits for 10.1', () => {
+  test('post-copy never, and with multifd below 10.1 for two reasons', () => {
     expect(verdict([...plain, 'multifd', 'postcopy-ram'], ['10.0.2'], 'kvm')).toBe('multifd-postcopy');
-    expect(verdict([...plain, 'multifd', 'postcopy-ram'], ['10.1.0'], 'kvm')).toBe('allowed');
     expect(verdict([...plain, 'multifd'], ['10.0.2'], 'kvm')).toBe('allowed');
+    for (const version of ['7.2.0', '10.0.2', '10.1.0', '11.0.0'])
+      for (const features of [['postcopy-ram'], ['postcopy-ram', 'postcopy-preempt']] as const)
+        expect(verdict([...plain, ...features], [version], 'kvm')).toBe('postcopy-source-resumes');
   });
 
   test('no migration without an answer from the destination', () => {

@@ -43,7 +43,6 @@ const trials: readonly Trial[] = [
     capabilities: ['multifd', 'pause-before-switchover', 'late-block-activate'],
     tls: true,
   },
-  { feature: 'post-copy', uses: ['postcopy-ram'], capabilities: ['postcopy-ram'], tls: false },
 ];
 
 const everUsed = [...new Set(['events', 'return-path', ...trials.flatMap((trial) => trial.capabilities)])];
@@ -93,9 +92,6 @@ function refusalOf(trial: Trial, capabilities: QemuCapabilities): string | null 
   return missing.length > 0 ? `this QEMU has no ${missing.join(', ')}` : null;
 }
 
-/** The guest runs at the destination; `over` resolves when the source has nothing left to send. */
-type Running = { readonly over: Promise<void> };
-
 /** A guest that is moved along a row of QEMUs; after a failed move the next trial begins with a new one. */
 class Lane {
   readonly #options: SelfTestOptions;
@@ -134,11 +130,8 @@ class Lane {
       const stopped = source.qmp.next((event) => event.event === 'STOP', deadlineMs);
       const resumed = destination.qmp.next((event) => event.event === 'RESUME', deadlineMs);
       for (const one of [stopped, resumed]) one.catch(() => undefined);
-      const { over } = trial.uses.includes('postcopy-ram')
-        ? await this.#postCopy(source, destination, path)
-        : await this.#preCopy(source, destination, path, trial);
+      await this.#preCopy(source, destination, path, trial);
       await this.#goesOn(source, destination);
-      await over;
       const stoppedMs = (await resumed).timestampMs - (await stopped).timestampMs;
       arrived = true;
       return `arrived and went on counting; stopped for ${stoppedMs.toFixed(1)} ms`;
@@ -154,7 +147,8 @@ class Lane {
     this.#source = undefined;
   }
 
-  async #preCopy(source: GuestProcess, destination: GuestProcess, path: string, trial: Trial): Promise<Running> {
+  /** Returns when the guest runs at the destination. */
+  async #preCopy(source: GuestProcess, destination: GuestProcess, path: string, trial: Trial): Promise<void> {
     const deadlineMs = this.#options.moveDeadlineMs;
     const ended = source.qmp.next((event) => isMigration(event, 'completed', 'failed', 'cancelled'), deadlineMs);
     const loaded = destination.qmp.next((event) => isMigration(event, 'completed', 'failed'), deadlineMs);
@@ -171,39 +165,6 @@ class Lane {
     demand(await ended, 'completed', 'source');
     demand(await loaded, 'completed', 'destination');
     await throwawayGate.run(destination);
-    return { over: Promise.resolve() };
-  }
-
-  /** Slowed down, so that pages are really fetched from the source after the switch. */
-  async #postCopy(source: GuestProcess, destination: GuestProcess, path: string): Promise<Running> {
-    const deadlineMs = this.#options.moveDeadlineMs;
-    await source.qmp.execute('migrate-set-parameters', { 'max-bandwidth': 2 * 1024 * 1024 });
-    const active = source.qmp.next((event) => isMigration(event, 'active', 'failed'), deadlineMs);
-    const switched = destination.qmp.next((event) => isMigration(event, 'postcopy-active', 'failed'), deadlineMs);
-    const stopped = source.qmp.next((event) => isMigration(event, 'postcopy-active', 'failed'), deadlineMs);
-    const ended = source.qmp.next((event) => isMigration(event, 'completed', 'failed', 'postcopy-paused'), deadlineMs);
-    for (const one of [switched, stopped, ended]) one.catch(() => undefined);
-    await throwawayGate.migrate(source, { uri: `unix:${path}` });
-    demand(await active, 'active', 'source');
-    await source.qmp.execute('migrate-start-postcopy');
-    demand(await stopped, 'postcopy-active', 'source');
-    demand(await switched, 'postcopy-active', 'destination');
-    await this.#untilPaused(destination);
-    await throwawayGate.run(destination);
-    const over = ended.then((event) => demand(event, 'completed', 'source'));
-    over.catch(() => undefined); // awaited once the guest is seen to run; the first failure counts
-    return { over };
-  }
-
-  /** A destination in post-copy leaves `inmigrate` a moment after its `postcopy-active`, without an event of its own. */
-  async #untilPaused(guest: GuestProcess): Promise<void> {
-    const until = performance.now() + this.#options.moveDeadlineMs;
-    for (;;) {
-      const { status } = (await guest.qmp.execute('query-status')) as { status: string };
-      if (status === 'paused') return;
-      if (performance.now() > until) throw new Error(`the destination stays in run state ${status}`);
-      await new Promise((resolve) => setTimeout(resolve, 2));
-    }
   }
 
   /** The destination's letters must continue where the source's ended. */

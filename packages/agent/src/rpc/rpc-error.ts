@@ -67,6 +67,7 @@ function codeOf(code: ErrorCode): Code {
     case 'MigrationPreCheck':
     case 'ForbiddenCombination':
     case 'DeviceCannotMove':
+    case 'PostCopyUnsafe':
     case 'InvalidMigrationState':
     case 'CustodyRefused':
       return Code.FailedPrecondition;

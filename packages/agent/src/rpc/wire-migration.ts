@@ -8,7 +8,7 @@ import {
   type IncomingReady as WireReady,
   type MigrationReport as WireReport,
 } from '@godwit/contract/gen/migration_pb';
-import { type ConvergencePolicy, defaultPolicy } from '@godwit/domain/convergence/policy';
+import { type ConvergencePolicy, defaultPolicy, postCopyRefusal } from '@godwit/domain/convergence/policy';
 import { parsePolicy } from '@godwit/domain/convergence/resolve-policy';
 import { GodwitError } from '@godwit/domain/errors';
 import type { IncomingReady, MigrationPolicy, PeerAddress } from '../drivers/host-driver.ts';
@@ -21,6 +21,7 @@ const defaultDowntimeLimitMs = 30;
 
 export function policyFromWire(wire: WirePolicy | undefined): MigrationPolicy {
   const downtime = wire ? numberFromWire(wire.downtimeLimitMs, 'downtime_limit_ms') : 0;
+  if (wire?.postCopyAllowed) throw new GodwitError(postCopyRefusal.code, postCopyRefusal.sentence);
   // QEMU's own ceiling.
   if (downtime > 2_000_000) throw new GodwitError('BadRequest', `downtime_limit_ms ${downtime} is above 2000000`);
   return {
@@ -30,7 +31,6 @@ export function policyFromWire(wire: WirePolicy | undefined): MigrationPolicy {
     localDiskIds: wire?.localDiskIds ?? [],
     diskOverCommit: wire?.diskOverCommit ?? false,
     networkSwitch: wire?.networkSwitch ?? false,
-    postCopyAllowed: wire?.postCopyAllowed ?? false,
     deadlineMs: wire ? numberFromWire(wire.deadlineMs, 'deadline_ms') : 0,
     convergence: wire ? convergenceFromWire(wire) : null,
     forceComplete: wire?.forceComplete ?? false,
@@ -44,7 +44,6 @@ function convergenceFromWire(wire: WirePolicy): ConvergencePolicy | null {
     largestBlackoutMs,
     deadlineMs: numberFromWire(wire.deadlineMs, 'deadline_ms'),
     slowDownPercent: wire.slowDownPercent,
-    postCopyAllowed: wire.postCopyAllowed,
     whenNotConverging: wire.pauseWhenNotConverging ? 'pause' : 'give-up',
   });
   if (problems[0]) throw new GodwitError('BadRequest', problems[0].sentence);

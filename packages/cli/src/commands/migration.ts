@@ -92,7 +92,7 @@ export const commands: readonly Command[] = [
   },
   {
     words: 'migration force complete',
-    summary: 'Let a migration finish now: by its policy the guest is paused, or goes post-copy',
+    summary: 'Let a migration finish now: the guest stands still until the rest is sent',
     arguments: ['<migration>'],
     output: 'none',
     run: async (cloud, input) => {

@@ -17,6 +17,7 @@ export function httpStatus(code: ErrorCode): number {
     case 'MigrationPreCheck':
     case 'ForbiddenCombination':
     case 'DeviceCannotMove':
+    case 'PostCopyUnsafe':
     case 'InvalidMigrationState':
     case 'ImageTruncated':
     case 'ImageUnsafe':

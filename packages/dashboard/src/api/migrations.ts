@@ -107,7 +107,7 @@ export async function abortMigration(api: Api, id: string): Promise<void> {
   await api.send('POST', `/godwit/v1/migrations/${id}/abort`);
 }
 
-/** The guest stands still until the rest is sent, or runs on at the destination where its policy allows post-copy. */
+/** The guest stands still until the rest is sent. */
 export async function forceComplete(api: Api, id: string): Promise<void> {
   await api.send('POST', `/godwit/v1/migrations/${id}/force-complete`);
 }

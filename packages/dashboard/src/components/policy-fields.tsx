@@ -1,4 +1,4 @@
-import { type PolicyField, policyFields } from '@godwit/domain/convergence/policy';
+import { type PolicyField, policyFields, postCopyRefusal } from '@godwit/domain/convergence/policy';
 import { Checkbox, InputNumber, Select } from 'antd';
 import type { ConvergencePolicy, ResolvedPolicy } from '../api/prediction.ts';
 
@@ -65,11 +65,9 @@ export function PolicyFields(props: {
         <label htmlFor="policy-postCopy">Post-copy</label>
       </dt>
       <dd>
-        <Checkbox id="policy-postCopy" checked={now.postCopyAllowed} onChange={(event) => set('postCopyAllowed', event.target.checked)}>
-          allowed, where the hosts can do it: the guest may run at the destination before all its memory is there; if the link then breaks
-          for long, it is lost
+        <Checkbox id="policy-postCopy" checked={false} disabled>
+          {postCopyRefusal.sentence}
         </Checkbox>
-        {from('postCopyAllowed')}
       </dd>
       <dt>
         <label htmlFor="policy-whenNotConverging">When it does not converge</label>

@@ -1,3 +1,4 @@
+import { postCopyRefusal } from '@godwit/domain/convergence/policy';
 import { Link } from '@tanstack/react-router';
 import { App, Button } from 'antd';
 import type { ReactNode } from 'react';
@@ -81,11 +82,11 @@ export function Remedies({ record }: { readonly record: MigrationRecord }) {
         />
         <Remedy
           button={
-            <Button size="small" disabled title="This version does not switch a running copy to post-copy.">
+            <Button size="small" disabled title={postCopyRefusal.sentence}>
               Post-copy now
             </Button>
           }
-          cost="Not available: this version does not switch a running copy to post-copy."
+          cost={postCopyRefusal.sentence}
         />
         <Remedy
           button={

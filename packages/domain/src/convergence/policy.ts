@@ -6,6 +6,7 @@ export type ConvergencePolicy = {
   readonly deadlineMs: number;
   /** The most of the guest's CPU time that may be taken away, percent; 0: none. */
   readonly slowDownPercent: number;
+  /** Never true: nobody may ask for it (`postCopyRefusal`). */
   readonly postCopyAllowed: boolean;
   /** When nothing that is allowed makes it converge: stop the guest for as long as the rest takes, or leave it where it is. */
   readonly whenNotConverging: 'give-up' | 'pause';
@@ -13,7 +14,7 @@ export type ConvergencePolicy = {
 
 export type PolicyField = keyof ConvergencePolicy;
 
-type FieldRule<Value> = {
+export type FieldRule<Value> = {
   /** Key of the flavor's extra specs. */
   readonly extraSpec: string;
   readonly default: Value;
@@ -21,6 +22,18 @@ type FieldRule<Value> = {
   readonly allowed: string;
   /** Null: not a value of this field. Texts are of extra specs, other values of JSON. */
   readonly parse: (value: unknown) => Value | null;
+  /** Why a value that can be read is not taken; null: it is. Absent: all are. */
+  readonly refusal?: (value: unknown) => PolicyRefusal | null;
+};
+
+/** A refusal that is not about how a value is written. */
+export type PolicyRefusal = { readonly code: 'PostCopyUnsafe'; readonly sentence: string };
+
+/** Why nobody may ask for post-copy. Source: agent/src/custody/conformance/postcopy-behaviours.ts (QEMU 10.0.2). */
+export const postCopyRefusal: PolicyRefusal = {
+  code: 'PostCopyUnsafe',
+  sentence:
+    'Post-copy is off: when its link breaks near the end, QEMU lets the source run on by itself beside the guest at the destination.',
 };
 
 const whole = (min: number, max: number) => (value: unknown) => {
@@ -45,8 +58,9 @@ export const policyFields: { readonly [Field in PolicyField]: FieldRule<Converge
   postCopyAllowed: {
     extraSpec: 'godwit:post_copy_allowed',
     default: false,
-    allowed: 'true or false',
+    allowed: 'false: post-copy is off',
     parse: (value) => (value === true || value === 'true' ? true : value === false || value === 'false' ? false : null),
+    refusal: (value) => (value === true ? postCopyRefusal : null),
   },
   whenNotConverging: {
     extraSpec: 'godwit:when_not_converging',

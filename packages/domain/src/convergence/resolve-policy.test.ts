@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { defaultPolicy, policyFieldNames, policyFields } from './policy.ts';
+import { defaultPolicy, policyFieldNames, policyFields, postCopyRefusal } from './policy.ts';
 import { flavorPolicy, parsePolicy, resolvePolicy } from './resolve-policy.ts';
 
 describe('resolvePolicy', () => {
@@ -36,6 +36,16 @@ describe('parsePolicy', () => {
       ),
     ).toEqual(['largestBlackoutMs', 'deadlineMs', 'slowDownPercent', 'postCopyAllowed', 'patience']);
   });
+
+  it('refuses whoever asks for post-copy, and says why', () => {
+    const problem = { field: 'postCopyAllowed', code: 'PostCopyUnsafe', sentence: postCopyRefusal.sentence };
+    expect(parsePolicy({ postCopyAllowed: true, deadlineMs: 5_000 })).toEqual({ policy: { deadlineMs: 5_000 }, problems: [problem] });
+    expect(flavorPolicy({ 'godwit:post_copy_allowed': 'true' })).toEqual({
+      policy: {},
+      problems: [{ ...problem, field: 'godwit:post_copy_allowed' }],
+    });
+    expect(flavorPolicy({ 'godwit:post_copy_allowed': 'false' })).toEqual({ policy: { postCopyAllowed: false }, problems: [] });
+  });
 });
 
 describe('flavorPolicy', () => {
@@ -43,14 +53,18 @@ describe('flavorPolicy', () => {
     expect(
       flavorPolicy({
         'godwit:largest_blackout_ms': '120',
-        'godwit:post_copy_allowed': 'true',
+        'godwit:post_copy_allowed': 'false',
         'godwit:storage': 'local',
         'godwit:slow_down_percent': '1e1',
       }),
     ).toEqual({
-      policy: { largestBlackoutMs: 120, postCopyAllowed: true },
+      policy: { largestBlackoutMs: 120, postCopyAllowed: false },
       problems: [
-        { field: 'godwit:slow_down_percent', sentence: 'Extra spec "godwit:slow_down_percent" must be a whole number from 0 to 99.' },
+        {
+          field: 'godwit:slow_down_percent',
+          code: 'NoValue',
+          sentence: 'Extra spec "godwit:slow_down_percent" must be a whole number from 0 to 99.',
+        },
       ],
     });
   });

@@ -1,4 +1,12 @@
-import { type ConvergencePolicy, defaultPolicy, type PolicyField, policyFieldNames, policyFields } from './policy.ts';
+import {
+  type ConvergencePolicy,
+  defaultPolicy,
+  type FieldRule,
+  type PolicyField,
+  type PolicyRefusal,
+  policyFieldNames,
+  policyFields,
+} from './policy.ts';
 
 /** Who set a field, nearest first: the request wins over the flavor, that over the project, that over the cloud's default. */
 export const policySources = ['request', 'flavor', 'project', 'default'] as const;
@@ -9,7 +17,8 @@ export type PartialPolicy = Partial<ConvergencePolicy>;
 /** A policy with where each of its fields comes from; `built-in` where nobody set one. */
 export type ResolvedPolicy = ConvergencePolicy & { readonly from: Readonly<Record<PolicyField, PolicySource | 'built-in'>> };
 
-export type PolicyProblem = { readonly field: string; readonly sentence: string };
+/** `NoValue`: there is no such field, or what is given is none of its values. */
+export type PolicyProblem = { readonly field: string; readonly code: 'NoValue' | PolicyRefusal['code']; readonly sentence: string };
 
 /** Reads the fields out of a JSON object. A field that does not exist, or a value that is none, is a problem; nothing is corrected. */
 export function parsePolicy(value: Readonly<Record<string, unknown>>): {
@@ -21,12 +30,13 @@ export function parsePolicy(value: Readonly<Record<string, unknown>>): {
   for (const [field, given] of Object.entries(value)) {
     const rule = isField(field) ? policyFields[field] : null;
     if (rule === null) {
-      problems.push({ field, sentence: `"${field.slice(0, 60)}" is not a field of a migration policy: ${policyFieldNames.join(', ')}.` });
+      const sentence = `"${field.slice(0, 60)}" is not a field of a migration policy: ${policyFieldNames.join(', ')}.`;
+      problems.push({ field, code: 'NoValue', sentence });
       continue;
     }
-    const parsed = typeof given === 'string' && field !== 'whenNotConverging' ? null : rule.parse(given);
-    if (parsed === null) problems.push({ field, sentence: `"${field}" must be ${rule.allowed}.` });
-    else policy[field] = parsed;
+    const read = readField(rule, typeof given === 'string' && field !== 'whenNotConverging' ? null : given, `"${field}"`);
+    if ('problem' in read) problems.push({ field, ...read.problem });
+    else policy[field] = read.value;
   }
   return { policy, problems };
 }
@@ -42,9 +52,9 @@ export function flavorPolicy(extraSpecs: Readonly<Record<string, string>>): {
     const rule = policyFields[field];
     const given = Object.hasOwn(extraSpecs, rule.extraSpec) ? extraSpecs[rule.extraSpec] : undefined;
     if (given === undefined) continue;
-    const parsed = rule.parse(given);
-    if (parsed === null) problems.push({ field: rule.extraSpec, sentence: `Extra spec "${rule.extraSpec}" must be ${rule.allowed}.` });
-    else policy[field] = parsed;
+    const read = readField(rule, given, `Extra spec "${rule.extraSpec}"`);
+    if ('problem' in read) problems.push({ field: rule.extraSpec, ...read.problem });
+    else policy[field] = read.value;
   }
   return { policy, problems };
 }
@@ -59,6 +69,15 @@ export function resolvePolicy(given: Readonly<Partial<Record<PolicySource, Parti
     if (source !== undefined) policy[field] = given[source]?.[field];
   }
   return { ...(policy as ConvergencePolicy), from };
+}
+
+type Read = { readonly value: unknown } | { readonly problem: Omit<PolicyProblem, 'field'> };
+
+function readField(rule: FieldRule<unknown>, given: unknown, name: string): Read {
+  const value = rule.parse(given);
+  if (value === null) return { problem: { code: 'NoValue', sentence: `${name} must be ${rule.allowed}.` } };
+  const refusal = rule.refusal?.(value) ?? null;
+  return refusal === null ? { value } : { problem: refusal };
 }
 
 const isField = (name: string): name is PolicyField => Object.hasOwn(policyFields, name);

@@ -28,7 +28,6 @@ const policy: MigrationPolicy = {
   diskOverCommit: false,
   localDiskIds: [],
   networkSwitch: true,
-  postCopyAllowed: false,
   deadlineMs: 0,
   convergence: null,
   forceComplete: false,

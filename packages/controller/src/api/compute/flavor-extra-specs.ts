@@ -9,7 +9,7 @@ import { type ComputeRequest, type ComputeRoute, param, route } from './route.ts
 
 async function writeSpecs(db: Db, id: string, specs: Readonly<Record<string, string>>): Promise<void> {
   const [problem] = flavorPolicy(specs).problems;
-  if (problem !== undefined) throw new GodwitError('BadRequest', problem.sentence);
+  if (problem !== undefined) throw new GodwitError(problem.code === 'NoValue' ? 'BadRequest' : problem.code, problem.sentence);
   await db
     .updateTable('flavor')
     .set({ extra_specs: JSON.stringify(specs), updated_at: new Date() })

@@ -1,4 +1,8 @@
+import { randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { postCopyRefusal } from '@godwit/domain/convergence/policy';
 import type { MigrationId } from '@godwit/domain/ids';
+import { sql } from 'kysely';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
 import type { AppContext } from '../../app-context.ts';
 import type { Database } from '../../store/database.ts';
@@ -63,6 +67,16 @@ it('migration policies: set, shown with their fields, refused with a sentence, t
     code: 'SchemaViolation',
     message: '"largestBlackoutMs" must be a whole number from 50 to 600000.',
   });
+  // Nobody may ask for post-copy, and nobody is told that it was taken.
+  const unsafe = { code: 'PostCopyUnsafe', message: postCopyRefusal.sentence };
+  for (const [method, path] of [
+    ['PUT', '/migration-policies/default'],
+    ['POST', `/servers/${randomUUID()}/live-migrations`],
+  ] as const) {
+    const refused = await answer(method, path, { policy: { postCopyAllowed: true } });
+    expect([refused.status, refused.body.error]).toEqual([400, expect.objectContaining(unsafe)]);
+  }
+  expect((await answer('GET', '/migration-policies')).body.effectiveDefault.postCopyAllowed).toBe(false);
   expect((await answer('PUT', '/migration-policies/nobody', { policy: {} })).status).toBe(404);
   expect((await answer('DELETE', '/migration-policies/default')).status).toBe(204);
   expect((await answer('DELETE', '/migration-policies/default')).status).toBe(404);
@@ -77,7 +91,28 @@ it("a flavor's policy is checked when it is set", async () => {
   const refused = await set({ 'godwit:deadline_ms': 'soon' });
   expect(refused.statusCode).toBe(400);
   expect(refused.json().badRequest.message).toBe('Extra spec "godwit:deadline_ms" must be a whole number from 1000 to 86400000.');
+  const asked = await set({ 'godwit:post_copy_allowed': 'true' });
+  expect([asked.statusCode, asked.json().badRequest.message]).toEqual([400, postCopyRefusal.sentence]);
   expect((await set({ 'godwit:deadline_ms': '5000', 'other:key': 'soon' })).statusCode).toBe(200);
+});
+
+it('policies and flavors of earlier versions no longer ask for post-copy, and keep the rest', async () => {
+  const { db } = database;
+  const policy = JSON.stringify({ deadlineMs: 5_000, postCopyAllowed: true });
+  await db
+    .insertInto('migration_policy')
+    .values({ scope: 'default', policy, updated_by: api.admin.userId, updated_at: new Date() })
+    .execute();
+  const specs = (allowed: string) => JSON.stringify({ 'godwit:post_copy_allowed': allowed, 'other:key': 'x' });
+  await db
+    .updateTable('flavor')
+    .set({ extra_specs: specs('true') })
+    .where('id', '=', cloud.flavorId)
+    .execute();
+  await sql.raw(readFileSync(new URL('../../store/migrations/0311-no-post-copy.sql', import.meta.url), 'utf8')).execute(db);
+  expect((await db.selectFrom('migration_policy').select('policy').executeTakeFirstOrThrow()).policy).toEqual({ deadlineMs: 5_000 });
+  const flavor = db.selectFrom('flavor').select('extra_specs').where('id', '=', cloud.flavorId);
+  expect((await flavor.executeTakeFirstOrThrow()).extra_specs).toEqual({ 'other:key': 'x' });
 });
 
 it('a live migration with a policy of its own, capped and forced while it runs; predicted before, scored after', async () => {
@@ -119,7 +154,8 @@ it('a live migration with a policy of its own, capped and forced while it runs; 
   expect(changed.body.migration.policy).toMatchObject({ largestBlackoutMs: 4_000, slowDownPercent: 60 });
   await until(async () => source.policies.at(-1)?.largestBlackoutMs === 4_000n && source.policies.at(-1)?.slowDownPercent === 60);
   expect((await answer('PATCH', `/migrations/${move}`, { policy: { slowDownPercent: 100 } })).status).toBe(400);
-  expect((await answer('PATCH', `/migrations/${move}`, { policy: { postCopyAllowed: true } })).status).toBe(400);
+  const asked = await answer('PATCH', `/migrations/${move}`, { policy: { postCopyAllowed: true } });
+  expect([asked.status, asked.body.error.code]).toEqual([400, 'PostCopyUnsafe']);
   await until(async () => source.policies.at(-1)?.maxBandwidthBytes === 0n);
   expect((await answer('PATCH', '/hosts/node1', { migrationBandwidthBytes: 30_000_000 })).body.host.migrationBandwidthBytes).toBe(
     30_000_000,

@@ -62,9 +62,10 @@ export function migrationPolicyRoutes(app: FastifyInstance, { db }: Pick<AppCont
   }
 }
 
-/** The fields of a policy out of a body. Throws SchemaViolation with the first problem's sentence. */
+/** The fields of a policy out of a body. Throws the first problem: SchemaViolation, or PostCopyUnsafe. */
 export function readPolicy(value: Readonly<Record<string, unknown>>): PartialPolicy {
   const { policy, problems } = parsePolicy(value);
-  if (problems[0] !== undefined) throw new GodwitError('SchemaViolation', problems[0].sentence);
+  const [problem] = problems;
+  if (problem !== undefined) throw new GodwitError(problem.code === 'NoValue' ? 'SchemaViolation' : problem.code, problem.sentence);
   return policy;
 }

@@ -5,12 +5,10 @@ import type { Db } from '../../store/database.ts';
 import type { Workflows } from '../port.ts';
 
 /**
- * Changes what a live migration may cost, also while it copies: the fields that are given hold from now on, the others stay. Whether post-copy is possible is settled before
- * the copy begins. Throws MigrationNotFound, BadRequest (post-copy), InvalidMigrationState (it has ended, or nothing is copied any more).
+ * Changes what a live migration may cost, also while it copies: the fields that are given hold from now on, the others stay. Throws MigrationNotFound, InvalidMigrationState (it
+ * has ended, or nothing is copied any more).
  */
 export async function acceptPolicyChange(db: Db, workflows: Workflows, migrationId: MigrationId, change: PartialPolicy): Promise<void> {
-  if (change.postCopyAllowed !== undefined)
-    throw new GodwitError('BadRequest', 'Whether post-copy is allowed is settled before the copy begins: start the move again with it.');
   await db.transaction().execute(async (tx) => {
     const move = await tx
       .selectFrom('migration')

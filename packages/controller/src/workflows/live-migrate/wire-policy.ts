@@ -14,7 +14,6 @@ export async function wirePolicy({ config, db }: Pick<WorkflowContext, 'config' 
     localDiskIds,
     diskOverCommit: move.disk_over_commit,
     networkSwitch: config.networkSwitch ?? true,
-    postCopyAllowed: false,
     deadlineMs: BigInt(policy.deadlineMs ?? 0),
     largestBlackoutMs: BigInt(policy.largestBlackoutMs ?? 0),
     slowDownPercent: policy.slowDownPercent ?? 0,

@@ -53,8 +53,7 @@ export async function predictMove(
       capBytesPerSecond: move.capBytesPerSecond,
       fixedMs: past.fixedMs,
     },
-    // What no agent does yet helps no move.
-    { ...defaultPolicy, ...policyAlone(move.policy), postCopyAllowed: false },
+    { ...defaultPolicy, ...policyAlone(move.policy) },
     past.calibration,
   );
 }
