@@ -4,6 +4,7 @@ export type Interval = { readonly low: number; readonly high: number };
 
 const resamples = 10_000;
 const confidence = 0.95;
+const fewest = 5;
 
 const medianOf = (values: readonly number[]): number => {
   const sorted = values.toSorted((a, b) => a - b);
@@ -15,13 +16,13 @@ const medianOf = (values: readonly number[]): number => {
 
 /**
  * The 95 % percentile-bootstrap interval of median(ours) / median(theirs), the two resampled apart, and what was found itself. The same for the same numbers: its chance has a seed. Null
- * with fewer than two on either side.
+ * with fewer than five on either side: from less, resampling makes intervals that are too narrow.
  */
 export function ratioOfMedians(
   ours: readonly number[],
   theirs: readonly number[],
 ): { readonly ratio: number; readonly interval: Interval } | null {
-  if (ours.length < 2 || theirs.length < 2) return null;
+  if (Math.min(ours.length, theirs.length) < fewest) return null;
   const random = randomFrom(20_261);
   const drawn = (values: readonly number[]): readonly number[] =>
     values.map(() => values[Math.floor(random() * values.length)] ?? Number.NaN);

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { OpenStackClient } from '@godwit/lab/cloud/openstack-client';
 import { waitFor } from '@godwit/lab/wait-for';
 
@@ -11,10 +12,14 @@ export type MigrationRecord = {
   readonly timeline: readonly { readonly at: number; readonly what: string; readonly clock: string; readonly detail?: string }[];
 };
 
+/** Each look is work for the controller, on the processors that the copy needs; the record has its own times, so that nothing is lost by looking seldom. */
+const lookEveryMs = 700;
+
 /** The record of a move once that has ended. */
 export async function endedRecord(cloud: OpenStackClient, id: string): Promise<MigrationRecord> {
   const look = async () => (await cloud.request<{ readonly migration: MigrationRecord }>('godwit', 'GET', `/migrations/${id}`)).migration;
-  let record = await look();
+  let record: MigrationRecord | null = null;
+  await delay(lookEveryMs);
   await waitFor(
     `the migration ${id} did not end`,
     async () => {
@@ -22,8 +27,9 @@ export async function endedRecord(cloud: OpenStackClient, id: string): Promise<M
       return record.finishedAt !== null;
     },
     120_000,
-    100,
+    lookEveryMs,
   );
+  if (record === null) throw new Error(`the migration ${id} has no record`);
   return record;
 }
 

@@ -14,7 +14,7 @@ import { waitFor } from '@godwit/lab/wait-for';
 import { withLab } from './bench-lab.ts';
 import { measureForeignLoad } from './foreign-load.ts';
 import { moveByGodwit } from './peer/move-by-godwit.ts';
-import { type PeerMove, type PeerSystem, type PeerTimes, type PeerWindow, peerRatesMBs, peerSystems } from './peer/peer-move.ts';
+import { type PeerMove, type PeerSystem, type PeerTimes, type PeerWindow, peerCells } from './peer/peer-move.ts';
 import { PeerPair, type SpecLike } from './peer/peer-pair.ts';
 import { printPeer } from './peer/print-peer.ts';
 import { resultsOf } from './results.ts';
@@ -25,7 +25,9 @@ const setup = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..', '
 /** Of the guest that is not moved just now: the witness goes on seeing it. Slower, and a new rate would take seconds to begin. */
 const idleHeartbeat = 'heartbeat 10';
 const workingSetMib = 128;
+/** The working set is written, and the rate settles. */
 const settleMs = 1_500;
+const settleAtRestMs = 800;
 /** How long the client looks on after a move, so that a stall at its end is seen in full. */
 const afterglowMs = 500;
 /** Left for taking everything down. */
@@ -35,7 +37,7 @@ type Subject = { readonly address: string; readonly move: (system: PeerSystem, t
 
 /**
  * One guest of Godwit's and one of libvirt's, of the same kernel, disk and devices, on the same two hosts and the same QEMU, moved in turns in random order for `seconds`, with TLS in both and then
- * in neither, or the other way round. Prints all that such windows have measured so far. What a window has measured is kept also when something ended it early; that is then said, and thrown by the caller.
+ * in neither, or the other way round. Prints all that such windows have measured so far. A window in which a move failed or something was lost counts for nothing; the exit code says so.
  */
 export async function benchPeer(seconds: number): Promise<PeerWindow | null> {
   const before = resultsOf('peer').map(({ raw }) => raw as PeerWindow);
@@ -47,7 +49,7 @@ export async function benchPeer(seconds: number): Promise<PeerWindow | null> {
   const endAtMs = performance.now() + seconds * 1000 - reserveMs;
   const moves: PeerMove[] = [];
   let libvirt = 'unknown';
-  let endedBy = 'its time';
+  let broken: string | undefined;
   try {
     await withLab(async ({ plan, admin }) => {
       const cloud = await signIn(admin);
@@ -55,7 +57,7 @@ export async function benchPeer(seconds: number): Promise<PeerWindow | null> {
       const witness = await startWitness(plan.fabricNamespace);
       const probe = await startProbe(plan.clientNamespace);
       const pair = await PeerPair.start(plan, await specOf(plan, guest));
-      libvirt = pair.version;
+      libvirt = /daemon: (\S+)/.exec(pair.version)?.[1] ?? pair.version;
       try {
         const subjects: Readonly<Record<'godwit' | 'libvirt', Subject>> = {
           godwit: { address: guest.address, move: () => moveByGodwit(cloud, guest.id) },
@@ -72,9 +74,7 @@ export async function benchPeer(seconds: number): Promise<PeerWindow | null> {
           await setTls(plan, cloud, tls);
           const untilMs = index === 0 ? halfMs : endAtMs;
           while (performance.now() < untilMs)
-            for (const { system, rateMBs } of shuffled(
-              peerSystems.flatMap((one) => peerRatesMBs.map((rate) => ({ system: one, rateMBs: rate }))),
-            )) {
+            for (const { system, rateMBs } of shuffled(peerCells)) {
               if (performance.now() >= untilMs) break;
               const subject = subjects[system === 'godwit' ? 'godwit' : 'libvirt'];
               const move = await measured({ plan, probe, witness, subject, system, tls, rateMBs });
@@ -90,11 +90,11 @@ export async function benchPeer(seconds: number): Promise<PeerWindow | null> {
       }
     });
   } catch (error) {
-    endedBy = (error as Error).message;
-    console.error(endedBy);
+    broken = (error as Error).message;
+    console.error(broken);
     process.exitCode = 1;
   }
-  const window = { libvirt, moves, endedBy };
+  const window: PeerWindow = { libvirt, moves, ...(broken !== undefined && { void: broken }) };
   printPeer([...before, window]);
   return window;
 }
@@ -114,7 +114,7 @@ async function measured(of: {
   await probe.control(address, 'heartbeat 1000');
   await probe.control(address, `memory ${rateMBs} ${rateMBs === 0 ? 0 : workingSetMib}`);
   await probe.watch(address);
-  await delay(settleMs);
+  await delay(rateMBs === 0 ? settleAtRestMs : settleMs);
   await probe.reset();
   witness.resetGaps();
   const foreign = await measureForeignLoad(plan);

@@ -3,6 +3,7 @@
  *
  *   make bench                          every benchmark
  *   make bench ARGS='moves 20'          live migrations only, 20 per dirty rate
+ *   make bench ARGS='blackout 280'      live migrations in a row, for that many seconds; windows add up
  *   make bench ARGS='peer 280'          beside libvirt, for that many seconds; `make bench ARGS='peer 0'` prints what all such windows have found
  *   make bench ARGS='prediction 20:42'  20 moves scored, of workloads drawn with the seed 42
  */
@@ -32,7 +33,8 @@ const benchmarks: Readonly<Record<string, (count: string | undefined) => Promise
     const [scored = 60, seed = 7_919] = (count ?? '').split(':').map((word) => (word === '' ? undefined : Number(word)));
     return benchPrediction({ learning: Math.ceil(scored / 3), scored, seed });
   },
-  // count: seconds; windows add up.
+  // count: seconds; windows add up. 0 only prints.
+  blackout: async (count) => import('./blackout.ts').then(({ benchBlackout }) => benchBlackout(count === undefined ? 280 : Number(count))),
   peer: async (count) => import('./peer.ts').then(({ benchPeer }) => benchPeer(count === undefined ? 280 : Number(count))),
   streams: async (count) => import('./streams.ts').then(({ benchStreams }) => benchStreams(count === undefined ? 5 : Number(count))),
   cli: async (count) => import('./cli.ts').then(({ benchCli }) => benchCli(count === undefined ? 10 : Number(count))),

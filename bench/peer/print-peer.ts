@@ -1,9 +1,11 @@
 import { printedRatio, ratioOfMedians } from '../bootstrap.ts';
 import { printed, summarise } from '../quantiles.ts';
-import { type PeerMove, type PeerSystem, type PeerWindow, peerRatesMBs, peerSystems } from './peer-move.ts';
+import { type PeerMove, type PeerSystem, type PeerWindow, peerCells, peerRatesMBs } from './peer-move.ts';
 
 /** A run in which the guest wrote less than this share of its nominal rate says nothing about that rate. */
 const leastShareOfRate = 0.8;
+/** Nor does one during which others had more of the machine than this, whoever moved the guest. */
+const mostForeignCores = 0.3;
 
 const measures: readonly { readonly what: string; readonly of: (move: PeerMove) => number | null }[] = [
   { what: 'start → running there', of: (move) => move.startToRunningMs },
@@ -14,11 +16,15 @@ const measures: readonly { readonly what: string; readonly of: (move: PeerMove) 
 ];
 
 /** All windows together: medians with ranges, and Godwit's ratio to each peer with its interval, where chance cannot have made it. */
-export function printPeer(windows: readonly PeerWindow[]): void {
-  const moves = windows.flatMap((window) => window.moves).filter(({ rateMBs, achievedMBs }) => achievedMBs >= rateMBs * leastShareOfRate);
-  const all = windows.flatMap((window) => window.moves).length;
+export function printPeer(measured: readonly PeerWindow[]): void {
+  const windows = measured.filter((window) => window.void === undefined);
+  for (const reason of new Set(measured.flatMap((window) => window.void ?? []))) console.log(`left out: ${reason}`);
+  const all = windows.flatMap((window) => window.moves);
+  const moves = all.filter(
+    ({ rateMBs, achievedMBs, foreignCores }) => achievedMBs >= rateMBs * leastShareOfRate && foreignCores <= mostForeignCores,
+  );
   console.log(
-    `\n${windows.length} windows, ${all} moves, ${moves.length} count (the guest achieved its rate); median (range, p95, n) in ms`,
+    `\n${windows.length} windows, ${all.length} moves, ${moves.length} count (the guest achieved its rate, others used ${mostForeignCores} of a core at most); median (range, p95, n) in ms`,
   );
   const values = (system: PeerSystem, tls: boolean, rateMBs: number, of: (move: PeerMove) => number | null): readonly number[] =>
     moves
@@ -30,7 +36,7 @@ export function printPeer(windows: readonly PeerWindow[]): void {
       console.log(`\n${tls ? 'TLS' : 'no TLS'}, ${rateMBs} MB/s`);
       for (const { what, of } of measures) {
         const ours = values('godwit', tls, rateMBs, of);
-        for (const system of peerSystems) {
+        for (const { system } of peerCells.filter((cell) => cell.rateMBs === rateMBs)) {
           const theirs = values(system, tls, rateMBs, of);
           const ratio = system === 'godwit' ? '' : `  godwit / this: ${printedRatio(ratioOfMedians(ours, theirs))}`;
           console.log(`  ${what.padEnd(24)} ${system.padEnd(16)} ${printed(summarise(theirs))}${ratio}`);
