@@ -3,7 +3,7 @@ import { promisify } from 'node:util';
 import { words } from '@godwit/dashboard/words';
 import { postCopyRefusal } from '@godwit/domain/convergence/policy';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { credentialsOf, signIn } from './browser.ts';
+import { axeInBothThemes, credentialsOf, signIn } from './browser.ts';
 import { accessibilityTests } from './dashboard-accessibility.ts';
 import { consoleTests } from './dashboard-consoles.ts';
 import { fleetTests } from './dashboard-fleet.ts';
@@ -236,6 +236,7 @@ describe('the dashboard', () => {
     await remedies.getByRole('button', { name: 'Pause and finish' }).click();
     const question = page.getByRole('dialog', { name: 'Force the migration of web-1 to complete?' });
     await question.getByText(/web-1 stands still until the rest is sent/).waitFor();
+    expect(await axeInBothThemes(page)).toEqual([]);
     await question.getByRole('button', { name: words.dialog.cancel }).click();
     await remedies.getByRole('button', { name: 'Raise the blackout' }).click();
     await page
@@ -243,6 +244,8 @@ describe('the dashboard', () => {
       .first()
       .waitFor();
     await page.getByRole('button', { name: words.abort, exact: true }).first().click();
+    await page.getByRole('dialog', { name: 'Abort the migration of web-1?' }).waitFor();
+    expect(await axeInBothThemes(page)).toEqual([]);
     await page.getByRole('dialog').getByRole('button', { name: words.abort, exact: true }).click();
     await page.getByText('cancelled', { exact: true }).first().waitFor({ timeout: 30_000 });
     await page.getByTestId('runs-on').getByText(`The guest runs on the source, ${source}.`).waitFor();
@@ -264,6 +267,43 @@ describe('the dashboard', () => {
     expect(await page.evaluate(`sessionStorage.getItem('godwit.session')`)).toBeNull();
     await tab.close();
     await signIn(page, lab.url, await credentialsOf(lab.dir, 'admin'));
+  }, 60_000);
+
+  it('shelves an instance and takes it back, by the menu', async () => {
+    const { page } = stage;
+    await stage.open('Instances');
+    const choose = async (action: string): Promise<void> =>
+      (await stage.menu('web-1')).getByRole('menuitem', { name: action, exact: true }).click();
+    await choose(words.actions.shelve);
+    await page.getByRole('dialog', { name: 'Shelve web-1?' }).getByRole('button', { name: words.actions.shelve }).click();
+    await stage.row('web-1').getByText('Shelved Offloaded', { exact: true }).waitFor({ timeout: 60_000 });
+    // It is on no host now; what needs one is disabled and says so.
+    const impossible = (await stage.menu('web-1')).getByRole('menuitem', { name: /^Live Migrate/ });
+    expect(await impossible.textContent()).toContain('Needs status Active or Paused; this instance is Shelved Offloaded.');
+    await page.keyboard.press('Escape');
+    await choose(words.actions.unshelve);
+    await stage.row('web-1').getByText('Active', { exact: true }).waitFor({ timeout: 60_000 });
+    expect(await stage.hostOf('web-1')).toMatch(/^node\d$/);
+  }, 150_000);
+
+  it('offers no choice of host in the project view, not even to an admin', async () => {
+    const { page } = stage;
+    await page.goto(`${stage.lab.url}/project/instances`);
+    await stage.row('web-1').waitFor();
+    expect(await page.getByText(words.bulkLiveMigrate).count()).toBe(0);
+    for (const where of ['row', 'page'] as const) {
+      if (where === 'page') await page.getByRole('link', { name: 'web-1', exact: true }).click();
+      const menu = await stage.menu('web-1');
+      const entries = await menu.getByRole('menuitem').allTextContents();
+      expect(entries.filter((entry) => /^(Live )?Migrate/.test(entry))).toEqual([]);
+      expect(entries.join()).toContain(words.actions['confirm-resize']);
+      expect(entries.join()).toContain(words.actions['revert-resize']);
+      await page.keyboard.press('Escape');
+      await menu.waitFor({ state: 'hidden' });
+    }
+    expect(await page.getByRole('tab', { name: words.tabs.migrations }).count()).toBe(0);
+    await page.getByText(words.views.administrator, { exact: true }).click();
+    await page.getByRole('heading', { name: 'Instances', level: 1 }).waitFor();
   }, 60_000);
 
   it('shows a member their project only', async () => {

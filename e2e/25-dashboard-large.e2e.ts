@@ -4,7 +4,7 @@ import { type SimulatedCloud, startSimulatedCloud } from '@godwit/lab/cloud/simu
 import pg from 'pg';
 import type { Browser, Locator, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { launchBrowser, signIn } from './browser.ts';
+import { axeInBothThemes, launchBrowser, signIn } from './browser.ts';
 import { eventually } from './lab-harness.ts';
 
 const hosts = 200;
@@ -27,6 +27,7 @@ describe('the dashboard of a large cloud', () => {
       startSimulatedCloud({
         hosts,
         timings: instant,
+        controller: { resizeConfirmWindowSeconds: 3 * 86_400 },
         hostTimings: {
           [broken]: { failureRate: 1 },
           [overrun]: { bandwidthBytesPerSecond: 100_000_000, dirtyBytesPerSecond: 300_000_000 },
@@ -38,7 +39,8 @@ describe('the dashboard of a large cloud', () => {
     await create('breaks', 'sim4');
     await create('never-ends', overrun);
     await create('mover', 'sim5');
-    for (const name of ['template', 'breaks', 'never-ends', 'mover']) await settled(name, 'ACTIVE');
+    await create('handled', 'sim6');
+    for (const name of ['template', 'breaks', 'never-ends', 'mover', 'handled']) await settled(name, 'ACTIVE');
     await act('template', { 'os-stop': null });
     await act('breaks', { 'os-migrateLive': { host: broken, block_migration: 'auto' } });
     await settled('template', 'SHUTOFF');
@@ -60,14 +62,21 @@ describe('the dashboard of a large cloud', () => {
   }, 60_000);
 
   const modern = { 'openstack-api-version': 'compute 2.87' };
-  type Server = { readonly id: string; readonly status: string; readonly 'OS-EXT-SRV-ATTR:host': string | null };
+  type Server = {
+    readonly id: string;
+    readonly status: string;
+    readonly flavor: { readonly original_name: string };
+    readonly 'OS-EXT-SRV-ATTR:host': string | null;
+  };
   async function create(name: string, host: string): Promise<void> {
     const { imageId, flavorId, networkId } = cloud;
     const server = { name, imageRef: imageId, flavorRef: flavorId, networks: [{ uuid: networkId }], host };
     await cloud.client.request('compute', 'POST', '/servers', { body: { server }, headers: modern });
   }
   async function show(name: string): Promise<Server> {
-    const found = await cloud.client.request<{ readonly servers: readonly Server[] }>('compute', 'GET', `/servers/detail?name=^${name}$`);
+    const found = await cloud.client.request<{ readonly servers: readonly Server[] }>('compute', 'GET', `/servers/detail?name=^${name}$`, {
+      headers: modern,
+    });
     const [server] = found.servers;
     if (server === undefined) throw new Error(`there is no ${name}`);
     return server;
@@ -79,31 +88,48 @@ describe('the dashboard of a large cloud', () => {
       30_000,
     );
   const hostOf = async (name: string): Promise<string | null> => (await show(name))['OS-EXT-SRV-ATTR:host'];
+  /** The newest action of a server, and how it ended. */
+  async function lastAction(name: string): Promise<{ readonly action: string; readonly result: string | null }> {
+    const base = `/servers/${(await show(name)).id}/os-instance-actions`;
+    type Action = { readonly action: string; readonly request_id: string; readonly events?: readonly { readonly result: string | null }[] };
+    const { instanceActions } = await cloud.client.request<{ readonly instanceActions: readonly Action[] }>('compute', 'GET', base);
+    const [newest] = instanceActions;
+    if (newest === undefined) return { action: '', result: null };
+    const { instanceAction } = await cloud.client.request<{ readonly instanceAction: Action }>(
+      'compute',
+      'GET',
+      `${base}/${newest.request_id}`,
+    );
+    return { action: newest.action, result: instanceAction.events?.at(-1)?.result ?? null };
+  }
   async function act(name: string, body: object): Promise<void> {
     await cloud.client.request('compute', 'POST', `/servers/${(await show(name)).id}/action`, { body, headers: modern });
   }
 
   /** Copies of the stopped server, ten on every host, each with its claim: what creating so many would leave, in a second. */
   async function multiply(): Promise<void> {
+    await inDatabase(
+      `with hosts as (select id, row_number() over (order by name) - 1 as turn from host),
+         made as (
+           insert into server
+           select (jsonb_populate_record(template, jsonb_build_object(
+             'id', gen_random_uuid(), 'name', 'vm-' || n, 'hostname', 'vm-' || n, 'host_id', hosts.id, 'reservation_id', 'r-' || n,
+             'created_at', template.created_at - make_interval(secs => n)))).*
+           from server template, generate_series(1, $1::int) n, hosts
+           where template.name = 'template' and hosts.turn = n % $2
+           returning id, host_id)
+       insert into allocation
+       select (jsonb_populate_record(claim, jsonb_build_object('consumer_id', made.id, 'server_id', made.id, 'host_id', made.host_id))).*
+       from made, allocation claim where claim.server_id = (select id from server where name = 'template')`,
+      [servers, hosts],
+    );
+  }
+  async function inDatabase(statement: string, values: unknown[] = []): Promise<void> {
     const socket = encodeURIComponent(path.join(cloud.directory, 'controller', 'postgres', 'socket'));
     const database = new pg.Client({ connectionString: `postgresql://godwit@/godwit?host=${socket}` });
     await database.connect();
     try {
-      await database.query(
-        `with hosts as (select id, row_number() over (order by name) - 1 as turn from host),
-           made as (
-             insert into server
-             select (jsonb_populate_record(template, jsonb_build_object(
-               'id', gen_random_uuid(), 'name', 'vm-' || n, 'hostname', 'vm-' || n, 'host_id', hosts.id, 'reservation_id', 'r-' || n,
-               'created_at', template.created_at - make_interval(secs => n)))).*
-             from server template, generate_series(1, $1::int) n, hosts
-             where template.name = 'template' and hosts.turn = n % $2
-             returning id, host_id)
-         insert into allocation
-         select (jsonb_populate_record(claim, jsonb_build_object('consumer_id', made.id, 'server_id', made.id, 'host_id', made.host_id))).*
-         from made, allocation claim where claim.server_id = (select id from server where name = 'template')`,
-        [servers, hosts],
-      );
+      await database.query(statement, values);
     } finally {
       await database.end();
     }
@@ -115,12 +141,20 @@ describe('the dashboard of a large cloud', () => {
   };
   const row = (name: string): Locator => page.getByRole('row').filter({ has: page.getByRole('link', { name, exact: true }) });
   const drawn = (): Promise<number> => page.locator('tr[data-row]').count();
-  const liveMigrate = async (name: string): Promise<Locator> => {
+  const find = async (name: string): Promise<void> => {
     await open('Instances');
     await page.getByLabel('Filter by name').fill(name);
     await page.locator('.page-head .muted', { hasText: /^1 instance$/ }).waitFor();
-    await page.getByRole('button', { name: `${words.more}: ${name}` }).click();
-    await page.getByRole('menuitem', { name: words.actions['live-migrate'], exact: true }).filter({ visible: true }).click();
+  };
+  const choose = async (subject: string, entry: string): Promise<void> => {
+    await page.getByRole('button', { name: `${words.more}: ${subject}`, exact: true }).click();
+    await page.getByRole('menuitem', { name: entry, exact: true }).filter({ visible: true }).click();
+  };
+  /** The status word of the one instance in the list. */
+  const becomes = (name: string, status: string): Promise<void> => row(name).getByText(status, { exact: true }).waitFor();
+  const liveMigrate = async (name: string): Promise<Locator> => {
+    await find(name);
+    await choose(name, words.actions['live-migrate']);
     const dialog = page.getByRole('dialog', { name: words.actions['live-migrate'] });
     await dialog.getByText('Can take it').first().waitFor();
     return dialog;
@@ -136,7 +170,7 @@ describe('the dashboard of a large cloud', () => {
         await region.evaluate((node) => Object.assign(node, { scrollTop: node.scrollHeight }));
         return count.textContent();
       },
-      (text) => text === `${servers + 4} instances`,
+      (text) => text === `${servers + 5} instances`,
       60_000,
     );
     expect(await drawn()).toBeLessThan(80);
@@ -150,7 +184,7 @@ describe('the dashboard of a large cloud', () => {
           (part) => node.ownerDocument.elementFromPoint(left + 20, top + height * part)?.closest('tr[data-row]')?.textContent ?? '',
         );
       }, share);
-      for (const name of names) expect(name).toMatch(/^(vm-\d+|template|breaks|never-ends|mover)/);
+      for (const name of names) expect(name).toMatch(/^(vm-\d+|template|breaks|never-ends|mover|handled)/);
     }
     await page.getByLabel('Filter by name').fill('vm-7777');
     await row('vm-7777').waitFor();
@@ -254,6 +288,119 @@ describe('the dashboard of a large cloud', () => {
       .getByText(/the simulated guest did not start/)
       .first()
       .waitFor();
+  }, 60_000);
+
+  it('shows the page of an instance that a list has without waiting for it to be asked for again', async () => {
+    await find('handled');
+    const held = Promise.withResolvers<void>();
+    const asked = /\/compute\/v2\.1\/servers\/[0-9a-f-]{36}$/;
+    await page.route(asked, async (route) => {
+      await held.promise;
+      await route.continue();
+    });
+    try {
+      await page.getByRole('link', { name: 'handled', exact: true }).click();
+      await page.getByRole('heading', { name: 'handled', level: 1 }).waitFor({ timeout: 10_000 });
+      await page
+        .getByTestId('host')
+        .getByText(/^sim\d+$/)
+        .waitFor({ timeout: 10_000 });
+      expect(await page.getByRole('tab', { selected: true }).textContent()).toBe(words.tabs.overview);
+    } finally {
+      held.resolve();
+      await page.unrouteAll({ behavior: 'wait' });
+    }
+  }, 30_000);
+
+  it('resizes by the menu, and tells how long is left to decide; reverts, rebuilds and rescues', async () => {
+    const { flavor } = await cloud.client.request<{ readonly flavor: { readonly id: string } }>('compute', 'POST', '/flavors', {
+      body: { flavor: { name: 'larger', ram: 128, vcpus: 2, disk: 1 } },
+    });
+    await find('handled');
+    await choose('handled', words.actions.resize);
+    const resize = page.getByRole('dialog', { name: `${words.actions.resize} handled` });
+    await resize.getByLabel('Flavor').click();
+    await page.locator('.ant-select-item-option', { hasText: 'larger' }).filter({ visible: true }).click();
+    await resize.getByRole('button', { name: words.dialog.confirm }).click();
+    await becomes('handled', 'Verify Resize');
+    const inbox = page.getByRole('region', { name: 'Waiting for confirmation' });
+    await inbox.getByText(/confirmed by itself in (3 d|2 d 23 h)/).waitFor();
+    await inbox.getByRole('button', { name: 'Revert the move of handled' }).click();
+    await becomes('handled', 'Active');
+    expect((await show('handled')).flavor.original_name).not.toBe('larger');
+    await cloud.client.request('compute', 'DELETE', `/flavors/${flavor.id}`);
+    await choose('handled', words.actions.rebuild);
+    const rebuild = page.getByRole('dialog', { name: `${words.actions.rebuild} handled` });
+    await rebuild.getByText('what is on its root disk is lost').waitFor();
+    await rebuild.getByRole('button', { name: words.actions.rebuild }).click();
+    await eventually(
+      () => lastAction('handled'),
+      ({ action, result }) => action === 'rebuild' && result === 'Success',
+      30_000,
+    );
+    await becomes('handled', 'Active');
+    await choose('handled', words.actions.rescue);
+    await page.getByRole('dialog', { name: 'Rescue handled?' }).getByRole('button', { name: words.actions.rescue }).click();
+    await becomes('handled', 'Rescue');
+    await choose('handled', words.actions.unrescue);
+    await becomes('handled', 'Active');
+  }, 120_000);
+
+  it('does the safe thing about what is stuck, when it is told to', async () => {
+    await act('handled', { migrate: null });
+    await settled('handled', 'VERIFY_RESIZE');
+    await inDatabase(`update migration set updated_at = now() - interval '36 hours' where status = 'finished' and finished_at is null`);
+    await open('Troubleshooting');
+    await page.getByRole('button', { name: 'Look again' }).click();
+    const odd = page.getByRole('row').filter({ hasText: 'handled' });
+    await odd.getByText('Forgotten Verify Resize').waitFor();
+    expect(await odd.textContent()).toMatch(/keeps its disk and its room.*Since 1 d ago.*Confirm it, if the guest is well where it is/s);
+    await odd.getByRole('button', { name: 'Do it… handled' }).click();
+    const question = page.getByRole('dialog', { name: 'handled: do this?' });
+    expect(await axeInBothThemes(page)).toEqual([]);
+    await question.getByRole('button', { name: words.dialog.cancel }).click();
+    await question.waitFor({ state: 'hidden' });
+    expect((await show('handled')).status).toBe('VERIFY_RESIZE');
+    await odd.getByRole('button', { name: 'Do it… handled' }).click();
+    await question.getByRole('button', { name: words.dialog.confirm }).click();
+    await page.getByText('Accepted for handled').first().waitFor();
+    await settled('handled', 'ACTIVE');
+    await page.getByRole('button', { name: 'Look again' }).click();
+    await odd.waitFor({ state: 'hidden' });
+  }, 90_000);
+
+  it('has no accessibility violation in the dialogs of hosts that are away or come back', async () => {
+    const found: Record<string, readonly string[]> = {};
+    const service = async (host: string, body: object): Promise<void> => {
+      const { services } = await cloud.client.request<{ readonly services: readonly { readonly id: string }[] }>(
+        'compute',
+        'GET',
+        `/os-services?host=${host}`,
+        { headers: modern },
+      );
+      await cloud.client.request('compute', 'PUT', `/os-services/${services[0]?.id ?? ''}`, { body, headers: modern });
+    };
+    const look = async (name: string | RegExp): Promise<void> => {
+      const dialog = page.getByRole('dialog', { name });
+      await dialog.waitFor();
+      found[String(name)] = await axeInBothThemes(page);
+      await page.keyboard.press('Escape');
+      await dialog.waitFor({ state: 'hidden' });
+    };
+    await service('sim198', { status: 'disabled', disabled_reason: 'new kernel' });
+    await service('sim199', { forced_down: true });
+    await open('Compute Hosts');
+    for (const [host, entry] of [
+      ['sim198', words.operations.restore],
+      ['sim199', words.operations.evacuate],
+    ] as const) {
+      await page.getByLabel('Filter by name').fill(host);
+      await choose(host, entry);
+      if (entry === words.operations.evacuate) await page.getByRole('region', { name: 'Summary of the plan' }).waitFor();
+      await look(new RegExp(`^${entry} ${host}`));
+    }
+    expect(found).toEqual(Object.fromEntries(Object.keys(found).map((name) => [name, []])));
+    expect(Object.keys(found)).toHaveLength(2);
   }, 60_000);
 
   it('has thrown nothing meanwhile', () => {

@@ -1,6 +1,6 @@
 import { words } from '@godwit/dashboard/words';
 import { expect, it } from 'vitest';
-import { axeViolations, credentialsOf, signIn } from './browser.ts';
+import { axeInBothThemes, credentialsOf, signIn } from './browser.ts';
 import type { DashboardStage } from './dashboard-stage.ts';
 import { eventually } from './lab-harness.ts';
 
@@ -14,11 +14,7 @@ export function accessibilityTests(stage: DashboardStage): void {
     await stage.asAnother('dark', widths.desk, async () => {
       const { page } = stage;
       const check = async (where: string): Promise<void> => {
-        for (const colorScheme of ['light', 'dark'] as const) {
-          await page.emulateMedia({ colorScheme });
-          await page.locator(`html[data-mode=${colorScheme}]`).waitFor({ state: 'attached' });
-          for (const violation of await axeViolations(page)) found.push(`${where}, ${colorScheme}: ${violation}`);
-        }
+        for (const violation of await axeInBothThemes(page)) found.push(`${where}, ${violation}`);
       };
       const checkPage = async (where: string): Promise<void> => {
         await check(where);
@@ -63,7 +59,13 @@ export function accessibilityTests(stage: DashboardStage): void {
       await page.keyboard.press('Escape');
       for (const action of [liveMigrate, words.actions.migrate]) await checkDialog(action, () => stage.dialogOf('web-1', action));
       const more = `${words.more}: web-1`;
-      for (const action of [words.actions.resize, words.actions.reboot, words.actions.delete])
+      await checkDialog('live migrate, advanced', async () => {
+        const dialog = await stage.dialogOf('web-1', liveMigrate);
+        await dialog.getByText('Advanced: what this move may cost').click();
+        await dialog.getByLabel('Largest blackout').waitFor();
+      });
+      const { resize, rebuild, rescue, shelve, reboot, delete: remove } = words.actions;
+      for (const action of [resize, rebuild, words.actions['create-image'], rescue, shelve, reboot, remove])
         await checkDialog(action, choose(more, action));
       await checkDialog(words.launchInstance, press(words.launchInstance));
       await page.getByRole('button', { name: more }).focus();
@@ -97,6 +99,7 @@ export function accessibilityTests(stage: DashboardStage): void {
           ['give role', press(/^Give .*role/)],
         ],
         Roles: [],
+        [words.quotas]: [['limits', press('Change Limits')]],
         Troubleshooting: [],
       };
       for (const [title, ofPage] of Object.entries(dialogs)) {
@@ -120,6 +123,9 @@ export function accessibilityTests(stage: DashboardStage): void {
         await page.getByRole('heading', { name: heading, level: 1 }).waitFor();
         await page.getByRole('region', { name: 'Plan', exact: true }).waitFor();
         await checkPage(heading);
+        // Of a drain it asks once there is a reason.
+        if (await page.getByLabel('Reason').isVisible()) await page.getByLabel('Reason').fill('new kernel');
+        await checkDialog(`${heading}, confirmation`, press(words.dialog.confirm));
       }
       await page.goto(`${stage.lab.url}/guide`);
       await page.getByRole('article').waitFor();
@@ -140,7 +146,7 @@ export function accessibilityTests(stage: DashboardStage): void {
         await checkPage(tab);
       }
       await page.getByText(words.views.project, { exact: true }).first().click();
-      for (const title of ['Instances', 'Images', 'Server Groups', 'Key Pairs', 'Networks', 'Security Groups']) {
+      for (const title of ['Instances', 'Images', 'Server Groups', 'Key Pairs', words.quotas, 'Networks', 'Security Groups']) {
         await stage.open(title);
         await page.getByText('Loading…').waitFor({ state: 'hidden' });
         await checkPage(`project ${title}`);

@@ -87,6 +87,7 @@ const troubleshooting = async () => import('./pages/troubleshooting.tsx');
 const projects = async () => import('./pages/projects.tsx');
 const users = async () => import('./pages/users.tsx');
 const roles = async () => import('./pages/roles.tsx');
+const quotas = async () => import('./pages/quotas.tsx');
 const keyPairs = async () => import('./pages/key-pairs.tsx');
 
 const under = <Parent extends typeof admin | typeof project>(parent: Parent) => ({ getParentRoute: () => parent });
@@ -125,7 +126,7 @@ const adminPages = [
     validateSearch: texts('state'),
     component: lazyRouteComponent(operation, 'OperationPage'),
   }),
-  createRoute({ ...under(admin), path: 'hosts', component: lazyRouteComponent(hosts, 'Hosts') }),
+  createRoute({ ...under(admin), path: 'hosts', validateSearch: texts('name'), component: lazyRouteComponent(hosts, 'Hosts') }),
   createRoute({ ...under(admin), path: 'server-groups', component: lazyRouteComponent(serverGroups, 'AdminServerGroups') }),
   createRoute({ ...under(admin), path: 'aggregates', component: lazyRouteComponent(aggregates, 'Aggregates') }),
   createRoute({ ...under(admin), path: 'flavors', component: lazyRouteComponent(flavors, 'Flavors') }),
@@ -136,6 +137,12 @@ const adminPages = [
   createRoute({ ...under(admin), path: 'projects', component: lazyRouteComponent(projects, 'Projects') }),
   createRoute({ ...under(admin), path: 'users', component: lazyRouteComponent(users, 'Users') }),
   createRoute({ ...under(admin), path: 'roles', component: lazyRouteComponent(roles, 'Roles') }),
+  createRoute({
+    ...under(admin),
+    path: 'quotas',
+    validateSearch: texts('project', 'days'),
+    component: lazyRouteComponent(quotas, 'AdminQuotas'),
+  }),
 ] as const;
 const projectPages = [
   createRoute({
@@ -155,6 +162,12 @@ const projectPages = [
   createRoute({ ...under(project), path: 'networks', component: lazyRouteComponent(networks, 'Networks') }),
   createRoute({ ...under(project), path: 'security-groups', component: lazyRouteComponent(securityGroups, 'ProjectSecurityGroups') }),
   createRoute({ ...under(project), path: 'key-pairs', component: lazyRouteComponent(keyPairs, 'KeyPairs') }),
+  createRoute({
+    ...under(project),
+    path: 'quotas',
+    validateSearch: texts('days'),
+    component: lazyRouteComponent(quotas, 'ProjectQuotas'),
+  }),
 ] as const;
 
 const tree = root.addChildren([

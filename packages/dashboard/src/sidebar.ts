@@ -1,3 +1,5 @@
+import { words } from './words.ts';
+
 export type View = 'admin' | 'project';
 export type SidebarPage = { readonly title: string; readonly path: string };
 type Group = { readonly title: string; readonly pages: readonly SidebarPage[] };
@@ -30,6 +32,7 @@ export const sidebar: Readonly<Record<View, readonly Group[]>> = {
         { title: 'Projects', path: '/admin/projects' },
         { title: 'Users', path: '/admin/users' },
         { title: 'Roles', path: '/admin/roles' },
+        { title: words.quotas, path: '/admin/quotas' },
       ],
     },
     { title: 'Operation', pages: [{ title: 'Troubleshooting', path: '/admin/troubleshooting' }] },
@@ -42,6 +45,7 @@ export const sidebar: Readonly<Record<View, readonly Group[]>> = {
         { title: 'Images', path: '/project/images' },
         { title: 'Server Groups', path: '/project/server-groups' },
         { title: 'Key Pairs', path: '/project/key-pairs' },
+        { title: words.quotas, path: '/project/quotas' },
       ],
     },
     {

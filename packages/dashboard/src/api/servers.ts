@@ -1,6 +1,6 @@
 import type { ConvergencePolicy } from '@godwit/domain/convergence/policy';
 import type { ServerFacts } from '@godwit/domain/server-states';
-import { infiniteQueryOptions, queryOptions } from '@tanstack/react-query';
+import { infiniteQueryOptions, type QueryClient, queryOptions } from '@tanstack/react-query';
 import type { View } from '../sidebar.ts';
 import { type Api, ApiRefusal } from './request.ts';
 import { isAdmin } from './session.ts';
@@ -121,6 +121,15 @@ export const serversById = (api: Api, ids: readonly string[]) =>
       return found.filter((server) => server !== null);
     },
   });
+
+/** A server as some list that was looked at has it: enough to show its page while it is asked for. */
+export function listedServer(queries: QueryClient, id: string): Server | undefined {
+  type Listed = readonly Server[] | { readonly pages: readonly ServerPage[] };
+  const lists = queries.getQueriesData<Listed>({ queryKey: ['server', 'list'] });
+  return lists
+    .flatMap(([, listed]) => (listed === undefined ? [] : 'pages' in listed ? listed.pages.flatMap(({ servers }) => servers) : listed))
+    .find((server) => server.id === id);
+}
 
 export const serverShow = (api: Api, id: string) =>
   queryOptions({

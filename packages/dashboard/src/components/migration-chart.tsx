@@ -26,20 +26,20 @@ export function MigrationChart({ record }: { readonly record: MigrationRecord })
       ) : (
         <p className="muted">{isOver(record.status) ? 'Nothing was copied.' : 'Waiting for the first reports of the copy.'}</p>
       )}
-      {enough && <Words samples={samples} />}
+      {enough && <Words samples={samples} over={isOver(record.status)} />}
     </section>
   );
 }
 
 /** The chart's content for those who do not see it. */
-const Words = ({ samples }: { readonly samples: readonly Sample[] }) => {
+const Words = ({ samples, over }: { readonly samples: readonly Sample[]; readonly over: boolean }) => {
   const last = samples.at(-1);
   const peak = samples.reduce((most, sample) => Math.max(most, sample.dirtyBytesPerSecond), 0);
   return (
     <p className="muted" style={{ margin: '8px 0 0' }}>
       {last === undefined
         ? 'No reports: the line is drawn from the beginning of the copy to its end. It was over before it was reported, or more than a day ago.'
-        : `${samples.length} ${samples.length === 1 ? 'report' : 'reports'}; ${formatBytes(last.remainingBytes)} remaining, sending ${formatBytes(last.sentBytesPerSecond)}/s, peak dirty rate ${formatBytes(peak)}/s.`}
+        : `${samples.length} ${samples.length === 1 ? 'report' : 'reports'}; ${over ? '' : `${formatBytes(last.remainingBytes)} remaining, sending ${formatBytes(last.sentBytesPerSecond)}/s, `}peak dirty rate ${formatBytes(peak)}/s.`}
     </p>
   );
 };

@@ -120,7 +120,7 @@ function itemColumns(
       key: 'expected',
       title: 'Expected',
       render: (item) => (
-        <span title={`${formatBytes(item.bytes)} to send`}>
+        <span style={{ whiteSpace: 'nowrap' }} title={`${formatBytes(item.bytes)} to send`}>
           {formatDuration(item.expected.startMs)} – {formatDuration(item.expected.endMs)}
         </span>
       ),

@@ -10,7 +10,7 @@ const sources = {
   flavor: 'from the flavor',
   project: 'from the project',
   default: 'from the cloud’s policy',
-  'built-in': 'unless somebody says otherwise',
+  'built-in': 'by default',
 } as const;
 
 /** What this move may cost, under "advanced": preset by flavor, project and cloud; what is changed here holds for this move alone. */
@@ -39,7 +39,7 @@ export function PolicyFields(props: {
   );
   const from = (field: PolicyField) => <span className="muted"> {sources[field in change ? 'request' : policy.from[field]]}</span>;
   return (
-    <dl className="facts">
+    <dl className="facts inputs">
       <dt>
         <label htmlFor="policy-largestBlackoutMs">Largest blackout</label>
       </dt>

@@ -18,10 +18,10 @@ it('says what a rule lets through', () => {
     'in: TCP 22 from 10.0.0.0/8',
   );
   expect(ruleWords({ ...rule, protocol: 'udp', port_range_min: 1, port_range_max: 9, remote_group_id: 'g1' }, names)).toBe(
-    'in: UDP 1–9 from members of web',
+    'in: UDP 1–9 from members of web (IPv4)',
   );
   expect(ruleWords({ ...rule, protocol: 'icmp', port_range_min: 8 }, names)).toBe('in: ICMP type 8 from anywhere (IPv4)');
   expect(ruleWords({ ...rule, protocol: '47', remote_group_id: 'gone' }, names)).toBe(
-    'in: protocol 47 from members of another project’s group',
+    'in: protocol 47 from members of another project’s group (IPv4)',
   );
 });

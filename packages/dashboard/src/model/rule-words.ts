@@ -5,12 +5,12 @@ type Rule = Pick<
   'direction' | 'ethertype' | 'protocol' | 'port_range_min' | 'port_range_max' | 'remote_ip_prefix' | 'remote_group_id'
 >;
 
-/** What a rule lets through, in one line: `in: TCP 22 from 10.0.0.0/8`, `out: everything to anywhere (IPv6)`. Names of groups by their ids. */
+/** What a rule lets through, in one line: `in: TCP 22 from 10.0.0.0/8`, `out: everything to anywhere (IPv6)`, `in: everything from members of web (IPv4)`. Names of groups by their ids. */
 export function ruleWords(rule: Rule, groupNames: ReadonlyMap<string, string>): string {
   const incoming = rule.direction === 'ingress';
   const remote =
     rule.remote_group_id !== null
-      ? `members of ${groupNames.get(rule.remote_group_id) ?? 'another project’s group'}`
+      ? `members of ${groupNames.get(rule.remote_group_id) ?? 'another project’s group'} (${rule.ethertype})`
       : (rule.remote_ip_prefix ?? `anywhere (${rule.ethertype})`);
   return `${incoming ? 'in' : 'out'}: ${what(rule)} ${incoming ? 'from' : 'to'} ${remote}`;
 }

@@ -1,5 +1,5 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query';
-import { Link, useNavigate } from '@tanstack/react-router';
+import { Link, useNavigate, useSearch } from '@tanstack/react-router';
 import { App, Button, Input, Popover } from 'antd';
 import { lazy, Suspense, useMemo, useState } from 'react';
 import { type Host, type HostFactsAnswer, hostFacts, hostList, switchHost } from '../api/hosts.ts';
@@ -15,7 +15,7 @@ import { PageHead } from '../components/page-head.tsx';
 import { Problem } from '../components/problem.tsx';
 import { useApi } from '../components/signed-in.tsx';
 import { When } from '../components/when.tsx';
-import { formatGib, formatMib } from '../model/formats.ts';
+import { formatGib } from '../model/formats.ts';
 import { words } from '../words.ts';
 
 const RestoreHostDialog = lazy(async () => ({ default: (await import('../dialogs/restore-host.tsx')).RestoreHostDialog }));
@@ -31,7 +31,8 @@ export function Hosts() {
   const [dialog, setDialog] = useState<{ readonly kind: 'restore' | 'evacuate'; readonly host: string } | null>(null);
   const hosts = useQuery({ ...hostList(api), refetchInterval: useFallbackPolling(false) });
   const facts = useQuery(hostFacts(api));
-  const rows = hosts.data ?? [];
+  const { name = '' }: { readonly name?: string } = useSearch({ strict: false });
+  const rows = (hosts.data ?? []).filter((host) => host.name.includes(name.trim()));
   const columns = useMemo(() => {
     const change = async (host: Host, to: Parameters<typeof switchHost>[2]): Promise<void> => {
       try {
@@ -56,9 +57,21 @@ export function Hosts() {
   return (
     <>
       <PageHead title="Compute Hosts">
-        <span className="muted">{rows.length} hosts</span>
+        <span className="muted">
+          {rows.length} {rows.length === 1 ? 'host' : 'hosts'}
+        </span>
         <Button onClick={() => void navigate({ to: '/admin/drain', search: { kind: 'rolling' } })}>{words.operations.rolling}</Button>
       </PageHead>
+      <search className="toolbar">
+        <Input
+          allowClear
+          placeholder="Name"
+          aria-label="Filter by name"
+          style={{ width: 160 }}
+          value={name}
+          onChange={({ target }) => void navigate({ to: '.', search: target.value === '' ? {} : { name: target.value }, replace: true })}
+        />
+      </search>
       <OperationList />
       {hosts.isError && <Problem error={hosts.error} what="The hosts could not be listed." />}
       <DataTable<Host>
@@ -67,7 +80,11 @@ export function Hosts() {
         rows={rows}
         rowKey={(host) => host.id}
         loading={hosts.isFetching && hosts.data === undefined}
-        empty="No host has joined yet. Make a join token on the controller and start an agent with it."
+        empty={
+          name === ''
+            ? 'No host has joined yet. `godwit host add NAME` gives the token with which one does.'
+            : 'No host has a name like this.'
+        }
       />
       {disabling !== null && <DisableHost host={disabling} onClose={() => setDisabling(null)} />}
       {dialog !== null && (
@@ -147,7 +164,7 @@ function columnsOf(
       key: 'memory',
       title: 'Memory',
       sortBy: (host) => share(host.ramMib.used, host.ramMib.total),
-      render: (host) => <LoadBar label="Memory" before={{ used: host.ramMib.used, capacity: host.ramMib.total }} format={formatMib} />,
+      render: (host) => <LoadBar label="Memory" before={{ used: host.ramMib.used, capacity: host.ramMib.total }} format={inGib} />,
     },
     {
       key: 'disk',
@@ -222,6 +239,9 @@ function columnsOf(
     },
   ];
 }
+
+/** All in one unit: rows are compared. */
+const inGib = (mib: number): string => `${mib === 0 ? 0 : (mib / 1024).toFixed(1)} GiB`;
 
 /** When a host that is down was last heard from; one that is up is heard from every few seconds. */
 function HeardFrom({ host }: { readonly host: Host }) {

@@ -1,11 +1,11 @@
-import { useQuery } from '@tanstack/react-query';
+import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { Link, useNavigate, useParams, useSearch } from '@tanstack/react-router';
 import { Alert, Tabs } from 'antd';
 import { lazy, Suspense, useEffect, useRef } from 'react';
 import { serverDisks } from '../api/destinations.ts';
 import { hostList } from '../api/hosts.ts';
 import { imageList, projectList, serverGroupList } from '../api/resources.ts';
-import { hostOf, type Server, serverShow } from '../api/servers.ts';
+import { hostOf, listedServer, type Server, serverShow } from '../api/servers.ts';
 import { announce } from '../components/announcer.tsx';
 import { CopyableId } from '../components/copyable-id.tsx';
 import { CurrentMove } from '../components/current-move.tsx';
@@ -32,13 +32,18 @@ type Tab = keyof typeof words.tabs;
 /** One server at its own URL; the open tab is part of it. */
 function Instance({ view }: { readonly view: View }) {
   const api = useApi();
+  const queries = useQueryClient();
   const navigate = useNavigate();
   const { id } = useParams({ strict: false });
   const { tab = 'overview' }: { tab?: string } = useSearch({ strict: false });
   const serverId = id ?? '';
   const known = useQuery(serverShow(api, serverId));
   const inMotion = known.data !== undefined && known.data['OS-EXT-STS:task_state'] !== null;
-  const polled = useQuery({ ...serverShow(api, serverId), refetchInterval: useFallbackPolling(inMotion) });
+  const polled = useQuery({
+    ...serverShow(api, serverId),
+    refetchInterval: useFallbackPolling(inMotion),
+    placeholderData: () => listedServer(queries, serverId),
+  });
   const hosts = useQuery({ ...hostList(api), enabled: view === 'admin' });
   const server = polled.data;
   useAnnounced(server);

@@ -292,7 +292,7 @@ function Measures({ record }: { readonly record: MigrationRecord }) {
       <h2>Measures</h2>
       {record.prediction !== null && (
         <p className="muted" style={{ marginTop: 0 }}>
-          Before the move: {predictionWords(record.prediction)}
+          Told before the move. {predictionWords(record.prediction)}
         </p>
       )}
       <dl className="figures">
