@@ -6,7 +6,9 @@ import { shuffled } from './shuffled.ts';
 
 export type BlackoutWindow = {
   readonly moves: readonly MeasuredMove[];
-  /** Why nothing of it counts: a move failed, or something was lost. */
+  /** Moves that were given up, with the words of their records. */
+  readonly failures?: readonly { readonly rateMBs: number; readonly why: string }[];
+  /** Why nothing of it counts, e.g. that something was lost. */
   readonly void?: string;
 };
 
@@ -18,7 +20,7 @@ const reserveMs = 15_000;
 
 /**
  * Moves one guest back and forth for `seconds` (0: not at all), the rates with the fewest moves so far more often, and prints all that such windows have measured. Blackouts are told apart by their
- * tails, and tails need hundreds. A window in which a move failed or something was lost counts for nothing; the exit code says so.
+ * tails, and tails need hundreds. A move that was given up is counted as that; a window in which something was lost counts for nothing, and the exit code says so.
  */
 export async function benchBlackout(seconds: number): Promise<BlackoutWindow | null> {
   const endAtMs = performance.now() + seconds * 1000 - reserveMs;
@@ -26,6 +28,7 @@ export async function benchBlackout(seconds: number): Promise<BlackoutWindow | n
     (raw as BlackoutWindow).void === undefined ? (raw as BlackoutWindow).moves : [],
   );
   const moves: MeasuredMove[] = [];
+  const failures: { readonly rateMBs: number; readonly why: string }[] = [];
   let broken: string | undefined;
   const measured = (rate: number): number => [...before, ...moves].filter(({ rateMBs }) => rateMBs === rate).length;
   if (seconds > 0)
@@ -35,7 +38,14 @@ export async function benchBlackout(seconds: number): Promise<BlackoutWindow | n
           while (performance.now() < endAtMs) {
             const [rate = 0] = shuffled(ratesMBs).toSorted((a, b) => measured(a) - measured(b));
             await guest.writeAt(rate);
-            for (let turn = 0; turn < movesInARow && performance.now() < endAtMs; turn += 1) moves.push(await guest.move());
+            for (let turn = 0; turn < movesInARow && performance.now() < endAtMs; turn += 1)
+              try {
+                moves.push(await guest.move());
+              } catch (error) {
+                failures.push({ rateMBs: rate, why: (error as Error).message });
+                console.log(`${rate} MB/s: ${(error as Error).message}`);
+                break;
+              }
             console.log(
               `${moves.length} moves; ${rate} MB/s: ${moves
                 .slice(-movesInARow)
@@ -53,5 +63,6 @@ export async function benchBlackout(seconds: number): Promise<BlackoutWindow | n
     }
   for (const rate of ratesMBs) if (measured(rate) > 0) printRate(rate, broken === undefined ? [...before, ...moves] : before);
   if (seconds === 0) return null;
-  return broken === undefined ? { moves } : { moves, void: broken };
+  console.log(`given up in this window: ${failures.length}`);
+  return broken === undefined ? { moves, failures } : { moves, failures, void: broken };
 }
