@@ -30,6 +30,8 @@ export const faultPoints = [
   'source.released',
   'destination.finishing',
   'snapshot.copying',
+  'nics.noted',
+  'nics.unplugged',
 ] as const;
 export type FaultPoint = (typeof faultPoints)[number];
 

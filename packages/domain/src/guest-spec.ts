@@ -19,7 +19,7 @@ export type GuestSpec = {
    * Version of Godwit's own device layout (which device sits in which PCI slot). Pinned at creation: a guest keeps it across moves to newer agents,
    * because QEMU's migration stream names devices by slot.
    */
-  readonly deviceLayout: 1;
+  readonly deviceLayout: DeviceLayout;
   readonly disks: readonly DiskSpec[];
   readonly nics: readonly NicSpec[];
   /** Absolute path on this host of the read-only drive that tells the guest who it is; the same bytes on every host. */
@@ -31,6 +31,13 @@ export type GuestSpec = {
   /** Where the serial console's log segments lie, absolute on this host: on a shared pool, so that the log goes on across moves. Absent: in the run directory. */
   readonly consoleDir?: string;
 };
+
+/**
+ * 1: ports sit on the machine's own bus, where a q35 machine takes none while it runs. 2: they sit on the bus of a bridge, which does; each in the place that is its own on every host.
+ */
+export type DeviceLayout = 1 | 2;
+/** What an agent of this version can build. */
+export const newestDeviceLayout: DeviceLayout = 2;
 
 export type DiskFormat = 'qcow2' | 'raw';
 
@@ -61,12 +68,14 @@ export type NicSpec = {
   readonly networkId: NetworkId;
   /** Told to the guest as its MTU; absent: 1500. */
   readonly mtu?: number;
+  /** Which of the guest's eight places it has, 0…7; kept for as long as the port is the guest's. Absent: its position in the list. */
+  readonly slot?: number;
 };
 
 /** OpenStack's image properties kernel_id, ramdisk_id, os_command_line, as files on this host. */
 export type DirectBootSpec = { readonly kernelPath: string; readonly initrdPath?: string; readonly commandLine: string };
 
-/** Limits of device layout 1. */
+/** Limits of both device layouts. */
 export const guestLimits = { vcpus: 255, minRamMib: 1, nics: 8, disks: 17, commandLineBytes: 2047, backingLayers: 8 } as const;
 
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
@@ -78,6 +87,13 @@ const cpu = /^[A-Za-z0-9][A-Za-z0-9._-]*(,([+-][a-z0-9._-]+|[a-z0-9._-]+=[a-z0-9
 /** Linux: 15 bytes, no slash, no white space. */
 const interfaceName = /^[A-Za-z0-9][A-Za-z0-9._-]{0,14}$/;
 const diskId = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
+
+/** Place of a port of the list. */
+export const slotOf = (nic: Pick<NicSpec, 'slot'>, position: number): number => nic.slot ?? position;
+
+/** Whether ports can come and go while a machine with this layout runs: an i440fx takes them on its own bus. */
+export const takesPortsRunning = (spec: Pick<GuestSpec, 'deviceLayout' | 'machineType'>): boolean =>
+  spec.deviceLayout >= 2 || spec.machineType.startsWith('pc-i440fx');
 
 /** Everything wrong with a spec, one sentence each with the datum; empty when QEMU can be started from it. */
 export function guestSpecProblems(spec: GuestSpec): readonly string[] {
@@ -93,11 +109,12 @@ export function guestSpecProblems(spec: GuestSpec): readonly string[] {
   demand(Number.isSafeInteger(spec.ramMib) && spec.ramMib >= guestLimits.minRamMib, `ram ${spec.ramMib} MiB is not a positive integer`);
   demand(pinnedMachine.test(spec.machineType), `machine type ${JSON.stringify(spec.machineType)} is not a versioned pc-q35 or pc-i440fx`);
   demand(cpu.test(spec.cpuModel), `cpu model ${JSON.stringify(spec.cpuModel)} is not a model with features`);
-  demand(spec.deviceLayout === 1, `device layout ${String(spec.deviceLayout)} is unknown to this agent`);
+  demand(spec.deviceLayout === 1 || spec.deviceLayout === 2, `device layout ${String(spec.deviceLayout)} is unknown to this agent`);
   demand(spec.disks.length <= guestLimits.disks, `${spec.disks.length} disks are more than ${guestLimits.disks}`);
   demand(spec.nics.length <= guestLimits.nics, `${spec.nics.length} ports are more than ${guestLimits.nics}`);
   demand(distinct(spec.disks.map((disk) => disk.id)), 'two disks have the same id');
   demand(distinct(spec.disks.filter((disk) => !disk.readOnly).map((disk) => disk.path)), 'two writable disks have the same path');
+  demand(distinct(spec.nics.map((nic, position) => String(slotOf(nic, position)))), 'two ports have the same place');
   demand(distinct(spec.nics.map((nic) => nic.mac)), 'two ports have the same MAC address');
   demand(distinct(spec.nics.map((nic) => nic.tapName)), 'two ports have the same tap');
   demand(
@@ -150,6 +167,8 @@ function nicProblems(nic: NicSpec): string[] {
   if (!macAddress.test(nic.mac)) problems.push(`MAC ${JSON.stringify(nic.mac)} of port ${nic.portId} is not a lower-case unicast address`);
   if (!interfaceName.test(nic.tapName))
     problems.push(`tap name ${JSON.stringify(nic.tapName)} of port ${nic.portId} is not an interface name`);
+  if (nic.slot !== undefined && !(Number.isInteger(nic.slot) && nic.slot >= 0 && nic.slot < guestLimits.nics))
+    problems.push(`place ${nic.slot} of port ${nic.portId} is not between 0 and ${guestLimits.nics - 1}`);
   if (nic.mtu !== undefined && !(Number.isInteger(nic.mtu) && nic.mtu >= 68 && nic.mtu <= 65_535))
     problems.push(`MTU ${nic.mtu} of port ${nic.portId} is not between 68 and 65535`);
   return problems;

@@ -36,5 +36,7 @@ export type HostFacts = {
   readonly selfTest: readonly { readonly feature: string; readonly works: boolean; readonly detail: string; readonly durationMs: number }[];
   /** Enforces network policies at its guests' ports. Absent: it cannot. */
   readonly networkPolicy?: boolean;
+  /** The newest device layout (domain/guest-spec) that it can build. Absent: 1. */
+  readonly deviceLayout?: number;
   readonly agentVersion: string;
 };

@@ -14,6 +14,8 @@ export type PortPolicy = {
   readonly portId: string;
   /** What the guest may send as: its own MAC and addresses, and the allowed address pairs. */
   readonly sources: readonly { readonly mac: string; readonly address: string }[];
+  /** Administratively down: nothing passes, not even what `rules` would let. Absent: up. */
+  readonly down?: true;
   /** What may pass, all others being dropped; replies to what passed do pass. null: port security is off, nothing is filtered. */
   readonly rules: readonly SecurityRule[] | null;
   /** What its guest is told when it asks by DHCP; null: this cloud does not answer, and the request goes out on the network. */

@@ -47,6 +47,8 @@ export const serverActions = [
   'restore',
   'metadata',
   'tags',
+  'attach-interface',
+  'detach-interface',
 ] as const;
 
 export type ActionRule = {
@@ -145,6 +147,8 @@ export const actionRules: Readonly<Record<ServerAction, ActionRule>> = {
     anyTask,
     { refusedWhenLocked: false },
   ),
+  'attach-interface': rule('attach_interface', 'os-attach-interfaces:create', 'member', ['active', 'paused', 'stopped'], idle),
+  'detach-interface': rule('detach_interface', 'os-attach-interfaces:delete', 'member', ['active', 'paused', 'stopped'], idle),
 };
 
 /** What `checkAction` needs to know of a server. */

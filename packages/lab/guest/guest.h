@@ -77,6 +77,7 @@ uint64_t realtime_us(void);
 void pace(uint64_t *next_ns, uint64_t period_ns);
 
 void start_thread(void *(*body)(void *));
+void start_thread_with(void *(*body)(void *), const void *argument);
 void log_line(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 #endif

@@ -31,13 +31,15 @@ void log_line(const char *format, ...) {
   show_line(line);
 }
 
-void start_thread(void *(*body)(void *)) {
+void start_thread(void *(*body)(void *)) { start_thread_with(body, NULL); }
+
+void start_thread_with(void *(*body)(void *), const void *argument) {
   pthread_t thread;
   pthread_attr_t attributes;
   pthread_attr_init(&attributes);
   pthread_attr_setstacksize(&attributes, 64 * 1024);
   pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-  if (pthread_create(&thread, &attributes, body, NULL) != 0) log_line("godwit cannot start a thread");
+  if (pthread_create(&thread, &attributes, body, (void *)argument) != 0) log_line("godwit cannot start a thread");
 }
 
 int main(void) {

@@ -1,7 +1,7 @@
 /*
  * eth0, from the kernel's standard parameter ip=<address>:<server>:<gateway>:<mask>:<host name>:<device>:<autoconf>
  * (Documentation/admin-guide/nfs/nfsroot.rst). Debian's cloud kernel has no CONFIG_IP_PNP, so it is read here.
- * Without it: DHCP.
+ * Without it: DHCP. Cards that come while it runs (eth1 … eth7) always ask by DHCP.
  */
 #include "guest.h"
 
@@ -15,9 +15,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static bool set_address(int control, unsigned long request, const char *text) {
+static bool set_address(int control, const char *device, unsigned long request, const char *text) {
   struct ifreq request_data = {0};
-  strcpy(request_data.ifr_name, "eth0");
+  snprintf(request_data.ifr_name, sizeof request_data.ifr_name, "%s", device);
   struct sockaddr_in *address = (struct sockaddr_in *)&request_data.ifr_addr;
   address->sin_family = AF_INET;
   if (inet_pton(AF_INET, text, &address->sin_addr) != 1) return false;
@@ -54,19 +54,51 @@ static void name_from_mac(int control) {
   sethostname(name, strlen(name));
 }
 
-/* In the background and for ever: a guest whose network comes late still gets its address. */
-static void *keep_lease(void *unused) {
-  (void)unused;
+static bool has_card(const char *device) {
+  char path[64];
+  snprintf(path, sizeof path, "/sys/class/net/%s", device);
+  return access(path, F_OK) == 0;
+}
+
+/* In the background, while the card is there: a guest whose network comes late still gets its address. */
+static void *keep_lease(void *name) {
+  const char *device = name;
   int control = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   for (;;) {
     struct dhcp_lease lease;
-    if (!dhcp_acquire("eth0", &lease)) continue;
-    set_address(control, SIOCSIFADDR, lease.address);
-    if (lease.mask[0]) set_address(control, SIOCSIFNETMASK, lease.mask);
-    if (lease.router[0]) default_route(control, lease.router);
-    if (lease.host_name[0]) sethostname(lease.host_name, strlen(lease.host_name));
-    log_line("godwit address %s", lease.address);
-    sleep(lease.seconds > 20 ? lease.seconds / 2 : 10);
+    if (!dhcp_acquire(device, &lease)) {
+      if (!has_card(device)) break;
+      continue;
+    }
+    set_address(control, device, SIOCSIFADDR, lease.address);
+    if (lease.mask[0]) set_address(control, device, SIOCSIFNETMASK, lease.mask);
+    if (strcmp(device, "eth0") == 0) {
+      if (lease.router[0]) default_route(control, lease.router);
+      if (lease.host_name[0]) sethostname(lease.host_name, strlen(lease.host_name));
+    }
+    log_line("godwit address %s on %s", lease.address, device);
+    unsigned renewal = lease.seconds > 20 ? lease.seconds / 2 : 10;
+    for (unsigned waited = 0; waited < renewal && has_card(device); waited++) sleep(1);
+    if (!has_card(device)) break;
+  }
+  log_line("godwit has no %s any more", device);
+  close(control);
+  return NULL;
+}
+
+/* A card gets the lowest free number: one that was taken out and comes again has the same. */
+static void *look_for_cards(void *unused) {
+  (void)unused;
+  static char devices[][5] = {"eth1", "eth2", "eth3", "eth4", "eth5", "eth6", "eth7"};
+  enum { COUNT = sizeof devices / sizeof devices[0] };
+  bool known[COUNT] = {false};
+  int control = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  for (;; usleep(200000)) {
+    for (int at = 0; at < COUNT; at++) {
+      bool is_there = has_card(devices[at]);
+      if (is_there && !known[at] && link_up(control, devices[at])) start_thread_with(keep_lease, devices[at]);
+      known[at] = is_there;
+    }
   }
   return NULL;
 }
@@ -85,12 +117,13 @@ void network_up(void) {
     const char *address = strsep(&rest, ":");
     strsep(&rest, ":");
     const char *gateway = strsep(&rest, ":"), *mask = strsep(&rest, ":"), *name = strsep(&rest, ":");
-    if (!set_address(control, SIOCSIFADDR, address)) log_line("godwit bad address in ip=%s", address);
-    if (mask && mask[0]) set_address(control, SIOCSIFNETMASK, mask);
+    if (!set_address(control, "eth0", SIOCSIFADDR, address)) log_line("godwit bad address in ip=%s", address);
+    if (mask && mask[0]) set_address(control, "eth0", SIOCSIFNETMASK, mask);
     if (gateway && gateway[0]) default_route(control, gateway);
     if (!named && name && name[0]) sethostname(name, strlen(name));
   } else {
-    start_thread(keep_lease);
+    start_thread_with(keep_lease, "eth0");
   }
+  start_thread(look_for_cards);
   close(control);
 }

@@ -1,4 +1,5 @@
 import type { HostCustody } from '@godwit/domain/custody/host-custody';
+import type { DeviceLayout } from '@godwit/domain/guest-spec';
 import type { BootId, Epoch, MigrationId, ServerId } from '@godwit/domain/ids';
 
 export type GuestState =
@@ -30,6 +31,8 @@ export type GuestReport = {
   readonly pid: number | null;
   readonly machineType: string;
   readonly cpuModel: string;
+  /** As its spec has it; absent: there is none here. */
+  readonly deviceLayout?: DeviceLayout;
   /** Of the process that runs it, which may be older than the installed one; absent: no process. */
   readonly qemuVersion?: string;
   readonly bootId: BootId;

@@ -56,6 +56,8 @@ export type IncomingReady = {
   readonly machineType: string;
   readonly cpuModel: string;
   readonly preparedMs: number;
+  /** Layout and network cards of the machine that waits; absent or empty: not told. */
+  readonly devices?: string;
 };
 
 /** The source's word that its copy will never run again, with the two instants that the blackout is measured from (source clock). */
@@ -101,6 +103,8 @@ export type HostDriver = {
   pauseGuest(authority: Authority): Promise<GuestReport>;
   unpauseGuest(authority: Authority): Promise<GuestReport>;
   rebootGuest(authority: Authority, hard: boolean): Promise<GuestReport>;
+  /** A guest that runs here has the network cards that `guest` names, each in its place, when it returns, and no other. */
+  changeNics(authority: Authority, guest: WantedGuest): Promise<GuestReport>;
   /** Under a newer epoch than the copy's. Returns whether there was anything. */
   destroyGuest(authority: Authority, deleteDisks: boolean, guest: WantedGuest | null): Promise<boolean>;
   /** Every copy below the epoch is dead (SIGKILL) when it returns; disks kept. */

@@ -1,4 +1,4 @@
-import type { DiskFormat } from '@godwit/domain/guest-spec';
+import type { DeviceLayout, DiskFormat } from '@godwit/domain/guest-spec';
 import type { ImageId, NetworkId, PortId, ProjectId, ServerId } from '@godwit/domain/ids';
 import type { NetworkPolicy } from '@godwit/domain/network-policy';
 
@@ -13,6 +13,7 @@ export type WantedGuest = {
   /** Empty at creation: the host's default; pinned from then on. */
   readonly machineType: string;
   readonly cpuModel: string;
+  readonly deviceLayout: DeviceLayout;
   readonly disks: readonly WantedDisk[];
   readonly nics: readonly WantedNic[];
   readonly directBoot: WantedDirectBoot | null;
@@ -48,6 +49,8 @@ export type WantedNic = {
   readonly mtu: number;
   /** Empty: the agent's configured guest bridge. */
   readonly bridge: string;
+  /** Absent: its position in the list. */
+  readonly slot?: number;
 };
 
 export type WantedDirectBoot = { readonly kernelImageId: ImageId; readonly ramdiskImageId: ImageId | null; readonly commandLine: string };

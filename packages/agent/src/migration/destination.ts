@@ -18,6 +18,7 @@ import { faultPoint } from '../fault-point.ts';
 import { tlsDirectory } from '../identity/host-identity.ts';
 import type { GuestFact } from '../qemu/guest-fact.ts';
 import type { GuestProcess } from '../qemu/guest-process.ts';
+import { machineDevices } from '../qemu/nic-devices.ts';
 import type { QmpEvent } from '../qemu/qmp-client.ts';
 import { activateBacking } from './activate-backing.ts';
 import { delay, within } from './deadline.ts';
@@ -165,6 +166,7 @@ export class IncomingMigration {
         machineType: spec.machineType,
         cpuModel: spec.cpuModel,
         preparedMs: performance.now() - startedAt,
+        devices: machineDevices(spec),
       };
       this.#ready = ready;
       record.become('listening');

@@ -88,15 +88,17 @@ export class GuestNetworks {
     });
   }
 
-  /** A change for guests that are here; what is older than what holds is left out. Flows that could not begin any more are forgotten. */
-  async update(policy: NetworkPolicy): Promise<void> {
-    await this.#serially(async () => {
+  /** A change for guests that are here; what is older than what holds is left out. Flows that could not begin any more are forgotten. Answers which ports were down, and are up now. */
+  async update(policy: NetworkPolicy): Promise<ReadonlySet<string>> {
+    return this.#serially(async () => {
       const changed: string[] = [];
+      const raised = new Set<string>();
       this.#offered = new Map();
       for (const port of policy.ports) {
         const known = this.#ports.get(port.portId);
         if (known === undefined) this.#offered.set(port.portId, { number: policy.number, policy: port });
         else if (known.number < policy.number) {
+          if (known.policy.down && !port.down) raised.add(port.portId);
           this.#ports.set(port.portId, { number: policy.number, policy: port });
           if (this.#failed.has(port.portId) || JSON.stringify(known.policy) !== JSON.stringify(port)) changed.push(port.portId);
         }
@@ -112,6 +114,7 @@ export class GuestNetworks {
         ]) => changed.includes(portId) || (rules ?? []).some(({ remote }) => remote.kind === 'group' && groups.includes(remote.groupId)),
       );
       for (const [portId, { policy: port }] of touched) await this.#forgetForbidden(tapName(portId as PortId), port);
+      return raised;
     });
   }
 
@@ -123,7 +126,7 @@ export class GuestNetworks {
   /** Nothing is left of these taps. */
   async leave(nics: readonly Nic[]): Promise<void> {
     await this.#serially(async () => {
-      const known = nics.filter(({ portId }) => this.#ports.get(portId)?.policy.rules != null);
+      const known = nics.filter(({ portId }) => isFiltered(this.#ports.get(portId)?.policy));
       for (const { portId } of nics) this.#ports.delete(portId);
       await this.#apply(
         [],
@@ -172,8 +175,8 @@ export class GuestNetworks {
     const known = groupsOf(this.#offered.values());
     const unused = [...this.#groups.keys()].filter((groupId) => !used.has(groupId) && !known.has(groupId));
     const ports = portIds.flatMap((portId) => this.#ports.get(portId)?.policy ?? []);
-    const filtered = ports.flatMap(({ rules, ...policy }) => (rules === null ? [] : [{ ...policy, rules }]));
-    const open = ports.filter(({ rules }) => rules === null).map(({ portId }) => tapName(portId as PortId));
+    const filtered = ports.filter(isFiltered).map((policy) => ({ ...policy, rules: policy.rules ?? [] }));
+    const open = ports.filter((policy) => !isFiltered(policy)).map(({ portId }) => tapName(portId as PortId));
     // A host where nothing has ever been filtered need not have nftables.
     if (this.#based || filtered.length > 0) {
       const removed = [...gone, ...open].filter((tap) => this.#taps.has(tap));
@@ -230,6 +233,9 @@ type Stored = {
   readonly ports: readonly (readonly [string, Known])[];
   readonly groups: readonly (readonly [string, { readonly number: number; readonly addresses: readonly string[] }])[];
 };
+
+/** Whether its tap has rules: not where port security is off, unless the port is down. */
+const isFiltered = (policy: PortPolicy | undefined): boolean => policy !== undefined && (policy.rules !== null || policy.down === true);
 
 const groupsOf = (ports: Iterable<Known>): ReadonlySet<string> =>
   new Set(

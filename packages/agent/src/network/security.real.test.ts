@@ -113,7 +113,7 @@ const policyOf = (ports: readonly PortPolicy[], groups: NetworkPolicy['groups'] 
 });
 const admit = (at: Guest, rules: PortPolicy['rules'], groups: NetworkPolicy['groups'] = {}): Promise<void> =>
   networks.admit([nic(at)], policyOf([port(at, rules)], groups));
-const change = (at: Guest, rules: PortPolicy['rules'], groups: NetworkPolicy['groups'] = {}): Promise<void> =>
+const change = (at: Guest, rules: PortPolicy['rules'], groups: NetworkPolicy['groups'] = {}): Promise<unknown> =>
   networks.update(policyOf([port(at, rules)], groups));
 
 const pings = (from: string, to: string, ...more: readonly string[]): Promise<boolean> =>
@@ -134,7 +134,7 @@ type Connection = { answered(text: string, limitMs?: number): Promise<boolean>; 
 
 /** Connects and keeps the connection: `sayHere` sends from the client's end, to be echoed. */
 async function connect(from: string, to: string, portNumber: number, limitMs = 700): Promise<Connection | null> {
-  const program = `const s = require('net').connect(${portNumber}, '${to}'); s.on('data', (d) => process.stdout.write(d)); s.on('error', () => {}); process.stdin.on('data', (d) => s.write(d))`;
+  const program = `process.stdout.write('up'); const s = require('net').connect(${portNumber}, '${to}'); s.on('data', (d) => process.stdout.write(d)); s.on('error', () => {}); process.stdin.on('data', (d) => s.write(d))`;
   const child = spawn('ip', ['netns', 'exec', from, process.execPath, '-e', program], { stdio: ['pipe', 'pipe', 'inherit'] });
   children.add(child);
   let heard = '';
@@ -151,6 +151,8 @@ async function connect(from: string, to: string, portNumber: number, limitMs = 7
     },
     sayHere: (text) => void child.stdin.write(text),
   };
+  // A busy machine starts no program in the time that an answer has.
+  if (!(await connection.answered('up', 10_000))) throw new Error('the client did not start');
   return (await connection.answered('hello')) ? connection : null;
 }
 
@@ -204,6 +206,36 @@ test('a group as the remote side is its members, whoever they are at the moment'
   connection?.sayHere('after');
   expect(await connection?.answered('after', 400)).toBe(false);
 });
+
+test('a port that is down lets nothing through, whatever its rules and also without any; up again, what was open goes on', async () => {
+  const setDown = (rules: PortPolicy['rules'], down: boolean): Promise<unknown> =>
+    networks.update(policyOf([{ ...port(one, rules), ...(down ? { down } : {}) }]));
+  const all = [...outwards, rule({}), rule({ ipVersion: 6 })];
+  await setDown(all, false);
+  const connection = await connect(outside.namespace, one.address, 80);
+  expect(connection).not.toBeNull();
+  await setDown(all, true);
+  connection?.sayHere('later');
+  expect(
+    await Promise.all([
+      connection?.answered('later', 300),
+      pings(outside.namespace, one.address),
+      pings(one.namespace, ipv6(outside.address)),
+      connects(one.namespace, outside.address, 90),
+    ]),
+  ).toEqual([false, false, false, false]);
+  await setDown(all, false);
+  expect(await connection?.answered('later', 5_000)).toBe(true);
+  await setDown(null, true);
+  expect(await pings(outside.namespace, one.address)).toBe(false);
+  await setDown(null, false);
+  expect(await pings(outside.namespace, one.address)).toBe(true);
+  // One that comes down is down from its first frame on, and nothing of its rules stays when it goes.
+  await networks.admit([nic(two)], policyOf([{ ...port(two, null), down: true }]));
+  expect(await pings(outside.namespace, two.address)).toBe(false);
+  await networks.leave([nic(two)]);
+  expect(await pings(outside.namespace, two.address)).toBe(true);
+}, 20_000);
 
 test('a guest sends only as itself', async () => {
   await change(one, [...outwards, rule({})]);

@@ -81,14 +81,19 @@ export function tapLines(tap: string, policy: PortPolicy & { readonly rules: rea
     ...(['o', 'i'] as const).flatMap((beginner) =>
       (['from', 'to'] as const).flatMap((way) => chain(`_${beginner}_${way}`, rememberRules(tap, beginner, way))),
     ),
-    ...chain('_from', [
-      ...sourceRules(policy.sources),
-      ...commonRules,
-      ...knownRules(tap, 'from'),
-      ...allowRules(tap, policy.rules, 'egress'),
-      'drop',
-    ]),
-    ...chain('_to', [...arrivalRules, ...commonRules, ...knownRules(tap, 'to'), ...allowRules(tap, policy.rules, 'ingress'), 'drop']),
+    // A port that is down keeps the flows it has: they go on when it is up again, unless they have timed out.
+    ...chain(
+      '_from',
+      policy.down
+        ? ['drop']
+        : [...sourceRules(policy.sources), ...commonRules, ...knownRules(tap, 'from'), ...allowRules(tap, policy.rules, 'egress'), 'drop'],
+    ),
+    ...chain(
+      '_to',
+      policy.down
+        ? ['drop']
+        : [...arrivalRules, ...commonRules, ...knownRules(tap, 'to'), ...allowRules(tap, policy.rules, 'ingress'), 'drop'],
+    ),
     `add element ${table} from_guest { "${tap}" : jump ${tap}_from }`,
     `add element ${table} to_guest { "${tap}" : jump ${tap}_to }`,
   ];

@@ -51,6 +51,26 @@ const node = (argv: readonly string[], name: string): unknown =>
 describe('the command line', () => {
   const argv = commandLine(spec, launch);
 
+  test("a port is found in its place: on the machine's own bus, or on the bridge that every machine of layout 2 has for them", () => {
+    const nics = [0, 6].map((slot) => ({
+      portId: as<never>(`p${slot}`),
+      mac: `fa:16:3e:00:00:0${slot}`,
+      tapName: `gt${slot}`,
+      networkId: as<never>('n'),
+      slot,
+    }));
+    const places = (change: Partial<GuestSpec>): unknown =>
+      values(commandLine({ ...spec, nics, ...change }, launch), '-device').flatMap((one) => {
+        const { driver, id, bus, addr } = one as Record<string, string>;
+        return driver === 'virtio-net-pci' || driver === 'pcie-pci-bridge' ? [`${id} ${bus} ${addr}`] : [];
+      });
+    expect(places({})).toEqual(['nic0 pcie.0 0x4', 'nic6 pcie.0 0xa']);
+    expect(places({ deviceLayout: 2 })).toEqual(['ports pcie.0 0x1', 'nic0 ports 0x1', 'nic6 ports 0x7']);
+    expect(places({ deviceLayout: 2, machineType: 'pc-i440fx-9.2' })).toEqual(['nic0 pci.0 0x4', 'nic6 pci.0 0xa']);
+    // What ran before ports had places stands where it stood.
+    expect(places({ nics: nics.map(({ slot: _slot, ...nic }) => nic) })).toEqual(['nic0 pcie.0 0x4', 'nic1 pcie.0 0x5']);
+  });
+
   test('starts stopped, whatever the guest is, also when it waits for a stream', () => {
     fc.assert(
       fc.property(

@@ -1,5 +1,5 @@
 import { GodwitError } from '@godwit/domain/errors';
-import { type BackingSpec, type DiskSpec, type GuestSpec, guestSpecProblems, type NicSpec } from '@godwit/domain/guest-spec';
+import { type BackingSpec, type DiskSpec, type GuestSpec, guestSpecProblems, type NicSpec, slotOf } from '@godwit/domain/guest-spec';
 
 /** What belongs to one QEMU process rather than to the guest. All paths absolute. */
 export type Launch = {
@@ -35,15 +35,34 @@ export const diskNode = (index: number): string => `disk${index}`;
 export const diskFileNode = (index: number): string => `disk${index}-file`;
 /** QOM id of the device that shows a disk to the guest. */
 export const diskDevice = (index: number): string => `vd${index}`;
-export const nicDevice = (index: number): string => `nic${index}`;
-export const netdevId = (index: number): string => `tap${index}`;
+/** QOM id of the port in a place of the guest, and of its backend. */
+export const nicDevice = (slot: number): string => `nic${slot}`;
+export const netdevId = (slot: number): string => `tap${slot}`;
 /** Id of the guest's RAM object, hence of its RAMBlock in the stream. */
 export const ramObject = 'ram0';
 
 export const configDriveNode = 'config-drive';
 
-/** PCI slots of device layout 1, on pcie.0 (q35) or pci.0 (i440fx, whose own devices are in slots 0 and 1). */
-const slots = { rng: 0x02, balloon: 0x03, firstNic: 0x04, firstDisk: 0x0c, configDrive: 0x1d, graphics: 0x1e } as const;
+/**
+ * PCI slots on pcie.0 (q35) or pci.0 (i440fx, whose own devices are in slots 0 and 1). Layout 2 differs on q35 alone: the guest's ports sit on the bus of a bridge, which, unlike pcie.0, takes a
+ * device while the machine runs. *Rejected:* a PCI Express root port for each. Every bridge maps its windows anew when its state is loaded, inside the blackout: eight cost ten times what one does.
+ */
+const slots = { portBridge: 0x01, rng: 0x02, balloon: 0x03, firstNic: 0x04, firstDisk: 0x0c, configDrive: 0x1d, graphics: 0x1e } as const;
+
+const isQ35 = (spec: Pick<GuestSpec, 'machineType'>): boolean => spec.machineType.startsWith('pc-q35');
+const pciAddress = (bus: string, slot: number): { readonly bus: string; readonly addr: string } => ({
+  bus,
+  addr: `0x${slot.toString(16)}`,
+});
+const portBridge = 'ports';
+/** The bridge's controller of hot-plug has the first. */
+const firstOfBridge = 0x01;
+
+/** Where the port in a place of the guest is found, on every host. */
+const nicAddress = (spec: Pick<GuestSpec, 'machineType' | 'deviceLayout'>, slot: number): object =>
+  isQ35(spec) && spec.deviceLayout >= 2
+    ? pciAddress(portBridge, firstOfBridge + slot)
+    : pciAddress(isQ35(spec) ? 'pcie.0' : 'pci.0', slots.firstNic + slot);
 
 /**
  * The arguments of qemu-system-x86_64 for a guest: a pure function, the same for source and destination except for `launch`.
@@ -55,8 +74,7 @@ export function commandLine(spec: GuestSpec, launch: Launch): string[] {
   const problems = guestSpecProblems(spec);
   if (problems.length > 0)
     throw new GodwitError('BadRequest', `this guest cannot be started: ${problems.join('; ')}`, { serverId: spec.serverId });
-  const bus = spec.machineType.startsWith('pc-q35') ? 'pcie.0' : 'pci.0';
-  const pci = (slot: number): { bus: string; addr: string } => ({ bus, addr: `0x${slot.toString(16)}` });
+  const pci = (slot: number): object => pciAddress(isQ35(spec) ? 'pcie.0' : 'pci.0', slot);
   return [
     ...['-nodefaults', '-no-user-config', '-display', 'none', '-S'],
     ...['-name', `guest=${spec.serverId},debug-threads=on`, '-uuid', spec.serverId, '-msg', 'timestamp=on'],
@@ -86,7 +104,11 @@ export function commandLine(spec: GuestSpec, launch: Launch): string[] {
     ...(spec.graphics === 'vnc'
       ? [...device({ driver: 'VGA', id: 'video0', ...pci(slots.graphics) }), '-vnc', `unix:${escaped(launch.vncSocket)}`]
       : []),
-    ...spec.nics.flatMap((nic, index) => nicArguments(nic, index, launch, pci(slots.firstNic + index))),
+    ...(isQ35(spec) && spec.deviceLayout >= 2 ? device({ driver: 'pcie-pci-bridge', id: portBridge, ...pci(slots.portBridge) }) : []),
+    ...spec.nics.flatMap((nic, position) => [
+      ...['-netdev', json(nicBackend(nic, slotOf(nic, position), launch.vhostNet))],
+      ...device(nicFrontend(spec, nic, slotOf(nic, position))),
+    ]),
     ...spec.disks.flatMap((disk, index) => diskArguments(disk, index, launch, spec.directBoot === undefined, pci(slots.firstDisk + index))),
     ...(spec.configDrive === undefined ? [] : configDriveArguments(spec.configDrive, launch, pci(slots.configDrive))),
     ...directBootArguments(spec),
@@ -98,22 +120,30 @@ function monitor(id: string, socket: string): string[] {
   return ['-chardev', `socket,id=${id},path=${escaped(socket)},server=on,wait=off`, '-mon', `chardev=${id},mode=control`];
 }
 
-function nicArguments(nic: NicSpec, index: number, launch: Launch, address: object): string[] {
-  const id = netdevId(index);
-  return [
-    ...['-netdev', json({ type: 'tap', id, ifname: nic.tapName, script: 'no', downscript: 'no', vhost: launch.vhostNet })],
-    // No option ROM: it would be one more RAM block that both sides must have byte for byte, for a network boot that we do not offer.
-    ...device({
-      driver: 'virtio-net-pci',
-      id: nicDevice(index),
-      netdev: id,
-      mac: nic.mac,
-      romfile: '',
-      ...(nic.mtu !== undefined && { host_mtu: nic.mtu }),
-      ...address,
-    }),
-  ];
-}
+/** QEMU's end of a port: what `-netdev` and `netdev_add` take. */
+export const nicBackend = (nic: Pick<NicSpec, 'tapName'>, slot: number, vhost: boolean): Readonly<Record<string, unknown>> => ({
+  type: 'tap',
+  id: netdevId(slot),
+  ifname: nic.tapName,
+  script: 'no',
+  downscript: 'no',
+  vhost,
+});
+
+/** The card that the guest sees: what `-device` and `device_add` take. No option ROM: it would be one more RAM block that both sides must have byte for byte, for a network boot that we do not offer. */
+export const nicFrontend = (
+  spec: Pick<GuestSpec, 'machineType' | 'deviceLayout'>,
+  nic: Pick<NicSpec, 'mac' | 'mtu'>,
+  slot: number,
+): Readonly<Record<string, unknown>> => ({
+  driver: 'virtio-net-pci',
+  id: nicDevice(slot),
+  netdev: netdevId(slot),
+  mac: nic.mac,
+  romfile: '',
+  ...(nic.mtu !== undefined && { host_mtu: nic.mtu }),
+  ...nicAddress(spec, slot),
+});
 
 function diskArguments(disk: DiskSpec, index: number, launch: Launch, bootable: boolean, address: object): string[] {
   const backing = disk.backing ? backingArguments(disk.backing, index, 1) : [];

@@ -154,6 +154,11 @@ export async function adoptGuest(stateDir: string, name: string, deadlineMs: num
   }
 }
 
+/** Writes down that the devices of a running guest have changed: an agent that adopts it finds it so. */
+export async function rewriteSpec(process: Pick<GuestProcess, 'run'>, spec: GuestSpec): Promise<void> {
+  await writeDurably(process.run.specFile, JSON.stringify(spec));
+}
+
 /** The living QEMU that serves this run directory, if any: the recorded one, or one whose command line names its monitor socket. */
 export function findProcess(run: RunDir): ProcessRef | undefined {
   const recorded = recordedRef(run);

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { cpus, loadavg, release, totalmem } from 'node:os';
+import { newestDeviceLayout } from '@godwit/domain/guest-spec';
 import type { HostFacts } from '@godwit/domain/host';
 import { type Pool, poolFacts } from '../storage/pool.ts';
 import type { AcceleratorChoice } from './accelerator.ts';
@@ -41,6 +42,7 @@ export async function hostFacts(input: HostFactsInput): Promise<HostFacts> {
     pools: pools.flatMap((pool) => (pool.status === 'fulfilled' ? [pool.value] : [])),
     bridges: input.bridges,
     networkPolicy: true,
+    deviceLayout: newestDeviceLayout,
     selfTest: input.selfTest,
     agentVersion: input.agentVersion,
   };

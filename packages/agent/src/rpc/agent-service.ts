@@ -58,6 +58,7 @@ export function agentService(driver: HostDriver, hostName: string, readLogs: Rea
     pauseGuest: async ({ custody }) => guestReportToWire(await driver.pauseGuest(authorityFromWire(custody))),
     unpauseGuest: async ({ custody }) => guestReportToWire(await driver.unpauseGuest(authorityFromWire(custody))),
     rebootGuest: async ({ custody, hard }) => guestReportToWire(await driver.rebootGuest(authorityFromWire(custody), hard)),
+    changeNics: async ({ custody, guest }) => guestReportToWire(await driver.changeNics(authorityFromWire(custody), guestFromWire(guest))),
     destroyGuest: async ({ custody, deleteDisks, guest }) =>
       create(DestroyGuestResponseSchema, {
         existed: await driver.destroyGuest(authorityFromWire(custody), deleteDisks, optionalGuest(guest)),

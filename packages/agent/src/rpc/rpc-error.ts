@@ -57,6 +57,8 @@ function codeOf(code: ErrorCode): Code {
       return Code.Unavailable;
     case 'Conflict':
     case 'InvalidState':
+    case 'HotPlugUnsupported':
+    case 'NoFreeDeviceSlot':
     case 'ServerLocked':
     case 'BareMetalCannotMigrate':
     case 'BareMetalTarget':
@@ -74,6 +76,7 @@ function codeOf(code: ErrorCode): Code {
     case 'Internal':
     case 'GuestStartFailed':
     case 'NetworkSetupFailed':
+    case 'InterfaceAttachFailed':
       return Code.Internal;
   }
 }

@@ -3,7 +3,7 @@ import type { Guest } from '@godwit/contract/gen/guest_pb';
 import { GuestReportSchema, type GuestReport as WireReport, GuestState as WireState } from '@godwit/contract/gen/guest_pb';
 import { hostReport } from '@godwit/domain/custody/holder';
 import { GodwitError } from '@godwit/domain/errors';
-import type { DiskFormat } from '@godwit/domain/guest-spec';
+import type { DeviceLayout, DiskFormat } from '@godwit/domain/guest-spec';
 import { as } from '@godwit/domain/ids';
 import type { GuestReport, GuestState } from '../drivers/guest-report.ts';
 import type { WantedGuest } from '../drivers/wanted-guest.ts';
@@ -36,6 +36,7 @@ export function guestFromWire(wire: Guest | undefined): WantedGuest {
     ramMib: numberFromWire(wire.ramMib, 'ram_mib'),
     machineType: wire.machineType,
     cpuModel: wire.cpuModel,
+    deviceLayout: layoutFromWire(wire.deviceLayout),
     ...displayFromWire(wire.display),
     ...(wire.configDrive.length === 0 ? {} : { configDrive: wire.configDrive.map(({ path, content }) => ({ path, content })) }),
     ...(wire.networkPolicyJson === '' ? {} : { networkPolicy: networkPolicyFromWire(wire.networkPolicyJson) }),
@@ -56,6 +57,7 @@ export function guestFromWire(wire: Guest | undefined): WantedGuest {
       mac: nic.mac.toLowerCase(),
       mtu: nic.mtu,
       bridge: nic.bridge,
+      ...(nic.slot === undefined ? {} : { slot: nic.slot }),
       fixedIps: nic.fixedIps.map(({ address, prefixLength, gateway }) => ({ address, prefixLength, gateway })),
     })),
     directBoot: wire.directBoot
@@ -77,6 +79,12 @@ function plainWord(value: string, field: string): string {
 function checksum(value: string): string {
   if (value !== '' && !/^[0-9a-f]{128}$/.test(value)) throw new GodwitError('BadRequest', 'image_sha512 is not a SHA-512 in hexadecimal');
   return value;
+}
+
+function layoutFromWire(value: number): DeviceLayout {
+  if (value === 0 || value === 1) return 1;
+  if (value === 2) return 2;
+  throw new GodwitError('BadRequest', `device layout ${value} is unknown to this agent`);
 }
 
 function displayFromWire(value: string): Pick<WantedGuest, 'display'> {
@@ -113,6 +121,7 @@ export const guestReportToWire = (report: GuestReport): WireReport =>
     cpuModel: report.cpuModel,
     bootId: report.bootId,
     qemuVersion: report.qemuVersion ?? '',
+    deviceLayout: report.deviceLayout ?? 0,
     diskBytesUsed: BigInt(report.diskBytesUsed),
     copyEpoch: BigInt(report.copyEpoch ?? 0),
     custodyJson: JSON.stringify(hostReport(report.custody, null)),

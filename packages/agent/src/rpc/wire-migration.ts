@@ -70,6 +70,7 @@ export function readyFromWire(wire: WireReady | undefined): IncomingReady {
     machineType: wire.machineType,
     cpuModel: wire.cpuModel,
     preparedMs: wire.preparedMs,
+    devices: wire.devices,
   };
 }
 

@@ -34,6 +34,7 @@ function portFrom(value: unknown): PortPolicy {
       const source = record(one, 'source');
       return { mac: matching(source['mac'], macAddress, 'MAC address'), address: prefixFrom(source['address']) };
     }),
+    ...(port['down'] === true ? { down: true as const } : {}),
     rules: port['rules'] === null ? null : list(port['rules'], 'rules').map(ruleFrom),
     lease: port['lease'] == null ? null : leaseFrom(record(port['lease'], 'lease')),
   };

@@ -18,6 +18,7 @@ export function httpStatus(code: ErrorCode): number {
     case 'ForbiddenCombination':
     case 'DeviceCannotMove':
     case 'PostCopyUnsafe':
+    case 'HotPlugUnsupported':
     case 'InvalidMigrationState':
     case 'ImageTruncated':
     case 'ImageUnsafe':
@@ -41,6 +42,7 @@ export function httpStatus(code: ErrorCode): number {
     case 'BareMetalCannotMigrate':
     case 'SourceServiceDown':
     case 'CustodyRefused':
+    case 'NoFreeDeviceSlot':
       return 409;
     case 'Gone':
       return 410;
@@ -54,6 +56,7 @@ export function httpStatus(code: ErrorCode): number {
     case 'Internal':
     case 'GuestStartFailed':
     case 'NetworkSetupFailed':
+    case 'InterfaceAttachFailed':
       return 500;
     case 'NotImplemented':
       return 501;

@@ -177,6 +177,28 @@ describe('servers', () => {
     await openstack(`server delete --wait ${id}`);
     expect(await json<Rows>('server list')).toEqual([]);
   });
+  it('get and lose interfaces while they run', async () => {
+    await openstack('network create --share plugged');
+    await openstack('subnet create --network plugged --subnet-range 10.9.0.0/24 plugged');
+    const port = String((await json('port create --network plugged own'))['id']);
+    const id = String((await json('server create --image image --flavor small --network none --wait plug'))['id']);
+    const addresses = async () => (await json(`server show ${id}`))['addresses'];
+    await openstack(`server add port ${id} own`);
+    await openstack(`server add network ${id} plugged`);
+    await openstack(`server add fixed ip --fixed-ip-address 10.9.0.77 ${id} plugged`);
+    expect(await addresses()).toEqual({
+      plugged: [expect.stringMatching(/^10\.9\.0\./), expect.stringMatching(/^10\.9\.0\./), '10.9.0.77'],
+    });
+    const at = cloud.hosts.find((host) => host.guests.has(id));
+    expect(at?.guests.get(id)?.nics).toMatchObject([{ portId: port, slot: 0 }, { slot: 1 }, { slot: 2 }]);
+    await openstack(`server remove port ${id} own`);
+    await settled(id);
+    expect(at?.guests.get(id)?.nics).toHaveLength(2);
+    expect(await json('port show own')).toMatchObject({ id: port, status: 'DOWN', device_id: '' });
+    await gone(id);
+    await openstack('port delete own');
+    await openstack('network delete plugged');
+  });
   it('are live-migrated, with a host and without, and the record tells how it went', async () => {
     const id = String((await json('server create --image image --flavor small --network none --wait move'))['id']);
     const hostOf = async (): Promise<unknown> => (await json(`server show ${id}`))['OS-EXT-SRV-ATTR:host'];

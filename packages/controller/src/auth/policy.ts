@@ -26,8 +26,6 @@ const compute = {
   'os-instance-actions:events': 'admin',
   'os-attach-interfaces:list': 'reader',
   'os-attach-interfaces:show': 'reader',
-  'os-attach-interfaces:create': 'member',
-  'os-attach-interfaces:delete': 'member',
   'os-assisted-volume-snapshots:create': 'admin',
   'os-assisted-volume-snapshots:delete': 'admin',
   'os-baremetal-nodes:list': 'admin',

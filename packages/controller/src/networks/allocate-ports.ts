@@ -37,26 +37,20 @@ export async function allocatePorts(tx: Tx, request: PortRequest): Promise<reado
   const groupIds = securityGroups === undefined ? undefined : await findGroups(tx, caller.projectId, securityGroups).catch(asBadRequest);
   if (networks === 'none') return [];
   if (networks === 'auto') {
-    // An admin sees every project's networks; what is meant is still those of the project the server is made in.
-    const own = { projectId: caller.projectId, isAdmin: false };
-    const visible = await tx
-      .selectFrom('network')
-      .select('id')
-      .where(visibleNetworks(own))
-      .where('admin_state_up', '=', true)
-      .orderBy('created_at')
-      .limit(2)
-      .execute();
-    if (visible.length > 1) throw new GodwitError('Conflict', 'Multiple possible networks found, use a Network ID to be more specific.');
-    const [only] = visible;
-    return only === undefined ? [] : [await portOn(tx, request, only.id, 0, undefined, groupIds)];
+    const only = await onlyNetwork(tx, caller.projectId);
+    return only === null ? [] : [await portOn(tx, request, only, 0, undefined, groupIds)];
   }
   const ports: ServerPort[] = [];
   for (const [index, asked] of networks.entries()) {
     ports.push(
       'portId' in asked
         ? await bindPort(tx, request, asked.portId, index)
-        : await portOn(tx, request, asked.networkId, index, asked.fixedIp, groupIds),
+        : await portOn(tx, request, asked.networkId, index, asked.fixedIp, groupIds).catch((error: unknown) => {
+            // For a create, an address that is taken is a mistake in the request (compute API reference: 400).
+            if (asked.fixedIp !== undefined && error instanceof GodwitError && error.code === 'Conflict')
+              throw new GodwitError('BadRequest', error.message, {}, { cause: error });
+            throw error;
+          }),
     );
   }
   const bound = await tx.selectFrom('port').select('id').where('server_id', '=', serverId).execute();
@@ -65,24 +59,42 @@ export async function allocatePorts(tx: Tx, request: PortRequest): Promise<reado
 }
 
 /**
- * Takes the ports from a server that is deleted, in the caller's transaction: those made for it are deleted with their addresses, the others are unbound and keep
+ * Takes its ports, or one of them, from a server, in the caller's transaction: those made for it are deleted with their addresses, the others are unbound and keep
  * theirs. Harmless to repeat.
  */
-export async function releasePorts(tx: Tx, serverId: string): Promise<void> {
-  const ports = await tx.selectFrom('port').select('id').where('server_id', '=', serverId).execute();
-  await noteMember(
-    tx,
-    ports.map(({ id }) => id),
-  );
-  await tx.deleteFrom('port').where('server_id', '=', serverId).where('delete_with_server', '=', true).execute();
+export async function releasePorts(tx: Tx, serverId: string, portId?: string): Promise<void> {
+  const ports = await tx
+    .selectFrom('port')
+    .select('id')
+    .where('server_id', '=', serverId)
+    .$if(portId !== undefined, (all) => all.where('id', '=', portId ?? ''))
+    .execute();
+  const ids = ports.map(({ id }) => id);
+  if (ids.length === 0) return;
+  await noteMember(tx, ids);
+  await tx.deleteFrom('port').where('id', 'in', ids).where('delete_with_server', '=', true).execute();
   await tx
     .updateTable('port')
-    .set({ server_id: null, device_index: null, host_id: null, status: 'DOWN', updated_at: sql`now()` })
-    .where('server_id', '=', serverId)
+    .set({ server_id: null, device_index: null, host_id: null, status: 'DOWN', tag: null, updated_at: sql`now()` })
+    .where('id', 'in', ids)
     .execute();
 }
 
-async function portOn(
+/** The only network that is the project's or open to it; null: there is none. An admin sees every project's networks; what is meant is still those of the project. Throws Conflict for several. */
+export async function onlyNetwork(tx: Tx, projectId: string): Promise<string | null> {
+  const visible = await tx
+    .selectFrom('network')
+    .select('id')
+    .where(visibleNetworks({ projectId, isAdmin: false }))
+    .where('admin_state_up', '=', true)
+    .orderBy('created_at')
+    .limit(2)
+    .execute();
+  if (visible.length > 1) throw new GodwitError('Conflict', 'Multiple possible networks found, use a Network ID to be more specific.');
+  return visible[0]?.id ?? null;
+}
+
+export async function portOn(
   tx: Tx,
   { caller, serverId }: PortRequest,
   networkId: string,
@@ -107,9 +119,8 @@ async function portOn(
     ...(groupIds === undefined || !network.port_security_enabled ? {} : { securityGroupIds: groupIds }),
     ...(fixedIp === undefined ? {} : { fixedIps: [{ address: fixedIp }] }),
   }).catch((error: unknown) => {
-    // For a create, an address that is taken is a mistake in the request (compute API reference: 400).
     if (fixedIp !== undefined && error instanceof GodwitError && error.code === 'Conflict')
-      throw new GodwitError('BadRequest', `Fixed IP address ${fixedIp} is already in use.`, {}, { cause: error });
+      throw new GodwitError('Conflict', `Fixed IP address ${fixedIp} is already in use.`, {}, { cause: error });
     throw error;
   });
   return {
@@ -130,7 +141,7 @@ function asBadRequest(error: unknown): never {
   throw error;
 }
 
-async function bindPort(tx: Tx, { caller, serverId }: PortRequest, portId: string, deviceIndex: number): Promise<ServerPort> {
+export async function bindPort(tx: Tx, { caller, serverId }: PortRequest, portId: string, deviceIndex: number): Promise<ServerPort> {
   const port = await tx.selectFrom('port').selectAll().where(sql<boolean>`id::text = ${portId}`).forUpdate().executeTakeFirst();
   if (port === undefined || (!caller.isAdmin && port.project_id !== caller.projectId))
     throw new GodwitError('BadRequest', `Port id ${portId} could not be found.`);

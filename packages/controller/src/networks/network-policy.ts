@@ -23,7 +23,9 @@ export async function networkPolicy(db: Db, scope: PolicyScope): Promise<Network
       'port.fixed_ips',
       'port.allowed_address_pairs',
       'port.port_security_enabled',
+      'port.admin_state_up',
       'network.mtu',
+      'network.admin_state_up as network_up',
       'server.hostname',
     ])
     .where((eb) =>
@@ -63,14 +65,16 @@ export async function networkPolicy(db: Db, scope: PolicyScope): Promise<Network
   const byPort = Map.groupBy(rules, (rule) => rule.port_id);
   return {
     number: drawn[0]?.number ?? 0,
-    ports: ports.map(
-      (port): PortPolicy => ({
+    ports: ports.map((port): PortPolicy => {
+      const down = !port.admin_state_up || !port.network_up;
+      return {
         portId: port.id,
         sources: [...port.fixed_ips.map(({ address }) => ({ mac: port.mac, address })), ...port.allowed_address_pairs],
         rules: port.port_security_enabled ? distinct((byPort.get(port.id) ?? []).flatMap(ruleOf)) : null,
-        lease: leaseOf(port, subnets),
-      }),
-    ),
+        ...(down ? { down } : {}),
+        lease: down ? null : leaseOf(port, subnets),
+      };
+    }),
     groups: await addressesOf(
       db,
       rules.flatMap((rule) => rule.remote_group_id ?? []),

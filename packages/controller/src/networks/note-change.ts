@@ -20,3 +20,8 @@ export async function noteSubnet(tx: Db, subnetId: string): Promise<void> {
     tx,
   );
 }
+
+/** A network goes up or down, for every port on it. */
+export async function noteNetwork(tx: Db, networkId: string): Promise<void> {
+  await sql`insert into network_policy_change (kind, subject_id) select 'port', id from port where network_id = ${networkId}`.execute(tx);
+}

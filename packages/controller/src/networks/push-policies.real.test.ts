@@ -8,9 +8,11 @@ import { startTestServer, type TestServer } from '../store/test-database.ts';
 import { fakeFacts } from '../workflows/testing/fake-agents.ts';
 import { createPort } from './create-port.ts';
 import { networkPolicy } from './network-policy.ts';
+import { noteNetwork } from './note-change.ts';
 import { startPushingPolicies } from './push-policies.ts';
 import { createRule } from './security-group-rules.ts';
 import { defaultGroup } from './security-groups.ts';
+import { updatePort } from './update-port.ts';
 
 let server: TestServer;
 let db: Db;
@@ -137,6 +139,17 @@ it('hosts hear of what changes for their guests, and of nothing else; one that d
     expect(new Set(both.map(({ host }) => host))).toEqual(new Set([here, there]));
     for (const { policy } of both) expect(policy.groups[group]).toEqual([mine.address, third.address].toSorted());
     expect((await networkPolicy(db, { serverId: other.serverId })).ports.map(({ portId }) => portId)).toEqual([other.portId]);
+    expect(heard).toEqual([]);
+    // A port that is down, and then a whole network.
+    await db.transaction().execute((tx) => updatePort(tx, mine.portId, { adminStateUp: false }));
+    const downOf = ({ policy }: Awaited<ReturnType<typeof next>>) => policy.ports.flatMap(({ portId, down }) => (down ? [portId] : []));
+    expect(downOf(await next())).toEqual([mine.portId]);
+    await db.transaction().execute(async (tx) => {
+      await noteNetwork(tx, networkId);
+      await tx.updateTable('network').set({ admin_state_up: false }).where('id', '=', networkId).execute();
+    });
+    // The host of the port that is down already has nothing to hear.
+    expect(downOf(await next()).toSorted()).toEqual([other.portId, third.portId].toSorted());
     expect(heard).toEqual([]);
     expect((await sql<{ n: number }>`select count(*)::integer as n from host where id = ${old}`.execute(db)).rows[0]?.n).toBe(1);
   } finally {

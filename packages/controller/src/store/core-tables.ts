@@ -1,5 +1,6 @@
 import type { ResolvedPolicy } from '@godwit/domain/convergence/resolve-policy';
 import type { CustodyRow } from '@godwit/domain/custody/custody-row';
+import type { DeviceLayout } from '@godwit/domain/guest-spec';
 import type { HostFacts } from '@godwit/domain/host';
 import type {
   EarlierAttempt,
@@ -223,6 +224,8 @@ export interface ServerTable {
   flavor: ColumnType<FlavorSnapshot, string, string>;
   machine_type: string | null;
   cpu_model: string | null;
+  /** The layout of devices that it was first started with; null: not started yet. */
+  device_layout: DeviceLayout | null;
   /** Of the process that runs it, as its host last said; null: not known. */
   qemu_version: string | null;
   direct_boot: NullableJson<DirectBootColumn>;
@@ -293,6 +296,8 @@ export interface PortTable {
   /** Made for its server: deleted with it; otherwise only unbound. */
   delete_with_server: Generated<boolean>;
   port_security_enabled: Generated<boolean>;
+  /** What its user calls it, for the guest to find it by. */
+  tag: string | null;
   /** What it may send as besides its own. */
   allowed_address_pairs: Json<readonly { readonly mac: string; readonly address: string }[]>;
 }

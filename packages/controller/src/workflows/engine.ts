@@ -12,6 +12,7 @@ import { createWarmSnapshot } from '../scheduling/warm-snapshot.ts';
 import type { Database } from '../store/database.ts';
 import { acceptAbort } from './accept/abort-migration.ts';
 import { acceptBandwidth, acceptLinkBandwidth } from './accept/change-bandwidth.ts';
+import { acceptAttach, acceptDetach } from './accept/change-interfaces.ts';
 import { acceptPolicyChange } from './accept/change-policy.ts';
 import { acceptConfirmResize } from './accept/confirm-resize.ts';
 import { acceptCreate } from './accept/create-servers.ts';
@@ -42,6 +43,7 @@ import { liveMigrate } from './live-migrate/live-migrate.ts';
 import type { ServerOperations } from './operations.ts';
 import type { WorkflowHandler, WorkflowKind } from './port.ts';
 import { startAutoOffload } from './server/auto-offload.ts';
+import { changeInterfaces } from './server/change-interfaces.ts';
 import { createServer } from './server/create-server.ts';
 import { deleteServer } from './server/delete-server.ts';
 import { powerServer } from './server/power-server.ts';
@@ -89,6 +91,7 @@ const handlers: Readonly<Record<WorkflowKind, (context: WorkflowContext, run: Pa
   'shelve-server': shelveServer,
   'unshelve-server': unshelveServer,
   'rescue-server': rescueServer,
+  'change-interfaces': changeInterfaces,
   'live-migrate': liveMigrate,
   'cold-migrate': coldMigrate,
   'settle-server': settleServer,
@@ -171,6 +174,8 @@ export async function startWorkflowEngine(parts: EngineParts): Promise<Engine> {
       shelve: (caller, server) => acceptShelve(db, workflows, offloadSeconds, caller, server),
       shelveOffload: (caller, server) => acceptOffload(db, workflows, caller, server),
       unshelve: (caller, server, request) => acceptUnshelve(db, workflows, caller, server, request),
+      attachInterface: (caller, server, request) => acceptAttach(db, workflows, caller, server, request),
+      detachInterface: (caller, server, portId) => acceptDetach(db, workflows, caller, server, portId),
       evacuate: (caller, server, request) => acceptEvacuate(db, workflows, caller, server, request),
       abortMigration: (caller, migration) => acceptAbort(db, workflows, caller, migration),
       forceComplete: (caller, migration) => acceptForceComplete(db, workflows, caller, migration),

@@ -1,6 +1,7 @@
 import type { PartialPolicy } from '@godwit/domain/convergence/resolve-policy';
 import type { MigrationId, ServerId } from '@godwit/domain/ids';
 import type { FencedHost } from '../hosts/fence-host.ts';
+import type { InterfaceRequest } from '../networks/attach-port.ts';
 import type { RebuildRequest } from './accept/rebuild.ts';
 import type { SnapshotRequest } from './accept/snapshot.ts';
 import type { UnshelveRequest } from './accept/unshelve.ts';
@@ -94,6 +95,13 @@ export type ServerOperations = {
   /** Gives up what a shelved server has on its host. */
   shelveOffload(caller: Caller, server: ServerId): Promise<void>;
   unshelve(caller: Caller, server: ServerId, request: UnshelveRequest): Promise<void>;
+  /** Gives a server one more interface, or takes one away; done when the action's event has ended. */
+  attachInterface(
+    caller: Caller,
+    server: ServerId,
+    request: InterfaceRequest,
+  ): Promise<{ readonly portId: string; readonly actionId: number }>;
+  detachInterface(caller: Caller, server: ServerId, portId: string): Promise<void>;
   /** Restarts a server of a dead host elsewhere; see evacuate/accept-evacuate.ts. */
   evacuate(caller: Caller, server: ServerId, request: EvacuateRequest): Promise<MigrationId>;
   /** Cancels a live migration before the release; the route has checked the contract's states. */

@@ -31,6 +31,7 @@ export type WorkflowKind =
   | 'shelve-server'
   | 'unshelve-server'
   | 'rescue-server'
+  | 'change-interfaces'
   | 'live-migrate'
   | 'cold-migrate'
   | 'settle-server'

@@ -1,7 +1,5 @@
 import { open, rm } from 'node:fs/promises';
-import { REFUSALS, type RefusalCode } from '@godwit/domain/custody/refusal';
 import { GodwitError } from '@godwit/domain/errors';
-import { CustodyRefused } from '../../custody/custody-refused.ts';
 import { faultPoint } from '../../fault-point.ts';
 import { removeMirrors, snapshotName } from '../../migration/remove-mirrors.ts';
 import { diskNode } from '../../qemu/command-line.ts';
@@ -15,6 +13,7 @@ import { qemuImg } from '../../storage/qemu-img.ts';
 import type { SpaceLedger } from '../../storage/space-ledger.ts';
 import type { Authority } from '../host-driver.ts';
 import type { WantedDisk, WantedGuest } from '../wanted-guest.ts';
+import { demandOurs } from './demand-ours.ts';
 import { poolNamed } from './guest-spec-of.ts';
 import type { QemuHost } from './qemu-host.ts';
 
@@ -24,7 +23,6 @@ const copyTimeoutMs = 6 * 3_600_000;
 /**
  * A guest's disk as it is at one moment, as a file that stands alone. Of a guest that runs QEMU copies what was there when it began, while the guest goes on: what it has written and not flushed may be
  * missing, as after a power cut. A stopped guest's disk is copied by qemu-img. Nothing else begins with the server meanwhile. The copy lies beside the disk, nameless as soon as it is whole; nothing of it
- * stays. When `signal` aborts it ends early. Throws CustodyRefused when the order is not of the copy that is here, NotFound for a disk that is not, NoSpace before anything is written.
  */
 export async function* snapshotDisk(
   host: QemuHost,
@@ -119,19 +117,3 @@ const isAlive = (host: QemuHost, { serverId }: Authority): boolean => {
   const { copy } = host.custody.state(serverId);
   return copy.kind === 'held' && copy.alive;
 };
-
-/** A copy that lives here is the one that is meant and is not on its way elsewhere; where none lives, no younger order is known. Reads only: nothing of custody changes. */
-function demandOurs(host: QemuHost, { serverId, epoch, fence }: Authority): void {
-  const state = host.custody.state(serverId);
-  const { copy } = state;
-  const refuse = (code: RefusalCode): never => {
-    throw new CustodyRefused({ code, message: REFUSALS[code], epoch, knownEpoch: state.knownEpoch, knownFence: state.fence });
-  };
-  if (fence < state.fence) refuse('custody-fence-low');
-  if (copy.kind === 'granted' || copy.kind === 'released') refuse('custody-not-stopped');
-  if (copy.kind === 'held' && copy.alive) {
-    // Its own epoch, whatever higher ones were burned by moves that failed.
-    if (copy.grant.epoch !== epoch) refuse('custody-epoch-unknown');
-    if (copy.outgoing !== null || host.guests.report(serverId).migrationId !== null) refuse('custody-migrating');
-  } else if (epoch < state.knownEpoch) refuse('custody-epoch-stale');
-}

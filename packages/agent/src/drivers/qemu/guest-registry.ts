@@ -10,7 +10,7 @@ import type { CustodyPort } from './custody-port.ts';
 /** A guest that has, or had, a process here. */
 type Entry = {
   process: GuestProcess | null;
-  readonly spec: GuestSpec | null;
+  spec: GuestSpec | null;
   /** The last thing QEMU told; null before the first. */
   fact: GuestFact | null;
   migrationId: MigrationId | null;
@@ -61,6 +61,14 @@ export class GuestRegistry {
     });
   }
 
+  /** The guest's devices have changed while it runs; its process goes on. */
+  changed(serverId: ServerId, spec: GuestSpec): void {
+    const entry = this.#entries.get(serverId);
+    if (!entry?.process) return;
+    entry.spec = spec;
+    entry.process = { ...entry.process, spec };
+  }
+
   /** Remembers a guest whose process was found dead. */
   addDead(serverId: ServerId, fact: GuestFact): void {
     this.#entries.set(serverId, { process: null, spec: null, fact, migrationId: null, stopWatching: () => undefined });
@@ -103,6 +111,7 @@ export class GuestRegistry {
       pid: entry?.process?.ref.pid ?? null,
       machineType: spec?.machineType ?? '',
       cpuModel: spec?.cpuModel ?? '',
+      ...(spec ? { deviceLayout: spec.deviceLayout } : {}),
       ...(entry?.process ? { qemuVersion: entry.process.qmp.qemuVersion } : {}),
       bootId: this.#bootId,
       diskBytesUsed: 0,

@@ -25,6 +25,7 @@ const wanted = (changes: Partial<WantedGuest> = {}): WantedGuest => ({
   ramMib: 128,
   machineType: '',
   cpuModel: '',
+  deviceLayout: 1,
   disks: [{ diskId: 'root', pool: 'shared', format: 'qcow2', sizeBytes: 1_048_576, image: null }],
   nics: [
     {

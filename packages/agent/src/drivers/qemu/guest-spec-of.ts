@@ -1,5 +1,5 @@
 import { GodwitError } from '@godwit/domain/errors';
-import type { DiskSpec, GuestSpec, NicSpec } from '@godwit/domain/guest-spec';
+import { type DiskSpec, type GuestSpec, type NicSpec, slotOf } from '@godwit/domain/guest-spec';
 import { tapName } from '../../network/tap.ts';
 import { consoleDirOf, diskSpec } from '../../storage/disk-store.ts';
 import { imagePath } from '../../storage/image-cache.ts';
@@ -26,15 +26,16 @@ export function guestSpecOf(guest: WantedGuest, pools: ReadonlyMap<string, Pool>
     machineType: guest.machineType || defaults.machineType,
     cpuModel: guest.cpuModel || defaults.cpuModel,
     accelerator: defaults.accelerator,
-    deviceLayout: 1,
+    deviceLayout: guest.deviceLayout,
     disks: guest.disks.map((disk) => diskSpecOf(guest, disk, poolNamed(pools, disk.pool))),
     nics: guest.nics.map(
-      (nic): NicSpec => ({
+      (nic, position): NicSpec => ({
         portId: nic.portId,
         mac: nic.mac,
         tapName: tapName(nic.portId),
         networkId: nic.networkId,
         ...(nic.mtu > 0 && { mtu: nic.mtu }),
+        slot: slotOf(nic, position),
       }),
     ),
     ...(guest.directBoot && { directBoot: directBootOf(guest, guest.directBoot, bootPool(guest, pools)) }),

@@ -28,8 +28,11 @@ const factsOnly = (
   runningIn = version,
   blocked: readonly string[] = [],
 ): QemuHost => {
-  const qmp = { qemuVersion: runningIn, execute: async () => (blocked.length === 0 ? {} : { 'blocked-reasons': blocked }) };
-  const guests = { process: () => ({ qmp, spec: { disks: [] } }) };
+  const qmp = {
+    qemuVersion: runningIn,
+    execute: async (command: string) => (command === 'qom-list' ? [] : blocked.length === 0 ? {} : { 'blocked-reasons': blocked }),
+  };
+  const guests = { process: () => ({ qmp, spec: { disks: [], nics: [] } }) };
   return new Proxy({ hostId, capabilities: { version }, defaults: { accelerator }, guests, log: null } as unknown as QemuHost, {
     get(facts, name) {
       if (name in facts) return facts[name as keyof QemuHost];

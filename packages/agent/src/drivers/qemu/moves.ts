@@ -18,6 +18,7 @@ import { removeTaps } from '../../network/remove-taps.ts';
 import { allowed, type MigrationFeature } from '../../qemu/forbidden.ts';
 import type { GuestFact } from '../../qemu/guest-fact.ts';
 import { refuseImmovable } from '../../qemu/immovable-devices.ts';
+import { refuseOtherDevices } from '../../qemu/nic-devices.ts';
 import { deleteDisk } from '../../storage/disk-store.ts';
 import { SpaceLedger } from '../../storage/space-ledger.ts';
 import type {
@@ -206,6 +207,7 @@ export class Moves {
     // The guest may have been started by an older QEMU than the one installed since.
     refuseForbidden(host, process.qmp.qemuVersion);
     await refuseImmovable(process.qmp);
+    await refuseOtherDevices(process, ready.devices);
     refuseDisks(process.spec, policy, ready, host.config.diskStreamTls !== false);
     if (ready.ramPlain && host.config.memoryStreamTls !== false)
       throw new GodwitError(

@@ -27,6 +27,7 @@ import { SpaceLedger } from '../../storage/space-ledger.ts';
 import { WallClock } from '../../wall-clock.ts';
 import type { HostDriver } from '../host-driver.ts';
 import { HostEvents } from '../host-events.ts';
+import { changeNics } from './change-nics.ts';
 import { DirtyWatch } from './dirty-watch.ts';
 import { DiskCopies } from './disk-copies.ts';
 import { snapshotDisk } from './disk-snapshot.ts';
@@ -135,6 +136,7 @@ export async function openQemuDriver(
     pauseGuest: (authority) => exclusive(authority.serverId, () => pauseGuest(host, authority)),
     unpauseGuest: (authority) => exclusive(authority.serverId, () => unpauseGuest(host, authority)),
     rebootGuest: (authority, hard) => exclusive(authority.serverId, () => rebootGuest(host, authority, hard)),
+    changeNics: (authority, wanted) => exclusive(authority.serverId, () => changeNics(host, authority, wanted)),
     destroyGuest: async (authority, deleteDisks, wanted) => {
       const existed = await destroyGuest(host, authority, deleteDisks, wanted);
       moves.destroyed(authority.serverId);
@@ -170,8 +172,13 @@ export async function openQemuDriver(
     release: (notice) => moves.release(notice),
     carryFlows: (from, migrationId, flows) => moves.carryFlows(from, migrationId, flows),
     setNetworkPolicy: async (policy) => {
-      await networks.update(policy);
-      await dhcp?.serve(guests.servers().flatMap((serverId) => guests.process(serverId)?.spec.nics ?? []));
+      const raised = await networks.update(policy);
+      const processes = guests.servers().flatMap((serverId) => guests.process(serverId) ?? []);
+      await dhcp?.serve(processes.flatMap(({ spec }) => spec.nics));
+      // Whoever was moved while its port was down has not been heard of here: the network still leads to where it was.
+      for (const { spec, qmp } of processes)
+        if (spec.nics.some(({ portId }) => raised.has(portId)))
+          await qmp.execute('announce-self', { initial: 50, max: 550, rounds: 5, step: 100 }).catch(() => undefined);
     },
     setNetworkOpen: (from, migrationId, open, busyPorts) => moves.setNetworkOpen(from, migrationId, open, busyPorts),
     nowMs: () => clock.nowMs(),

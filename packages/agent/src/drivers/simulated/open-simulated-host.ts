@@ -202,6 +202,15 @@ class SimulatedDriver implements HostDriver {
     return this.#told(serverId);
   }
 
+  async changeNics(authority: Authority, wanted: WantedGuest): Promise<GuestReport> {
+    const { copy } = this.#gate.state(authority.serverId);
+    const guest = this.#guests.get(authority.serverId);
+    if (guest === undefined || copy.kind !== 'held' || copy.grant.epoch !== authority.epoch)
+      throw new GodwitError('ServerNotFound', `server ${authority.serverId} does not run on this host under epoch ${authority.epoch}`);
+    this.#guests.set(authority.serverId, { ...guest, wanted });
+    return this.#told(authority.serverId);
+  }
+
   async destroyGuest({ serverId, fence, epoch }: Authority, deleteDisks: boolean): Promise<boolean> {
     const existed = this.#guests.get(serverId) !== undefined || this.#gate.state(serverId).copy.kind !== 'none';
     await this.#feed(serverId, { kind: 'destroy', fence, epoch });
@@ -594,6 +603,7 @@ class SimulatedDriver implements HostDriver {
       pid: guest?.qemu.dead === false ? guest.qemu.process.pid : null,
       machineType: guest ? guest.wanted.machineType || machineType : '',
       cpuModel: guest ? guest.wanted.cpuModel || 'simulated' : '',
+      ...(guest ? { deviceLayout: guest.wanted.deviceLayout } : {}),
       bootId: this.bootId,
       diskBytesUsed: 0,
     };

@@ -71,6 +71,7 @@ const guest = (): WantedGuest => ({
   ramMib: 512,
   machineType: '',
   cpuModel: '',
+  deviceLayout: 1,
   disks: [],
   nics: [],
   directBoot: null,

@@ -133,18 +133,4 @@ export const AddressesAnswer = Closed({
   addresses: Type.Record(Type.String(), Type.Array(Closed({ version: Type.Integer(), addr: Type.String() }))),
 });
 export const NetworkAddressesAnswer = Type.Record(Type.String(), Type.Array(Closed({ version: Type.Integer(), addr: Type.String() })));
-export const InterfacesAnswer = perMinor((minor) =>
-  Closed({
-    interfaceAttachments: Type.Array(
-      Closed({
-        port_id: Uuid,
-        net_id: Uuid,
-        mac_addr: Type.String(),
-        port_state: Type.String(),
-        fixed_ips: Type.Array(Closed({ subnet_id: Uuid, ip_address: Type.String() })),
-        ...(minor >= 70 ? { tag: Nullable(Type.String()) } : {}),
-      }),
-    ),
-  }),
-);
 export const VolumeAttachmentsAnswer = Closed({ volumeAttachments: Type.Array(Type.Object({})) });

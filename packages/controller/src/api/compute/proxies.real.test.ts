@@ -137,7 +137,7 @@ describe('what is asked of one server', () => {
     await cloud.db.updateTable('server').set({ vm_state: 'stopped', power_state: 4 }).where('id', '=', id).execute();
     expect(await statusOf(get(`/servers/${id}/diagnostics`, '2.1', cloud.admin))).toBe(409);
   });
-  it('a forced delete deletes, a restore finds nothing deferred; interfaces and passwords', async () => {
+  it('a forced delete deletes, a restore finds nothing deferred; passwords', async () => {
     const id = await cloud.server(member);
     const act = (body: object) => cloud.call('POST', `${base}/servers/${id}/action`, { as: member, body });
     expect((await act({ restore: null })).json()).toMatchObject({
@@ -146,14 +146,59 @@ describe('what is asked of one server', () => {
     expect((await get(`/servers/${id}/os-server-password`)).json()).toEqual({ password: '' });
     expect(await statusOf(cloud.call('DELETE', `${base}/servers/${id}/os-server-password`, { as: member }))).toBe(204);
     expect((await get(`/servers/${id}/topology`, '2.78')).json()).toEqual({ nodes: [], pagesize_kb: null });
-    const { interfaceAttachments } = (await get(`/servers/${id}/os-interface`)).json<{ interfaceAttachments: { port_id: string }[] }>();
-    const port = interfaceAttachments[0]?.port_id ?? '';
-    expect((await get(`/servers/${id}/os-interface/${port}`)).json()).toMatchObject({ interfaceAttachment: { port_id: port } });
-    expect(await statusOf(get(`/servers/${id}/os-interface/${randomUUID()}`))).toBe(404);
-    expect(await statusOf(cloud.call('DELETE', `${base}/servers/${id}/os-interface/${port}`, { as: member }))).toBe(501);
     expect(await statusOf(act({ forceDelete: null }))).toBe(202);
     const row = await cloud.db.selectFrom('server').select('task_state').where('id', '=', id).executeTakeFirstOrThrow();
     expect(row.task_state).toBe('deleting');
+  });
+  it('interfaces: listed, shown, attached and taken away, each refusal in its turn', async () => {
+    const id = await cloud.server(member);
+    const path = `/servers/${id}/os-interface`;
+    const { interfaceAttachments } = (await get(path)).json<{ interfaceAttachments: { port_id: string }[] }>();
+    const port = interfaceAttachments[0]?.port_id ?? '';
+    expect((await get(`${path}/${port}`)).json()).toMatchObject({ interfaceAttachment: { port_id: port } });
+    expect(await statusOf(get(`${path}/${randomUUID()}`))).toBe(404);
+    const attach = (interfaceAttachment: object | undefined, microversion = '2.70', as = member) =>
+      cloud.call('POST', base + path, { as, microversion, body: interfaceAttachment === undefined ? {} : { interfaceAttachment } });
+    const made = (await attach({ net_id: cloud.networkId, fixed_ips: [{ ip_address: '192.0.2.77' }], tag: 'data' })).json();
+    expect(made).toEqual({
+      interfaceAttachment: {
+        net_id: cloud.networkId,
+        port_id: expect.any(String) as string,
+        mac_addr: expect.any(String) as string,
+        port_state: expect.any(String) as string,
+        fixed_ips: [{ subnet_id: expect.any(String) as string, ip_address: '192.0.2.77' }],
+        tag: 'data',
+      },
+    });
+    expect(await statusOf(attach(undefined, '2.1'))).toBe(200);
+    const reader = await cloud.user('reader', member.projectId);
+    const other = await cloud.server(member);
+    const bound = (await get(`/servers/${other}/os-interface`)).json<{ interfaceAttachments: { port_id: string }[] }>();
+    const refused: readonly (readonly [object, number, string, string?])[] = [
+      [{ net_id: cloud.networkId, port_id: port }, 400, 'Must not input both network_id and port_id'],
+      [{ fixed_ips: [{ ip_address: '192.0.2.9' }] }, 400, 'Must input network_id when request IP address'],
+      [{ net_id: cloud.networkId, fixed_ips: [{ ip_address: 'nine' }] }, 400, 'valid IP'],
+      [{ net_id: cloud.networkId, fixed_ips: [{ ip_address: '10.0.0.1' }] }, 400, 'not a valid IP'],
+      [{ net_id: cloud.networkId, fixed_ips: [{ ip_address: '192.0.2.77' }] }, 409, 'already in use'],
+      [{ net_id: randomUUID() }, 404, 'could not be found'],
+      [{ port_id: randomUUID() }, 404, 'could not be found'],
+      [{ port_id: bound.interfaceAttachments[0]?.port_id }, 409, 'still in use'],
+      [{ net_id: 'x' }, 400, 'net_id'],
+      [{ tag: 'a' }, 400, 'tag', '2.48'],
+    ];
+    for (const [body, status, words, microversion] of refused) {
+      const answer = await attach(body, microversion);
+      expect([body, answer.statusCode, answer.body]).toEqual([body, status, expect.stringContaining(words)]);
+    }
+    expect(await statusOf(attach({}, '2.70', reader))).toBe(403);
+    expect(await statusOf(attach({}, '2.70', await cloud.user('member')))).toBe(404);
+    const remove = (which: string, as = member) => cloud.call('DELETE', `${base}${path}/${which}`, { as });
+    expect([await statusOf(remove(randomUUID())), await statusOf(remove(port, reader))]).toEqual([404, 403]);
+    expect([await statusOf(remove(port)), await statusOf(remove(port))]).toEqual([202, 409]);
+    await cloud.db.updateTable('server').set({ task_state: null, vm_state: 'shelved' }).where('id', '=', id).execute();
+    expect((await attach({})).json()).toEqual({
+      conflictingRequest: { code: 409, message: `Cannot 'attach_interface' instance ${id} while it is in vm_state shelved` },
+    });
   });
   it('a serial console by the action of old, up to 2.5', async () => {
     const id = await cloud.server(member);

@@ -4,6 +4,7 @@ import { flavorExtraSpecRoutes } from './flavor-extra-specs.ts';
 import { flavorRoutes } from './flavors.ts';
 import { hostRoutes } from './hosts/host-routes.ts';
 import { instanceActionRoutes } from './instance-actions.ts';
+import { interfaceRoutes } from './interfaces.ts';
 import { keypairRoutes } from './keypairs.ts';
 import { limitRoutes } from './limits.ts';
 import { metadataRoutes, tagRoutes } from './metadata.ts';
@@ -30,6 +31,7 @@ export const computeRoutes: readonly ComputeRoute[] = [
   ...metadataRoutes,
   ...tagRoutes,
   ...serverMigrationRoutes,
+  ...interfaceRoutes,
   ...remoteConsoleRoutes,
   ...instanceActionRoutes,
   ...migrationRoutes,

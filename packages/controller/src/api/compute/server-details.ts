@@ -1,9 +1,7 @@
 import { always } from '@godwit/contract/schemas/closed';
 import {
-  AttachInterface,
   AttachVolume,
   DiagnosticsAnswer,
-  InterfaceAnswer,
   PasswordAnswer,
   TopologyAnswer,
   UpdateVolumeAttachment,
@@ -65,39 +63,6 @@ async function diagnostics(request: ComputeRequest<never>): Promise<Answer> {
   };
 }
 
-async function showInterface(request: ComputeRequest<never>): Promise<Answer> {
-  assertAllowed(request.caller, 'os-attach-interfaces:show');
-  const row = await serverFor(request, 'show');
-  const id = param(request, 'port');
-  const ports = await request.context.db
-    .selectFrom('port')
-    .select(['id', 'network_id', 'mac', 'status', 'fixed_ips'])
-    .where('server_id', '=', row.id)
-    .execute();
-  const port = ports.find((one) => one.id === id);
-  if (port === undefined) throw portNotFound(row, id);
-  return {
-    status: 200,
-    body: {
-      interfaceAttachment: {
-        port_id: port.id,
-        net_id: port.network_id,
-        mac_addr: port.mac,
-        port_state: port.status,
-        fixed_ips: port.fixed_ips.map((ip) => ({ subnet_id: ip.subnetId, ip_address: ip.address })),
-        ...(request.minor >= 70 ? { tag: null } : {}),
-      },
-    },
-  };
-}
-
-const portNotFound = (row: ServerRow, id: string): GodwitError =>
-  new GodwitError('NotFound', `Instance ${row.id} does not have a port with id ${id.slice(0, 120)}`);
-
-/** What guests do not do yet: a device that comes or goes while they run has no place in the layout that a move repeats. */
-const noHotPlug = (): GodwitError =>
-  new GodwitError('NotImplemented', 'Interfaces are attached when a server is made, and cannot be changed afterwards in this version.');
-
 const noVolume = (id: string): GodwitError => new GodwitError('NotFound', `Volume ${id.slice(0, 120)} could not be found.`);
 const notAttached = (row: ServerRow, id: string): GodwitError =>
   new GodwitError('NotFound', `Instance ${row.id} is not attached to volume ${id.slice(0, 120)}: this cloud has no volume service.`);
@@ -126,24 +91,6 @@ export const serverDetailRoutes: readonly ComputeRoute[] = [
     handle: async (request) => {
       await serverFor(request, 'clear-password');
       return { status: 204 };
-    },
-  }),
-  route('POST', '/servers/:server/os-interface', {
-    body: AttachInterface,
-    response: () => null,
-    handle: async (request) => {
-      assertAllowed(request.caller, 'os-attach-interfaces:create');
-      await serverFor(request, 'show');
-      throw noHotPlug();
-    },
-  }),
-  route('GET', '/servers/:server/os-interface/:port', { response: InterfaceAnswer, handle: showInterface }),
-  route('DELETE', '/servers/:server/os-interface/:port', {
-    response: () => null,
-    handle: async (request) => {
-      assertAllowed(request.caller, 'os-attach-interfaces:delete');
-      await showInterface(request);
-      throw noHotPlug();
     },
   }),
   route('POST', '/servers/:server/os-volume_attachments', {

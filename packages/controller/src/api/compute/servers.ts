@@ -2,7 +2,6 @@ import { always } from '@godwit/contract/schemas/closed';
 import { CreateServer, UpdateServer } from '@godwit/contract/schemas/compute/server-requests';
 import {
   AddressesAnswer,
-  InterfacesAnswer,
   NetworkAddressesAnswer,
   ServerAnswer,
   ServerCreateAnswer,
@@ -13,7 +12,6 @@ import {
 } from '@godwit/contract/schemas/compute/server-views';
 import { GodwitError } from '@godwit/domain/errors';
 import { as, type ServerId } from '@godwit/domain/ids';
-import { assertAllowed } from '../../auth/policy.ts';
 import { tellServer } from '../../workflows/record/server-event.ts';
 import { accessIp } from './access-ip.ts';
 import { nextLinks } from './paging.ts';
@@ -115,28 +113,6 @@ export const serverRoutes: readonly ComputeRoute[] = [
     handle: async (request) => {
       await serverFor(request, 'show');
       return { status: 200, body: { volumeAttachments: [] } };
-    },
-  }),
-  route('GET', '/servers/:server/os-interface', {
-    response: InterfacesAnswer,
-    handle: async (request) => {
-      assertAllowed(request.caller, 'os-attach-interfaces:list');
-      const row = await serverFor(request, 'show');
-      const ports = await request.context.db
-        .selectFrom('port')
-        .select(['id', 'network_id', 'mac', 'status', 'fixed_ips'])
-        .where('server_id', '=', row.id)
-        .orderBy('device_index')
-        .execute();
-      const interfaceAttachments = ports.map((port) => ({
-        port_id: port.id,
-        net_id: port.network_id,
-        mac_addr: port.mac,
-        port_state: port.status,
-        fixed_ips: port.fixed_ips.map((ip) => ({ subnet_id: ip.subnetId, ip_address: ip.address })),
-        ...(request.minor >= 70 ? { tag: null } : {}),
-      }));
-      return { status: 200, body: { interfaceAttachments } };
     },
   }),
 ];

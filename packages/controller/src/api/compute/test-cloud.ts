@@ -9,6 +9,7 @@ import type { Db } from '../../store/database.ts';
 import { insertFlavor, insertImage } from '../../store/testing/rows.ts';
 import { acceptAbort } from '../../workflows/accept/abort-migration.ts';
 import { acceptBandwidth, acceptLinkBandwidth } from '../../workflows/accept/change-bandwidth.ts';
+import { acceptAttach, acceptDetach } from '../../workflows/accept/change-interfaces.ts';
 import { acceptPolicyChange } from '../../workflows/accept/change-policy.ts';
 import { acceptConfirmResize } from '../../workflows/accept/confirm-resize.ts';
 import { acceptCreate } from '../../workflows/accept/create-servers.ts';
@@ -27,6 +28,7 @@ import { acceptUnshelve } from '../../workflows/accept/unshelve.ts';
 import { acceptEvacuate } from '../../workflows/evacuate/accept-evacuate.ts';
 import type { ServerOperations } from '../../workflows/operations.ts';
 import type { NewWorkflow, Workflows } from '../../workflows/port.ts';
+import { beginEvent, finishEvent } from '../../workflows/record/actions.ts';
 import { startTestApi, type TestApi, type TestUser } from '../test-api.ts';
 
 /** What every guest of the test cloud has on its console. */
@@ -107,7 +109,15 @@ export async function startTestCloud(db: Db): Promise<TestCloud> {
       const { id } = answer.json<{ server: { id: string } }>().server;
       await db
         .updateTable('server')
-        .set({ vm_state: 'active', task_state: null, power_state: 1, host_id: hosts.node1, launched_at: new Date(), ...change })
+        .set({
+          vm_state: 'active',
+          task_state: null,
+          power_state: 1,
+          host_id: hosts.node1,
+          launched_at: new Date(),
+          device_layout: 2,
+          ...change,
+        })
         .where('id', '=', id)
         .execute();
       return id;
@@ -175,6 +185,15 @@ function acceptingOperations(db: Db, enqueued: NewWorkflow[]): ServerOperations 
     shelve: (caller, server) => acceptShelve(db, workflows, 0, caller, server),
     shelveOffload: (caller, server) => acceptOffload(db, workflows, caller, server),
     unshelve: (caller, server, request) => acceptUnshelve(db, workflows, caller, server, request),
+    // The host does it at once: the answer of the route waits for that.
+    attachInterface: async (caller, server, request) => {
+      const accepted = await acceptAttach(db, workflows, caller, server, request);
+      await beginEvent(db, accepted.actionId, 'compute_attach_interface', null);
+      await finishEvent(db, accepted.actionId, 'compute_attach_interface', { ok: true });
+      await db.updateTable('server').set({ task_state: null }).where('id', '=', server).execute();
+      return accepted;
+    },
+    detachInterface: (caller, server, portId) => acceptDetach(db, workflows, caller, server, portId),
     evacuate: (caller, server, request) => acceptEvacuate(db, workflows, caller, server, request),
     abortMigration: (caller, migration) => acceptAbort(db, workflows, caller, migration),
     forceComplete: (caller, migration) => acceptForceComplete(db, workflows, caller, migration),

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { type Network, NetworkBody, NetworkCreate, NetworkList, NetworkUpdate } from '@godwit/contract/schemas/network/networks';
 import { GodwitError } from '@godwit/domain/errors';
 import { sql } from 'kysely';
+import { noteNetwork } from '../../networks/note-change.ts';
 import { visibleNetworks } from '../../networks/visible-networks.ts';
 import type { Db } from '../../store/database.ts';
 import type { Caller } from '../../workflows/operations.ts';
@@ -81,12 +82,15 @@ export const networkRoutes: readonly ServiceRoute[] = [
       assertOwner(caller, found, 'update_network');
       if (network.shared !== undefined && network.shared !== found.shared && !caller.isAdmin)
         throw new GodwitError('Forbidden', 'rule:update_network:shared is disallowed by policy');
-      const row = await context.db
-        .updateTable('network')
-        .set({ ...network, updated_at: sql`now()` })
-        .where('id', '=', found.id)
-        .returningAll()
-        .executeTakeFirst();
+      const row = await context.db.transaction().execute(async (tx) => {
+        if (network.admin_state_up !== undefined) await noteNetwork(tx, found.id);
+        return await tx
+          .updateTable('network')
+          .set({ ...network, updated_at: sql`now()` })
+          .where('id', '=', found.id)
+          .returningAll()
+          .executeTakeFirst();
+      });
       if (row === undefined) throw new GodwitError('NotFound', `Network ${found.id} could not be found.`);
       return { status: 200, body: { network: view(row, (await subnetsByNetwork(context.db, [row.id])).get(row.id) ?? [], caller) } };
     },

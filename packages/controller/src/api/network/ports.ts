@@ -196,7 +196,7 @@ function view(row: PortRow, caller: Caller): Port {
     network_id: row.network_id,
     mac_address: row.mac,
     fixed_ips: row.fixed_ips.map(({ subnetId, address }) => ({ subnet_id: subnetId, ip_address: address })),
-    status: row.status === 'ACTIVE' ? 'ACTIVE' : 'DOWN',
+    status: row.status === 'ACTIVE' && row.admin_state_up ? 'ACTIVE' : 'DOWN',
     admin_state_up: row.admin_state_up,
     device_id: row.server_id ?? '',
     device_owner: row.server_id === null ? '' : `compute:${row.zone}`,

@@ -47,6 +47,8 @@ export async function createServer(context: WorkflowContext, run: WorkflowRun): 
           launched_at: new Date(),
           machine_type: report.machineType === '' ? null : report.machineType,
           cpu_model: report.cpuModel === '' ? null : report.cpuModel,
+          // An agent that does not say knows one alone.
+          device_layout: report.deviceLayout === 2 ? 2 : 1,
         });
         await tx
           .updateTable('port')

@@ -4,6 +4,7 @@ import type { ServerId } from '@godwit/domain/ids';
 import { networkPolicy } from '../../networks/network-policy.ts';
 import type { Db } from '../../store/database.ts';
 import { clusterCpuModel } from './cluster-cpu-model.ts';
+import { clusterDeviceLayout } from './cluster-device-layout.ts';
 import { displayOf } from './display-of.ts';
 import { readServer } from './server-record.ts';
 
@@ -30,7 +31,7 @@ export async function wireGuest(db: Db, serverId: ServerId): Promise<Guest> {
     db
       .selectFrom('port')
       .innerJoin('network', 'network.id', 'port.network_id')
-      .select(['port.id', 'port.network_id', 'port.mac', 'port.fixed_ips', 'network.mtu', 'network.bridge'])
+      .select(['port.id', 'port.network_id', 'port.mac', 'port.fixed_ips', 'port.device_index', 'network.mtu', 'network.bridge'])
       .where('port.server_id', '=', serverId)
       .orderBy('port.device_index')
       .execute(),
@@ -51,6 +52,7 @@ export async function wireGuest(db: Db, serverId: ServerId): Promise<Guest> {
     machineType: server.machine_type ?? '',
     // Chosen at the first start, kept for good.
     cpuModel: server.cpu_model ?? (await clusterCpuModel(db)) ?? '',
+    deviceLayout: server.device_layout ?? (await clusterDeviceLayout(db)),
     display: displayOf(server.flavor),
     configDrive: (drive?.files ?? []).map(({ path, base64 }) => ({ path, content: Buffer.from(base64, 'base64') })),
     disks: disks.map((disk) => ({
@@ -71,6 +73,7 @@ export async function wireGuest(db: Db, serverId: ServerId): Promise<Guest> {
       fixedIps: port.fixed_ips.map((ip) => ({ address: ip.address, prefixLength: ip.prefixLength, gateway: ip.gateway ?? '' })),
       mtu: port.mtu,
       bridge: port.bridge ?? '',
+      ...(port.device_index === null ? {} : { slot: port.device_index }),
     })),
     ...(boot === null
       ? {}

@@ -28,7 +28,13 @@ import type { AgentClient, Agents } from '../../agents/agents.ts';
 type Call = Extract<keyof AgentClient, string>;
 
 /** `refusedThrough`: what was forfeited or destroyed here; no grant up to it is accepted. */
-type FakeGuest = { epoch: number; state: GuestState; fence: number; refusedThrough?: number };
+type FakeGuest = {
+  epoch: number;
+  state: GuestState;
+  fence: number;
+  refusedThrough?: number;
+  nics?: { portId: string; slot: number | null }[];
+};
 type FakeMove = { grant: Grant; state: string; role: MigrationRole; guest: GuestState; cause: string; taken: TakeAnswer; rounds: number };
 
 /**
@@ -85,6 +91,7 @@ export const fakeFacts = (name: string): HostFacts => ({
   load: [0, 0, 0],
   bridges: [],
   selfTest: [],
+  deviceLayout: 2,
   agentVersion: '0',
   pools: [
     { name: 'shared', poolId: 'pool-1', kind: 'shared', totalBytes: 2 ** 40, freeBytes: 2 ** 40 },
@@ -143,6 +150,7 @@ function clientOf(host: FakeHost, all: ReadonlyMap<HostId, FakeHost>): AgentClie
       bootId: host.bootId,
       machineType: 'pc-q35-10.0',
       cpuModel: 'max',
+      deviceLayout: 2,
     });
   };
   const obey = (serverId: string, fence: bigint): void => {
@@ -254,6 +262,10 @@ function clientOf(host: FakeHost, all: ReadonlyMap<HostId, FakeHost>): AgentClie
     },
     rebootGuest: async ({ custody }: { custody?: Custody }) => {
       under(custody).state = GuestState.RUNNING;
+      return guestReport(custody?.serverId ?? '');
+    },
+    changeNics: async ({ custody, guest }: { custody?: Custody; guest?: Guest }) => {
+      under(custody).nics = (guest?.nics ?? []).map(({ portId, slot }) => ({ portId, slot: slot ?? null }));
       return guestReport(custody?.serverId ?? '');
     },
     destroyGuest: async ({ custody, deleteDisks, guest }: { custody?: Custody; deleteDisks?: boolean; guest?: Guest }) => {

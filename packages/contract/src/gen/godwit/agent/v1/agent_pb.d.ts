@@ -271,6 +271,32 @@ export declare type RebootGuestRequest = Message<"godwit.agent.v1.RebootGuestReq
 export declare const RebootGuestRequestSchema: GenMessage<RebootGuestRequest>;
 
 /**
+ * @generated from message godwit.agent.v1.ChangeNicsRequest
+ */
+export declare type ChangeNicsRequest = Message<"godwit.agent.v1.ChangeNicsRequest"> & {
+  /**
+   * @generated from field: godwit.agent.v1.Custody custody = 1;
+   */
+  custody?: Custody | undefined;
+
+  /**
+   * @generated from field: godwit.agent.v1.Guest guest = 2;
+   */
+  guest?: Guest | undefined;
+
+  /**
+   * @generated from field: string request_id = 3;
+   */
+  requestId: string;
+};
+
+/**
+ * Describes the message godwit.agent.v1.ChangeNicsRequest.
+ * Use `create(ChangeNicsRequestSchema)` to create a new message.
+ */
+export declare const ChangeNicsRequestSchema: GenMessage<ChangeNicsRequest>;
+
+/**
  * @generated from message godwit.agent.v1.DestroyGuestRequest
  */
 export declare type DestroyGuestRequest = Message<"godwit.agent.v1.DestroyGuestRequest"> & {
@@ -1405,6 +1431,17 @@ export declare const Agent: GenService<{
   rebootGuest: {
     methodKind: "unary";
     input: typeof RebootGuestRequestSchema;
+    output: typeof GuestReportSchema;
+  },
+  /**
+   * The running (or paused) guest has the network cards that `guest` names, each in its place, and no other, when it returns: what is missing is plugged with its tap, rules and lease, what is
+   * too much is taken out. When it throws, a card that could not be plugged is not there, and one that its guest does not give up still is.
+   *
+   * @generated from rpc godwit.agent.v1.Agent.ChangeNics
+   */
+  changeNics: {
+    methodKind: "unary";
+    input: typeof ChangeNicsRequestSchema;
     output: typeof GuestReportSchema;
   },
   /**

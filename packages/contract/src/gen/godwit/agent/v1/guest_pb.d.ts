@@ -92,6 +92,13 @@ export declare type Guest = Message<"godwit.agent.v1.Guest"> & {
   configDrive: ConfigFile[];
 
   /**
+   * pinned at creation (domain DeviceLayout); 0: 1
+   *
+   * @generated from field: int32 device_layout = 12;
+   */
+  deviceLayout: number;
+
+  /**
    * domain NetworkPolicy of its ports; empty: nothing is filtered
    *
    * @generated from field: string network_policy_json = 30;
@@ -226,6 +233,13 @@ export declare type Nic = Message<"godwit.agent.v1.Nic"> & {
    * @generated from field: string bridge = 6;
    */
   bridge: string;
+
+  /**
+   * which of the guest's places it has; absent: its position in the list
+   *
+   * @generated from field: optional int32 slot = 7;
+   */
+  slot?: number | undefined;
 };
 
 /**
@@ -366,6 +380,13 @@ export declare type GuestReport = Message<"godwit.agent.v1.GuestReport"> & {
    * @generated from field: string qemu_version = 13;
    */
   qemuVersion: string;
+
+  /**
+   * as its spec has it; 0: no spec, or an agent that knows only 1
+   *
+   * @generated from field: int32 device_layout = 14;
+   */
+  deviceLayout: number;
 };
 
 /**

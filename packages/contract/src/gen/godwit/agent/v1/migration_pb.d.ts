@@ -192,6 +192,13 @@ export declare type IncomingReady = Message<"godwit.agent.v1.IncomingReady"> & {
    * @generated from field: bool ram_plain = 10;
    */
   ramPlain: boolean;
+
+  /**
+   * Layout and network cards (port id and place) of the machine that waits there: the source refuses when its own has others. Empty: not told.
+   *
+   * @generated from field: string devices = 11;
+   */
+  devices: string;
 };
 
 /**

@@ -1,0 +1,152 @@
+import { randomUUID } from 'node:crypto';
+import type { MessageInitShape } from '@bufbuild/protobuf';
+import { createClient } from '@connectrpc/connect';
+import type { NicSchema } from '@godwit/contract/gen/guest_pb';
+import { GuestNetwork } from '@godwit/contract/gen/network_pb';
+import type { NetworkPolicy, PortPolicy } from '@godwit/domain/network-policy';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { demoImages } from '../../testing/demo-images.ts';
+import { controlGuest, untilGuestAnswers } from '../../testing/guest-control.ts';
+import { custodyOf, moveGuest, newMove, prepare, start, startTestGuest, type TestGuest, testGuest } from '../../testing/test-guest.ts';
+import { startTwoHosts, type TwoHosts } from '../../testing/two-hosts.ts';
+
+type Nic = MessageInitShape<typeof NicSchema>;
+
+let two: TwoHosts;
+let guest: TestGuest;
+/** The guest at its second address. */
+let second: TestGuest;
+let firstNic: Nic;
+const secondNic: Nic = {
+  portId: randomUUID(),
+  networkId: randomUUID(),
+  mac: '52:54:00:90:00:14',
+  slot: 5,
+  fixedIps: [{ address: '10.90.0.20', prefixLength: 24, gateway: '' }],
+};
+const secondTap = `gt${String(secondNic.portId).slice(0, 8)}`;
+let policies = 0;
+/** The port that is administratively down. */
+let downPort: string | undefined;
+
+/** Addresses by DHCP alone; TCP is let in at both ports, and nothing else. */
+function wantNics(...nics: readonly Nic[]): TestGuest['wire'] {
+  policies += 1;
+  guest.wire.nics = [...nics];
+  const ports = nics.map((nic): PortPolicy => {
+    const [portId = '', mac = '', address = ''] = [nic.portId, nic.mac, nic.fixedIps?.[0]?.address];
+    return {
+      portId,
+      ...(portId === downPort ? { down: true as const } : {}),
+      sources: [{ mac, address }],
+      rules: [{ direction: 'ingress', ipVersion: 4, protocol: 6, first: null, last: null, remote: { kind: 'any' } }],
+      lease: { address, prefixLength: 24, gateway: null, nameservers: [], mtu: 1500, hostname: 'plugged' },
+    };
+  });
+  guest.wire.networkPolicyJson = JSON.stringify({ number: policies, ports, groups: {} } satisfies NetworkPolicy);
+  return guest.wire;
+}
+
+const changeTo = (...nics: readonly Nic[]): Promise<unknown> =>
+  guest.at.client.changeNics({ custody: custodyOf(guest), guest: wantNics(...nics) });
+async function setDown(portId: string | undefined): Promise<void> {
+  downPort = portId;
+  wantNics(...(guest.wire.nics ?? []));
+  const policyJson = guest.wire.networkPolicyJson ?? '';
+  await createClient(GuestNetwork, guest.at.link.transport).setPolicy({ policyJson });
+}
+const nonceAt = async (where: TestGuest): Promise<string> => (await controlGuest(two, where, 'status')).nonce;
+const links = (): Promise<string> => two.in(guest.at.namespace, 'ip', '-o', 'link');
+const pings = (address: string): Promise<boolean> =>
+  two.in(two.clientNamespace, 'busybox', 'ping', '-c', '1', '-W', '1', address).then(
+    () => true,
+    () => false,
+  );
+
+beforeAll(async () => {
+  two = await startTwoHosts({ images: await demoImages() });
+  await two.in(two.clientNamespace, 'ip', 'addr', 'add', '10.90.0.2/24', 'dev', 'eth0');
+  guest = testGuest(two.hosts[0], { number: 1, commandLine: 'ip=dhcp' });
+  guest.wire.deviceLayout = 2;
+  firstNic = { ...guest.wire.nics?.[0], slot: 0 };
+  second = { ...guest, address: '10.90.0.20' };
+  wantNics(firstNic);
+  await startTestGuest(guest);
+  await untilGuestAnswers(two, guest);
+}, 120_000);
+afterAll(async () => {
+  await two?.close();
+}, 60_000);
+
+test('a card plugged into a running guest gets its address, is held to its rules, and is where it was after a move', async () => {
+  const nonce = await nonceAt(guest);
+  await changeTo(firstNic, secondNic);
+  await untilGuestAnswers(two, second);
+  expect(await pings(second.address)).toBe(false);
+  // Again: nothing is left to do.
+  await changeTo(firstNic, secondNic);
+  // Down here, and still where the guest goes to.
+  await setDown(secondNic.portId);
+  await expect(nonceAt(second)).rejects.toThrow();
+  await moveGuest(guest, two.hosts[1]);
+  expect(await nonceAt(guest)).toBe(nonce);
+  await expect(nonceAt(second)).rejects.toThrow();
+  await setDown(undefined);
+  await untilGuestAnswers(two, second);
+  expect(await nonceAt(second)).toBe(nonce);
+  expect(await pings(second.address)).toBe(false);
+});
+
+test('a machine that waits with other cards gets no guest: it runs on where it is', async () => {
+  const move = newMove(guest, two.hosts[0]);
+  wantNics(firstNic);
+  const ready = await prepare(guest, move);
+  wantNics(firstNic, secondNic);
+  await expect(start(move, ready)).rejects.toThrow(/network cards are not those of its ports/);
+  await move.to.client.forfeitIncoming({ grant: move.grant });
+  await controlGuest(two, second, 'status');
+});
+
+test('taken out and put in again where the guest was moved to, also by an agent that died between', async () => {
+  const nonce = await nonceAt(guest);
+  await guest.at.client.pauseGuest({ custody: custodyOf(guest) });
+  await expect(changeTo(firstNic)).rejects.toThrow(/paused/);
+  await guest.at.client.unpauseGuest({ custody: custodyOf(guest) });
+  await two.restart(guest.at, 'nics.unplugged=kill');
+  await expect(changeTo(firstNic)).rejects.toThrow();
+  await two.mend();
+  // Its tap is still there: the adopting agent knows of it.
+  expect(await links()).toContain(secondTap);
+  await changeTo(firstNic);
+  expect(await links()).not.toContain(secondTap);
+  expect(await two.in(guest.at.namespace, 'nft', 'list', 'table', 'bridge', 'godwit')).not.toContain(secondTap);
+  await expect(controlGuest(two, second, 'status')).rejects.toThrow();
+
+  await two.restart(guest.at, 'nics.noted=kill');
+  await expect(changeTo(firstNic, secondNic)).rejects.toThrow();
+  await two.mend();
+  expect(await two.in(guest.at.namespace, 'nft', 'list', 'table', 'bridge', 'godwit')).toContain(secondTap);
+  await changeTo(firstNic, secondNic);
+  // Asked of the agent here, and answered as there.
+  await untilGuestAnswers(two, second);
+  expect(await nonceAt(second)).toBe(nonce);
+});
+
+test('a hard reboot keeps it, and every address is asked for anew at this host', async () => {
+  const before = await nonceAt(guest);
+  await guest.at.client.rebootGuest({ custody: custodyOf(guest), hard: true });
+  await untilGuestAnswers(two, guest);
+  await untilGuestAnswers(two, second);
+  expect(await nonceAt(second)).not.toBe(before);
+});
+
+test('refused, nothing changed: a machine without places for it, another epoch, a place that is taken', async () => {
+  const old = testGuest(two.hosts[0], { number: 2, diskless: true });
+  await startTestGuest(old);
+  old.wire.nics = [...(old.wire.nics ?? []), { ...secondNic, portId: randomUUID(), mac: '52:54:00:90:00:15' }];
+  await expect(old.at.client.changeNics({ custody: custodyOf(old), guest: old.wire })).rejects.toThrow(/takes no port while it runs/);
+  await expect(guest.at.client.changeNics({ custody: custodyOf(guest, guest.held + 1), guest: wantNics(firstNic) })).rejects.toThrow();
+  await expect(changeTo(firstNic, { ...secondNic, slot: 0 })).rejects.toThrow(/same place/);
+  expect((await links()).match(/gt[0-9a-f]{8}/g)?.length).toBe(2);
+  await controlGuest(two, second, 'status');
+});
