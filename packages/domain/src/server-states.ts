@@ -49,6 +49,7 @@ export const serverActions = [
   'tags',
   'attach-interface',
   'detach-interface',
+  'change-password',
 ] as const;
 
 export type ActionRule = {
@@ -149,6 +150,7 @@ export const actionRules: Readonly<Record<ServerAction, ActionRule>> = {
   ),
   'attach-interface': rule('attach_interface', 'os-attach-interfaces:create', 'member', ['active', 'paused', 'stopped'], idle),
   'detach-interface': rule('detach_interface', 'os-attach-interfaces:delete', 'member', ['active', 'paused', 'stopped'], idle),
+  'change-password': rule('changePassword', 'os-admin-password', 'member', ['active'], idle),
 };
 
 /** What `checkAction` needs to know of a server. */

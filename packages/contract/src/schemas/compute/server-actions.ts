@@ -20,6 +20,8 @@ export const LockArguments = perMinor((minor) =>
 );
 export type LockArguments = { readonly locked_reason?: string } | null;
 
+export const ChangePasswordArguments = Closed({ adminPass: Type.String() });
+
 export const ConsoleOutputArguments = Type.Union([
   Type.Null(),
   Closed({

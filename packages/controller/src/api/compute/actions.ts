@@ -6,6 +6,7 @@ import {
   AddFixedIpArguments,
   AddressArguments,
   Anything,
+  ChangePasswordArguments,
   ConsoleOutputArguments,
   EvacuateArguments,
   LiveMigrateArguments,
@@ -69,14 +70,10 @@ const through = (
 });
 
 /** One that the API knows and this version does not do: refused in its turn, after everything that would be wrong anyway, and nothing is changed. */
-const notOffered = <A = unknown>(
-  action: ServerAction | null,
-  what: string,
-  args: (minor: number) => ActionArguments = anything,
-): Action<A> => ({
+const notOffered = <A = unknown>(action: ServerAction, what: string, args: (minor: number) => ActionArguments = anything): Action<A> => ({
   args,
   handle: async (request) => {
-    await serverFor(request, action ?? 'show');
+    await serverFor(request, action);
     throw new GodwitError('NotImplemented', `${what} is not available in this version.`);
   },
 });
@@ -149,10 +146,16 @@ const serverActions: Readonly<Record<string, Action>> = {
   unshelve: { args: UnshelveArguments, handle: unshelve },
   createImage: { args: () => CreateImageArguments, handle: createImage },
   createBackup: { args: () => CreateBackupArguments, handle: createBackup },
-  changePassword: notOffered(null, 'Changing the password inside a guest'),
+  changePassword: { args: () => ChangePasswordArguments, handle: changePassword },
   addSecurityGroup: { args: () => SecurityGroupArguments, handle: addSecurityGroup },
   removeSecurityGroup: { args: () => SecurityGroupArguments, handle: removeSecurityGroup },
 };
+
+/** Guests are started without the channel of QEMU's agent: the answer is the reference's for such a guest. */
+async function changePassword(request: ComputeRequest<never>): Promise<Answer> {
+  await serverFor(request, 'change-password');
+  throw new GodwitError('Conflict', 'QEMU guest agent is not enabled: the password is changed inside the guest.');
+}
 
 async function liveMigrate(request: ComputeRequest<never>, args: LiveMigrateArguments): Promise<Answer> {
   const { minor, caller } = request;

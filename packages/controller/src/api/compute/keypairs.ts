@@ -1,5 +1,3 @@
-import { createHash, generateKeyPair } from 'node:crypto';
-import { promisify } from 'node:util';
 import { CreateKeypair, KeypairAnswer, KeypairCreateAnswer, KeypairsAnswer } from '@godwit/contract/schemas/compute/keypairs';
 import { GodwitError } from '@godwit/domain/errors';
 import { policyMessage } from '@godwit/domain/server-states';
@@ -11,6 +9,7 @@ import type { KeypairTable } from '../../store/api-tables.ts';
 import type { Tx } from '../../store/database.ts';
 import { one, page } from '../query.ts';
 import { microTime } from '../time-format.ts';
+import { givenKeypair, newKeypair } from './keypair-material.ts';
 import { nextLinks } from './paging.ts';
 import { type ComputeRequest, type ComputeRoute, param, route } from './route.ts';
 
@@ -47,16 +46,14 @@ async function keypairOf(request: ComputeRequest<never>, rule: PolicyRule): Prom
 
 async function create(request: ComputeRequest<CreateKeypair>) {
   const { minor, context } = request;
-  const { name, public_key, type, user_id } = request.body.keypair;
+  const { name, public_key, type = 'ssh', user_id } = request.body.keypair;
   const owner = ownerOf(request as ComputeRequest<never>, user_id, 'os-keypairs:create');
-  if (type === 'x509') throw new GodwitError('BadRequest', 'Key pairs of type x509 are not offered by this cloud.');
-  const made = public_key === undefined ? await generate(name) : { publicKey: public_key.trim(), privateKey: null };
-  const fingerprint = fingerprintOf(made.publicKey);
+  const made = public_key === undefined ? await newKeypair(type, { comment: name, user: owner }) : givenKeypair(type, public_key);
   const row = await context.db.transaction().execute(async (tx) => {
     await demandRoom(tx, request.caller.projectId, owner);
     return tx
       .insertInto('keypair')
-      .values({ user_id: owner, name, public_key: made.publicKey, fingerprint })
+      .values({ user_id: owner, name, type, public_key: made.publicKey, fingerprint: made.fingerprint })
       .onConflict((c) => c.doNothing())
       .returningAll()
       .executeTakeFirst();
@@ -79,42 +76,6 @@ async function demandRoom(tx: Tx, projectId: string, userId: string): Promise<vo
     .where('user_id', '=', userId)
     .executeTakeFirstOrThrow();
   if (count >= most) throw new GodwitError('OverQuota', 'Quota exceeded, too many key pairs.');
-}
-
-/** MD5 of the key's own bytes, as this API has always shown it. Throws `BadRequest` for what is no ssh public key. */
-function fingerprintOf(publicKey: string): string {
-  const [kind = '', data = ''] = publicKey.split(/\s+/);
-  const bytes = Buffer.from(data, 'base64');
-  // The bytes begin with the kind again, as a counted text.
-  const holdsItsKind =
-    bytes.length > 4 + kind.length &&
-    bytes.readUInt32BE(0) === kind.length &&
-    bytes.subarray(4, 4 + kind.length).toString('latin1') === kind;
-  if (kind === '' || !holdsItsKind) throw new GodwitError('BadRequest', 'Keypair data is invalid: failed to generate fingerprint');
-  return createHash('md5')
-    .update(bytes)
-    .digest('hex')
-    .replace(/(..)(?!$)/g, '$1:');
-}
-
-async function generate(comment: string): Promise<{ publicKey: string; privateKey: string }> {
-  const pair = await promisify(generateKeyPair)('rsa', { modulusLength: 2048 });
-  const jwk = pair.publicKey.export({ format: 'jwk' });
-  const counted = (bytes: Buffer): Buffer => {
-    const length = Buffer.alloc(4);
-    length.writeUInt32BE(bytes.length);
-    return Buffer.concat([length, bytes]);
-  };
-  // A number whose first bit is set would be read as negative.
-  const number = (base64url: string | undefined): Buffer => {
-    const bytes = Buffer.from(base64url ?? '', 'base64url');
-    return counted((bytes[0] ?? 0) >= 0x80 ? Buffer.concat([Buffer.from([0]), bytes]) : bytes);
-  };
-  const blob = Buffer.concat([counted(Buffer.from('ssh-rsa')), number(jwk.e), number(jwk.n)]);
-  return {
-    publicKey: `ssh-rsa ${blob.toString('base64')} ${comment.replaceAll(' ', '-')}`,
-    privateKey: pair.privateKey.export({ type: 'pkcs1', format: 'pem' }).toString(),
-  };
 }
 
 async function list(request: ComputeRequest<never>) {

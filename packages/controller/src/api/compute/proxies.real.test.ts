@@ -150,6 +150,18 @@ describe('what is asked of one server', () => {
     const row = await cloud.db.selectFrom('server').select('task_state').where('id', '=', id).executeTakeFirstOrThrow();
     expect(row.task_state).toBe('deleting');
   });
+  it('a password is not changed in a guest without an agent, and of one that does not run not asked for', async () => {
+    const id = await cloud.server(member);
+    const act = (body: object) => cloud.call('POST', `${base}/servers/${id}/action`, { as: member, body });
+    expect((await act({ changePassword: { adminPass: 'x' } })).json()).toEqual({
+      conflictingRequest: { code: 409, message: expect.stringContaining('QEMU guest agent is not enabled') as string },
+    });
+    expect([await statusOf(act({ changePassword: {} })), await statusOf(act({ changePassword: null }))]).toEqual([400, 400]);
+    await cloud.db.updateTable('server').set({ vm_state: 'stopped' }).where('id', '=', id).execute();
+    expect((await act({ changePassword: { adminPass: 'x' } })).json()).toEqual({
+      conflictingRequest: { code: 409, message: `Cannot 'changePassword' instance ${id} while it is in vm_state stopped` },
+    });
+  });
   it('interfaces: listed, shown, attached and taken away, each refusal in its turn', async () => {
     const id = await cloud.server(member);
     const path = `/servers/${id}/os-interface`;

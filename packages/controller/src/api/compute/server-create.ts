@@ -4,6 +4,7 @@ import { sql, type Updateable } from 'kysely';
 import { assertAllowed } from '../../auth/policy.ts';
 import type { ServerTable } from '../../store/core-tables.ts';
 import type { CreateServers } from '../../workflows/operations.ts';
+import { visibleImages } from '../image/image-access.ts';
 import { accessIp } from './access-ip.ts';
 import { truth } from './boolean.ts';
 import type { Answer, ComputeRequest } from './route.ts';
@@ -19,6 +20,7 @@ export async function createServers(request: ComputeRequest<CreateServer>): Prom
   refuseWhatIsNotOffered(server);
   const { minCount, maxCount } = counts(server);
   if (server.hostname !== undefined && maxCount > 1) throw bad('A hostname can only be given for a single server.');
+  if (maxCount > 1) refuseForMany(server.networks);
   const ours = whatOnlyTheApiKeeps(server);
   const { zone, host } = await placement(request);
   const flavorId = lastSegment(String(server.flavorRef));
@@ -86,6 +88,17 @@ function counts(server: CreateServer['server']): { minCount: number; maxCount: n
   return { minCount, maxCount };
 }
 
+/** What only one server can have. */
+function refuseForMany(networks: CreateServer['server']['networks']): void {
+  if (networks === undefined || typeof networks === 'string') return;
+  if (networks.some(({ port }) => port !== undefined && port !== null))
+    throw bad(
+      'Failed to launch instances: Unable to launch multiple instances with a single configured port ID. Please launch your instance one by one with different ports.',
+    );
+  if (networks.some(({ fixed_ip }) => fixed_ip !== undefined))
+    throw bad('Failed to launch instances: max_count cannot be greater than 1 if an fixed_ip is specified.');
+}
+
 /** The zone and the host that are asked for: `zone:host` by an admin, or 2.74's own properties. */
 async function placement(request: ComputeRequest<CreateServer>): Promise<{ zone: string | null; host: string | null }> {
   const { server } = request.body;
@@ -128,14 +141,12 @@ export async function visibleImage({ caller, context }: ComputeRequest<never>, n
   if (!isUuid(id)) throw bad('Invalid imageRef provided.');
   const image = await context.db
     .selectFrom('image')
-    .select(['id', 'owner', 'visibility'])
+    .select('id')
     .where('id', '=', id)
     .where('deleted_at', 'is', null)
+    .where(visibleImages(caller))
     .executeTakeFirst();
-  const visible =
-    image !== undefined &&
-    (caller.isAdmin || image.visibility === 'public' || image.visibility === 'community' || image.owner === caller.projectId);
-  if (!visible) throw bad(`Image ${id} could not be found.`);
+  if (image === undefined) throw bad(`Image ${id} could not be found.`);
   return image.id;
 }
 

@@ -164,10 +164,14 @@ export async function listServers(
   const { query, caller, minor, context } = request;
   assertAllowed(caller, rule);
   if (minor >= 75) assertKnown(query, knownKeys);
-  const allTenants = flag(query, 'all_tenants');
+  refuseStatus(request);
+  const tenant = one(query, 'tenant_id');
+  // An admin who names another project means it, and need not say `all_tenants` as well.
+  const otherProject = caller.isAdmin && !query.has('all_tenants') && tenant !== null && tenant !== caller.projectId;
+  const allTenants = otherProject || flag(query, 'all_tenants');
   if (allTenants) assertAllowed(caller, `${rule}:get_all_tenants`);
   const conditions: Expression<SqlBool>[] = [];
-  const project = one(query, 'project_id') ?? one(query, 'tenant_id');
+  const project = otherProject ? tenant : (one(query, 'project_id') ?? tenant);
   if (!allTenants) conditions.push(sql`server.project_id = ${caller.projectId}`);
   else if (project !== null) conditions.push(sql`server.project_id = ${project}`);
 
@@ -197,6 +201,15 @@ export async function listServers(
       );
   }
   return paged(request, conditions, context.db);
+}
+
+/** Below 2.38 a status that is none matches nothing. */
+function refuseStatus({ query, caller, minor }: ComputeRequest<never>): void {
+  const asked = query.get('status') ?? [];
+  if (minor >= 38 && asked.length > 0 && asked.every((word) => statesOfStatus(word).length === 0))
+    throw new GodwitError('BadRequest', 'Invalid status value');
+  if (!caller.isAdmin && asked.some((word) => word.toUpperCase() === 'DELETED'))
+    throw new GodwitError('Forbidden', 'Only administrators may list deleted instances');
 }
 
 const ownEntry = <T>(table: Readonly<Record<string, T>>, key: string): T | undefined =>

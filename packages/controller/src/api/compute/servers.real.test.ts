@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startTestServer, type TestServer } from '../../store/test-database.ts';
+import { insertImage } from '../../store/testing/rows.ts';
 import type { TestUser } from '../test-api.ts';
 import { startTestCloud, type TestCloud } from './test-cloud.ts';
 
@@ -56,6 +57,14 @@ describe('create', () => {
     });
     expect(list.json().servers.map((one: { name: string }) => one.name)).toEqual(['many-1', 'many-2', 'many-3']);
   });
+  it('is made from an image that another project shares with the caller’s, and of none else', async () => {
+    const owner = await cloud.user('member');
+    const imageRef = await insertImage(cloud.db);
+    await cloud.db.updateTable('image').set({ visibility: 'shared', owner: owner.projectId }).where('id', '=', imageRef).execute();
+    expect((await create({ imageRef })).statusCode).toBe(400);
+    await cloud.db.insertInto('image_member').values({ image_id: imageRef, project_id: member.projectId, status: 'accepted' }).execute();
+    expect((await create({ imageRef })).statusCode).toBe(202);
+  });
   const wrong: readonly (readonly [string, object, string, object, string | RegExp])[] = [
     ['no such flavor', { flavorRef: 'nope' }, '2.1', {}, 'Invalid flavorRef provided.'],
     ['no such image', { imageRef: randomUUID() }, '2.1', {}, /^Image .* could not be found\.$/],
@@ -64,6 +73,14 @@ describe('create', () => {
     ['no such network', { networks: [{ uuid: randomUUID() }] }, '2.1', {}, /^Network .* could not be found\.$/],
     ['networks left out from 2.37 on', {}, '2.37', {}, "'networks' is a required property"],
     ['networks as a word before 2.37', { networks: 'auto' }, '2.36', {}, /^Invalid input for field\/attribute server\.networks/],
+    ['one port for two', { max_count: 2, networks: [{ port: randomUUID() }] }, '2.1', {}, /single configured port ID/],
+    [
+      'one address for two',
+      { max_count: 2, networks: [{ uuid: randomUUID(), fixed_ip: '192.0.2.8' }] },
+      '2.1',
+      {},
+      /fixed_ip is specified/,
+    ],
     ['min above max', { min_count: 3, max_count: 2 }, '2.1', {}, 'min_count must be <= max_count'],
     ['no such zone', { availability_zone: 'mars' }, '2.1', {}, 'The requested availability zone is not available'],
     ['a blank at the end of the name', { name: 'vm ' }, '2.1', {}, /^Invalid input for field\/attribute server\.name/],
@@ -167,7 +184,6 @@ describe('list', () => {
     expect(await list('status=ACTIVE')).toEqual([active]);
     expect(await list('status=migrating')).toEqual([moving]);
     expect(await list('status=SHUTOFF&status=MIGRATING')).toEqual(sorted(stopped, moving));
-    expect(await list('status=NOTHING')).toEqual([]);
     expect(await list('tags=a,b')).toEqual([active]);
     expect(await list('tags-any=a,b')).toEqual(sorted(active, stopped));
     expect(await list('not-tags-any=b')).toEqual([moving]);
@@ -191,6 +207,21 @@ describe('list', () => {
     expect(await list('deleted=true')).toEqual(sorted(active, stopped, moving));
     expect(await list('changes-since=2000-01-01T00:00:00Z')).toEqual(sorted(active, stopped, moving, gone));
     expect(await list('changes-since=2100-01-01T00:00:00Z')).toEqual([]);
+  });
+  it('an admin who names another project means it; what is no status, and what is deleted, is not asked for by everybody', async () => {
+    const own = await cloud.user('member');
+    const id = await cloud.server(own);
+    expect(idsOf(await cloud.call('GET', `${base}/servers?tenant_id=${own.projectId}`))).toEqual([id]);
+    expect(idsOf(await cloud.call('GET', `${base}/servers?tenant_id=${own.projectId}&all_tenants=0`))).not.toContain(id);
+    expect(idsOf(await cloud.call('GET', `${base}/servers?tenant_id=${own.projectId}`, { as: member }))).not.toContain(id);
+    const ask = (status: string, microversion: string, as = own) =>
+      cloud.call('GET', `${base}/servers?status=${status}`, { as, microversion });
+    expect((await ask('SLEEPY', '2.37')).json()).toEqual({ servers: [] });
+    expect((await ask('SLEEPY', '2.38')).json()).toEqual({ badRequest: { code: 400, message: 'Invalid status value' } });
+    expect((await ask('deleted', '2.1')).json()).toEqual({
+      forbidden: { code: 403, message: 'Only administrators may list deleted instances' },
+    });
+    expect((await ask('deleted', '2.1', cloud.admin)).statusCode).toBe(200);
   });
   it('pages with links that lead on, in any order', async () => {
     const own = await cloud.user('member');
