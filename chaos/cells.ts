@@ -112,7 +112,8 @@ const rows: Readonly<Record<Fault, Readonly<Record<Victim, Row>>>> = {
     'source-agent': {
       ...all([done]),
       copying: [done, stays('StreamFailed')],
-      stopped: [stays('StreamFailed', 'SwitchoverTimeout')],
+      // Back within the second that custody gives the stop, it ends the disks and goes on.
+      stopped: [done, stays('StreamFailed', 'SwitchoverTimeout')],
     },
     'destination-agent': { ...all([done]), preparing: [done, stays('PrepareFailed', 'DestinationDown')] },
     // A source that has not noticed the death yet may still release: the destination has all of the guest.

@@ -34,7 +34,10 @@ export async function judge(lab: ChaosLab, cell: LiveCell, before: Before, migra
   }).catch(() => lab.server(serverId));
   if (server['OS-EXT-STS:task_state'] !== null) breaches.push(`the server's task is still ${server['OS-EXT-STS:task_state']}`);
   const here = server['OS-EXT-SRV-ATTR:host'];
-  const expected = runsOn === 'destination' ? destination : source;
+  // A guest that was taken and died there is the destination's: its disk is.
+  const taken =
+    runsOn === 'destination' || cause === 'GuestCrashedOnArrival' || (cause === 'DestinationDown' && migration.status === 'error');
+  const expected = taken ? destination : source;
   if (here !== expected) breaches.push(`the server is on ${here}, by the record on ${expected}`);
   const runs = runsOn === 'source' || runsOn === 'destination';
   if (runs !== (server.status === 'ACTIVE')) breaches.push(`the server shows ${server.status}, the record says that it runs on ${runsOn}`);

@@ -290,6 +290,7 @@ describe.each(qemuDeaths)("the %s's QEMU dies with the %s's agent at %s: %s", (s
       guest.at = move.to;
       await expectOneGuestAt(move.to);
       await expectNoMirror(move, [move.from]);
+      await expect.poll(() => two.in(move.from.namespace, 'ip', '-o', 'link'), { timeout: 10_000 }).not.toContain(tapOf(guest));
       whole = true;
       return;
     }
@@ -305,6 +306,7 @@ describe.each(qemuDeaths)("the %s's QEMU dies with the %s's agent at %s: %s", (s
     } else {
       for (const host of two.hosts) await host.client.supersede({ custody: custodyOf(guest, guest.epoch + 1) });
       expect(await states()).toEqual([undefined, undefined]);
+      for (const { namespace } of two.hosts) expect(await two.in(namespace, 'ip', '-o', 'link')).not.toContain(tapOf(guest));
     }
     await expectNoMirror(move, two.hosts);
   }, 60_000);

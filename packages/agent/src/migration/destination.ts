@@ -16,6 +16,7 @@ import type { QemuHost } from '../drivers/qemu/qemu-host.ts';
 import { startQemu } from '../drivers/qemu/start-qemu.ts';
 import { faultPoint } from '../fault-point.ts';
 import { tlsDirectory } from '../identity/host-identity.ts';
+import { removeTaps } from '../network/remove-taps.ts';
 import type { GuestFact } from '../qemu/guest-fact.ts';
 import type { GuestProcess } from '../qemu/guest-process.ts';
 import { machineDevices } from '../qemu/nic-devices.ts';
@@ -229,7 +230,7 @@ export class IncomingMigration {
    */
   async finish(): Promise<void> {
     const { record } = this;
-    if (record.report.state !== 'running')
+    if (record.report.state !== 'running' && record.report.taken !== 'took-dead')
       throw new GodwitError('InvalidMigrationState', `the guest has not been taken here: the move is ${record.report.state}`);
     const point = faultPoint('destination.finishing');
     if (point) await point;
@@ -239,6 +240,7 @@ export class IncomingMigration {
     // Often the watch's time is over already: the controller asks when it has written the take.
     if (this.#resumedAt !== null) await delay(Math.max(0, arrivalWatchMs - (performance.now() - this.#resumedAt)));
     await this.#proveAlive();
+    if (!alive()) await removeTaps(this.#host, this.move.spec.nics);
     this.#finished = true;
     record.note({ networkVerified: verified });
     record.mark(verified ? 'network verified' : 'network not verified');

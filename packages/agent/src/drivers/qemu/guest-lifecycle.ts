@@ -104,11 +104,11 @@ export async function destroyGuest(
   wanted: WantedGuest | null,
 ): Promise<boolean> {
   const { serverId } = authority;
-  const process = host.guests.process(serverId);
-  const existed = host.custody.state(serverId).copy.kind !== 'none' || process !== null;
+  const existed = host.custody.state(serverId).copy.kind !== 'none' || host.guests.process(serverId) !== null;
+  // Also of a QEMU that has died before.
+  const spec = host.guests.spec(serverId) ?? (wanted && guestSpecOf(wanted, host.pools, host.defaults));
   await host.custody.feed(serverId, { kind: 'destroy', fence: authority.fence, epoch: authority.epoch });
   await removeConfigDrive(host.config.stateDir, serverId);
-  const spec = process?.spec ?? (wanted && guestSpecOf(wanted, host.pools, host.defaults));
   if (spec) await removeTraces(host, serverId, spec);
   if (deleteDisks) {
     await deleteGuestDisks(serverId, wanted, host.pools);

@@ -272,12 +272,13 @@ export class Moves {
     const move = this.#moves.get(migrationId);
     const process = host.guests.process(serverId);
     const existed = process !== null || host.custody.state(serverId).copy.kind !== 'none';
+    // Also of a QEMU that has died before.
+    const spec = host.guests.spec(serverId) ?? (wanted && guestSpecOf(wanted, host.pools, host.defaults));
     await host.custody.feed(serverId, { kind: 'destroy', fence: authority.fence, epoch: authority.epoch });
     // The copy is dead: nobody waits for the rest. First the mirror, then the tap: a filter on a device that vanishes is harmless, a tunnel without a reader is not.
     const local = wanted && { ...wanted, disks: wanted.disks.filter((disk) => host.pools.get(disk.pool)?.kind === 'local') };
     this.#clearing.add(serverId, async () => {
       if (move instanceof OutgoingMigration) await move.close();
-      const spec = process?.spec ?? (wanted && guestSpecOf(wanted, host.pools, host.defaults));
       if (spec) await removeTaps(host, spec.nics);
       await removeConfigDrive(host.config.stateDir, serverId);
       // Not its console log, which may lie where the guest's new host goes on with it.

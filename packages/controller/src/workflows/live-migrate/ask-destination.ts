@@ -1,3 +1,4 @@
+import { TakeAnswer } from '@godwit/contract/gen/custody_pb';
 import type { Grant } from '@godwit/domain/custody/grant';
 import { as, type HostId } from '@godwit/domain/ids';
 import type { MigrationCause } from '@godwit/domain/migration';
@@ -35,6 +36,21 @@ export async function hasTaken(context: WorkflowContext, run: WorkflowRun, move:
       });
       return true;
     });
+  } catch (error) {
+    checkpoint(run);
+    agentFailure(error);
+    return false;
+  }
+}
+
+/** True when the destination says that it took the guest and that it is dead: the record then is in `committing`, which tells how it ended. Anything else, and silence, decides nothing. */
+export async function diedAfterTake(context: WorkflowContext, run: WorkflowRun, move: Move): Promise<boolean> {
+  try {
+    const client = await context.agents.client(as<HostId>(move.destination_host_id ?? ''));
+    const report = await client.getMigration({ migrationId: move.moveId }, { timeoutMs: CALL_MS, signal: run.signal });
+    if (report.taken !== TakeAnswer.TOOK_DEAD) return false;
+    await context.db.transaction().execute((tx) => advance(tx, run, move, 'committing', 'running', { outcome: null }));
+    return true;
   } catch (error) {
     checkpoint(run);
     agentFailure(error);

@@ -6,7 +6,10 @@ import { localGuest } from '../cold-migrate/local-disks.ts';
 import { readCustody, stepCustody } from '../custody/custody-store.ts';
 import { wireCustody } from '../custody/wire-grant.ts';
 import { checkpoint, type WorkflowRun } from '../port.ts';
+import { noteReboot } from '../server/note-reboot.ts';
+import { readServer } from '../server/server-record.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
+import { hasRebooted } from './ask-source.ts';
 import { finishMove } from './finish-move.ts';
 import { counters, measuresOf } from './measures.ts';
 import { type Move, readMove } from './move.ts';
@@ -35,6 +38,8 @@ export async function commit(context: WorkflowContext, run: WorkflowRun, move: M
   const expendable = copied === null ? null : finishing.then((report) => (report !== null && !arrivedDead(report) ? copied : null));
   const [dropped, arrived] = await Promise.all([dropSource(context, run, move, evidence, expendable), finishing]);
   const { source } = dropped;
+  // It has taken, and cannot tell how its guest is any more: not a success because nobody contradicts.
+  const rebooted = arrived === null && (await hasRebooted(context, run, await readCustody(db, move.serverId), destination));
   await context.faultPoint('committing:cleaned');
   await db.transaction().execute(async (tx) => {
     const now = await readMove(tx, move.moveId);
@@ -45,14 +50,15 @@ export async function commit(context: WorkflowContext, run: WorkflowRun, move: M
       arrived?.timeline ?? [],
     );
     const row = await readCustody(tx, move.serverId, true);
-    const dead = arrived !== null && arrivedDead(arrived);
-    if (dead && row.holder.kind === 'host' && arrived.guestState !== GuestState.IO_ERROR) {
+    // Custody may know of its end before: a QEMU that died with the take written down.
+    const dead = rebooted || row.holder.kind === 'nowhere' || (arrived !== null && arrivedDead(arrived));
+    if (dead && row.holder.kind === 'host' && arrived?.guestState !== GuestState.IO_ERROR) {
       await stepCustody(tx, move.serverId, run.fence, [
         { kind: 'heard', from: destination, message: { kind: 'ended', epoch: row.holder.epoch } },
       ]);
     }
     const vmState = dead
-      ? arrived.guestState === GuestState.SHUTOFF
+      ? rebooted || arrived?.guestState === GuestState.SHUTOFF
         ? 'stopped'
         : 'error'
       : move.grant_end_state === 'paused'
@@ -63,8 +69,10 @@ export async function commit(context: WorkflowContext, run: WorkflowRun, move: M
       status: dead ? 'error' : 'completed',
       outcome: dead
         ? {
-            cause: 'GuestCrashedOnArrival',
-            sentence: `The guest reached the destination and ended there${arrived.detail === '' ? '.' : `: ${arrived.detail}`}`,
+            cause: rebooted ? 'DestinationDown' : 'GuestCrashedOnArrival',
+            sentence: rebooted
+              ? 'The guest reached the destination, which has rebooted since: it is off, and can be started there from its disk.'
+              : `The guest reached the destination and ended there${arrived === null || arrived.detail === '' ? '.' : `: ${arrived.detail}`}`,
             runsOn: 'nowhere',
             evidence,
           }
@@ -78,6 +86,7 @@ export async function commit(context: WorkflowContext, run: WorkflowRun, move: M
       blackoutMs: measures.blackoutMs ?? null,
       server: { hostId: destination, vmState },
     });
+    if (rebooted) await noteReboot(context, tx, await readServer(tx, move.serverId), destination, true);
   });
 }
 

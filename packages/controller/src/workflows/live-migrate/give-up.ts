@@ -9,7 +9,7 @@ import { checkpoint, type WorkflowRun } from '../port.ts';
 import { noteReboot } from '../server/note-reboot.ts';
 import { readServer } from '../server/server-record.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
-import { hasTaken } from './ask-destination.ts';
+import { diedAfterTake, hasTaken } from './ask-destination.ts';
 import { finishMove } from './finish-move.ts';
 import { advance, type GivingUp, type Move, readMove, writeMove } from './move.ts';
 import { tryElsewhere } from './try-elsewhere.ts';
@@ -68,7 +68,9 @@ export async function afterSettled(context: WorkflowContext, run: WorkflowRun, m
     await db.transaction().execute((tx) => advance(tx, run, move, 'committing', 'running', { outcome: null }));
     return;
   }
-  const why = givenUp(move) ?? {
+  const given = givenUp(move);
+  if (given === null && holder.kind === 'nowhere' && (await diedAfterTake(context, run, move))) return;
+  const why = given ?? {
     cause: 'CustodyUnknown',
     sentence: 'The move ended without a copy that may run.',
     phase: 'error',
@@ -90,6 +92,8 @@ export async function afterSettled(context: WorkflowContext, run: WorkflowRun, m
       outcome,
       server: { hostId: move.source, vmState: ended },
     });
+    // A source that has released and is not to be resumed, for one: nobody else would ask for it before that host is heard of anew.
+    if (row.remains.length > 0) await context.workflows.enqueue(tx, { kind: 'settle-server', subjectId: move.serverId });
     if (!onSource && why.sourceRebooted === true) await noteReboot(context, tx, await readServer(tx, move.serverId), move.source, true);
   });
 }

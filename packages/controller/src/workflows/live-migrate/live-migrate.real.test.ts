@@ -1,3 +1,4 @@
+import { TakeAnswer } from '@godwit/contract/gen/custody_pb';
 import { GuestState } from '@godwit/contract/gen/guest_pb';
 import type { ServerId } from '@godwit/domain/ids';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -370,6 +371,59 @@ describe('faults', () => {
     expect(await readMove(migration)).toMatchObject({ status: 'failed', outcome: { cause: 'DestinationDied', runsOn: 'source' } });
     expect(hostNamed('node2').moves.get(migration)?.state).toBe('forfeited');
     expect(hostNamed('node1').guests.get(id)?.state).toBe(GuestState.RUNNING);
+    await consistent(id, migration);
+  });
+
+  it('a destination that has booted again since the release: nobody may go on, and what is left at the source is killed', async () => {
+    const engine = await cloud.controller('c1');
+    const id = await cloud.server(engine, 'node1');
+    const [source, destination] = [hostNamed('node1'), hostNamed('node2')];
+    destination.onRelease = 'dies';
+    source.copyRounds = null;
+    const migration = await move(engine, id);
+    await until(async () => source.moves.has(migration));
+    destination.bootId = 'boot-node2-2';
+    source.copyRounds = 1;
+    await ended(migration);
+    expect(await readMove(migration)).toMatchObject({ status: 'failed', outcome: { cause: 'DestinationDied', runsOn: 'nowhere' } });
+    expect(await readServer(id)).toMatchObject({ vm_state: 'error', custody: { holder: { kind: 'nowhere' } } });
+    await until(async () => source.guests.get(id)?.state === GuestState.SHUTOFF);
+    await until(async () => (await readServer(id)).custody.remains.length === 0);
+    await consistent(id, migration);
+  });
+
+  it('a destination whose QEMU dies when it has written that it takes: the guest ended there, and the server is there', async () => {
+    const engine = await cloud.controller('c1');
+    const id = await cloud.server(engine, 'node1');
+    const [source, destination] = [hostNamed('node1'), hostNamed('node2')];
+    destination.onRelease = 'deaf';
+    source.copyRounds = null;
+    const migration = await move(engine, id);
+    await until(async () => source.moves.has(migration));
+    Object.assign(destination.moves.get(migration) ?? {}, { state: 'died', taken: TakeAnswer.TOOK_DEAD, guest: GuestState.CRASHED });
+    Object.assign(destination.guests.get(id) ?? {}, { state: GuestState.CRASHED });
+    source.copyRounds = 1;
+    await ended(migration);
+    expect(await readMove(migration)).toMatchObject({ status: 'error', outcome: { cause: 'GuestCrashedOnArrival', runsOn: 'nowhere' } });
+    expect(await readServer(id)).toMatchObject({ vm_state: 'error', host_id: destination.id, custody: { holder: { kind: 'nowhere' } } });
+    await until(async () => source.guests.get(id)?.state === GuestState.SHUTOFF);
+    await consistent(id, migration);
+  });
+
+  it('a destination that reboots when it has taken, before the move is committed: no success, SHUTOFF there with the reason', async () => {
+    const destination = hostNamed('node2');
+    const engine = await cloud.controller('c1', async (name) => {
+      if (name !== 'phase:committing') return;
+      destination.bootId = 'boot-node2-2';
+      destination.guests.clear();
+      destination.faults.push({ call: 'finishIncoming', when: 'before', error: refusal('MigrationNotFound', 'nothing is known of it') });
+    });
+    const id = await cloud.server(engine, 'node1');
+    const migration = await move(engine, id);
+    await ended(migration);
+    expect(await readMove(migration)).toMatchObject({ status: 'error', outcome: { cause: 'DestinationDown', runsOn: 'nowhere' } });
+    expect(await readServer(id)).toMatchObject({ vm_state: 'stopped', host_id: destination.id, custody: { holder: { kind: 'nowhere' } } });
+    expect(runningCopies(cloud.hosts, id)).toBe(0);
     await consistent(id, migration);
   });
 

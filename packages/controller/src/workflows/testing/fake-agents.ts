@@ -378,6 +378,9 @@ function clientOf(host: FakeHost, all: ReadonlyMap<HostId, FakeHost>): AgentClie
         return create(ForfeitIncomingResponseSchema, {
           answer: guest.state === GuestState.RUNNING || guest.state === GuestState.PAUSED ? TakeAnswer.TOOK_ALIVE : TakeAnswer.TOOK_DEAD,
         });
+      // What the boot before has done, nobody can say any more.
+      if (grant.destinationBootId !== host.bootId && !forfeited)
+        return create(ForfeitIncomingResponseSchema, { answer: TakeAnswer.UNKNOWN });
       const other = guest !== undefined && guest.epoch !== Number(grant.epoch);
       if (other) guest.refusedThrough = Number(grant.epoch);
       else
