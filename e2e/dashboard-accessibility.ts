@@ -32,7 +32,7 @@ export function accessibilityTests(stage: DashboardStage): void {
         await open();
         const dialog = page.getByRole('dialog');
         await dialog.waitFor();
-        await dialog.getByText('Loading…').waitFor({ state: 'hidden' });
+        await dialog.getByText('Loading…').first().waitFor({ state: 'hidden' });
         await check(name);
         await page.keyboard.press('Escape');
         await dialog.waitFor({ state: 'hidden' });
@@ -104,7 +104,7 @@ export function accessibilityTests(stage: DashboardStage): void {
       };
       for (const [title, ofPage] of Object.entries(dialogs)) {
         await stage.open(title);
-        await page.getByText('Loading…').waitFor({ state: 'hidden' });
+        await page.getByText('Loading…').first().waitFor({ state: 'hidden' });
         await checkPage(title);
         for (const [name, open] of ofPage) await checkDialog(name, open);
       }
@@ -148,7 +148,7 @@ export function accessibilityTests(stage: DashboardStage): void {
       await page.getByText(words.views.project, { exact: true }).first().click();
       for (const title of ['Instances', 'Images', 'Server Groups', 'Key Pairs', words.quotas, 'Networks', 'Security Groups']) {
         await stage.open(title);
-        await page.getByText('Loading…').waitFor({ state: 'hidden' });
+        await page.getByText('Loading…').first().waitFor({ state: 'hidden' });
         await checkPage(`project ${title}`);
         if (title === 'Key Pairs') await checkDialog('key pair', press(/Key Pair$/));
       }
