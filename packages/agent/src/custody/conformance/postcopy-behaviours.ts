@@ -15,8 +15,7 @@ export const POSTCOPY_BEHAVIOURS = {
     'the pause with which every recovery begins, when all was sent and not all arrived: the source fails and runs on by itself; its guest at the destination has been running without all its memory',
   'stopped-source-stays-stopped':
     'a source that was stopped before migrate-start-postcopy does not run on when it fails at the end; cont would be accepted',
-  'running-destination-hangs-without-link':
-    'a destination whose guest waits for a page that does not come answers on no monitor but out of band',
+  'waiting-destination-hangs': 'a destination that waits for a page which does not come answers nothing but out of band',
   recovers:
     'after migrate-pause on both sides, migrate-recover at the destination and a resumed migrate through another path, the move completes; cont on the paused source is refused meanwhile',
   'recovers-with-tls': 'the same with TLS on both paths',
