@@ -120,7 +120,7 @@ export class IncomingMigration {
     const { record, move } = this;
     const { grant, spec } = move;
     const startedAt = performance.now();
-    const port = this.#host.ports.take();
+    let port: number | null = null;
     try {
       this.#host.clock.anchor();
       this.#precedence.push(this.#host.precedence.ofAgent());
@@ -144,6 +144,8 @@ export class IncomingMigration {
       this.#adopt(process);
       record.mark('QEMU started', `${Math.round(process.readyMs)} ms`);
       await faultPoint('destination.started');
+      // As late as can be: until QEMU listens there, anybody may be given it.
+      port = await this.#host.ports.takeFree(this.#host.config.managementAddress);
       await setUpIncoming(process.qmp, {
         migrationId: grant.migrationId,
         tlsDir: tlsDirectory(this.#host.config.stateDir),
@@ -178,7 +180,7 @@ export class IncomingMigration {
       return ready;
     } catch (error) {
       record.mark('prepare failed', (error as Error).message);
-      if (this.#ready === null) this.#host.ports.giveBack(port);
+      if (this.#ready === null && port !== null) this.#host.ports.giveBack(port);
       await this.forfeit(grant.fence, grant.bootId).catch(this.#logged);
       throw error;
     }
@@ -386,7 +388,7 @@ export class IncomingMigration {
     const { config, ports } = this.#host;
     const { grant } = this.move;
     if (copies.length === 0 || grant.source === null) return 0;
-    const port = ports.take();
+    const port = await ports.takeFree(config.managementAddress);
     try {
       await openExports(
         process.qmp,
@@ -463,7 +465,9 @@ export class IncomingMigration {
     await this.#tunnels;
     await this.#network.removeTunnels();
     this.#givePortsBack();
-    if (this.#process && this.#host.guests.process(this.move.grant.serverId) === this.#process) {
+    // By its id: what is known of the process is replaced when an interface comes or goes.
+    const now = this.#host.guests.process(this.move.grant.serverId);
+    if (this.#process && now?.ref.pid === this.#process.ref.pid) {
       if (this.#copies.length > 0) await closeExports(this.#process.qmp);
       await removeCredentials(this.#process.qmp, credentialsId(this.move.grant.migrationId));
     }

@@ -1,3 +1,4 @@
+import { createServer } from 'node:net';
 import { GodwitError } from '@godwit/domain/errors';
 
 /** Hands out the ports of the migration range, the one given back longest ago last, so that a late connection of an old move meets nobody. */
@@ -25,6 +26,22 @@ export class PortRange {
     throw new GodwitError('ServiceUnavailable', `all migration ports ${this.#first}-${this.#last} of this host are in use`);
   }
 
+  /**
+   * One that nobody on this host has: any program's outgoing connection may have been given a port of this range, which the kernel's own range for those usually includes. Throws as `take`.
+   */
+  async takeFree(address: string): Promise<number> {
+    const others: number[] = [];
+    try {
+      for (;;) {
+        const port = this.take();
+        if (await isFree(address, port)) return port;
+        others.push(port);
+      }
+    } finally {
+      for (const port of others) this.giveBack(port);
+    }
+  }
+
   /** Every port in use. */
   get taken(): readonly number[] {
     return [...this.#taken];
@@ -39,3 +56,11 @@ export class PortRange {
     this.#taken.delete(port);
   }
 }
+
+/** Other refusals than of the port itself are for whoever listens there to tell. */
+const isFree = (address: string, port: number): Promise<boolean> =>
+  new Promise((resolve) => {
+    const probe = createServer();
+    probe.once('error', (error: NodeJS.ErrnoException) => resolve(error.code !== 'EADDRINUSE'));
+    probe.listen({ host: address, port, exclusive: true }, () => probe.close(() => resolve(true)));
+  });

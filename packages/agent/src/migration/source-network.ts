@@ -75,7 +75,11 @@ export class SourceNetwork {
 
   /** Once for each move: the next attempt's tunnels have the same names. */
   remove(): Promise<void> {
-    this.#removal ??= this.#takeAway();
+    this.#removal ??= this.#takeAway().catch((error: unknown) => {
+      // The next end of the move tries again.
+      this.#removal = null;
+      throw error;
+    });
     return this.#removal;
   }
 

@@ -1,8 +1,8 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { Readable } from 'node:stream';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type Request, send } from './http.ts';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { type Request, send, succeeded } from './http.ts';
 
 describe('a request', () => {
   let server: Server;
@@ -56,6 +56,43 @@ describe('a request', () => {
       ['text/plain', 'bytes'],
       [undefined, 'stream'],
     ]);
+  });
+
+  it('takes no redirection for done', async () => {
+    const answer = { status: 308, headers: { location: 'https://cloud.example/x' }, body: null };
+    expect(() => succeeded(answer)).toThrow('The cloud points elsewhere, to https://cloud.example/x (HTTP 308); nothing was done.');
+    expect(succeeded({ ...answer, status: 204 }).status).toBe(204);
+  });
+
+  it('does not wait for ever for one that says nothing', async () => {
+    const hung = createServer(() => undefined);
+    await new Promise<void>((resolve) => hung.listen(0, '127.0.0.1', resolve));
+    try {
+      const silent = { method: 'GET', url: `http://127.0.0.1:${(hung.address() as AddressInfo).port}/`, headers: {} } as const;
+      await expect(send(silent, { connectMs: 1_000, idleMs: 50 })).rejects.toThrow('nothing was heard for 0.05 s');
+    } finally {
+      hung.closeAllConnections();
+      hung.close();
+    }
+  });
+
+  it('sends a change through the proxy that the environment names, where it is to be heeded', async () => {
+    const proxied: string[] = [];
+    const proxy = createServer((request, response) => {
+      proxied.push(request.url ?? '');
+      response.end();
+    });
+    await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));
+    vi.stubEnv('NODE_USE_ENV_PROXY', '1');
+    vi.stubEnv('http_proxy', `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`);
+    try {
+      await ask({ method: 'POST', url: 'http://cloud.example/x' });
+      expect(proxied).toEqual(['http://cloud.example/x']);
+    } finally {
+      vi.unstubAllEnvs();
+      proxy.closeAllConnections();
+      proxy.close();
+    }
   });
 
   it('says who did not answer, and why', async () => {

@@ -52,11 +52,20 @@ const nextFor = (status: number): { readonly next?: string; readonly exitCode?: 
 export const isStream = (body: Request['body']): body is Readable =>
   typeof body === 'object' && body !== null && 'pipe' in body && typeof body.pipe === 'function';
 
+/** How long a connection may take to stand, and to say nothing, in milliseconds. */
+export interface Patience {
+  readonly connectMs: number;
+  readonly idleMs: number;
+}
+
+/** As `fetch` has them: an answer that takes long (an attached interface, the end of an image) is told within its own time by the cloud. */
+const usual: Patience = { connectMs: 10_000, idleMs: 300_000 };
+
 /** Sends one request and resolves to its answer, whatever the status. Rejects with a `CommandError` when there is nobody to answer. */
-export async function send(request: Request): Promise<Answer> {
+export async function send(request: Request, patience = usual): Promise<Answer> {
   try {
-    const response = await exchange(request).catch((error: unknown) => {
-      if (error instanceof StaleConnection) return exchange(request);
+    const response = await exchange(request, patience).catch((error: unknown) => {
+      if (error instanceof StaleConnection) return exchange(request, patience);
       throw error;
     });
     const chunks: Buffer[] = [];
@@ -91,11 +100,12 @@ class StaleConnection extends Error {}
  * By Node's own client rather than `fetch`, which costs three times the processor time of a whole short command. Resolves when the head of the answer is there: its body is
  * still to be read.
  */
-async function exchange({ method, url, headers, body, signal }: Request): Promise<IncomingMessage> {
+async function exchange({ method, url, headers, body, signal }: Request, { connectMs, idleMs }: Patience): Promise<IncomingMessage> {
   const target = new URL(url);
   if (target.protocol !== 'http:' && target.protocol !== 'https:') throw new Error(`${target.protocol} is neither http: nor https:`);
   // Importing them as ES modules would read every export, one of which loads what `fetch` needs.
-  const { request: begin } = process.getBuiltinModule(target.protocol === 'https:' ? 'node:https' : 'node:http');
+  const isSecure = target.protocol === 'https:';
+  const { request: begin, Agent } = process.getBuiltinModule(isSecure ? 'node:https' : 'node:http');
   const bytes = body === undefined || isStream(body) ? null : body instanceof Uint8Array ? body : Buffer.from(JSON.stringify(body));
   const options: RequestOptions = {
     method,
@@ -107,10 +117,16 @@ async function exchange({ method, url, headers, body, signal }: Request): Promis
     },
     ...(signal === undefined ? {} : { signal }),
     // What changes something is never sent on a connection that the cloud may just have closed: it could not be sent again.
-    ...(method === 'GET' || method === 'HEAD' ? {} : { agent: false }),
+    ...(method === 'GET' || method === 'HEAD' ? {} : { agent: new Agent({ keepAlive: false, ...proxy() }) }),
   };
   return new Promise((resolve, reject) => {
     const sent = begin(target, options, resolve);
+    sent.setTimeout(idleMs, () => sent.destroy(new Error(`nothing was heard for ${idleMs / 1000} s`)));
+    sent.on('socket', (socket) => {
+      if (!socket.connecting) return;
+      const late = setTimeout(() => sent.destroy(new Error(`no connection within ${connectMs / 1000} s`)), connectMs);
+      for (const over of [isSecure ? 'secureConnect' : 'connect', 'close']) socket.once(over, () => clearTimeout(late));
+    });
     sent.on('error', (error: NodeJS.ErrnoException) =>
       reject(sent.reusedSocket && error.code === 'ECONNRESET' ? new StaleConnection(error.message, { cause: error }) : error),
     );
@@ -121,9 +137,19 @@ async function exchange({ method, url, headers, body, signal }: Request): Promis
   });
 }
 
-/** The answer if it is a success; throws `HttpError` with the cloud's own words otherwise. */
+/** What Node's shared connections do by themselves when they are asked to heed HTTP_PROXY and its like. */
+const proxy = () => (process.env.NODE_USE_ENV_PROXY === '1' ? { proxyEnv: process.env } : {});
+
+/** The answer if it is a success; throws `HttpError` with the cloud's own words otherwise. A redirection is none: what was asked for has not been done. */
 export function succeeded(answer: Answer): Answer {
-  if (answer.status < 400) return answer;
+  if (answer.status < 300) return answer;
+  if (answer.status < 400) {
+    const to = headerOf(answer, 'location');
+    throw new CommandError(`The cloud points elsewhere${to === '' ? '' : `, to ${to}`} (HTTP ${answer.status}); nothing was done.`, {
+      exitCode: exitCodes.unreachable,
+      next: 'Name that address in OS_AUTH_URL, or have it in the catalog.',
+    });
+  }
   const { message, code } = fault(answer);
   throw new HttpError(answer.status, message, code, headerOf(answer, 'x-openstack-request-id') || headerOf(answer, 'x-compute-request-id'));
 }

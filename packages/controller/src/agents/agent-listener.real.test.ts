@@ -196,6 +196,15 @@ describe('join', () => {
     expect(await database.db.selectFrom('host').select('name').execute()).toHaveLength(1);
   });
 
+  it('answers it too when the controller died between taking the token and entering the host', async () => {
+    const token = await createJoinToken(database.db, null);
+    const begun = await request();
+    const used = { used_at: new Date(), request_hash: createHash('sha256').update(begun.pem).digest('hex') };
+    await database.db.updateTable('join_token').set(used).execute();
+    expect(await codeOf(joined('node1', { token }))).toBe('Unauthenticated');
+    expect(await codeOf(joined('node1', { token, request: begun }))).toBe('ok');
+  });
+
   it('lets a known host back only by a token made for its name; it keeps its id', async () => {
     const first = await joined('node1');
     expect(await codeOf(joined('node1', { token: await createJoinToken(database.db, null) }))).toBe('FailedPrecondition');

@@ -46,11 +46,7 @@ export async function useJoinToken(db: Db, token: string, certificateRequestPem:
     .where((expression) =>
       expression.or([
         expression.and([expression('used_at', 'is', null), expression('expires_at', '>', now)]),
-        expression.and([
-          expression('request_hash', '=', requestHash),
-          expression('used_by', 'is not', null),
-          expression('used_at', '>', new Date(now.getTime() - JOIN_AGAIN_MS)),
-        ]),
+        expression.and([expression('request_hash', '=', requestHash), expression('used_at', '>', new Date(now.getTime() - JOIN_AGAIN_MS))]),
       ]),
     )
     .returning(['host_name', 'used_by'])

@@ -101,7 +101,9 @@ const limitColumns: readonly Column<QuotaRow>[] = [
 ];
 
 function LimitsDialog(props: { readonly project: Project; readonly rows: readonly QuotaRow[]; readonly onClose: () => void }) {
-  const { project, rows, onClose } = props;
+  const { project, onClose } = props;
+  // As they were when it was opened: what somebody else changes meanwhile is not changed back.
+  const [rows] = useState(props.rows);
   const api = useApi();
   type Values = Partial<Record<QuotaName, number | null>>;
   return (

@@ -184,6 +184,9 @@ export class Moves {
   }
 
   async finish(authority: Authority, migrationId: MigrationId): Promise<MigrationReport> {
+    // Its guest died with the agent that took it: there is nothing to finish, and something to tell.
+    const account = this.#accounts.get(migrationId);
+    if (!this.#moves.has(migrationId) && account?.taken === 'took-dead') return account;
     const move = this.#incoming(migrationId);
     if (authority.epoch !== move.move.grant.epoch)
       throw new GodwitError('InvalidMigrationState', `migration ${migrationId} has epoch ${move.move.grant.epoch}, not ${authority.epoch}`);

@@ -33,9 +33,9 @@ export function sourceMessages(report: MigrationReport, grant: Grant, row: Custo
 
 /** What a destination's account says; empty while it has neither taken nor forfeited. */
 export function destinationMessages(report: MigrationReport, epoch: Epoch): readonly HostMessage[] {
+  if (report.taken === TakeAnswer.TOOK_DEAD) return [{ kind: 'took', epoch, alive: false }];
   if (report.state === 'running') return [{ kind: 'took', epoch, alive: true }];
   if (report.state === 'forfeited') return [{ kind: 'forfeited', epoch }];
-  if (report.taken === TakeAnswer.TOOK_DEAD) return [{ kind: 'took', epoch, alive: false }];
   if (report.taken === TakeAnswer.TOOK_ALIVE) return [{ kind: 'took', epoch, alive: true }];
   return [];
 }

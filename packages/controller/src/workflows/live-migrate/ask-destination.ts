@@ -13,6 +13,9 @@ import { advance, type Move } from './move.ts';
 const CALL_MS = 5_000;
 /** The source sees a broken stream at once, the destination's agent the death behind it a moment later. */
 const DEATH_MS = 1_000;
+/** An agent that was killed is back within about a second. */
+const RESTART_MS = 3_000;
+const RETRY_MS = 250;
 
 /**
  * Asks the destination whether it has taken, when the source cannot be asked any more: a take is proof of the release that nobody told us of. True when it has: the record then
@@ -23,7 +26,7 @@ export async function hasTaken(context: WorkflowContext, run: WorkflowRun, move:
   try {
     const client = await context.agents.client(destination);
     const report = await client.getMigration({ migrationId: move.moveId }, { timeoutMs: CALL_MS, signal: run.signal });
-    if (report.state !== 'running') return false;
+    if (report.state !== 'running' || report.taken === TakeAnswer.TOOK_DEAD) return false;
     return await context.db.transaction().execute(async (tx) => {
       const grant = grantOf(await readCustody(tx, move.serverId, true));
       if (grant === null || grant.migrationId !== move.moveId) return false;
@@ -43,18 +46,23 @@ export async function hasTaken(context: WorkflowContext, run: WorkflowRun, move:
   }
 }
 
-/** True when the destination says that it took the guest and that it is dead: the record then is in `committing`, which tells how it ended. Anything else, and silence, decides nothing. */
+/**
+ * True when the destination says that it took the guest and that it is dead: the record then is in `committing`, which tells how it ended. Anything else, and silence for longer than an agent's
+ * restart takes, decides nothing.
+ */
 export async function diedAfterTake(context: WorkflowContext, run: WorkflowRun, move: Move): Promise<boolean> {
-  try {
-    const client = await context.agents.client(as<HostId>(move.destination_host_id ?? ''));
-    const report = await client.getMigration({ migrationId: move.moveId }, { timeoutMs: CALL_MS, signal: run.signal });
-    if (report.taken !== TakeAnswer.TOOK_DEAD) return false;
-    await context.db.transaction().execute((tx) => advance(tx, run, move, 'committing', 'running', { outcome: null }));
-    return true;
-  } catch (error) {
-    checkpoint(run);
-    agentFailure(error);
-    return false;
+  for (const deadline = Date.now() + RESTART_MS; ; ) {
+    try {
+      const client = await context.agents.client(as<HostId>(move.destination_host_id ?? ''));
+      const report = await client.getMigration({ migrationId: move.moveId }, { timeoutMs: CALL_MS, signal: run.signal });
+      if (report.taken !== TakeAnswer.TOOK_DEAD) return false;
+      await context.db.transaction().execute((tx) => advance(tx, run, move, 'committing', 'running', { outcome: null }));
+      return true;
+    } catch (error) {
+      checkpoint(run);
+      if (agentFailure(error).kind !== 'unreachable' || Date.now() > deadline) return false;
+      await run.pause(RETRY_MS);
+    }
   }
 }
 

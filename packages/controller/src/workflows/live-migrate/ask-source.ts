@@ -1,5 +1,4 @@
 import type { CustodyRow } from '@godwit/domain/custody/custody-row';
-import type { HostId } from '@godwit/domain/ids';
 import { agentFailure } from '../../agents/agent-error.ts';
 import { checkpoint, type WorkflowRun } from '../port.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
@@ -7,15 +6,11 @@ import type { Move } from './move.ts';
 
 const CALL_MS = 5_000;
 
-/** True when the source has booted again since it began to run the guest. */
-export const sourceRebooted = (context: WorkflowContext, run: WorkflowRun, move: Move, row: CustodyRow): Promise<boolean> =>
-  hasRebooted(context, run, row, move.source);
-
-/** True when this host holds the guest and has booted again since: no process of it can be left there. False also when the host does not answer: that proves nothing. */
-export async function hasRebooted(context: WorkflowContext, run: WorkflowRun, row: CustodyRow, hostId: HostId): Promise<boolean> {
-  if (row.holder.kind !== 'host' || row.holder.hostId !== hostId) return false;
+/** True when the source has booted again since it began to run the guest: no process of it can be left there. False also when the source does not answer: that proves nothing. */
+export async function sourceRebooted(context: WorkflowContext, run: WorkflowRun, move: Move, row: CustodyRow): Promise<boolean> {
+  if (row.holder.kind !== 'host' || row.holder.hostId !== move.source) return false;
   try {
-    const client = await context.agents.client(hostId);
+    const client = await context.agents.client(move.source);
     const { bootId } = await client.getHost({}, { timeoutMs: CALL_MS, signal: run.signal });
     return bootId !== row.holder.bootId;
   } catch (error) {

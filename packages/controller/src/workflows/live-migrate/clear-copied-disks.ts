@@ -5,7 +5,7 @@ import { localGuest } from '../cold-migrate/local-disks.ts';
 import { readCustody } from '../custody/custody-store.ts';
 import { wireCustody } from '../custody/wire-grant.ts';
 import { checkpoint, type WorkflowRun } from '../port.ts';
-import { readServer } from '../server/server-record.ts';
+import { readServer, type ServerRecord } from '../server/server-record.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
 
 const RPC_TIMEOUT_MS = 60_000;
@@ -23,8 +23,9 @@ export async function keepsCopiedDisks(db: Db, hostId: HostId): Promise<readonly
 }
 
 /**
- * Deletes the disks that completed live migrations left at their sources, because those, or the destination, did not answer in time. Only while nothing else is under way with the
- * server, and never where it lives now: then the disks there are its own again. False when a host did not do it; it is told again when it returns.
+ * Deletes the disks that live migrations left at their sources, because those, or the destination, did not answer in time. Only while nothing else is under way with the
+ * server, only while its guest lives elsewhere on the others (or it is being deleted), and never where it is now: then the disks there are its own again. False when a host did not do
+ * it; it is told again when it returns.
  */
 export async function clearCopiedDisks(context: WorkflowContext, run: WorkflowRun, serverId: ServerId): Promise<boolean> {
   const { db } = context;
@@ -38,6 +39,8 @@ export async function clearCopiedDisks(context: WorkflowContext, run: WorkflowRu
   for (const { id, source_host_id } of left) {
     const [server, guest, { epoch }] = await Promise.all([readServer(db, serverId), localGuest(db, serverId), readCustody(db, serverId)]);
     if (guest !== null && source_host_id !== null && source_host_id !== server.host_id) {
+      // Until then these may be the better ones, or the only ones.
+      if (!isBeingDeleted(server) && !(await livesAt(db, server))) continue;
       try {
         const client = await context.agents.client(as<HostId>(source_host_id));
         await client.dropOutgoing(
@@ -58,4 +61,12 @@ export async function clearCopiedDisks(context: WorkflowContext, run: WorkflowRu
     await db.updateTable('migration').set({ source_disks_left: false }).where('id', '=', id).execute();
   }
   return cleared;
+}
+
+const isBeingDeleted = ({ deleted_at, task_state }: ServerRecord): boolean => deleted_at !== null || task_state === 'deleting';
+
+/** The guest runs, or is paused, where its row says, as the host itself says: the row of a host that does not answer may be old. */
+async function livesAt(db: Db, { host_id, vm_state }: ServerRecord): Promise<boolean> {
+  if (host_id === null || (vm_state !== 'active' && vm_state !== 'paused')) return false;
+  return (await db.selectFrom('host').select('reachable').where('id', '=', host_id).executeTakeFirst())?.reachable === true;
 }

@@ -9,7 +9,6 @@ import { checkpoint, type WorkflowRun } from '../port.ts';
 import { noteReboot } from '../server/note-reboot.ts';
 import { readServer } from '../server/server-record.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
-import { hasRebooted } from './ask-source.ts';
 import { finishMove } from './finish-move.ts';
 import { counters, measuresOf } from './measures.ts';
 import { type Move, readMove } from './move.ts';
@@ -38,20 +37,21 @@ export async function commit(context: WorkflowContext, run: WorkflowRun, move: M
   const expendable = copied === null ? null : finishing.then((report) => (report !== null && !arrivedDead(report) ? copied : null));
   const [dropped, arrived] = await Promise.all([dropSource(context, run, move, evidence, expendable), finishing]);
   const { source } = dropped;
-  // It has taken, and cannot tell how its guest is any more: not a success because nobody contradicts.
-  const rebooted = arrived === null && (await hasRebooted(context, run, await readCustody(db, move.serverId), destination));
+  // It has taken, and cannot tell how its guest fares any more: not a success because nobody contradicts.
+  const now = arrived === null ? await guestNow(context, run, move, destination) : null;
+  const rebooted = now === 'rebooted';
   await context.faultPoint('committing:cleaned');
   await db.transaction().execute(async (tx) => {
-    const now = await readMove(tx, move.moveId);
-    const measures = { ...now.measures, ...withoutNulls(measuresOf(source, arrived)) };
+    const latest = await readMove(tx, move.moveId);
+    const measures = { ...latest.measures, ...withoutNulls(measuresOf(source, arrived)) };
     const timeline = withReported(
-      source === null ? now.timeline : withReported(now.timeline, 'source', source.timeline),
+      source === null ? latest.timeline : withReported(latest.timeline, 'source', source.timeline),
       'destination',
       arrived?.timeline ?? [],
     );
     const row = await readCustody(tx, move.serverId, true);
     // Custody may know of its end before: a QEMU that died with the take written down.
-    const dead = rebooted || row.holder.kind === 'nowhere' || (arrived !== null && arrivedDead(arrived));
+    const dead = rebooted || now === 'ended' || row.holder.kind === 'nowhere' || (arrived !== null && arrivedDead(arrived));
     if (dead && row.holder.kind === 'host' && arrived?.guestState !== GuestState.IO_ERROR) {
       await stepCustody(tx, move.serverId, run.fence, [
         { kind: 'heard', from: destination, message: { kind: 'ended', epoch: row.holder.epoch } },
@@ -76,7 +76,15 @@ export async function commit(context: WorkflowContext, run: WorkflowRun, move: M
             runsOn: 'nowhere',
             evidence,
           }
-        : { cause: null, sentence: 'The guest runs at the destination.', runsOn: 'destination', evidence },
+        : {
+            cause: null,
+            sentence:
+              now === 'unknown'
+                ? 'The destination took the guest, and does not say how it fares since.'
+                : 'The guest runs at the destination.',
+            runsOn: 'destination',
+            evidence,
+          },
       more: {
         ...(source === null ? {} : { ...counters(source), memory_remaining_bytes: 0 }),
         source_disks_left: copied !== null && !dropped.disksDeleted,
@@ -175,6 +183,36 @@ async function finishDestination(
       evidence.push(`the destination did not finish: ${failure.code}: ${failure.message}`);
       return null;
     }
+  }
+}
+
+/** How the guest fares at a destination that took it, when it does not say so by itself: asked once, as every host is that is heard of again. */
+async function guestNow(
+  context: WorkflowContext,
+  run: WorkflowRun,
+  move: Move,
+  destination: HostId,
+): Promise<'runs' | 'ended' | 'rebooted' | 'unknown'> {
+  const { holder } = await readCustody(context.db, move.serverId);
+  try {
+    const client = await context.agents.client(destination);
+    const { bootId, guests } = await client.listGuests({}, { timeoutMs: RPC_TIMEOUT_MS, signal: run.signal });
+    if (holder.kind === 'host' && holder.hostId === destination && holder.bootId !== bootId) return 'rebooted';
+    switch (guests.find(({ serverId }) => serverId === move.serverId)?.state) {
+      case GuestState.RUNNING:
+      case GuestState.PAUSED:
+        return 'runs';
+      case GuestState.CRASHED:
+      case GuestState.SHUTOFF:
+        return 'ended';
+      default:
+        // A host's silence about a guest, in the same boot, is no word about its end.
+        return 'unknown';
+    }
+  } catch (error) {
+    checkpoint(run);
+    agentFailure(error);
+    return 'unknown';
   }
 }
 

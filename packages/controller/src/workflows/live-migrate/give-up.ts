@@ -68,9 +68,9 @@ export async function afterSettled(context: WorkflowContext, run: WorkflowRun, m
     await db.transaction().execute((tx) => advance(tx, run, move, 'committing', 'running', { outcome: null }));
     return;
   }
-  const given = givenUp(move);
-  if (given === null && holder.kind === 'nowhere' && (await diedAfterTake(context, run, move))) return;
-  const why = given ?? {
+  // Whatever it was given up for: a guest that had been taken is the destination's, and so is its disk.
+  if (holder.kind === 'nowhere' && (await diedAfterTake(context, run, move))) return;
+  const why = givenUp(move) ?? {
     cause: 'CustodyUnknown',
     sentence: 'The move ended without a copy that may run.',
     phase: 'error',

@@ -392,23 +392,35 @@ describe('faults', () => {
     await consistent(id, migration);
   });
 
-  it('a destination whose QEMU dies when it has written that it takes: the guest ended there, and the server is there', async () => {
-    const engine = await cloud.controller('c1');
-    const id = await cloud.server(engine, 'node1');
-    const [source, destination] = [hostNamed('node1'), hostNamed('node2')];
-    destination.onRelease = 'deaf';
-    source.copyRounds = null;
-    const migration = await move(engine, id);
-    await until(async () => source.moves.has(migration));
-    Object.assign(destination.moves.get(migration) ?? {}, { state: 'died', taken: TakeAnswer.TOOK_DEAD, guest: GuestState.CRASHED });
-    Object.assign(destination.guests.get(id) ?? {}, { state: GuestState.CRASHED });
-    source.copyRounds = 1;
-    await ended(migration);
-    expect(await readMove(migration)).toMatchObject({ status: 'error', outcome: { cause: 'GuestCrashedOnArrival', runsOn: 'nowhere' } });
-    expect(await readServer(id)).toMatchObject({ vm_state: 'error', host_id: destination.id, custody: { holder: { kind: 'nowhere' } } });
-    await until(async () => source.guests.get(id)?.state === GuestState.SHUTOFF);
-    await consistent(id, migration);
-  });
+  it.each([
+    ['says so at once', { taken: TakeAnswer.TOOK_DEAD }],
+    ['finds out when it is asked to forfeit', {}],
+  ])(
+    'a destination whose QEMU dies when it has written that it takes, which it %s: the guest ended there, and the server is there',
+    async (_how, known) => {
+      const engine = await cloud.controller('c1');
+      const id = await cloud.server(engine, 'node1');
+      await onLocalDisks(id);
+      const [source, destination] = [hostNamed('node1'), hostNamed('node2')];
+      destination.onRelease = 'deaf';
+      source.copyRounds = null;
+      const migration = await move(engine, id);
+      await until(async () => source.moves.has(migration));
+      Object.assign(destination.moves.get(migration) ?? {}, { state: 'died', guest: GuestState.CRASHED, ...known });
+      Object.assign(destination.guests.get(id) ?? {}, { state: GuestState.CRASHED });
+      source.copyRounds = 1;
+      await ended(migration);
+      expect(await readMove(migration)).toMatchObject({ status: 'error', outcome: { cause: 'GuestCrashedOnArrival', runsOn: 'nowhere' } });
+      expect(await readServer(id)).toMatchObject({ vm_state: 'error', host_id: destination.id, custody: { holder: { kind: 'nowhere' } } });
+      await until(async () => source.guests.get(id)?.state === GuestState.SHUTOFF);
+      await consistent(id, migration);
+      // No guest has lived on the others: those at the source stay, also when that host is heard of again.
+      const heard = () => source.calls.filter(({ call }) => call === 'listGuests').length;
+      const before = heard();
+      await until(async () => heard() > before + 1);
+      expect([source.deletedDisks, (await readMove(migration)).source_disks_left]).toEqual([[], true]);
+    },
+  );
 
   it('a destination that reboots when it has taken, before the move is committed: no success, SHUTOFF there with the reason', async () => {
     const destination = hostNamed('node2');

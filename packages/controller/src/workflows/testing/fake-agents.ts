@@ -374,10 +374,13 @@ function clientOf(host: FakeHost, all: ReadonlyMap<HostId, FakeHost>): AgentClie
       const guest = host.guests.get(grant.serverId);
       const forfeited = (guest?.refusedThrough ?? 0) >= Number(grant.epoch);
       const took = guest !== undefined && guest.epoch === Number(grant.epoch) && guest.state !== GuestState.INCOMING && !forfeited;
-      if (took)
-        return create(ForfeitIncomingResponseSchema, {
-          answer: guest.state === GuestState.RUNNING || guest.state === GuestState.PAUSED ? TakeAnswer.TOOK_ALIVE : TakeAnswer.TOOK_DEAD,
-        });
+      if (took) {
+        const alive = guest.state === GuestState.RUNNING || guest.state === GuestState.PAUSED;
+        const known = host.moves.get(grant.migrationId);
+        // Whoever finds it out tells the record too.
+        if (!alive && known !== undefined) known.taken = TakeAnswer.TOOK_DEAD;
+        return create(ForfeitIncomingResponseSchema, { answer: alive ? TakeAnswer.TOOK_ALIVE : TakeAnswer.TOOK_DEAD });
+      }
       // What the boot before has done, nobody can say any more.
       if (grant.destinationBootId !== host.bootId && !forfeited)
         return create(ForfeitIncomingResponseSchema, { answer: TakeAnswer.UNKNOWN });
