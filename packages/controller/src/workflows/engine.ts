@@ -65,6 +65,7 @@ export type EngineParts = {
   /** See WorkflowContext; only tests give one. */
   readonly faultPoint?: WorkflowContext['faultPoint'];
   /** Tests shorten these. */
+  readonly interfacePatienceMs?: number;
   readonly heartbeatMs?: number;
   readonly deadAfterMs?: number;
 };
@@ -136,6 +137,7 @@ export async function startWorkflowEngine(parts: EngineParts): Promise<Engine> {
     wroteEnd: () => {
       throw new Error('a migration is ended by a run alone');
     },
+    interfacePatienceMs: parts.interfacePatienceMs ?? 60_000,
     faultPoint: parts.faultPoint ?? (() => {}),
   };
   await recoverIfRestored(db, workflows, log);

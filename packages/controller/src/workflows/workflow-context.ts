@@ -20,6 +20,8 @@ export type WorkflowContext = {
   readonly workflows: Workflows;
   /** A migration's end that this run has written; it is counted when the run is over, if it was committed. Only runs end migrations. */
   readonly wroteEnd: (end: WrittenEnd) => void;
+  /** For how long a host that does not answer is asked to change a guest's interfaces; tests shorten it. */
+  readonly interfacePatienceMs: number;
   /** Fault points: called by name between steps; a test makes it throw. Production's does nothing. */
   readonly faultPoint: (name: string) => Promise<void> | void;
 };

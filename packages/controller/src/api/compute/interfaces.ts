@@ -6,7 +6,7 @@ import { assertAllowed } from '../../auth/policy.ts';
 import type { FixedIpColumn } from '../../store/core-tables.ts';
 import type { Db } from '../../store/database.ts';
 import { type Answer, type ComputeRequest, type ComputeRoute, param, route } from './route.ts';
-import { type ServerRow, serverFor } from './server-rows.ts';
+import { type ServerRow, serverFor, serverNotFound } from './server-rows.ts';
 
 type PortRow = {
   readonly id: string;
@@ -43,8 +43,8 @@ async function oneOf({ context, minor }: ComputeRequest<never>, server: ServerRo
 
 /** Between two looks at whether the guest has it. */
 const LOOK_EVERY_MS = 60;
-/** The workflow gives up on a host that does not answer after a minute. */
-const WAIT_MS = 150_000;
+/** The workflow gives up on a host that does not answer after a minute; its last call, and what undoes it, take one and a half. */
+const WAIT_MS = 160_000;
 
 /** The answer comes when the guest has the interface, as the reference's does. */
 async function attach(request: ComputeRequest<AttachInterface>): Promise<Answer> {
@@ -63,26 +63,42 @@ async function attach(request: ComputeRequest<AttachInterface>): Promise<Answer>
     ...(fixedIp === undefined ? {} : { fixedIp }),
     ...(tag === undefined ? {} : { tag }),
   });
-  const why = await untilAttached(context.db, accepted.actionId);
-  if (why !== null)
-    throw new GodwitError(
-      'InterfaceAttachFailed',
-      `Failed to attach network adapter device to ${server.id}${caller.isAdmin ? `: ${why}` : ''}`,
-    );
-  return { status: 200, body: await oneOf(request as ComputeRequest<never>, server, accepted.portId) };
+  const why = await untilAttached(context.db, server.id, accepted.actionId);
+  if (why === null) return { status: 200, body: await oneOf(request as ComputeRequest<never>, server, accepted.portId) };
+  // It has the port still: nobody knows what its guest has.
+  const kept = (await portsOf(context.db, server)).some(({ id }) => id === accepted.portId);
+  throw new GodwitError(
+    'InterfaceAttachFailed',
+    (kept
+      ? `It is not known whether the network adapter device was attached to ${server.id}: port ${accepted.portId} stays the server's; detach it to give it up`
+      : `Failed to attach network adapter device to ${server.id}`) + (caller.isAdmin ? `: ${why}` : ''),
+  );
 }
 
-/** Null when it is attached, else why it is not. */
-async function untilAttached(db: Db, actionId: number): Promise<string | null> {
+/** Null when it is attached, else why it is not, or why nobody knows. Throws ServerNotFound when the server is deleted meanwhile, InvalidState when another task has it. */
+async function untilAttached(db: Db, serverId: string, actionId: number): Promise<string | null> {
   for (const until = Date.now() + WAIT_MS; Date.now() < until; ) {
-    const event = await db
-      .selectFrom('instance_action_event')
-      .select(['result', 'details'])
-      .where('action_id', '=', actionId)
-      .where('event', '=', 'compute_attach_interface')
-      .where('finish_time', 'is not', null)
+    // One statement: the event is finished in the transaction that ends the task.
+    const now = await db
+      .selectFrom('server')
+      .leftJoin('instance_action_event as event', (join) =>
+        join
+          .on('event.action_id', '=', actionId)
+          .on('event.event', '=', 'compute_attach_interface')
+          .on('event.finish_time', 'is not', null),
+      )
+      .select(['server.deleted_at', 'server.task_state', 'event.result', 'event.details'])
+      .where('server.id', '=', serverId)
       .executeTakeFirst();
-    if (event !== undefined) return event.result === 'Success' ? null : (event.details ?? 'the cause was not told');
+    if (now?.result === 'Success') return null;
+    if (now === undefined || now.deleted_at !== null) throw serverNotFound(serverId);
+    const ended = now.result !== null;
+    if (now.task_state === 'deleting' || (!ended && now.task_state !== 'networking'))
+      throw new GodwitError(
+        'InvalidState',
+        `Cannot 'attach_interface' instance ${serverId} while it is in task_state ${now.task_state ?? 'None'}`,
+      );
+    if (ended) return now.details ?? 'the cause was not told';
     await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
   }
   return 'it is not attached yet: the events of the server tell how it ends';

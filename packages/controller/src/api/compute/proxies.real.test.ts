@@ -212,6 +212,29 @@ describe('what is asked of one server', () => {
       conflictingRequest: { code: 409, message: `Cannot 'attach_interface' instance ${id} while it is in vm_state shelved` },
     });
   });
+  it('an interface that the guest does not get: what is known of it, and no waiting for a server that goes away', async () => {
+    const attach = async (end: TestCloud['attaching']['end'], as = member) => {
+      const id = await cloud.server(member);
+      cloud.attaching.end = end;
+      try {
+        return await cloud.call('POST', `${base}/servers/${id}/os-interface`, { as, body: { interfaceAttachment: {} } });
+      } finally {
+        cloud.attaching.end = 'done';
+      }
+    };
+    const answers: readonly (readonly [TestCloud['attaching']['end'], number, RegExp])[] = [
+      ['failed', 500, /Failed to attach network adapter device to [-0-9a-f]+"/],
+      ['unknown', 500, /It is not known whether .* port [-0-9a-f]+ stays the server's; detach it to give it up"/],
+      [{ task_state: 'deleting' }, 409, /while it is in task_state deleting/],
+      [{ task_state: null }, 409, /while it is in task_state None/],
+      [{ task_state: null, vm_state: 'deleted', deleted_at: new Date() }, 404, /could not be found/],
+    ];
+    for (const [end, status, words] of answers) {
+      const answer = await attach(end);
+      expect([end, answer.statusCode, answer.body]).toEqual([end, status, expect.stringMatching(words)]);
+    }
+    expect((await attach('unknown', cloud.admin)).body).toContain('give it up: no tap');
+  });
   it('a serial console by the action of old, up to 2.5', async () => {
     const id = await cloud.server(member);
     const ask = (microversion: string, body: object = { 'os-getSerialConsole': { type: 'serial' } }) =>

@@ -4,6 +4,7 @@ import { factsFixture } from '@godwit/domain/scheduling/fixtures';
 import type { Insertable, Updateable } from 'kysely';
 import type { AgentClient, Agents } from '../../agents/agents.ts';
 import { fenceHost } from '../../hosts/fence-host.ts';
+import { releasePorts } from '../../networks/allocate-ports.ts';
 import type { MigrationTable, ServerTable } from '../../store/core-tables.ts';
 import type { Db } from '../../store/database.ts';
 import { insertFlavor, insertImage } from '../../store/testing/rows.ts';
@@ -41,6 +42,8 @@ export const consoleText = 'one\ntwo\nthree\n';
 export type TestCloud = TestApi & {
   readonly db: Db;
   readonly enqueued: readonly NewWorkflow[];
+  /** How an interface that is attached ends. */
+  readonly attaching: Attaching;
   readonly hosts: { readonly node1: string; readonly node2: string; readonly metal1: string };
   readonly imageId: string;
   readonly flavorId: string;
@@ -54,9 +57,12 @@ export type TestCloud = TestApi & {
   ) => Promise<{ readonly id: string; readonly apiId: number }>;
 };
 
+type Attaching = { end: 'done' | 'failed' | 'unknown' | Updateable<ServerTable> };
+
 export async function startTestCloud(db: Db): Promise<TestCloud> {
   const enqueued: NewWorkflow[] = [];
-  const api = await startTestApi(db, { operations: acceptingOperations(db, enqueued), agents: consoleAgents });
+  const attaching: Attaching = { end: 'done' };
+  const api = await startTestApi(db, { operations: acceptingOperations(db, enqueued, attaching), agents: consoleAgents });
   const host = async (name: string, facts: Partial<HostFacts> = {}): Promise<string> => {
     const { id } = await db
       .insertInto('host')
@@ -96,6 +102,7 @@ export async function startTestCloud(db: Db): Promise<TestCloud> {
     ...api,
     db,
     enqueued,
+    attaching,
     hosts,
     imageId,
     flavorId,
@@ -156,7 +163,7 @@ const consoleAgents: Agents = {
   close: async () => {},
 };
 
-function acceptingOperations(db: Db, enqueued: NewWorkflow[]): ServerOperations {
+function acceptingOperations(db: Db, enqueued: NewWorkflow[], attaching: Attaching): ServerOperations {
   const workflows: Workflows = {
     enqueue: async (_tx, workflow) => void enqueued.push(workflow),
     wakeHere: () => false,
@@ -188,9 +195,19 @@ function acceptingOperations(db: Db, enqueued: NewWorkflow[]): ServerOperations 
     // The host does it at once: the answer of the route waits for that.
     attachInterface: async (caller, server, request) => {
       const accepted = await acceptAttach(db, workflows, caller, server, request);
-      await beginEvent(db, accepted.actionId, 'compute_attach_interface', null);
-      await finishEvent(db, accepted.actionId, 'compute_attach_interface', { ok: true });
-      await db.updateTable('server').set({ task_state: null }).where('id', '=', server).execute();
+      const { end } = attaching;
+      const event = 'compute_attach_interface';
+      await db.transaction().execute(async (tx) => {
+        await beginEvent(tx, accepted.actionId, event, null);
+        const ends = typeof end === 'string';
+        if (ends) await finishEvent(tx, accepted.actionId, event, end === 'done' ? { ok: true } : { ok: false, details: 'no tap' });
+        if (end === 'failed') await releasePorts(tx, server, accepted.portId);
+        await tx
+          .updateTable('server')
+          .set(ends ? { task_state: null } : end)
+          .where('id', '=', server)
+          .execute();
+      });
       return accepted;
     },
     detachInterface: (caller, server, portId) => acceptDetach(db, workflows, caller, server, portId),

@@ -1,6 +1,8 @@
+import type { Guest } from '@godwit/contract/gen/guest_pb';
 import { as, type ServerId } from '@godwit/domain/ids';
-import { agentFailure } from '../../agents/agent-error.ts';
+import { type AgentFailure, agentFailure } from '../../agents/agent-error.ts';
 import { releasePorts } from '../../networks/allocate-ports.ts';
+import type { Db } from '../../store/database.ts';
 import type { InterfaceInput } from '../accept/change-interfaces.ts';
 import { readCustody, takeCharge } from '../custody/custody-store.ts';
 import { noteRefusal } from '../custody/note-refusal.ts';
@@ -13,65 +15,117 @@ import { wireGuest } from './wire-guest.ts';
 
 /** An agent gives a guest 20 s to give a card up, and takes some for the rest. */
 const RPC_TIMEOUT_MS = 60_000;
-const PATIENCE_MS = 60_000;
+const UNDO_TIMEOUT_MS = 30_000;
 const RETRY_MS = 500;
 
 type Outcome =
   | { readonly kind: 'done' }
   /** The guest has the interfaces that it had. */
   | { readonly kind: 'failed'; readonly why: string }
-  /** Nobody knows: the host does not answer. */
+  /** Nobody knows: the host does not answer, or it failed and could not give the guest what it had either. */
   | { readonly kind: 'unknown'; readonly why: string };
 
 /**
  * Lets the guest have the interfaces that its rows name (attach), or all but one (detach): networking → null. A server that runs nowhere has its rows alone. Ends with the port attached, or gone, or
- * everything as it was and the action in error. When the host does not answer for a minute the port stays the server's, whichever was asked for: what its guest has is looked at by the next change, and by a move, which is refused while
- * guest and rows differ.
+ * everything as it was and the action in error. When nobody can tell what the guest has (its host does not answer for a minute) the port stays the server's, whichever was asked for: what its guest has is looked at by the next
+ * change, and by a move, which is refused while guest and rows differ. A server that another task has meanwhile ends the action in error.
  */
 export async function changeInterfaces(context: WorkflowContext, run: WorkflowRun): Promise<void> {
   const { db } = context;
   const serverId = as<ServerId>(run.subjectId);
-  const { operation, portId, actionId } = run.input as unknown as InterfaceInput;
-  if (!(await takeCharge(db, serverId, run.fence, ['networking']))) return;
-  const { host_id } = await readServer(db, serverId);
+  const input = run.input as unknown as InterfaceInput;
+  const { operation, portId, actionId } = input;
   const event = `compute_${operation}_interface`;
-  await beginEvent(db, actionId, event, host_id);
-  const outcome = await atTheHost(context, run, serverId, operation === 'detach' ? portId : null);
+  if (!(await begun(db, run, serverId, actionId, event))) return;
+  const { host_id } = await readServer(db, serverId);
+  const outcome = await atTheHost(context, run, serverId, input);
   await db.transaction().execute(async (tx) => {
     await writeServer(tx, run, serverId, { task_state: null });
     if ((operation === 'detach' && outcome.kind === 'done') || (operation === 'attach' && outcome.kind === 'failed'))
       await releasePorts(tx, serverId, portId);
     else if (operation === 'attach' && outcome.kind === 'done')
       await tx.updateTable('port').set({ host_id, status: 'ACTIVE', updated_at: new Date() }).where('id', '=', portId).execute();
-    await finishEvent(tx, actionId, event, outcome.kind === 'done' ? { ok: true } : { ok: false, details: outcome.why });
+    await finishEvent(tx, actionId, event, outcome.kind === 'done' ? { ok: true } : { ok: false, details: toldOf(outcome, operation) });
   });
 }
 
-async function atTheHost(context: WorkflowContext, run: WorkflowRun, serverId: ServerId, without: string | null): Promise<Outcome> {
-  const deadline = Date.now() + PATIENCE_MS;
+const toldOf = (outcome: Exclude<Outcome, { readonly kind: 'done' }>, operation: InterfaceInput['operation']): string => {
+  if (outcome.kind === 'failed') return outcome.why;
+  const unknown = "it is not known whether the guest has the interface: the port stays the server's";
+  return `${outcome.why}; ${unknown}${operation === 'attach' ? '; detach it to give it up' : ''}`;
+};
+
+/** Takes charge and opens the event. False when nothing is left to do: an earlier run has written its end, or another task has the server now, and the event tells so. */
+async function begun(db: Db, run: WorkflowRun, serverId: ServerId, actionId: number, event: string): Promise<boolean> {
+  return db.transaction().execute(async (tx) => {
+    // An earlier run that writes its end has this row, and lets it go with the event closed.
+    const server = await tx
+      .selectFrom('server')
+      .select(['host_id', 'task_state'])
+      .where('id', '=', serverId)
+      .forUpdate()
+      .executeTakeFirst();
+    const over = await tx
+      .selectFrom('instance_action_event')
+      .select('id')
+      .where('action_id', '=', actionId)
+      .where('event', '=', event)
+      .where('finish_time', 'is not', null)
+      .executeTakeFirst();
+    if (server === undefined) return false;
+    // The server may be in the charge of a newer change, which has the same word for its task.
+    if (over !== undefined) return false;
+    const ours = await takeCharge(tx, serverId, run.fence, ['networking']);
+    await beginEvent(tx, actionId, event, server.host_id);
+    if (!ours) {
+      const task = server.task_state;
+      const details = `the server was taken over${task === null ? '' : ` by another task (${task})`} before its interfaces were changed`;
+      await finishEvent(tx, actionId, event, { ok: false, details });
+    }
+    return ours;
+  });
+}
+
+async function atTheHost(
+  context: WorkflowContext,
+  run: WorkflowRun,
+  serverId: ServerId,
+  { operation, portId }: InterfaceInput,
+): Promise<Outcome> {
+  const deadline = Date.now() + context.interfacePatienceMs;
   for (;;) {
     checkpoint(run);
     const { holder } = await readCustody(context.db, serverId);
     if (holder.kind === 'nowhere') return { kind: 'done' };
-    try {
-      const client = await context.agents.client(holder.hostId);
-      const guest = await wireGuest(context.db, serverId);
-      guest.nics = guest.nics.filter((nic) => nic.portId !== without);
-      await client.changeNics(
-        { custody: wireCustody(serverId, holder.epoch, run.fence), guest, requestId: run.id },
-        { timeoutMs: RPC_TIMEOUT_MS, signal: run.signal },
-      );
+    const withPort = await wireGuest(context.db, serverId);
+    const without = { ...withPort, nics: withPort.nics.filter((nic) => nic.portId !== portId) };
+    const give = async (guest: Guest, timeoutMs: number): Promise<AgentFailure | null> => {
+      try {
+        const client = await context.agents.client(holder.hostId);
+        const custody = wireCustody(serverId, holder.epoch, run.fence);
+        await client.changeNics({ custody, guest, requestId: run.id }, { timeoutMs, signal: run.signal });
+        return null;
+      } catch (error) {
+        checkpoint(run);
+        return agentFailure(error);
+      }
+    };
+    const failure = await give(operation === 'attach' ? withPort : without, RPC_TIMEOUT_MS);
+    if (failure === null) {
       await context.faultPoint('nics:answered');
       return { kind: 'done' };
-    } catch (error) {
-      checkpoint(run);
-      const failure = agentFailure(error);
-      if (failure.kind === 'unreachable' && Date.now() < deadline) {
-        await run.pause(RETRY_MS);
-        continue;
-      }
-      await noteRefusal(context, run, serverId, holder.hostId, failure);
-      return { kind: failure.kind === 'unreachable' ? 'unknown' : 'failed', why: failure.message };
     }
+    if (failure.kind === 'unreachable' && Date.now() < deadline) {
+      await run.pause(RETRY_MS);
+      continue;
+    }
+    await noteRefusal(context, run, serverId, holder.hostId, failure);
+    if (failure.kind === 'unreachable') return { kind: 'unknown', why: failure.message };
+    // An agent that knows no such call has done nothing. Another may have plugged the card and failed at the next one: the port is given up only when its guest is without it.
+    if (operation === 'detach' || failure.code === 'NotImplemented') return { kind: 'failed', why: failure.message };
+    const undone = await give(without, UNDO_TIMEOUT_MS);
+    return undone === null
+      ? { kind: 'failed', why: failure.message }
+      : { kind: 'unknown', why: `${failure.message}; and it could not be undone: ${undone.message}` };
   }
 }

@@ -31,7 +31,7 @@ export async function createServer(context: WorkflowContext, run: WorkflowRun): 
   const { db } = context;
   const serverId = as<ServerId>(run.subjectId);
   let input = run.input as unknown as Input;
-  if (!(await takeCharge(db, serverId, run.fence, ['scheduling', 'networking', 'block_device_mapping', 'spawning']))) return;
+  if (!(await takeCharge(db, serverId, run.fence, ['scheduling', 'block_device_mapping', 'spawning']))) return;
   for (;;) {
     const hostId = await scheduled(context, run, serverId, input);
     if (hostId === null) return;
@@ -47,8 +47,6 @@ export async function createServer(context: WorkflowContext, run: WorkflowRun): 
           launched_at: new Date(),
           machine_type: report.machineType === '' ? null : report.machineType,
           cpu_model: report.cpuModel === '' ? null : report.cpuModel,
-          // An agent that does not say knows one alone.
-          device_layout: report.deviceLayout === 2 ? 2 : 1,
         });
         await tx
           .updateTable('port')

@@ -3,7 +3,10 @@ import type { Grant } from '@godwit/domain/custody/grant';
 import { REFUSALS } from '@godwit/domain/custody/refusal';
 import { GodwitError } from '@godwit/domain/errors';
 import { as, type BootId, type HostId, type ServerId } from '@godwit/domain/ids';
+import { sql } from 'kysely';
 import { agentFailure } from '../../agents/agent-error.ts';
+import type { Db } from '../../store/database.ts';
+import { later } from '../../store/sparing-pool.ts';
 import { readCustody, stepCustody } from '../custody/custody-store.ts';
 import { noteRefusal } from '../custody/note-refusal.ts';
 import { clearRemains, settle } from '../custody/settle.ts';
@@ -58,7 +61,10 @@ export async function startGuest(
       const { guests } = await client.listGuests({}, { timeoutMs: 10_000, signal: run.signal });
       const report = guests.find((guest) => guest.serverId === serverId);
       const hasEnded = report?.state === GuestState.SHUTOFF || report?.state === GuestState.CRASHED;
-      if (report !== undefined && !hasEnded) return { kind: 'running', report };
+      if (report !== undefined && !hasEnded) {
+        await noteLayout(context.db, serverId, report);
+        return { kind: 'running', report };
+      }
       if (report === undefined) {
         // Silence about a copy that was taken there proves nothing: a start elsewhere could make a second one.
         why = 'the host that holds the guest does not mention it';
@@ -118,12 +124,13 @@ export async function startGuest(
       );
       const alive = report.state === GuestState.RUNNING || report.state === GuestState.PAUSED;
       await context.faultPoint('start:answered');
-      await context.db.transaction().execute((tx) =>
-        stepCustody(tx, serverId, run.fence, [
+      await context.db.transaction().execute(async (tx) => {
+        await stepCustody(tx, serverId, run.fence, [
           { kind: 'heard', from: grant.destination, message: { kind: 'granted', epoch: grant.epoch } },
           { kind: 'heard', from: grant.destination, message: { kind: 'took', epoch: grant.epoch, alive } },
-        ]),
-      );
+        ]);
+        if (alive) await noteLayout(tx, serverId, report);
+      });
       return alive
         ? { kind: 'running', report }
         : { kind: 'failed', code: 'GuestCrashed', why: report.detail === '' ? 'the guest ended at once' : report.detail };
@@ -146,4 +153,11 @@ export async function startGuest(
       return { kind: 'failed', code: failure.code, why: failure.message };
     }
   }
+}
+
+/** The first start's layout of devices is the server's for good. */
+async function noteLayout(db: Db, serverId: ServerId, report: GuestReport): Promise<void> {
+  // An agent that does not say knows one alone.
+  const layout = report.deviceLayout === 2 ? 2 : 1;
+  await sql`${later}update server set device_layout = ${layout}::smallint where id = ${serverId} and device_layout is null`.execute(db);
 }

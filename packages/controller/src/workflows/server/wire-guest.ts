@@ -52,7 +52,8 @@ export async function wireGuest(db: Db, serverId: ServerId): Promise<Guest> {
     machineType: server.machine_type ?? '',
     // Chosen at the first start, kept for good.
     cpuModel: server.cpu_model ?? (await clusterCpuModel(db)) ?? '',
-    deviceLayout: server.device_layout ?? (await clusterDeviceLayout(db)),
+    // A controller that knew no layouts has launched it, with the first; else likewise.
+    deviceLayout: server.device_layout ?? (server.launched_at === null ? await clusterDeviceLayout(db) : 1),
     display: displayOf(server.flavor),
     configDrive: (drive?.files ?? []).map(({ path, base64 }) => ({ path, content: Buffer.from(base64, 'base64') })),
     disks: disks.map((disk) => ({

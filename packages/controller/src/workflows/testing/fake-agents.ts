@@ -34,6 +34,7 @@ type FakeGuest = {
   fence: number;
   refusedThrough?: number;
   nics?: { portId: string; slot: number | null }[];
+  deviceLayout?: number;
 };
 type FakeMove = { grant: Grant; state: string; role: MigrationRole; guest: GuestState; cause: string; taken: TakeAnswer; rounds: number };
 
@@ -150,7 +151,7 @@ function clientOf(host: FakeHost, all: ReadonlyMap<HostId, FakeHost>): AgentClie
       bootId: host.bootId,
       machineType: 'pc-q35-10.0',
       cpuModel: 'max',
-      deviceLayout: 2,
+      deviceLayout: guest?.deviceLayout ?? 2,
     });
   };
   const obey = (serverId: string, fence: bigint): void => {
@@ -245,7 +246,12 @@ function clientOf(host: FakeHost, all: ReadonlyMap<HostId, FakeHost>): AgentClie
       }
       if (grant.destinationBootId !== host.bootId) throw refusal('custody-boot-changed');
       for (const { diskId, imageId, exists } of wanted?.disks ?? []) if (!exists) host.madeDisks.push({ diskId, imageId });
-      host.guests.set(grant.serverId, { epoch: Number(grant.epoch), state: GuestState.RUNNING, fence: Number(grant.fence) });
+      host.guests.set(grant.serverId, {
+        epoch: Number(grant.epoch),
+        state: GuestState.RUNNING,
+        fence: Number(grant.fence),
+        ...(wanted === undefined ? {} : { deviceLayout: wanted.deviceLayout }),
+      });
       return guestReport(grant.serverId);
     },
     stopGuest: async ({ custody }: { custody?: Custody }) => {

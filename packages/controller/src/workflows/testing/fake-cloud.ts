@@ -22,6 +22,7 @@ export type FakeCloud = {
     on?: Database,
     resizeConfirmWindowSeconds?: number,
     shelvedOffloadSeconds?: number,
+    interfacePatienceMs?: number,
   ) => Promise<Engine>;
   /** A server, active on the named host. */
   readonly server: (engine: Engine, host?: string) => Promise<ServerId>;
@@ -70,6 +71,7 @@ export async function fakeCloud(
       on = database,
       resizeConfirmWindowSeconds = 0,
       shelvedOffloadSeconds = 0,
+      interfacePatienceMs?: number,
     ) => {
       const engine = await startWorkflowEngine({
         config: {
@@ -89,6 +91,7 @@ export async function fakeCloud(
         heartbeatMs: 50,
         deadAfterMs: 400,
         ...(faultPoint === undefined ? {} : { faultPoint }),
+        ...(interfacePatienceMs === undefined ? {} : { interfacePatienceMs }),
       });
       engines.push(engine);
       return engine;
