@@ -143,6 +143,10 @@ it('a card that the host cannot give is not the server’s, one that its guest k
   await idle(id);
   expect(await lastEvent()).toMatchObject({ event: 'compute_detach_interface', result: 'Success' });
   expect(await allPorts()).toEqual([]);
+  // And when the host carries a call of an earlier run out still.
+  host?.faults.push({ call: 'changeNics', when: 'before', error: refusal('Conflict', 'another operation has not ended') });
+  await attach(engine, id);
+  expect(await lastEvent()).toMatchObject({ event: 'compute_attach_interface', result: 'Success' });
 });
 
 it('is finished by the next controller when one dies after the host has done it', async () => {

@@ -115,12 +115,14 @@ async function atTheHost(
       await context.faultPoint('nics:answered');
       return { kind: 'done' };
     }
-    if (failure.kind === 'unreachable' && Date.now() < deadline) {
+    // In conflict with a call of an earlier run, most likely, which the agent carries out still: what comes of that one nobody knows either.
+    const isOpen = failure.kind === 'unreachable' || failure.code === 'Conflict';
+    if (isOpen && Date.now() < deadline) {
       await run.pause(RETRY_MS);
       continue;
     }
     await noteRefusal(context, run, serverId, holder.hostId, failure);
-    if (failure.kind === 'unreachable') return { kind: 'unknown', why: failure.message };
+    if (isOpen) return { kind: 'unknown', why: failure.message };
     // An agent that knows no such call has done nothing. Another may have plugged the card and failed at the next one: the port is given up only when its guest is without it.
     if (operation === 'detach' || failure.code === 'NotImplemented') return { kind: 'failed', why: failure.message };
     const undone = await give(without, UNDO_TIMEOUT_MS);
