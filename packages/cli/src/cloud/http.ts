@@ -145,7 +145,7 @@ export function succeeded(answer: Answer): Answer {
   if (answer.status < 300) return answer;
   if (answer.status < 400) {
     const to = headerOf(answer, 'location');
-    throw new CommandError(`The cloud points elsewhere${to === '' ? '' : `, to ${to}`} (HTTP ${answer.status}); nothing was done.`, {
+    throw new CommandError(`The cloud points elsewhere${to === '' ? '' : `, to ${to}`} (HTTP ${answer.status}), and does not say that this was done.`, {
       exitCode: exitCodes.unreachable,
       next: 'Name that address in OS_AUTH_URL, or have it in the catalog.',
     });

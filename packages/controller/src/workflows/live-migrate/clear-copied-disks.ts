@@ -65,7 +65,7 @@ export async function clearCopiedDisks(context: WorkflowContext, run: WorkflowRu
 
 const isBeingDeleted = ({ deleted_at, task_state }: ServerRecord): boolean => deleted_at !== null || task_state === 'deleting';
 
-/** The guest runs, or is paused, where its row says, as the host itself says: the row of a host that does not answer may be old. */
+/** The guest runs, or is paused, where its row says, and that host answers: the row of one that does not may be old. */
 async function livesAt(db: Db, { host_id, vm_state }: ServerRecord): Promise<boolean> {
   if (host_id === null || (vm_state !== 'active' && vm_state !== 'paused')) return false;
   return (await db.selectFrom('host').select('reachable').where('id', '=', host_id).executeTakeFirst())?.reachable === true;
