@@ -60,7 +60,9 @@ describe('a request', () => {
 
   it('takes no redirection for done', async () => {
     const answer = { status: 308, headers: { location: 'https://cloud.example/x' }, body: null };
-    expect(() => succeeded(answer)).toThrow('The cloud points elsewhere, to https://cloud.example/x (HTTP 308), and does not say that this was done.');
+    expect(() => succeeded(answer)).toThrow(
+      'The cloud points elsewhere, to https://cloud.example/x (HTTP 308), and does not say that this was done.',
+    );
     expect(succeeded({ ...answer, status: 204 }).status).toBe(204);
   });
 

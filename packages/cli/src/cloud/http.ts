@@ -145,10 +145,13 @@ export function succeeded(answer: Answer): Answer {
   if (answer.status < 300) return answer;
   if (answer.status < 400) {
     const to = headerOf(answer, 'location');
-    throw new CommandError(`The cloud points elsewhere${to === '' ? '' : `, to ${to}`} (HTTP ${answer.status}), and does not say that this was done.`, {
-      exitCode: exitCodes.unreachable,
-      next: 'Name that address in OS_AUTH_URL, or have it in the catalog.',
-    });
+    throw new CommandError(
+      `The cloud points elsewhere${to === '' ? '' : `, to ${to}`} (HTTP ${answer.status}), and does not say that this was done.`,
+      {
+        exitCode: exitCodes.unreachable,
+        next: 'Name that address in OS_AUTH_URL, or have it in the catalog.',
+      },
+    );
   }
   const { message, code } = fault(answer);
   throw new HttpError(answer.status, message, code, headerOf(answer, 'x-openstack-request-id') || headerOf(answer, 'x-compute-request-id'));
