@@ -5,14 +5,27 @@ import { promisify } from 'node:util';
 import { allCommands } from '@godwit/cli/all-commands';
 import { runProgram } from '@godwit/cli/program';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { godwit, type Lab, labUp } from './lab-harness.ts';
+import { eventually, godwit, type Lab, labUp } from './lab-harness.ts';
 
 const run = promisify(execFile);
 
 type Ran = { readonly code: number; readonly out: string; readonly err: string };
 
 /** What a running cloud changes between two looks: never compared by value. */
-const moving = new Set(['Updated At', 'updated_at', 'updated', 'load_average', 'host_time', 'uptime', 'users', 'Service Status']);
+const moving = new Set([
+  'Updated At',
+  'updated_at',
+  'updated',
+  'load_average',
+  'host_time',
+  'uptime',
+  'users',
+  'Service Status',
+  'hours',
+  'RAM MB-Hours',
+  'CPU Hours',
+  'Disk GB-Hours',
+]);
 
 /** Lists that say everything about the cloud's resources, and one thing of each kind. */
 const commands = [
@@ -55,6 +68,12 @@ const commands = [
   'role list',
   'role show admin',
   'role assignment list --names',
+  'usage list',
+  'usage show --project demo',
+  'limits show --absolute --project admin',
+  'image member list godwit-demo',
+  'domain show default',
+  'endpoint list --service compute --interface public',
   'catalog list',
   'catalog show compute',
 ];
@@ -146,6 +165,51 @@ describe('the godwit client', () => {
     expect(moved).toMatchObject({ code: 0 });
     expect(moved.out).toMatch(/cli-1 runs on node[12] after a blackout of \d+ ms \(± \d+\.\d ms\)\.\n$/);
     expect(moved.out).toContain('cli-1: copying');
+  }, 120_000);
+
+  it('plugs and unplugs interfaces with the words of the openstack command, and prints the same', async () => {
+    const ours = async (line: string): Promise<string> => {
+      const ran = await inProcess(line);
+      expect([line, ran.code, ran.err]).toEqual([line, 0, '']);
+      return ran.out.trim();
+    };
+    // The port's id, its MAC and its address are each client's own.
+    const shape = (text: string) => {
+      const made = JSON.parse(text) as Record<string, unknown>;
+      const own = made['Fixed IPs'] as readonly { readonly subnet_id: string; readonly ip_address: string }[];
+      return { ...made, 'Port ID': '', 'MAC Address': '', 'Fixed IPs': own.map((each) => ({ ...each, ip_address: '' })) };
+    };
+    await ours('network create cli-net -f value -c id');
+    await ours('subnet create --network cli-net --subnet-range 192.0.2.0/26 cli-subnet -f value -c id');
+    await ours('port create --network cli-net cli-nic -f value -c id');
+    const [theirs, mine] = [
+      await lab.openstack('server add fixed ip --tag one cli-1 cli-net -f json'),
+      await ours('server add fixed ip --tag one --fixed-ip-address 192.0.2.9 cli-1 cli-net -f json'),
+    ];
+    expect(shape(mine)).toEqual(shape(theirs));
+    expect(mine).toContain('192.0.2.9');
+    await ours('server add port --tag two cli-1 cli-nic');
+    await ours('server add network cli-1 cli-net');
+    const count = async (): Promise<number> =>
+      (JSON.parse(await ours('port list --server cli-1 --network cli-net -f json')) as unknown[]).length;
+    expect(await count()).toBe(4);
+    await ours('server remove port cli-1 cli-nic');
+    await eventually(count, (left) => left === 3, 30_000);
+    await eventually(
+      async () => ours('server show cli-1 -f value -c OS-EXT-STS:task_state'),
+      (task) => task === 'None',
+      30_000,
+    );
+    const kept = await inProcess('server remove fixed ip cli-1 192.0.2.9');
+    expect(kept).toMatchObject({ code: 1, err: expect.stringContaining('godwit server remove port') });
+    await ours('port delete cli-nic');
+    await ours('security group create cli-open -f value -c id');
+    await ours('security group set --description more --name cli-wide cli-open');
+    const groupsOf = async () => lab.openstack('server show cli-1 -f json -c security_groups');
+    await ours('server add security group cli-1 cli-wide');
+    expect(await groupsOf()).toContain('cli-wide');
+    await ours('server remove security group cli-1 cli-wide');
+    expect(await groupsOf()).not.toContain('cli-wide');
   }, 120_000);
 
   it('follows a move by its request’s id through controller, agents and audit log, into one file', async () => {

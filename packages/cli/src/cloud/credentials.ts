@@ -18,7 +18,7 @@ export interface Credentials {
   /** The compute microversion of every request, `2.1` unless chosen: the `openstack` command's default. */
   readonly computeApiVersion: string;
   readonly verifyTls: boolean;
-  /** A PEM file to trust instead of the system's authorities. */
+  /** A PEM file of authorities to trust beside the system's. */
   readonly caFile: string | null;
 }
 
@@ -64,7 +64,7 @@ function credentialsFrom(settings: Settings): Credentials {
     interface: face === 'internal' || face === 'admin' ? face : 'public',
     computeApiVersion: version === '2' ? '2.1' : version,
     verifyTls: !['true', '1', 'yes'].includes((settings.get('OS_INSECURE') ?? '').toLowerCase()),
-    caFile: settings.get('OS_CACERT') ?? null,
+    caFile: settings.get('OS_CACERT')?.replace(/^~(?=\/)/, homedir()) ?? null,
   };
 }
 

@@ -3,6 +3,7 @@ import type { IncomingHttpHeaders, IncomingMessage, RequestOptions } from 'node:
 import type { Readable } from 'node:stream';
 import { CommandError, exitCodes } from '../command-error.ts';
 import { isObject, type Json, textAt } from '../json.ts';
+import { tlsFailure } from './tls-failure.ts';
 
 export interface Answer {
   readonly status: number;
@@ -64,25 +65,47 @@ const usual: Patience = { connectMs: 10_000, idleMs: 300_000 };
 /** Sends one request and resolves to its answer, whatever the status. Rejects with a `CommandError` when there is nobody to answer. */
 export async function send(request: Request, patience = usual): Promise<Answer> {
   try {
-    const response = await exchange(request, patience).catch((error: unknown) => {
-      if (error instanceof StaleConnection) return exchange(request, patience);
-      throw error;
-    });
-    const chunks: Buffer[] = [];
-    for await (const chunk of response) chunks.push(chunk as Buffer);
-    const text = Buffer.concat(chunks).toString('utf8');
-    return {
-      status: response.statusCode ?? 0,
-      headers: response.headers,
-      body: parsed(text, response.headers['content-type'] ?? ''),
-    };
+    return await wholeAnswer(await begun(request, patience));
   } catch (error) {
-    if (request.signal?.aborted === true) throw error;
-    throw new CommandError(`No answer from ${new URL(request.url).origin}: ${reasonOf(error)}`, {
-      exitCode: exitCodes.unreachable,
-      next: 'Check OS_AUTH_URL and that the cloud is up.',
-    });
+    throw failureOf(error, request);
   }
+}
+
+/** As `send`, but a success's body is what still arrives: it is for files. */
+export async function sendForStream(request: Request): Promise<Answer | { readonly status: 200; readonly stream: Readable }> {
+  try {
+    const response = await begun(request, usual);
+    return response.statusCode === 200 ? { status: 200, stream: response } : await wholeAnswer(response);
+  } catch (error) {
+    throw failureOf(error, request);
+  }
+}
+
+const begun = async (request: Request, patience: Patience): Promise<IncomingMessage> =>
+  exchange(request, patience).catch((error: unknown) => {
+    if (error instanceof StaleConnection) return exchange(request, patience);
+    throw error;
+  });
+
+async function wholeAnswer(response: IncomingMessage): Promise<Answer> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of response) chunks.push(chunk as Buffer);
+  const text = Buffer.concat(chunks).toString('utf8');
+  return {
+    status: response.statusCode ?? 0,
+    headers: response.headers,
+    body: parsed(text, response.headers['content-type'] ?? ''),
+  };
+}
+
+function failureOf(error: unknown, request: Request): unknown {
+  if (request.signal?.aborted === true) return error;
+  const { origin } = new URL(request.url);
+  const tls = tlsFailure(error, origin, trust.caFile);
+  return new CommandError(tls?.sentence ?? `No answer from ${origin}: ${reasonOf(error)}`, {
+    exitCode: exitCodes.unreachable,
+    next: tls?.next ?? 'Check OS_AUTH_URL and that the cloud is up.',
+  });
 }
 
 /** Several addresses were tried: each has its reason. */
@@ -116,6 +139,7 @@ async function exchange({ method, url, headers, body, signal }: Request, { conne
       ...headers,
     },
     ...(signal === undefined ? {} : { signal }),
+    ...(trust.verify ? {} : { rejectUnauthorized: false }),
     // What changes something is never sent on a connection that the cloud may just have closed: it could not be sent again.
     ...(method === 'GET' || method === 'HEAD' ? {} : { agent: new Agent({ keepAlive: false, ...proxy() }) }),
   };
@@ -194,18 +218,25 @@ function parsed(text: string, type: string): Json {
   }
 }
 
-/** Makes this process trust `caFile`, or nobody in particular. Holds for every later request. */
+/** Whom this process trusts. */
+let trust: { readonly verify: boolean; readonly caFile: string | null } = { verify: true, caFile: null };
+
+/** Makes this process trust the authorities in `caFile` too, or whoever answers. Holds for every later request. */
 export async function configureTls(verify: boolean, caFile: string | null): Promise<void> {
-  if (!verify) process.env.NODE_TLS_REJECT_UNAUTHORIZED = '0';
+  trust = { verify, caFile };
   if (caFile === null) return;
   const { getCACertificates, setDefaultCACertificates } = await import('node:tls');
-  let pem: string;
+  const { X509Certificate } = await import('node:crypto');
   try {
-    pem = await readFile(caFile, 'utf8');
+    const pem = await readFile(caFile, 'utf8');
+    // A file without one would be taken without a word, and every certificate refused for it.
+    void new X509Certificate(pem);
+    setDefaultCACertificates([...getCACertificates('default'), pem]);
   } catch (error) {
-    throw new CommandError(`The file of certificates ${caFile} cannot be read: ${error instanceof Error ? error.message : String(error)}`, {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new CommandError(`${caFile} is no file of certificates in PEM: ${why}`, {
       exitCode: exitCodes.usage,
+      next: 'It is named by OS_CACERT, --os-cacert or cacert of clouds.yaml.',
     });
   }
-  setDefaultCACertificates([...getCACertificates('default'), pem]);
 }

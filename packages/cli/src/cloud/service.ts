@@ -1,5 +1,7 @@
+import type { Readable } from 'node:stream';
+import { CommandError } from '../command-error.ts';
 import { isObject, type Json, type JsonObject, objectsAt, textAt } from '../json.ts';
-import { type Answer, isStream, type Request, send, succeeded } from './http.ts';
+import { type Answer, isStream, type Request, send, sendForStream, succeeded } from './http.ts';
 
 export type Query = Readonly<Record<string, string | number | boolean | null | undefined>>;
 
@@ -33,6 +35,17 @@ export class Service {
     if (answer.status !== 401 || isStream(body)) return answer;
     const token = await this.#renew();
     return token === null ? answer : send({ ...request, headers: { ...this.#headers, 'x-auth-token': token } });
+  }
+
+  /** A file, as it arrives. */
+  async download(path: string): Promise<Readable> {
+    const request = { method: 'GET', url: this.endpoint + path } as const;
+    let answer = await sendForStream({ ...request, headers: this.#headers });
+    const token = answer.status === 401 ? await this.#renew() : null;
+    if (token !== null) answer = await sendForStream({ ...request, headers: { ...this.#headers, 'x-auth-token': token } });
+    if ('stream' in answer) return answer.stream;
+    const { status } = succeeded(answer);
+    throw new CommandError(`There is no data to save (HTTP ${status}).`);
   }
 
   async get(path: string, query: Query = {}): Promise<Json> {

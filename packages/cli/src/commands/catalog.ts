@@ -45,4 +45,55 @@ export const commands: readonly Command[] = [
       ];
     },
   },
+  {
+    words: 'service list',
+    summary: 'List services',
+    options: [{ flags: '--long', description: 'list additional fields' }],
+    output: 'list',
+    run: async (cloud, input) => {
+      const services = await (await cloud.service('identity')).all('/services', 'services');
+      const columns = input.flag('long') ? ['ID', 'Name', 'Type', 'Description', 'Enabled'] : ['ID', 'Name', 'Type'];
+      return { columns, rows: services.map((service) => columns.map((column) => service[column.toLowerCase()] ?? null)) };
+    },
+  },
+  {
+    words: 'endpoint list',
+    summary: 'List endpoints',
+    options: [
+      { flags: '--service <service>', description: 'only of this service (type, name or ID)' },
+      { flags: '--interface <interface>', description: 'only of this kind', choices: ['admin', 'public', 'internal'] },
+      { flags: '--region <region-id>', description: 'only of this region' },
+    ],
+    output: 'list',
+    run: async (cloud, input) => {
+      const identity = await cloud.service('identity');
+      const services = await identity.all('/services', 'services');
+      const given = input.text('service');
+      const wanted = services.find((each) => given !== null && [each.id, each.type, each.name].includes(given));
+      if (given !== null && wanted === undefined)
+        throw new CommandError(`No service with a type, name or ID of '${given}' exists.`, {
+          next: '`godwit service list` shows what there is.',
+        });
+      const endpoints = await identity.all('/endpoints', 'endpoints', {
+        service_id: textAt(wanted, 'id') || null,
+        interface: input.text('interface'),
+        region_id: input.text('region'),
+      });
+      return {
+        columns: ['ID', 'Region', 'Service Name', 'Service Type', 'Enabled', 'Interface', 'URL'],
+        rows: endpoints.map((each) => {
+          const service = services.find(({ id }) => id === each.service_id);
+          return [
+            each.id ?? null,
+            each.region ?? null,
+            service?.name ?? null,
+            service?.type ?? null,
+            each.enabled ?? null,
+            each.interface ?? null,
+            each.url ?? null,
+          ];
+        }),
+      };
+    },
+  },
 ];

@@ -1,6 +1,5 @@
 import { createReadStream, createWriteStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
-import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { Cloud } from '../cloud/cloud.ts';
 import { find, findId } from '../cloud/find.ts';
@@ -10,6 +9,7 @@ import { type Json, type JsonObject, textAt } from '../json.ts';
 import { keyValues } from '../key-values.ts';
 import { type Cell, dictionary, listOf } from '../render/cell.ts';
 import { forEach } from './for-each.ts';
+import { imageMembers } from './image-members.ts';
 
 const visibilities = ['public', 'private', 'community', 'shared'] as const;
 
@@ -203,18 +203,9 @@ export const commands: readonly Command[] = [
     output: 'none',
     run: async (cloud, input) => {
       const id = await findId(cloud, 'image', input.argument('image'));
-      const service = await cloud.service('image');
-      const token = await cloud.token();
-      const response = await fetch(`${service.endpoint}/images/${id}/file`, { headers: { 'x-auth-token': token.id } });
-      if (!response.ok || response.body === null) throw new CommandError(`The image has no data to save (HTTP ${response.status}).`);
+      const data = await (await cloud.service('image')).download(`/images/${id}/file`);
       const file = input.text('file');
-      await pipeline(
-        Readable.fromWeb(response.body as Parameters<typeof Readable.fromWeb>[0]),
-        file === null ? process.stdout : createWriteStream(file),
-        {
-          end: file !== null,
-        },
-      );
+      await pipeline(data, file === null ? process.stdout : createWriteStream(file), { end: file !== null });
     },
   },
   {
@@ -269,6 +260,7 @@ export const commands: readonly Command[] = [
       });
     },
   },
+  ...imageMembers,
 ];
 
 /** A key as a JSON pointer (RFC 6901). */

@@ -9,6 +9,7 @@ export interface CommandFile {
 const server = async () => import('./server.ts');
 const host = async () => import('./host.ts');
 const drain = async () => import('./drain.ts');
+const catalog = async () => import('./catalog.ts');
 
 /** The files that hold commands, by the first word of what they hold. Only the chosen word's file is loaded: start-up time is a promise. */
 export const commandFiles: ReadonlyMap<string, CommandFile> = new Map<string, CommandFile>([
@@ -24,9 +25,14 @@ export const commandFiles: ReadonlyMap<string, CommandFile> = new Map<string, Co
   ['subnet', { summary: 'subnets', load: async () => import('./subnet.ts') }],
   ['port', { summary: 'ports: addresses and MACs of servers', load: async () => import('./port.ts') }],
   ['security', { summary: 'security groups and their rules', load: async () => import('./security-group.ts') }],
+  ['usage', { summary: 'what projects have used: list, show', load: async () => import('./usage.ts') }],
+  ['limits', { summary: 'limits show', load: async () => import('./limits.ts') }],
   ['quota', { summary: 'quota show, set', load: async () => import('./quota.ts') }],
   ['volume', { summary: 'why there are no volumes', load: async () => import('./volume.ts') }],
   ['keypair', { summary: 'key pairs', load: async () => import('./keypair.ts') }],
+  ['domain', { summary: 'domains', load: async () => import('./domain.ts') }],
+  ['endpoint', { summary: 'endpoint list', load: catalog }],
+  ['service', { summary: 'service list', load: catalog }],
   ['project', { summary: 'projects', load: async () => import('./project.ts') }],
   ['user', { summary: 'users', load: async () => import('./user.ts') }],
   ['role', { summary: 'roles and who has them', load: async () => import('./role.ts') }],
@@ -43,5 +49,5 @@ export const commandFiles: ReadonlyMap<string, CommandFile> = new Map<string, Co
   ['doctor', { summary: 'examine the cloud or this host; collect all that is known of a move', load: async () => import('./doctor.ts') }],
   ['audit', { summary: 'audit list: who changed what, who moved what where', load: async () => import('./audit.ts') }],
   ['complete', { summary: 'completion script for bash, zsh or fish', load: async () => import('./complete.ts') }],
-  ['catalog', { summary: 'the services of this cloud', load: async () => import('./catalog.ts') }],
+  ['catalog', { summary: 'the services of this cloud', load: catalog }],
 ]);

@@ -85,6 +85,26 @@ export const commands: readonly Command[] = [
     },
   },
   {
+    words: 'security group set',
+    summary: 'Set security group properties',
+    arguments: ['<group>'],
+    options: [
+      { flags: '--name <new-name>', description: 'new name' },
+      { flags: '--description <description>', description: 'new description' },
+    ],
+    output: 'none',
+    run: async (cloud, input) => {
+      const group: Record<string, Json> = {};
+      for (const attribute of ['name', 'description']) {
+        const value = input.text(attribute);
+        if (value !== null) group[attribute] = value;
+      }
+      if (Object.keys(group).length === 0) throw new CommandError('There is nothing to set.', { exitCode: exitCodes.usage });
+      const id = await findId(cloud, 'security group', input.argument('group'));
+      await (await cloud.service('network')).put(`/security-groups/${id}`, { security_group: group });
+    },
+  },
+  {
     words: 'security group delete',
     summary: 'Delete security group(s)',
     arguments: ['<group...>'],

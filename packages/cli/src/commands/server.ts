@@ -6,6 +6,7 @@ import { serverDelete } from './server/delete.ts';
 import { serverEvents } from './server/events.ts';
 import { serverGroups } from './server/groups.ts';
 import { serverImages } from './server/images.ts';
+import { serverInterfaces } from './server/interfaces.ts';
 import { serverList } from './server/list.ts';
 import { serverMigrate } from './server/migrate.ts';
 import { serverMigrations } from './server/migrations.ts';
@@ -13,6 +14,7 @@ import { serverEvacuate, serverRebuild } from './server/rebuild.ts';
 import { serverResize } from './server/resize.ts';
 import { serverSet } from './server/set.ts';
 import { serverShow } from './server/show.ts';
+import { serverVolumes } from './volume.ts';
 
 export const commands: readonly Command[] = [
   serverList,
@@ -26,6 +28,8 @@ export const commands: readonly Command[] = [
   serverResize,
   serverRebuild,
   serverEvacuate,
+  ...serverInterfaces,
+  ...serverVolumes,
   ...serverImages,
   ...serverMigrations,
   ...serverEvents,

@@ -99,6 +99,9 @@ const actions: readonly Action[] = [
   { words: 'server resize revert', summary: 'Revert the resize or migration of server(s)', body: bodyOf('revertResize') },
   { words: 'server migration confirm', summary: 'Confirm the migration of server(s)', body: bodyOf('confirmResize') },
   { words: 'server migration revert', summary: 'Revert the migration of server(s)', body: bodyOf('revertResize') },
+  // Older words of the openstack command for the same.
+  { words: 'server migrate confirm', summary: 'As server migration confirm', body: bodyOf('confirmResize') },
+  { words: 'server migrate revert', summary: 'As server migration revert', body: bodyOf('revertResize') },
 ];
 
 /** The actions that are one `POST /servers/{id}/action` each. */

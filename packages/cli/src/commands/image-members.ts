@@ -1,0 +1,51 @@
+import { findId } from '../cloud/find.ts';
+import type { Command } from '../command.ts';
+import { objectAt } from '../json.ts';
+
+/** With whom a shared image is shared. */
+export const imageMembers: readonly Command[] = [
+  {
+    words: 'image add project',
+    summary: 'Associate project with image',
+    arguments: ['<image>', '<project>'],
+    output: 'show',
+    run: async (cloud, input) => {
+      const image = await findId(cloud, 'image', input.argument('image'));
+      const member = await findId(cloud, 'project', input.argument('project'));
+      const made = objectAt({ made: await (await cloud.service('image')).post(`/images/${image}/members`, { member }) }, 'made');
+      return [
+        ['created_at', made.created_at ?? null],
+        ['image_id', made.image_id ?? null],
+        ['member_id', made.member_id ?? null],
+        ['schema', made.schema ?? null],
+        ['status', made.status ?? null],
+        ['updated_at', made.updated_at ?? null],
+      ];
+    },
+  },
+  {
+    words: 'image member list',
+    summary: 'List projects associated with image',
+    arguments: ['<image>'],
+    output: 'list',
+    run: async (cloud, input) => {
+      const image = await findId(cloud, 'image', input.argument('image'));
+      const members = await (await cloud.service('image')).all(`/images/${image}/members`, 'members');
+      return {
+        columns: ['Image ID', 'Member ID', 'Status'],
+        rows: members.map((each) => [each.image_id ?? null, each.member_id ?? null, each.status ?? null]),
+      };
+    },
+  },
+  {
+    words: 'image remove project',
+    summary: 'Disassociate project with image',
+    arguments: ['<image>', '<project>'],
+    output: 'none',
+    run: async (cloud, input) => {
+      const project = await findId(cloud, 'project', input.argument('project'));
+      const image = await findId(cloud, 'image', input.argument('image'));
+      await (await cloud.service('image')).delete(`/images/${image}/members/${project}`);
+    },
+  },
+];
