@@ -58,6 +58,7 @@ const demands: fc.Arbitrary<ServerDemand> = fc
     requestedZone: fc.constantFrom(null, 'az1'),
     cpuFeatures: fc.constantFrom(null, ['avx'], ['avx2']),
     machineType: fc.constantFrom(null, 'pc-q35-10.0'),
+    deviceLayout: fc.constantFrom(null, 1, 2),
     runningOn: fc.constantFrom(null, { qemuVersion: '10.0.2', accelerator: 'kvm' }),
     flavor: fc.record({
       name: fc.constant('f'),

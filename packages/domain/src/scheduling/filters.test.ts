@@ -22,6 +22,9 @@ const group = (
   maxServerPerHost: number | null = null,
 ): DemandedGroup => ({ id: as<ServerGroupId>('g'), name: 'web', policy, maxServerPerHost, members });
 
+/** Of an agent that tells of no device layout. */
+const { deviceLayout: _layout, ...silent } = factsFixture();
+
 describe('filters', () => {
   it('stand in the index in the order of their names', () => {
     expect(filters.map((filter) => filter.name)).toEqual([...filterNames]);
@@ -183,6 +186,30 @@ describe('filters', () => {
       {},
       ['Accelerator: the guest runs under tcg, this host has kvm → migrate it cold'],
     ],
+    [
+      'device layout newer than the agent',
+      { deviceLayout: 2 },
+      { facts: factsFixture({ deviceLayout: 1, agentVersion: '0.1.0' }) },
+      ["DeviceLayout: the server's machine has device layout 2, agent 0.1.0 here builds up to 1 → update the agent of this host"],
+    ],
+    [
+      'device layout of an agent that tells of none',
+      { deviceLayout: 2, portPlaces: [0, 2] },
+      { facts: silent },
+      ["DeviceLayout: the server's machine has device layout 2, agent 0.1.0 here builds up to 1 → update the agent of this host"],
+    ],
+    ['device layout that the agent builds', { deviceLayout: 2, portPlaces: [0, 2] }, {}, []],
+    ['the first device layout, whatever the agent tells', { deviceLayout: 1, portPlaces: [0, 1] }, { facts: silent }, []],
+    ['not started yet', { deviceLayout: null, portPlaces: [0] }, { facts: silent }, []],
+    [
+      'cards in places that the agent does not know',
+      { deviceLayout: 1, portPlaces: [0, 2] },
+      { facts: silent },
+      [
+        "DevicePlaces: the server's network cards are in places 0, 2, agent 0.1.0 here builds them one after the other → update the agent of this host",
+      ],
+    ],
+    ['simulated hosts build nothing', { deviceLayout: 2, portPlaces: [1] }, { facts: { ...silent, accelerator: 'simulated' } }, []],
     [
       'CPU features',
       { cpuFeatures: ['avx', 'avx512f', 'amx'] },

@@ -2,6 +2,7 @@ import type { Filter } from './filter.ts';
 import { aggregateMetadata } from './filters/aggregate-metadata.ts';
 import { cpuFeatures } from './filters/cpu-features.ts';
 import { currentHost } from './filters/current-host.ts';
+import { deviceLayout } from './filters/device-layout.ts';
 import { differentHost } from './filters/different-host.ts';
 import { disk } from './filters/disk.ts';
 import { excludedHost } from './filters/excluded-host.ts';
@@ -33,6 +34,7 @@ const byName: { readonly [Name in FilterName]: Filter } = {
   'machine-type': machineType,
   'qemu-version': qemuVersion,
   'cpu-features': cpuFeatures,
+  'device-layout': deviceLayout,
   'network-reach': networkReach,
   'storage-reach': storageReach,
   ram,

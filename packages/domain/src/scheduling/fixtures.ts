@@ -23,6 +23,7 @@ export const factsFixture = (over: Partial<HostFacts> = {}): HostFacts => ({
   ],
   bridges: ['br0'],
   selfTest: [],
+  deviceLayout: 2,
   agentVersion: '0.1.0',
   ...over,
 });
@@ -58,6 +59,8 @@ export const demandFixture = (over: Partial<ServerDemand> = {}): ServerDemand =>
   currentHost: null,
   excludedHosts: [],
   machineType: null,
+  deviceLayout: null,
+  portPlaces: [],
   cpuFeatures: null,
   runningOn: null,
   ...over,

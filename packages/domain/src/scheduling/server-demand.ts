@@ -1,3 +1,4 @@
+import type { DeviceLayout } from '../guest-spec.ts';
 import type { HypervisorType, StorageKind } from '../host.ts';
 import type { HostId, ServerGroupId, ServerId } from '../ids.ts';
 import type { Resources } from './host-state.ts';
@@ -73,6 +74,10 @@ export type ServerDemand = {
   readonly excludedHosts: readonly { readonly id: HostId; readonly reason: string }[];
   /** Pinned at the first start; null before it. */
   readonly machineType: string | null;
+  /** Pinned at the first start; null before it: the hosts' common one is chosen then. */
+  readonly deviceLayout: DeviceLayout | null;
+  /** Where its network cards are, ascending. */
+  readonly portPlaces: readonly number[];
   /** CPU features that the running guest has been shown; null when it starts anew and any CPU will do. */
   readonly cpuFeatures: readonly string[] | null;
   /** The named model that the running guest has been given; null or absent as above, or when none is known. */

@@ -155,6 +155,39 @@ describe('destinations', () => {
     expect((await get(await newServer('metal1'))).refusal).toMatchObject({ code: 'BareMetalCannotMigrate' });
   });
 
+  it.each(['live', 'cold'])('refuses hosts whose agent cannot build the machine (%s)', async (type) => {
+    const id = await newServer('node1');
+    await db.updateTable('server').set({ device_layout: 2, launched_at: new Date() }).where('id', '=', id).execute();
+    const { deviceLayout: _layout, ...older } = factsFixture({ agentVersion: '0.0.9' });
+    await db
+      .updateTable('host')
+      .set({ facts: JSON.stringify(older) })
+      .where('name', '=', 'node2')
+      .execute();
+    const answer = await get(id, `?type=${type}`);
+    expect(answer.chosen).toMatchObject({ name: 'node3' });
+    expect(answer.hosts.find((host: { name: string }) => host.name === 'node2').reasons).toEqual([
+      {
+        filter: 'device-layout',
+        code: 'DeviceLayout',
+        sentence: "the server's machine has device layout 2, agent 0.0.9 here builds up to 1",
+        smallestChange: 'update the agent of this host',
+      },
+    ]);
+    // The first layout, with a card in a place that such an agent does not know.
+    await db.updateTable('server').set({ device_layout: 1 }).where('id', '=', id).execute();
+    expect((await get(id, `?type=${type}`)).hosts.find((host: { name: string }) => host.name === 'node2').verdict).toBe('passes');
+    const network = randomUUID();
+    await db.insertInto('network').values({ id: network, name: 'net', project_id: 'p1' }).execute();
+    await db
+      .insertInto('port')
+      .values({ id: randomUUID(), network_id: network, project_id: 'p1', server_id: id, mac: 'fa:16:3e:00:00:01', device_index: 1 })
+      .execute();
+    expect(told(await get(id, `?type=${type}`))).toMatchObject({
+      node2: "the server's network cards are in places 1, agent 0.0.9 here builds them one after the other",
+    });
+  });
+
   it('is for admins, of servers that exist, with parameters that mean something', async () => {
     const id = await newServer('node1');
     expect((await get(id, '', await api.user('member'))).code).toBe(403);

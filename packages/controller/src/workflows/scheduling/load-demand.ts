@@ -21,7 +21,7 @@ export type DemandOptions = {
 /** Everything that a server asks of a host, from the database. A requested host that does not exist matches none (an id that is nobody's). */
 export async function loadDemand(db: Db, serverId: ServerId, options: DemandOptions): Promise<ServerDemand> {
   const server = await readServer(db, serverId);
-  const [current, requested, disks, networks, group, sameHost, differentHost] = await Promise.all([
+  const [current, requested, disks, ports, group, sameHost, differentHost] = await Promise.all([
     server.host_id === null
       ? undefined
       : db.selectFrom('host').select(['id', 'name', 'facts']).where('id', '=', server.host_id).executeTakeFirst(),
@@ -37,8 +37,9 @@ export async function loadDemand(db: Db, serverId: ServerId, options: DemandOpti
     db
       .selectFrom('port')
       .innerJoin('network', 'network.id', 'port.network_id')
-      .select(['network.name', 'network.bridge'])
+      .select(['network.name', 'network.bridge', 'port.device_index'])
       .where('port.server_id', '=', serverId)
+      .orderBy('port.device_index')
       .execute(),
     loadGroup(db, serverId),
     loadMembers(db, server.scheduler_hints.same_host ?? []),
@@ -70,7 +71,7 @@ export async function loadDemand(db: Db, serverId: ServerId, options: DemandOpti
             };
           }),
     copiesLocalDisks: options.copiesLocalDisks,
-    networks,
+    networks: ports.map(({ name, bridge }) => ({ name, bridge })),
     group,
     hints: { sameHost, differentHost },
     requestedZone: server.requested_zone,
@@ -81,6 +82,9 @@ export async function loadDemand(db: Db, serverId: ServerId, options: DemandOpti
     currentHost: options.kind === 'create' || current === undefined ? null : { id: as<HostId>(current.id), name: current.name },
     excludedHosts: options.excludedHosts,
     machineType: server.machine_type,
+    // A controller that knew no layouts has launched it: with the first.
+    deviceLayout: server.device_layout ?? (server.launched_at === null ? null : 1),
+    portPlaces: ports.map((port, position) => port.device_index ?? position),
     cpuFeatures: moving && current !== undefined ? current.facts.cpuFeatures : null,
     cpuModel: moving ? server.cpu_model : null,
     // Its own QEMU may be older than the one installed on its host since.

@@ -1,0 +1,42 @@
+import type { GuestSpec, NicSpec } from '@godwit/domain/guest-spec';
+import { as, type NetworkId, type PortId } from '@godwit/domain/ids';
+import { describe, expect, it } from 'vitest';
+import { machineDevices, refuseOtherDevices } from './nic-devices.ts';
+import type { QmpClient } from './qmp-client.ts';
+
+const nic = (slot: number): NicSpec => ({
+  portId: as<PortId>(`port-${slot}`),
+  mac: `fa:16:3e:00:00:0${slot}`,
+  tapName: `tap${slot}`,
+  networkId: as<NetworkId>('network'),
+  slot,
+});
+/** A guest of this layout whose QEMU has cards in the places of `runs`. */
+const guest = (deviceLayout: 1 | 2, places: readonly number[], runs = places) => ({
+  spec: { deviceLayout, nics: places.map(nic) } as unknown as GuestSpec,
+  qmp: { execute: () => Promise.resolve(runs.map((slot) => ({ name: `nic${slot}` }))) } as unknown as QmpClient,
+});
+
+describe('the comparison of two machines before a move', () => {
+  it('lets the same machine pass', async () => {
+    const source = guest(2, [0, 2]);
+    await expect(refuseOtherDevices(source, machineDevices(source.spec))).resolves.toBeUndefined();
+  });
+
+  it.each([
+    ['another layout', guest(2, [0]), machineDevices(guest(1, [0]).spec), /here: layout 2.*there: layout 1/],
+    ['a card more', guest(2, [0]), machineDevices(guest(2, [0, 1]).spec), /there: layout 2.*port-1 in place 1/],
+    ['a card that QEMU does not have', guest(2, [0, 1], [0]), machineDevices(guest(2, [0, 1]).spec), /runs with cards in places 0/],
+    ['the second layout, and a destination that does not tell', guest(2, [0]), '', /builds layout 1/],
+    ['cards with a gap, and a destination that does not tell', guest(1, [0, 2]), undefined, /one after the other/],
+  ])('refuses %s', async (_what, source, destination, words) => {
+    await expect(refuseOtherDevices(source, destination)).rejects.toMatchObject({
+      code: 'MigrationPreCheck',
+      message: expect.stringMatching(words),
+    });
+  });
+
+  it('takes a destination that does not tell for one that builds the first layout', async () => {
+    for (const silent of ['', undefined]) await expect(refuseOtherDevices(guest(1, [0, 1]), silent)).resolves.toBeUndefined();
+  });
+});
