@@ -140,6 +140,7 @@ export function accessibilityTests(stage: DashboardStage): void {
       await checkPage('operation');
       await stage.open('Instances');
       await page.getByRole('link', { name: 'web-1', exact: true }).click();
+      await checkDialog(words.interfaces.attach, press(words.interfaces.attach));
       for (const tab of Object.values(words.tabs)) {
         await page.getByRole('tab', { name: tab }).click();
         if (tab === words.tabs.console) await page.getByText('Attached.').waitFor();

@@ -83,6 +83,32 @@ export function handsTests(stage: DashboardStage): void {
     expect(stdout).toMatch(/admin\s*$/);
   }, 60_000);
 
+  it('attaches an interface to a running instance and detaches it; what is told is what happened', async () => {
+    const { lab, page } = stage;
+    await stage.open('Instances');
+    await page.getByRole('link', { name: 'web-1', exact: true }).click();
+    const interfaces = page.getByRole('region', { name: words.interfaces.title });
+    const cards = interfaces.locator('tbody tr[data-row]');
+    await cards.first().waitFor();
+    expect(await cards.count()).toBe(1);
+    await page.getByRole('button', { name: words.interfaces.attach }).click();
+    const dialog = page.getByRole('dialog', { name: `${words.interfaces.attach}: web-1` });
+    await dialog.getByRole('combobox', { name: 'Network' }).click();
+    await page.locator('.ant-select-item-option', { hasText: 'demo' }).filter({ visible: true }).first().click();
+    await dialog.getByLabel('Fixed address').fill('10.88.0.77');
+    await dialog.getByRole('button', { name: 'Attach', exact: true }).click();
+    await page.getByText('Interface attached to web-1').first().waitFor();
+    await dialog.waitFor({ state: 'hidden' });
+    await interfaces.getByText('10.88.0.77').waitFor();
+    expect(await lab.openstack('port list --server web-1 -f value -c "Fixed IP Addresses"')).toContain('10.88.0.77');
+    await page.getByRole('button', { name: `${words.interfaces.detach} 10.88.0.77` }).click();
+    const question = page.getByRole('dialog', { name: 'Detach 10.88.0.77 from web-1?' });
+    await question.getByRole('button', { name: words.interfaces.detach, exact: true }).click();
+    await page.getByText('10.88.0.77 is detached from web-1').first().waitFor();
+    await interfaces.getByText('10.88.0.77').waitFor({ state: 'hidden' });
+    expect(await lab.openstack('port list --server web-1 -f value -c "Fixed IP Addresses"')).not.toContain('10.88.0.77');
+  }, 90_000);
+
   it('keeps security groups: a group, a rule in words, and the rule the network service has', async () => {
     const { lab, page } = stage;
     await stage.open('Security Groups');

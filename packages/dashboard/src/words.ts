@@ -45,6 +45,7 @@ export const words = {
   views: { administrator: 'Administrator', project: 'Project' },
   tabs: { overview: 'Overview', migrations: 'Migrations', actions: 'Action log', console: 'Console' },
   consoles: { serial: 'Serial', display: 'Display', log: 'Log' },
+  interfaces: { title: 'Interfaces', attach: 'Attach Interface', detach: 'Detach' },
   quotas: 'Quotas and Usage',
   guide: 'Guide to live migration',
   export: 'Export',

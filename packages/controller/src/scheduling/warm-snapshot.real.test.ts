@@ -118,6 +118,8 @@ const changes = {
   },
   redirect: (on: Db, host: HostId) =>
     on.updateTable('migration').set({ destination_host_id: host }).where('finished_at', 'is', null).execute(),
+  /** It has arrived, and waits to be confirmed. */
+  arrive: (on: Db) => on.updateTable('migration').set({ status: 'finished' }).where('finished_at', 'is', null).execute(),
 } satisfies Record<string, (on: Db, host: HostId) => Promise<unknown>>;
 
 const sorted = (hosts: readonly HostState[]) => hosts.toSorted((a, b) => (a.id < b.id ? -1 : 1));
@@ -157,6 +159,16 @@ describe('the warm snapshot', () => {
       }),
       { numRuns: 40 },
     );
+  });
+
+  it('counts a cold move that waits to be confirmed no longer among those that come', async () => {
+    const [host] = hostIds;
+    const warm = createWarmSnapshot(ratios);
+    const incoming = async () => (await warm.current(db)).hosts.find(({ id }) => id === host)?.incomingMigrations;
+    await changes.move(db, host ?? as<HostId>(''));
+    expect(await incoming()).toBe(1);
+    await changes.arrive(db);
+    expect(await incoming()).toBe(0);
   });
 
   it('loses no change whose transaction began earlier and committed later', async () => {

@@ -1,4 +1,5 @@
 import type { HostFacts, HypervisorType } from '@godwit/domain/host';
+import type { AllocationRatios } from '@godwit/domain/scheduling/host-state';
 import { queryOptions } from '@tanstack/react-query';
 import type { Api } from './request.ts';
 
@@ -121,6 +122,8 @@ export type HostFactsAnswer = Pick<
 > & {
   readonly id: string;
   readonly name: string;
+  /** How far each resource may be promised beyond what the host has. */
+  readonly allocationRatios: AllocationRatios;
 };
 
 export const hostFacts = (api: Api) =>

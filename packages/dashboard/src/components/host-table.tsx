@@ -54,10 +54,11 @@ export function HostTable({
         );
       },
     },
-    { key: 'zone', title: 'Zone', render: (row) => (row.kind === 'automatic' ? '' : row.host.zone) },
+    { key: 'zone', title: 'Zone', className: 'wide', render: (row) => (row.kind === 'automatic' ? '' : row.host.zone) },
     {
       key: 'cpu',
       title: 'vCPUs',
+      className: 'wide',
       render: (row) => {
         const host = row.kind === 'host' ? row.host : chosenHost(table);
         return host === null ? '' : <LoadBar label="vCPUs" before={host.loadBefore.vcpus} {...afterOf(host, 'vcpus')} format={String} />;
@@ -66,6 +67,7 @@ export function HostTable({
     {
       key: 'memory',
       title: 'Memory',
+      className: 'wide',
       render: (row) => {
         const host = row.kind === 'host' ? row.host : chosenHost(table);
         return host === null ? (

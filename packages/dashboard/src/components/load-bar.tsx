@@ -6,8 +6,8 @@ type Props = {
   /** With the server on it. */
   readonly after?: ResourceLoad;
   readonly format: (amount: number) => string;
-  /** More than there is may be given out: vCPUs take turns. */
-  readonly shareable?: boolean;
+  /** More may be promised than there is: what there is, times how often. Absent, or 1 time: `capacity` is what there is. */
+  readonly promised?: { readonly physical: number; readonly ratio: number };
 };
 
 const percent = (amount: number, capacity: number): number =>
@@ -20,9 +20,10 @@ function shortly(amount: string, capacity: string): string {
 }
 
 /** Used of capacity as a bar and in words; with `after`, what the server would add. */
-export function LoadBar({ label, before, after, format, shareable = false }: Props) {
+export function LoadBar({ label, before, after, format, promised }: Props) {
   const added = after !== undefined && after.used > before.used ? after : null;
-  const over = !shareable && (added ?? before).used > before.capacity;
+  const over = (added ?? before).used > before.capacity;
+  const overCommitted = promised !== undefined && promised.ratio !== 1 ? promised : null;
   return (
     <div>
       <div style={{ fontSize: 12, lineHeight: '14px', whiteSpace: 'nowrap' }}>
@@ -36,8 +37,17 @@ export function LoadBar({ label, before, after, format, shareable = false }: Pro
           </>
         )}{' '}
         of {format(before.capacity)}
+        {overCommitted !== null && (
+          <span
+            className="muted"
+            title={`${format(overCommitted.physical)} ${label} there; the allocation ratio promises each ${overCommitted.ratio} times`}
+          >
+            {' '}
+            ({format(overCommitted.physical)} × {overCommitted.ratio})
+          </span>
+        )}
       </div>
-      <div className="bar" aria-hidden="true">
+      <div className="bar" style={{ display: 'block', marginTop: 3 }} aria-hidden="true">
         {added !== null && <span className={over ? 'over' : 'added'} style={{ width: `${percent(added.used, before.capacity)}%` }} />}
         <span className={over && added === null ? 'over' : ''} style={{ width: `${percent(before.used, before.capacity)}%` }} />
       </div>

@@ -47,9 +47,17 @@ export function migrationColumns(withServer: boolean): readonly Column<Migration
           {migration.type === 'live-migration' && !isOver(migration.status) && (
             <span className="muted"> {furthestPercent(migration.id, progressPercent(migration))}%</span>
           )}
+          {migration.status === 'finished' && <span className="muted"> to be confirmed</span>}
           {migration.outcome?.cause != null && <span className="muted"> {migration.outcome.cause}</span>}
         </span>
       ),
+    },
+    {
+      key: 'type',
+      title: 'Type',
+      className: 'wide',
+      sortBy: (migration) => migration.type,
+      render: (migration) => migration.type,
     },
     {
       key: 'source',

@@ -10,7 +10,11 @@ import { type Column, DataTable } from './data-table.tsx';
 type Item = Plan['items'][number];
 type Exclusion = Plan['excluded'][number];
 
-const methods = { live: 'live', cold: 'shut down and moved', restart: 'restarted from disk' } as const;
+const methods: Readonly<Record<Item['method'], (status: string) => string>> = {
+  live: () => 'live',
+  cold: (status) => (status === 'SHUTOFF' ? 'moved, and stays off' : 'shut down and moved'),
+  restart: () => 'restarted from disk',
+};
 
 /** A proposed plan: what moves where, in which order, and what cannot and why. Rows can be fixed to a host or left out; the others stay. */
 export function PlanView(props: {
@@ -114,7 +118,7 @@ function itemColumns(
     },
     { key: 'source', title: 'From', render: (item) => item.source.name },
     { key: 'destination', title: 'To', render: destination },
-    { key: 'method', title: 'How', render: (item) => methods[item.method] },
+    { key: 'method', title: 'How', render: (item) => methods[item.method](item.server.status) },
     { key: 'wave', title: 'Wave', className: 'number', render: (item) => item.wave },
     {
       key: 'expected',

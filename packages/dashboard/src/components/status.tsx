@@ -14,6 +14,7 @@ const tones: Readonly<Record<string, 'good' | 'busy' | 'warn' | 'bad'>> = {
   HARD_REBOOT: 'busy',
   VERIFY_RESIZE: 'warn',
   PAUSED: 'warn',
+  SUSPENDED: 'warn',
 };
 
 /** The status in words, and while it moves how far it is. */

@@ -7,6 +7,9 @@ import { DecideMove } from './decide-move.tsx';
 import { useFallbackPolling } from './live.tsx';
 import { useApi } from './signed-in.tsx';
 
+/** The list of instances is what the page is for; it has them all by their status. */
+const most = 5;
+
 /** The inbox of finished cold moves and resizes: each waits for Confirm or Revert. With the time left before it is confirmed by itself. */
 export function WaitingMoves({ view }: { readonly view: View }) {
   const api = useApi();
@@ -21,13 +24,20 @@ export function WaitingMoves({ view }: { readonly view: View }) {
   return (
     <section className="panel" aria-label="Waiting for confirmation">
       <h2>{waiting.length === 1 ? 'One move waits' : `${waiting.length} moves wait`} for confirmation</h2>
-      {waiting.map((server) => (
+      {waiting.slice(0, most).map((server) => (
         <p key={server.id} style={{ display: 'flex', gap: 8, alignItems: 'center', flexWrap: 'wrap', margin: '4px 0' }}>
           <Link to={`/${view}/instances/${server.id}`}>{server.name}</Link>
-          {hostOf(server) !== null && <span className="muted">now on {hostOf(server)}</span>}
+          {admin && hostOf(server) !== null && <span className="muted">now on {hostOf(server)}</span>}
           <DecideMove server={server} since={finishedAt.get(server.id) ?? server.updated} windowMs={window.data} />
         </p>
       ))}
+      {waiting.length > most && (
+        <p style={{ margin: '4px 0' }}>
+          <Link to={`/${view}/instances`} search={{ status: 'VERIFY_RESIZE' }}>
+            and {waiting.length - most} more
+          </Link>
+        </p>
+      )}
     </section>
   );
 }

@@ -66,11 +66,11 @@ export function UploadImageDialog({ onClose }: { readonly onClose: () => void })
         <Form.Item name="name" label="Name" rules={[{ required: true, whitespace: true, message: 'Enter a name.' }]}>
           <Input maxLength={255} />
         </Form.Item>
-        <Form.Item name="diskFormat" label="Format">
+        <Form.Item name="diskFormat" label="Format" required>
           <Select options={['qcow2', 'raw'].map((value) => ({ value, label: value }))} />
         </Form.Item>
         {isAdmin(api.session) && (
-          <Form.Item name="visibility" label="Visibility">
+          <Form.Item name="visibility" label="Visibility" required>
             <Select options={['private', 'public'].map((value) => ({ value, label: value }))} />
           </Form.Item>
         )}

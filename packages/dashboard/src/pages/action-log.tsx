@@ -71,7 +71,7 @@ const Event = ({ event }: EventProps) => (
     <dd>
       {event.result ?? 'in progress'}
       {event.host != null && <span className="muted"> on {event.host}</span>}
-      <span className="muted"> {formatDuration(eventDuration(event))}</span>
+      {event.finish_time !== null && <span className="muted"> {formatDuration(eventDuration(event))}</span>}
       {event.details != null && event.details !== '' && <div>{event.details}</div>}
     </dd>
   </>

@@ -19,7 +19,7 @@ export function Flavors() {
   const { run } = useChange('flavor');
   const columns: readonly Column<Flavor>[] = [
     { key: 'name', title: 'Name', sortBy: (flavor) => flavor.name, render: (flavor) => <strong>{flavor.name}</strong> },
-    { key: 'id', title: 'ID', render: (flavor) => <CopyableId id={flavor.id} short what={flavor.name} /> },
+    { key: 'id', title: 'ID', className: 'wide', render: (flavor) => <CopyableId id={flavor.id} short what={flavor.name} /> },
     { key: 'vcpus', title: 'vCPUs', className: 'number', sortBy: (flavor) => flavor.vcpus, render: (flavor) => flavor.vcpus },
     { key: 'ram', title: 'Memory', className: 'number', sortBy: (flavor) => flavor.ram, render: (flavor) => formatMib(flavor.ram) },
     { key: 'disk', title: 'Disk', className: 'number', sortBy: (flavor) => flavor.disk, render: (flavor) => `${flavor.disk} GiB` },

@@ -124,7 +124,6 @@ function columnsOf(
   facts: ReadonlyMap<string, HostFactsAnswer>,
   onAction: (host: Host, action: HostAction) => void,
 ): readonly Column<Host>[] {
-  const share = (used: number, total: number): number => (total === 0 ? 0 : used / total);
   return [
     {
       key: 'name',
@@ -153,26 +152,9 @@ function columnsOf(
       ),
     },
     { key: 'instances', title: 'Instances', className: 'number', sortBy: (host) => host.instances, render: (host) => host.instances },
-    {
-      key: 'cpu',
-      title: 'vCPUs',
-      className: 'wide',
-      sortBy: (host) => share(host.vcpus.used, host.vcpus.total),
-      render: (host) => <LoadBar label="vCPUs" before={{ used: host.vcpus.used, capacity: host.vcpus.total }} format={String} shareable />,
-    },
-    {
-      key: 'memory',
-      title: 'Memory',
-      sortBy: (host) => share(host.ramMib.used, host.ramMib.total),
-      render: (host) => <LoadBar label="Memory" before={{ used: host.ramMib.used, capacity: host.ramMib.total }} format={inGib} />,
-    },
-    {
-      key: 'disk',
-      title: 'Disk',
-      className: 'wide',
-      sortBy: (host) => share(host.diskGib.used, host.diskGib.total),
-      render: (host) => <LoadBar label="Disk" before={{ used: host.diskGib.used, capacity: host.diskGib.total }} format={formatGib} />,
-    },
+    loadColumn('vcpus', 'vCPUs', facts, (host) => host.vcpus, String),
+    loadColumn('ramMib', 'Memory', facts, (host) => host.ramMib, inGib),
+    loadColumn('diskGib', 'Disk', facts, (host) => host.diskGib, formatGib),
     {
       key: 'version',
       title: 'QEMU',
@@ -240,6 +222,34 @@ function columnsOf(
   ];
 }
 
+/** One resource of a host: promised of what may be promised, and how that follows from what there is. */
+function loadColumn(
+  resource: keyof HostFactsAnswer['allocationRatios'],
+  title: string,
+  facts: ReadonlyMap<string, HostFactsAnswer>,
+  load: (host: Host) => { readonly used: number; readonly total: number },
+  format: (amount: number) => string,
+): Column<Host> {
+  const ratioOf = (host: Host): number => facts.get(host.id)?.allocationRatios[resource] ?? 1;
+  const capacityOf = (host: Host): number => Math.floor(load(host).total * ratioOf(host));
+  return {
+    key: resource,
+    title,
+    className: resource === 'diskGib' ? 'wide roomy' : 'wide',
+    sortBy: (host) => (capacityOf(host) === 0 ? 0 : load(host).used / capacityOf(host)),
+    render: (host) =>
+      // Without the ratio a host would look full that is not.
+      facts.has(host.id) && (
+        <LoadBar
+          label={title}
+          before={{ used: load(host).used, capacity: capacityOf(host) }}
+          format={format}
+          promised={{ physical: load(host).total, ratio: ratioOf(host) }}
+        />
+      ),
+  };
+}
+
 /** All in one unit: rows are compared. */
 const inGib = (mib: number): string => `${mib === 0 ? 0 : (mib / 1024).toFixed(1)} GiB`;
 
@@ -268,7 +278,7 @@ function SelfTest({ host, facts }: { readonly host: Host; readonly facts: HostFa
       trigger="click"
       title={`Self-test of ${host.name}`}
       content={
-        <ul style={{ maxWidth: 420, paddingLeft: 16, margin: 0 }}>
+        <ul style={{ maxWidth: 'min(420px, 72vw)', paddingLeft: 16, margin: 0 }}>
           {facts.selfTest.map((test) => (
             <li key={test.feature}>
               {test.feature}: <span className={test.works ? 'good' : 'bad'}>{test.works ? 'works' : 'does not work'}</span>{' '}

@@ -28,7 +28,7 @@ export function Images() {
   const mayDelete = (image: Image): boolean => !image.protected && (isAdmin(api.session) || image.owner === api.session.project.id);
   const columns: readonly Column<Image>[] = [
     { key: 'name', title: 'Name', sortBy: (image) => image.name ?? '', render: (image) => <strong>{image.name ?? image.id}</strong> },
-    { key: 'id', title: 'ID', render: (image) => <CopyableId id={image.id} short what={image.name ?? 'the image'} /> },
+    { key: 'id', title: 'ID', className: 'wide', render: (image) => <CopyableId id={image.id} short what={image.name ?? 'the image'} /> },
     {
       key: 'status',
       title: 'Status',
@@ -43,7 +43,7 @@ export function Images() {
     {
       key: 'needs',
       title: 'Needs',
-      render: (image) => `${formatMib(image.min_ram)}, ${image.min_disk} GiB`,
+      render: (image) => needsOf(image),
     },
     {
       key: 'actions',
@@ -84,3 +84,7 @@ export function Images() {
     </>
   );
 }
+
+/** What a flavor must have at least. */
+const needsOf = ({ min_ram, min_disk }: Image): string =>
+  [...(min_ram === 0 ? [] : [formatMib(min_ram)]), ...(min_disk === 0 ? [] : [`${min_disk} GiB`])].join(', ') || '–';

@@ -9,6 +9,7 @@ import { hostOf, listedServer, type Server, serverShow } from '../api/servers.ts
 import { announce } from '../components/announcer.tsx';
 import { CopyableId } from '../components/copyable-id.tsx';
 import { CurrentMove } from '../components/current-move.tsx';
+import { Interfaces } from '../components/interfaces.tsx';
 import { useFallbackPolling } from '../components/live.tsx';
 import { PageHead } from '../components/page-head.tsx';
 import { Problem } from '../components/problem.tsx';
@@ -61,7 +62,12 @@ function Instance({ view }: { readonly view: View }) {
   const content = (key: Tab) => {
     switch (key) {
       case 'overview':
-        return <Overview server={server} view={view} />;
+        return (
+          <>
+            <Overview server={server} view={view} />
+            <Interfaces server={server} />
+          </>
+        );
       case 'migrations':
         return <ServerMigrations server={server} />;
       case 'actions':

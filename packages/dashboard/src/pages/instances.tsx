@@ -119,8 +119,13 @@ function columnsOf(view: View, projects: ReadonlyMap<string, string>, hosts: rea
   const name: Column<Server> = {
     key: 'name',
     title: 'Name',
+    className: 'name',
     sortBy: (server) => server.name,
-    render: (server) => <Link to={`/${view}/instances/${server.id}`}>{server.name}</Link>,
+    render: (server) => (
+      <Link to={`/${view}/instances/${server.id}`} title={server.name}>
+        {server.name}
+      </Link>
+    ),
   };
   const id: Column<Server> = {
     key: 'id',
@@ -143,7 +148,13 @@ function columnsOf(view: View, projects: ReadonlyMap<string, string>, hosts: rea
       sortBy: (server) => server['OS-EXT-AZ:availability_zone'],
       render: (server) => server['OS-EXT-AZ:availability_zone'],
     },
-    { key: 'status', title: 'Status', sortBy: (server) => server.status, render: (server) => <ServerStatus server={server} /> },
+    {
+      key: 'status',
+      title: 'Status',
+      className: 'live',
+      sortBy: (server) => server.status,
+      render: (server) => <ServerStatus server={server} />,
+    },
     { key: 'addresses', title: 'Addresses', className: 'wide', render: (server) => addressesOf(server).join(', ') || '–' },
     {
       key: 'flavor',

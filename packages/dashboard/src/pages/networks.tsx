@@ -44,7 +44,7 @@ export function Networks() {
   };
   const columns: readonly Column<Network>[] = [
     { key: 'name', title: 'Name', sortBy: (network) => network.name, render: (network) => <strong>{network.name || network.id}</strong> },
-    { key: 'id', title: 'ID', render: (network) => <CopyableId id={network.id} short what={network.name} /> },
+    { key: 'id', title: 'ID', className: 'wide', render: (network) => <CopyableId id={network.id} short what={network.name} /> },
     {
       key: 'status',
       title: 'Status',

@@ -273,7 +273,17 @@ const columns: readonly Column<OperationItem>[] = [
       </>
     ),
   },
-  { key: 'destination', title: 'Went to', sortBy: (item) => item.destination?.name ?? '', render: (item) => item.destination?.name ?? '–' },
+  {
+    key: 'destination',
+    title: 'Went to',
+    sortBy: (item) => item.destination?.name ?? '',
+    render: (item) =>
+      item.state === 'moving' && item.destination !== null ? (
+        <span className="muted">going to {item.destination.name}</span>
+      ) : (
+        (item.destination?.name ?? '–')
+      ),
+  },
   {
     key: 'state',
     title: 'State',

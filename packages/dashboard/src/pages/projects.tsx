@@ -20,7 +20,7 @@ export function Projects() {
   const { busy, run } = useChange('identity');
   const columns: readonly Column<IdentityProject>[] = [
     { key: 'name', title: 'Name', sortBy: (project) => project.name, render: (project) => <strong>{project.name}</strong> },
-    { key: 'id', title: 'ID', render: (project) => <CopyableId id={project.id} short what={project.name} /> },
+    { key: 'id', title: 'ID', className: 'wide', render: (project) => <CopyableId id={project.id} short what={project.name} /> },
     { key: 'description', title: 'Description', render: (project) => project.description },
     {
       key: 'enabled',

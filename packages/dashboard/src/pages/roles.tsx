@@ -20,7 +20,7 @@ export function Roles() {
   const assignments = useQuery(roleAssignments(api));
   const columns: readonly Column<Role>[] = [
     { key: 'name', title: 'Name', sortBy: (role) => role.name, render: (role) => <strong>{role.name}</strong> },
-    { key: 'id', title: 'ID', render: (role) => <CopyableId id={role.id} short what={role.name} /> },
+    { key: 'id', title: 'ID', className: 'wide', render: (role) => <CopyableId id={role.id} short what={role.name} /> },
     {
       key: 'allows',
       title: 'Allows',

@@ -8,6 +8,7 @@ import {
   deleteSecurityGroup,
   deleteSecurityGroupRule,
   type SecurityGroup,
+  type SecurityGroupRule,
   securityGroupList,
 } from '../api/security-groups.ts';
 import { CopyableId } from '../components/copyable-id.tsx';
@@ -56,7 +57,7 @@ function SecurityGroups({ view }: { readonly view: View }) {
       render: (group) => (
         <>
           {group.security_group_rules.length === 0 && <span className="muted">nothing, in either direction</span>}
-          {group.security_group_rules.map((rule) => {
+          {group.security_group_rules.toSorted(byDirection).map((rule) => {
             const text = ruleWords(rule, names);
             return (
               <div key={rule.id}>
@@ -177,13 +178,13 @@ function AddRule(props: { readonly group: SecurityGroup; readonly groups: readon
       said={() => `Rule added to ${group.name}`}
       onClose={onClose}
     >
-      <Form.Item name="direction" label="Direction">
+      <Form.Item name="direction" label="Direction" required>
         <Select options={options(['ingress', 'egress'], { ingress: 'in', egress: 'out' })} />
       </Form.Item>
-      <Form.Item name="ethertype" label="Address family">
+      <Form.Item name="ethertype" label="Address family" required>
         <Select options={options(['IPv4', 'IPv6'])} />
       </Form.Item>
-      <Form.Item name="protocol" label="Protocol">
+      <Form.Item name="protocol" label="Protocol" required>
         <Select options={options(['tcp', 'udp', 'icmp', 'any'], { tcp: 'TCP', udp: 'UDP', icmp: 'ICMP' })} />
       </Form.Item>
       <Form.Item name="first" label="First port" extra="None: every port. For TCP and UDP.">
@@ -201,3 +202,7 @@ function AddRule(props: { readonly group: SecurityGroup; readonly groups: readon
     </FormDialog>
   );
 }
+
+/** What comes in first, IPv4 before IPv6; otherwise as the API has them. */
+const byDirection = (a: SecurityGroupRule, b: SecurityGroupRule): number =>
+  b.direction === a.direction ? a.ethertype.localeCompare(b.ethertype) : a.direction === 'ingress' ? -1 : 1;

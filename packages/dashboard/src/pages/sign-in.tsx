@@ -1,6 +1,7 @@
 import { Alert, Button, Card, Form, Input, Select, Typography } from 'antd';
 import { useState } from 'react';
 import { enterProject, isAdmin, type Project, proveUser, storeSession } from '../api/session.ts';
+import { nextPage } from '../model/next-page.ts';
 
 type Proven = { readonly token: string; readonly projects: readonly Project[] };
 
@@ -25,10 +26,8 @@ export function SignIn() {
   const enter = async (token: string, projectId: string) => {
     const session = await enterProject(token, projectId);
     storeSession(session);
-    const next = search.get('next');
-    window.location.assign(
-      next?.startsWith('/') === true && !next.startsWith('//') ? next : isAdmin(session) ? '/admin/instances' : '/project/instances',
-    );
+    const home = isAdmin(session) ? '/admin/instances' : '/project/instances';
+    window.location.assign(nextPage(search.get('next'), home, window.location.origin));
   };
   const prove = async (values: { readonly user: string; readonly password: string }) =>
     attempt(async () => {
@@ -47,7 +46,7 @@ export function SignIn() {
         </Typography.Title>
         {problem !== null && <Alert type="error" showIcon title={problem} style={{ marginBottom: 12 }} role="alert" />}
         {proven === null ? (
-          <Form layout="vertical" onFinish={prove} disabled={busy}>
+          <Form layout="vertical" requiredMark={false} onFinish={prove} disabled={busy}>
             <Form.Item label="User name" name="user" rules={[{ required: true, message: 'Enter your user name.' }]}>
               <Input autoFocus autoComplete="username" />
             </Form.Item>

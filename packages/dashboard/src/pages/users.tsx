@@ -42,7 +42,7 @@ export function Users() {
         </>
       ),
     },
-    { key: 'id', title: 'ID', render: (user) => <CopyableId id={user.id} short what={user.name} /> },
+    { key: 'id', title: 'ID', className: 'wide', render: (user) => <CopyableId id={user.id} short what={user.name} /> },
     { key: 'email', title: 'Email', render: (user) => user.email },
     {
       key: 'enabled',

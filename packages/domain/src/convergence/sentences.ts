@@ -14,11 +14,13 @@ export function hopelessSentence(
   bestRecentMs: number,
 ): string {
   const writes =
-    sample.dirtyBytesPerSecond > 0 ? `The guest changes memory at ${rate(sample.dirtyBytesPerSecond)}` : 'The guest changes memory';
+    sample.dirtyBytesPerSecond > 0
+      ? `The guest changes memory at ${rate(sample.dirtyBytesPerSecond)}`
+      : 'The guest goes on changing memory';
   const slowed = state.throttlePercent > 0 ? ` although it is slowed down by ${state.throttlePercent} %` : '';
   return (
     `${writes}${slowed}, the link carries ${rate(state.bandwidthBytesPerSecond)}: ` +
-    `the best moment of late would have stopped the guest for ${Math.round(bestRecentMs)} ms, and ${policy.largestBlackoutMs} ms are allowed in all.`
+    `the best moment of late would have stopped the guest for ${Math.round(bestRecentMs)} ms for its memory alone, and ${policy.largestBlackoutMs} ms are allowed in all.`
   );
 }
 

@@ -211,8 +211,8 @@ describe('decide', () => {
       decide(snapshotOf([busy, hostFixture('idle')]), demandFixture({ kind: 'live-migration' }), { seed: 1 }),
     );
     expect(explained.map((one) => [one.host.name, one.rank, one.why])).toEqual([
-      ['idle', 1, ['3 % loaded afterwards', '0 moves under way into it']],
-      ['busy', 2, ['64 % loaded afterwards', '0 moves under way into it']],
+      ['idle', 1, ['3 % loaded afterwards', 'no move under way into it']],
+      ['busy', 2, ['64 % loaded afterwards', 'no move under way into it']],
     ]);
     expect(explained[1]?.loadAfter.ramMib).toEqual({ used: 42_048, capacity: 65_536 });
   });

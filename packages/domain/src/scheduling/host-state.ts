@@ -34,7 +34,7 @@ export type HostState = {
   /** Sum over the ledger's rows of this host; claims of moves in both directions included. */
   readonly usage: Resources;
   readonly ratios: AllocationRatios;
-  /** Moves into this host that have not ended. */
+  /** Moves into this host that are under way; those that only wait for their confirmation are not. */
   readonly incomingMigrations: number;
 };
 

@@ -88,7 +88,7 @@ const OperationItem = Closed({
   attempt: Count,
   /** `GET /migrations/{id}` has the whole record. */
   migrationId: Nullable(Uuid),
-  /** "planned node2, went to node3, because …"; null when nothing differs. */
+  /** "planned node2, went to node3, because …", "going to" until it is there; null when nothing differs. */
   note: Nullable(Type.String()),
   /** Of an item that failed, was excluded, skipped or cancelled. */
   cause: Nullable(Closed({ code: Type.String(), sentence: Type.String(), remedy: Nullable(Type.String()) })),

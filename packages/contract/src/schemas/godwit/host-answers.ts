@@ -27,6 +27,8 @@ export const HostsAnswer = Closed({
       cpuModel: Type.String(),
       bootedAt: Type.String(),
       load: Type.Array(Type.Number()),
+      /** How far each resource may be promised beyond what the host has. */
+      allocationRatios: Closed({ vcpus: Type.Number(), ramMib: Type.Number(), diskGib: Type.Number() }),
       pools: Type.Array(Pool),
       selfTest: Type.Array(Closed({ feature: Type.String(), works: Type.Boolean(), detail: Type.String(), durationMs: Type.Number() })),
     }),

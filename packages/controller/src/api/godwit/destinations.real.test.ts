@@ -117,7 +117,7 @@ describe('destinations', () => {
     expect(answer.hosts[0]).toMatchObject({
       loadBefore: { ramMib: { used: 0, capacity: 65_536 } },
       loadAfter: { ramMib: { used: 1024 } },
-      why: ['2 % loaded afterwards', '0 moves under way into it'],
+      why: ['2 % loaded afterwards', 'no move under way into it'],
       tiedWithBest: true,
     });
     expect(answer.hosts[1].tiedWithBest).toBe(false);

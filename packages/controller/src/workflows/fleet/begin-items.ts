@@ -1,4 +1,5 @@
 import { CloudModel } from '@godwit/domain/drain-plan/cloud-model';
+import { otherDestination } from '@godwit/domain/drain-plan/other-destination';
 import { planDrain } from '@godwit/domain/drain-plan/plan-drain';
 import { idOf, type PlannedServer } from '@godwit/domain/drain-plan/planned-server';
 import { GodwitError } from '@godwit/domain/errors';
@@ -254,9 +255,7 @@ async function replan(
     return begin(context, run, operation, item, next.server, {
       to: next.to.id,
       name: next.to.name,
-      note: elsewhere
-        ? `planned ${planned}, went to ${next.to.name}, because ${why ?? `what is still to be moved fits so: ${next.why.join(', ')}`}`
-        : null,
+      note: elsewhere ? otherDestination(planned, next.to.name, why ?? `what is still to be moved fits so: ${next.why.join(', ')}`) : null,
     });
   }
   if (othersMayMakeRoom) return false;
@@ -288,7 +287,7 @@ async function begin(
         attempt: item.attempt + 1,
         migration_id: migrationId,
         destination_host_id: choice.to,
-        note: choice.note ?? item.note,
+        note: choice.note,
         cause: null,
         started_at: new Date(),
       });

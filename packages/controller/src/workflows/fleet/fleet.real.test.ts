@@ -110,6 +110,15 @@ describe('a bulk live migration', () => {
     expect(operation.state).toBe('incomplete');
     expect(operation.items.map(({ state }) => state)).toEqual(['done', 'failed']);
     expect(operation.items[0]?.note).toBe('planned node2, went to node3, because node2: disabled: kernel update');
+    // Told before it was there, it was said to be going there.
+    const told = await database.db.selectFrom('event').select('data').where('kind', '=', 'operation').orderBy('id').execute();
+    type Told = {
+      readonly admin: { readonly operation: { readonly id: string }; readonly item: { readonly state: string; readonly note: string } };
+    };
+    const moving = told
+      .map(({ data }) => (data as Told).admin)
+      .filter(({ operation: of, item }) => of.id === id && item?.state === 'moving');
+    expect(moving.map(({ item }) => item.note)).toEqual(['planned node2, going to node3, because node2: disabled: kernel update']);
     expect(operation.items[1]?.cause).toEqual({ code: 'NoValidHost', sentence: 'node2: disabled: kernel update', remedy: null });
     expect([await hostOf(a ?? ''), await hostOf(b ?? '')]).toEqual(['node3', 'node1']);
     await database.db.updateTable('host').set({ enabled: true, disabled_reason: null }).where('name', '=', 'node2').execute();

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { settledDestination } from '@godwit/domain/drain-plan/other-destination';
 import { GodwitError } from '@godwit/domain/errors';
 import { as, type ServerId } from '@godwit/domain/ids';
 import type { Selectable } from 'kysely';
@@ -29,7 +30,10 @@ export async function settleItems(context: WorkflowContext, run: WorkflowRun, op
     checkpoint(run);
     const move = await context.db.selectFrom('migration').selectAll().where('id', '=', item.migration_id).executeTakeFirst();
     if (move === undefined) {
-      await write(context, run, item, endedBy('failed', 'MigrationNotFound', `The record ${item.migration_id} of its move is gone.`));
+      await write(context, run, item, {
+        ...endedBy('failed', 'MigrationNotFound', `The record ${item.migration_id} of its move is gone.`),
+        note: settledDestination(item.note, false),
+      });
       continue;
     }
     if (move.finished_at === null) {
@@ -50,9 +54,13 @@ const write = (
 const succeeded: readonly string[] = ['completed', 'confirmed', 'done'];
 
 function endOf(item: OperationItemRow, move: Selectable<MigrationTable>): Parameters<typeof writeItem>[3] {
+  const arrived = succeeded.includes(move.status);
+  return { ...stateAfter(item, move, arrived), note: settledDestination(item.note, arrived) };
+}
+
+function stateAfter(item: OperationItemRow, move: Selectable<MigrationTable>, arrived: boolean): Parameters<typeof writeItem>[3] {
   const { outcome } = move;
-  if (succeeded.includes(move.status))
-    return { state: 'done', destination_host_id: move.destination_host_id, cause: null, finished_at: move.finished_at };
+  if (arrived) return { state: 'done', destination_host_id: move.destination_host_id, cause: null, finished_at: move.finished_at };
   const code = outcome?.cause ?? (move.status === 'reverted' ? 'Reverted' : 'Internal');
   const evidence = outcome === null ? '' : [outcome.sentence, ...(code === 'NoValidHost' ? outcome.evidence : [])].join(' ');
   const sentence = evidence === '' ? `Its move ended as ${move.status}.` : evidence;

@@ -26,7 +26,7 @@ export async function loadHosts(db: Db, ratios: Ratios, only: readonly HostId[] 
       }>`(select json_build_object('vcpus', coalesce(sum(a.vcpus), 0), 'ramMib', coalesce(sum(a.ram_mib), 0), 'diskGib', coalesce(sum(a.disk_gib), 0)) from allocation a where a.host_id = host.id)`.as(
         'usage',
       ),
-      sql<number>`(select count(*)::integer from migration m where m.destination_host_id = host.id and m.finished_at is null)`.as(
+      sql<number>`(select count(*)::integer from migration m where m.destination_host_id = host.id and m.finished_at is null and m.status <> 'finished')`.as(
         'incoming',
       ),
       eb

@@ -4,5 +4,6 @@ import type { Weigher } from '../weigher.ts';
 export const incomingMigrations: Weigher = {
   name: 'incoming-migrations',
   prepare: ({ kind }) => (kind === 'create' ? null : (host) => host.incomingMigrations),
-  describe: (weight) => (weight === 1 ? '1 move under way into it' : `${weight} moves under way into it`),
+  describe: (weight) =>
+    weight === 0 ? 'no move under way into it' : weight === 1 ? '1 move under way into it' : `${weight} moves under way into it`,
 };
