@@ -1,14 +1,16 @@
 import { App, Button } from 'antd';
 import { words } from '../words.ts';
 
-/** Asks first, naming the thing. */
+/** Asks first, naming the thing; with `whyNot` it cannot be deleted, and says so. */
 export function DeleteButton({
   what,
   name,
+  whyNot,
   onDelete,
 }: {
   readonly what: string;
   readonly name: string;
+  readonly whyNot?: string | undefined;
   readonly onDelete: () => Promise<unknown>;
 }) {
   const { modal } = App.useApp();
@@ -16,6 +18,8 @@ export function DeleteButton({
     <Button
       size="small"
       danger
+      disabled={whyNot !== undefined}
+      title={whyNot}
       aria-label={`Delete ${what} ${name}`}
       onClick={() =>
         modal.confirm({

@@ -21,7 +21,7 @@ export function Projects() {
   const columns: readonly Column<IdentityProject>[] = [
     { key: 'name', title: 'Name', sortBy: (project) => project.name, render: (project) => <strong>{project.name}</strong> },
     { key: 'id', title: 'ID', className: 'wide', render: (project) => <CopyableId id={project.id} short what={project.name} /> },
-    { key: 'description', title: 'Description', render: (project) => project.description },
+    { key: 'description', title: 'Description', render: (project) => project.description || '–' },
     {
       key: 'enabled',
       title: 'State',
@@ -65,6 +65,7 @@ export function Projects() {
           <DeleteButton
             what="project"
             name={project.name}
+            whyNot={project.id === api.session.project.id ? 'You are signed in to it.' : undefined}
             onDelete={() => run(`Project ${project.name} deleted`, () => deleteProject(api, project.id))}
           />
         </span>

@@ -43,7 +43,7 @@ export function Users() {
       ),
     },
     { key: 'id', title: 'ID', className: 'wide', render: (user) => <CopyableId id={user.id} short what={user.name} /> },
-    { key: 'email', title: 'Email', render: (user) => user.email },
+    { key: 'email', title: 'Email', render: (user) => user.email || '–' },
     {
       key: 'enabled',
       title: 'State',
