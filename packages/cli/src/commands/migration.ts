@@ -1,9 +1,9 @@
 import type { Command } from '../command.ts';
 import { CommandError } from '../command-error.ts';
 import { followRecord } from '../follow-migration.ts';
-import { isObject, type Json, type JsonObject, numberAt, objectAt, objectsAt, textAt } from '../json.ts';
+import { numberAt, objectAt, objectsAt, textAt } from '../json.ts';
+import { migrationRecord } from '../migration-record-text.ts';
 import { migrationEnd } from '../migration-text.ts';
-import { type Cell, dictionary, Formatted } from '../render/cell.ts';
 
 const id = (given: string): string => encodeURIComponent(given);
 
@@ -58,9 +58,7 @@ export const commands: readonly Command[] = [
     output: 'show',
     run: async (cloud, input) => {
       const record = objectAt(await (await cloud.service('godwit')).get(`/migrations/${id(input.argument('migration'))}`), 'migration');
-      return Object.entries(record)
-        .toSorted(([a], [b]) => (a < b ? -1 : 1))
-        .map(([name, value]) => [name, field(name, value)] as const);
+      return migrationRecord(record);
     },
   },
   {
@@ -102,26 +100,3 @@ export const commands: readonly Command[] = [
 ];
 
 const rounded = (value: number | null): number | null => (value === null ? null : Math.round(value));
-
-/** Long parts get a line of their own in tables; JSON has them whole. */
-function field(name: string, value: Json): Cell {
-  if (name === 'timeline' && Array.isArray(value)) return new Formatted(value, timelineText(value.filter(isObject)));
-  if (isObject(value)) return dictionary(value);
-  if (Array.isArray(value))
-    return new Formatted(value, value.map((each: Json) => (typeof each === 'string' ? each : JSON.stringify(each))).join('\n'));
-  return value;
-}
-
-/** One line per entry: the time since the first, what happened, its data. */
-function timelineText(entries: readonly JsonObject[]): string {
-  const [first] = entries;
-  const start = Date.parse(textAt(first, 'at'));
-  return entries
-    .map((entry) => {
-      const { at: _, ...rest } = entry;
-      const since = Date.parse(textAt(entry, 'at')) - start;
-      const words = Object.entries(rest).map(([key, value]) => (typeof value === 'string' ? value : `${key}=${JSON.stringify(value)}`));
-      return `${Number.isNaN(since) ? '' : `+${since} ms  `}${words.join('  ')}`;
-    })
-    .join('\n');
-}

@@ -14,9 +14,9 @@ export function renderTable(columns: readonly string[], rows: readonly (readonly
   const widths = fitted(columns, naturalWidths(columns, cells), width);
   const rule = `+${widths.map((each) => '-'.repeat(each + 2)).join('+')}+`;
   const aligned = (text: string, index: number): string => padded(text, widths[index] ?? 0, right[index] === true ? 'left' : 'right');
-  const lines = [rule, line(columns.map((title, index) => aligned(cut(title, widths[index] ?? 0)[0] ?? '', index))), rule];
+  const lines = [rule, line(columns.map((title, index) => aligned(folded(title, widths[index] ?? 0)[0] ?? '', index))), rule];
   for (const row of cells) {
-    const parts = row.map((text, index) => text.split('\n').flatMap((each) => cut(each, widths[index] ?? 0)));
+    const parts = row.map((text, index) => text.split('\n').flatMap((each) => folded(each, widths[index] ?? 0)));
     const height = Math.max(...parts.map((each) => each.length));
     for (let at = 0; at < height; at += 1) lines.push(line(parts.map((each, index) => aligned(each[at] ?? '', index))));
   }
@@ -49,7 +49,7 @@ function fitted(columns: readonly string[], natural: readonly number[], width: T
 }
 
 /** `text` in lines of at most `width` characters, broken at spaces where there are any. */
-function cut(text: string, width: number): readonly string[] {
+export function folded(text: string, width: number): readonly string[] {
   if (displayWidth(text) <= width || width === 0) return [text];
   const lines: string[] = [];
   let current = '';

@@ -219,6 +219,14 @@ describe('filters', () => {
       ],
     ],
     [
+      'many CPU features',
+      { cpuFeatures: ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i'] },
+      {},
+      [
+        'CpuFeatures: CPU EPYC lacks a, b, c, d, e, f and 3 more, which the guest has been shown → restart the server with a CPU model that both hosts have, or migrate it cold',
+      ],
+    ],
+    [
       'CPU model that does not run here, whatever features it has',
       { cpuFeatures: ['avx'], cpuModel: 'EPYC-Genoa-v1' },
       { facts: factsFixture({ cpuModels: ['EPYC-Rome-v2', 'Nehalem-v1'] }) },

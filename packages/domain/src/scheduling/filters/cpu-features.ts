@@ -1,4 +1,13 @@
-import { type Filter, oncePer, text } from '../filter.ts';
+import { type Filter, oncePer, type RejectionData, text } from '../filter.ts';
+
+/** A sentence names so many; the datum has all. */
+const namedFeatures = 6;
+
+function named(missing: RejectionData[string] | undefined): string {
+  const all = Array.isArray(missing) ? missing : [];
+  const rest = all.length - namedFeatures;
+  return rest <= 1 ? all.join(', ') : `${all.slice(0, namedFeatures).join(', ')} and ${rest} more`;
+}
 
 /**
  * The host runs the named model that the guest has been given without a missing feature. A guest without one, or a host that does not say what it runs: its CPU (as QEMU expands it) has
@@ -24,7 +33,7 @@ export const cpuFeatures: Filter = {
     );
   },
   describe: (rejection) => ({
-    sentence: `CPU ${text(rejection, 'cpuModel')} lacks ${text(rejection, 'missing')}, which the guest has been shown`,
+    sentence: `CPU ${text(rejection, 'cpuModel')} lacks ${named(rejection.data['missing'])}, which the guest has been shown`,
     smallestChange: 'restart the server with a CPU model that both hosts have, or migrate it cold',
   }),
 };

@@ -15,7 +15,7 @@ export const machineType: Filter = {
     );
   },
   describe: (rejection) => ({
-    sentence: `needs machine type ${text(rejection, 'needed')}, QEMU ${text(rejection, 'qemuVersion')} here does not have it`,
+    sentence: `needs machine type ${text(rejection, 'needed')}, ${text(rejection, 'qemuVersion') === '' ? 'there is no QEMU here' : `QEMU ${text(rejection, 'qemuVersion')} here does not have it`}`,
     smallestChange: 'install a QEMU that has this machine type',
   }),
 };
