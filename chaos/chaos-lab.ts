@@ -1,6 +1,6 @@
 /** The lab that the fault suite breaks: what can be seen of it from outside, and the hands on its processes, cables and power. */
 import { execFile } from 'node:child_process';
-import { mkdir, open, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { cp, mkdir, open, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -102,6 +102,16 @@ export class ChaosLab {
   async leave(): Promise<void> {
     await this.probe.stop();
     await this.witness.stop().catch(() => {});
+  }
+
+  /** Copies the logs of the lab's processes, and of its guests' QEMUs. */
+  async keepTraces(target: string): Promise<void> {
+    await cp(labFiles(this.plan.dir).logs, path.join(target, 'logs'), { recursive: true });
+    for (const host of this.plan.hosts)
+      await cp(host.stateDir, path.join(target, host.name), {
+        recursive: true,
+        filter: async (file) => (await stat(file)).isDirectory() || /\.(log|json|jsonl)$/.test(file),
+      }).catch(() => {});
   }
 
   readonly tell = (request: SupervisorRequest) => askSupervisor(this.plan.dir, request);

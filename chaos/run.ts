@@ -4,8 +4,9 @@
  *   make chaos                                                     every cell twice (about an hour)
  *   make chaos ARGS='--phase switchover --victim source-qemu'      some of them
  *   make chaos ARGS='--fault kill --times 1 --keep'                each once; the lab is left for a look when a cell fails
+ *   make chaos ARGS='--since HEAD --minutes 10'                    for ten minutes, those that have not passed twice at this commit yet
  *
- * Appends every run to chaos/results.jsonl. Exit code 1 when a cell failed.
+ * Appends every run to chaos/results.jsonl, and keeps the lab's logs of those that failed in .cache/chaos. Exit code 1 when a cell failed.
  */
 import { appendFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -16,6 +17,7 @@ import { parseArgs } from 'node:util';
 import { cells, type EmptyCell, faults, isLive, type LiveCell, phases, switchover, victims } from './cells.ts';
 import { ChaosLab } from './chaos-lab.ts';
 import { newGuest } from './new-guest.ts';
+import { resultsFile, revision, runsSince } from './past-runs.ts';
 import { phaseHolds } from './phase-points.ts';
 import { type CellResult, runCell } from './run-cell.ts';
 import { emptySummary, summary } from './summary.ts';
@@ -26,6 +28,8 @@ const { values } = parseArgs({
     victim: { type: 'string', multiple: true },
     phase: { type: 'string', multiple: true },
     times: { type: 'string', default: '2' },
+    since: { type: 'string' },
+    minutes: { type: 'string' },
     dir: { type: 'string' },
     keep: { type: 'boolean', default: false },
     list: { type: 'boolean', default: false },
@@ -59,45 +63,74 @@ if (values.list) {
   process.exit(0);
 }
 
+const repository = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
 const results: CellResult[] = [];
+const commit = await revision();
+const past = values.since === undefined ? [] : await runsSince(values.since);
+const passes = (cell: LiveCell): number => [...past, ...results].filter((one) => one.passed && isOf(one, cell)).length;
 const dir = values.dir ?? (await mkdtemp(path.join(tmpdir(), 'gwchaos-')));
-const file = path.join(path.dirname(fileURLToPath(import.meta.url)), 'results.jsonl');
-const lab = await ChaosLab.up(dir);
-let stop = false;
+const endsAt = values.minutes === undefined ? Infinity : performance.now() + Number(values.minutes) * 60_000;
+let interrupted = false;
+let lab: ChaosLab | undefined;
 process.once('SIGINT', () => {
-  stop = true;
+  interrupted = true;
 });
+const isOver = (): boolean => interrupted || performance.now() > endsAt || (values.keep && results.some(({ passed }) => !passed));
 try {
-  // Cells of one kind of guest after the other: only one is there at a time, so that whatever is seen is its own.
-  for (const disk of ['shared', 'local'] as const) {
-    const some = live.filter(({ phase }) => phaseHolds[phase].disk === disk);
-    if (some.length === 0 || stop) continue;
-    const guest = await newGuest(lab, disk);
-    for (const cell of some) for (let turn = 1; turn <= times && !stop; turn += 1) await one(guest.id, cell, turn);
-    if (!stop) await guest.delete();
+  for (let turn = 1; turn <= times; turn += 1) {
+    // Cells of one kind of guest after the other: only one is there at a time, so that whatever is seen is its own.
+    for (const disk of ['shared', 'local'] as const) {
+      const due = live.filter((cell) => phaseHolds[cell.phase].disk === disk && passes(cell) < turn);
+      let guest: Awaited<ReturnType<typeof newGuest>> | undefined;
+      for (const cell of due) {
+        if (isOver()) break;
+        lab ??= await ChaosLab.up(dir);
+        guest ??= await newGuest(lab, disk);
+        const result = await one(lab, guest.id, cell, turn);
+        if (result.passed || values.keep) continue;
+        // What a failed cell leaves must not be held against the next.
+        await lab.down();
+        [lab, guest] = [undefined, undefined];
+      }
+      if (!isOver()) await guest?.delete();
+    }
   }
 } finally {
-  if (!(values.keep && (stop || results.some(({ passed }) => !passed)))) {
-    await lab.down();
-    if (values.dir === undefined) await rm(dir, { recursive: true, force: true });
-  } else {
+  if (values.keep && lab !== undefined && results.some(({ passed }) => !passed)) {
     await lab.leave();
     console.log(`the lab is left in ${dir}`);
+  } else {
+    await lab?.down();
+    if (values.dir === undefined) await rm(dir, { recursive: true, force: true });
   }
 }
 console.log(`\n${summary(results)}\n${emptySummary(empty)}`);
 process.exitCode = results.some(({ passed }) => !passed) ? 1 : 0;
 
-async function one(serverId: string, cell: LiveCell, turn: number): Promise<void> {
+async function one(within: ChaosLab, serverId: string, cell: LiveCell, turn: number): Promise<CellResult> {
   const at = new Date().toISOString();
-  const result = await runCell(lab, serverId, cell);
+  const result = await runCell(within, serverId, cell);
   results.push(result);
-  appendFileSync(file, `${JSON.stringify({ at, ...result })}\n`);
+  appendFileSync(resultsFile, `${JSON.stringify({ at, revision: commit, ...result })}\n`);
   const way = result.wayOut === null ? '' : ` (way out: ${result.wayOut})`;
   console.log(
     `${result.passed ? 'passed' : 'FAILED'} ${cell.fault} · ${cell.victim} · ${cell.phase} (${turn}/${times}) ${result.seconds} s: ${result.injury}; ${result.end}${way}`,
   );
   if (result.proof !== '') console.log(`       phase: ${result.proof}`);
   for (const breach of result.breaches) console.log(`       BREACH: ${breach}`);
-  if (!result.passed && values.keep) stop = true;
+  if (!result.passed) {
+    const kept = path.join(
+      repository,
+      '.cache',
+      'chaos',
+      `${at.slice(11, 19).replaceAll(':', '')}-${cell.fault}-${cell.victim}-${cell.phase}`,
+    );
+    await within.keepTraces(kept);
+    console.log(`       logs: ${kept}`);
+  }
+  return result;
+}
+
+function isOf(one: CellResult, cell: LiveCell): boolean {
+  return one.fault === cell.fault && one.victim === cell.victim && one.phase === cell.phase;
 }
