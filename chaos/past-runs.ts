@@ -9,14 +9,14 @@ import type { CellResult } from './run-cell.ts';
 const run = promisify(execFile);
 const here = path.dirname(fileURLToPath(import.meta.url));
 
-export const resultsFile = path.join(here, 'results.jsonl');
+export const resultsOfHere = path.join(here, 'results.jsonl');
 
 /** `revision` is absent in runs of the suite's first day, which did not note it. */
 export type PastRun = CellResult & { readonly at: string; readonly revision?: string };
 
 /** In the order in which they were run. */
-export async function pastRuns(): Promise<readonly PastRun[]> {
-  const text = await readFile(resultsFile, 'utf8').catch(() => '');
+export async function pastRuns(file: string): Promise<readonly PastRun[]> {
+  const text = await readFile(file, 'utf8').catch(() => '');
   return text
     .split('\n')
     .filter(Boolean)
@@ -31,10 +31,10 @@ export async function revision(): Promise<string> {
 }
 
 /** The runs of `commit` and of what came after it. A run of a changed checkout counts as of the commit it was changed from. Rejects when there is no such commit. */
-export async function runsSince(commit: string): Promise<readonly PastRun[]> {
+export async function runsSince(commit: string, file: string): Promise<readonly PastRun[]> {
   const first = await git('rev-parse', '--short=10', `${commit}^{commit}`);
   const later = new Set([first, ...(await git('rev-list', '--abbrev-commit', '--abbrev=10', `${first}..HEAD`)).split('\n')]);
-  return (await pastRuns()).filter((one) => one.revision !== undefined && later.has(one.revision.replace('+', '')));
+  return (await pastRuns(file)).filter((one) => one.revision !== undefined && later.has(one.revision.replace('+', '')));
 }
 
 async function git(...words: readonly string[]): Promise<string> {

@@ -6,7 +6,7 @@
  *   make chaos ARGS='--fault kill --times 1 --keep'                each once; the lab is left for a look when a cell fails
  *   make chaos ARGS='--since HEAD --minutes 10'                    for ten minutes, those that have not passed twice at this commit yet
  *
- * Appends every run to chaos/results.jsonl, and keeps the lab's logs of those that failed in .cache/chaos. Exit code 1 when a cell failed.
+ * Appends every run to chaos/results.jsonl (or --results FILE), and keeps the lab's logs of those that failed in .cache/chaos. Exit code 1 when a cell failed.
  */
 import { appendFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -17,7 +17,7 @@ import { parseArgs } from 'node:util';
 import { cells, type EmptyCell, faults, isLive, type LiveCell, phases, switchover, victims } from './cells.ts';
 import { ChaosLab } from './chaos-lab.ts';
 import { newGuest } from './new-guest.ts';
-import { resultsFile, revision, runsSince } from './past-runs.ts';
+import { resultsOfHere, revision, runsSince } from './past-runs.ts';
 import { phaseHolds } from './phase-points.ts';
 import { type CellResult, runCell } from './run-cell.ts';
 import { emptySummary, summary } from './summary.ts';
@@ -30,6 +30,7 @@ const { values } = parseArgs({
     times: { type: 'string', default: '2' },
     since: { type: 'string' },
     minutes: { type: 'string' },
+    results: { type: 'string', default: resultsOfHere },
     dir: { type: 'string' },
     keep: { type: 'boolean', default: false },
     list: { type: 'boolean', default: false },
@@ -66,7 +67,7 @@ if (values.list) {
 const repository = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
 const results: CellResult[] = [];
 const commit = await revision();
-const past = values.since === undefined ? [] : await runsSince(values.since);
+const past = values.since === undefined ? [] : await runsSince(values.since, values.results);
 const passes = (cell: LiveCell): number => [...past, ...results].filter((one) => one.passed && isOf(one, cell)).length;
 const dir = values.dir ?? (await mkdtemp(path.join(tmpdir(), 'gwchaos-')));
 const endsAt = values.minutes === undefined ? Infinity : performance.now() + Number(values.minutes) * 60_000;
@@ -111,7 +112,7 @@ async function one(within: ChaosLab, serverId: string, cell: LiveCell, turn: num
   const at = new Date().toISOString();
   const result = await runCell(within, serverId, cell);
   results.push(result);
-  appendFileSync(resultsFile, `${JSON.stringify({ at, revision: commit, ...result })}\n`);
+  appendFileSync(values.results, `${JSON.stringify({ at, revision: commit, ...result })}\n`);
   const way = result.wayOut === null ? '' : ` (way out: ${result.wayOut})`;
   console.log(
     `${result.passed ? 'passed' : 'FAILED'} ${cell.fault} · ${cell.victim} · ${cell.phase} (${turn}/${times}) ${result.seconds} s: ${result.injury}; ${result.end}${way}`,
