@@ -32,6 +32,7 @@ export const faults = [
   'power-off',
   'link-down',
   'disk-full',
+  'pool-full',
   'disk-slow',
   'clock-skew',
   'database-down',
@@ -59,8 +60,9 @@ export const faultWords: Readonly<Record<Fault, string>> = {
   'power-loss': 'every process of the host dies, unsynced journal bytes are lost, and it boots again',
   'power-off': 'the same, and it stays off until a way out that the record names is taken',
   'link-down': 'the management cable is pulled for 8 s',
-  'disk-full': "the host's own disk (journals, run directories, local pool) is full for 8 s",
-  'disk-slow': "every sync and write of the host's QEMUs and agent takes 200 ms longer, for 8 s",
+  'disk-full': "the host's own disk (journals, run directories, records of moves) is full for 8 s",
+  'pool-full': "the host's local pool, on a disk of its own, is full for 8 s; the guest's disk is local",
+  'disk-slow': "the host's own disk and its local pool do 20 reads or writes a second, for 8 s; the guest's disk is local",
   'clock-skew': "the agent's clock is half a second wrong",
   'database-down': 'kill -9 of every process of PostgreSQL; nobody but the product starts it again',
   takeover: 'the controller in charge is stopped until another has taken over and ended the move; then it wakes',
@@ -104,6 +106,37 @@ const destinationOff: Row = {
   taking: [lost('DestinationDown', 'DestinationDied', 'GuestCrashedOnArrival')],
   taken: [lost('DestinationDown', 'DestinationDied', 'GuestCrashedOnArrival')],
   committing: [lost('DestinationDown', 'DestinationDied', 'GuestCrashedOnArrival')],
+};
+
+/** What cannot be written down is not done: a move whose source cannot arm, or cannot write that it has released, ends or waits; the guest never stands for it longer than custody lets it. */
+const fullAtSource: Row = {
+  ...all([done, stays('StreamFailed', 'PrepareFailed', 'SwitchoverTimeout', 'NoSpace')]),
+  completed: [done],
+  ...afterRelease,
+};
+const fullAtDestination: Row = {
+  ...all([done, stays('StreamFailed', 'PrepareFailed', 'SwitchoverTimeout', 'NoSpace')]),
+  completed: [done],
+  // It is told the release again until it can write that it takes.
+  ...afterRelease,
+};
+/** A guest whose write finds no room stops at the host it is on: its QEMU is alive, and the move is over. */
+const poolFullAtSource: Row = {
+  ...all([done, stays('StreamFailed', 'NoSpace', 'SwitchoverTimeout'), lost('GuestCrashed')]),
+  ...afterRelease,
+};
+const poolFullAtDestination: Row = {
+  ...all([done, stays('StreamFailed', 'PrepareFailed', 'NoSpace', 'SwitchoverTimeout'), lost('GuestCrashedOnArrival')]),
+  completed: [done, lost('GuestCrashedOnArrival')],
+  released: [done, lost('GuestCrashedOnArrival')],
+  taking: [done, lost('GuestCrashedOnArrival')],
+  taken: [done, lost('GuestCrashedOnArrival')],
+  committing: [done, lost('GuestCrashedOnArrival')],
+};
+const slowDisk: Row = {
+  ...all([done, stays('StreamFailed', 'PrepareFailed', 'SwitchoverTimeout', 'DestinationDown', 'Stuck')]),
+  completed: [done],
+  ...afterRelease,
 };
 
 const rows: Readonly<Record<Fault, Readonly<Record<Victim, Row>>>> = {
@@ -179,16 +212,9 @@ const rows: Readonly<Record<Fault, Readonly<Record<Victim, Row>>>> = {
     'source-link': linkDown(),
     'destination-link': linkDown(),
   },
-  'disk-full': {
-    ...onlyHosts('a disk is a host’s'),
-    'source-host': all('not built yet: the lab’s hosts share one file system'),
-    'destination-host': all('not built yet: the lab’s hosts share one file system'),
-  },
-  'disk-slow': {
-    ...onlyHosts('a disk is a host’s'),
-    'source-host': all('not built yet: the lab’s hosts share one file system'),
-    'destination-host': all('not built yet: the lab’s hosts share one file system'),
-  },
+  'disk-full': { ...onlyHosts('a disk is a host’s'), 'source-host': fullAtSource, 'destination-host': fullAtDestination },
+  'pool-full': { ...onlyHosts('a pool is a host’s'), 'source-host': poolFullAtSource, 'destination-host': poolFullAtDestination },
+  'disk-slow': { ...onlyHosts('a disk is a host’s'), 'source-host': slowDisk, 'destination-host': slowDisk },
   'clock-skew': {
     ...onlyHosts('an agent’s clock measures; nobody else’s decides anything about a move'),
     'source-host': all('the clock that counts is the agent’s: see source-agent'),

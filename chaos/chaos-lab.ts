@@ -1,6 +1,6 @@
 /** The lab that the fault suite breaks: what can be seen of it from outside, and the hands on its processes, cables and power. */
 import { execFile } from 'node:child_process';
-import { cp, mkdir, open, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { cp, mkdir, open, readdir, readFile, realpath, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -14,6 +14,7 @@ import { namespaceProcesses } from '@godwit/lab/network/namespace-processes';
 import { parseOpenrc } from '@godwit/lab/openrc';
 import { askSupervisor } from '@godwit/lab/supervisor/control-client';
 import type { SupervisorRequest } from '@godwit/lab/supervisor/control-protocol';
+import { HostDisk } from './host-disk.ts';
 
 const run = promisify(execFile);
 const godwit = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..', 'bin', 'godwit');
@@ -62,6 +63,19 @@ export async function until<Value>(what: string, deadlineMs: number, look: () =>
   }
 }
 
+const HOSTS = ['node1', 'node2'] as const;
+/** Files without blocks: only what is written takes room. */
+const STATE_MIB = 256;
+const POOL_MIB = 1_024;
+
+/** The two disks of a host. */
+export type HostDisks = {
+  /** Journals, run directories, records of moves. */
+  readonly state: HostDisk;
+  /** Its local pool. */
+  readonly pool: HostDisk;
+};
+
 export class ChaosLab {
   readonly plan: LabPlan;
   readonly admin: OpenStackClient;
@@ -70,32 +84,57 @@ export class ChaosLab {
   /** Devices and ports of hosts that have no guest. */
   readonly #bare = new Map<string, { readonly devices: ReadonlySet<string>; readonly ports: ReadonlySet<string> }>();
 
-  private constructor(plan: LabPlan, admin: OpenStackClient, probe: ClientProbe, witness: Witness) {
+  readonly #disks: ReadonlyMap<string, HostDisks>;
+
+  private constructor(plan: LabPlan, disks: ReadonlyMap<string, HostDisks>, admin: OpenStackClient, probe: ClientProbe, witness: Witness) {
     this.plan = plan;
+    this.#disks = disks;
     this.admin = admin;
     this.probe = probe;
     this.witness = witness;
   }
 
-  /** A lab of two hosts in `dir`, without image locks and with fault points. Resolves when it is up and watched from outside. */
+  /** A lab of two hosts in `dir`, without image locks and with fault points, each host on disks of its own. Resolves when it is up and watched from outside. */
   static async up(dir: string): Promise<ChaosLab> {
-    await run(godwit, ['lab', 'up', '--dir', dir, '--hosts', '2', '--fault-injection'], { timeout: 180_000 });
-    const plan = await readLabPlan(dir);
-    const credentials = parseOpenrc(await readFile(path.join(dir, 'openrc.sh'), 'utf8'));
-    if (plan === undefined || credentials === undefined) throw new Error(`the lab in ${dir} left no plan or no openrc.sh`);
-    const probe = await startProbe(plan.clientNamespace);
-    const witness = await startWitness(plan.fabricNamespace).catch(async (error: unknown) => {
-      await probe.stop();
+    const disks = new Map<string, HostDisks>();
+    const labDir = path.join(dir, 'lab');
+    try {
+      await mkdir(labDir, { recursive: true });
+      for (const name of HOSTS) {
+        const mount = path.join(dir, 'mounts', name);
+        const state = await HostDisk.make(mount, path.join(dir, 'disks', name), STATE_MIB);
+        disks.set(name, { state, pool: await HostDisk.make(path.join(mount, 'local'), path.join(dir, 'disks', `${name}-pool`), POOL_MIB) });
+        await symlink(mount, path.join(labDir, name));
+      }
+      await run(godwit, ['lab', 'up', '--dir', labDir, '--hosts', String(HOSTS.length), '--fault-injection'], { timeout: 180_000 });
+      const plan = await readLabPlan(await realpath(labDir));
+      const credentials = parseOpenrc(await readFile(path.join(labDir, 'openrc.sh'), 'utf8'));
+      if (plan === undefined || credentials === undefined) throw new Error(`the lab in ${labDir} left no plan or no openrc.sh`);
+      const probe = await startProbe(plan.clientNamespace);
+      const witness = await startWitness(plan.fabricNamespace).catch(async (error: unknown) => {
+        await probe.stop();
+        throw error;
+      });
+      const lab = new ChaosLab(plan, disks, await signIn(credentials), probe, witness);
+      for (const host of plan.hosts) lab.#bare.set(host.name, await network(host));
+      return lab;
+    } catch (error) {
+      await run(godwit, ['lab', 'down', '--dir', labDir], { timeout: 60_000 }).catch(() => {});
+      await removeDisks(disks);
       throw error;
-    });
-    const lab = new ChaosLab(plan, await signIn(credentials), probe, witness);
-    for (const host of plan.hosts) lab.#bare.set(host.name, await network(host));
-    return lab;
+    }
   }
 
   async down(): Promise<void> {
     await this.leave();
     await run(godwit, ['lab', 'down', '--dir', this.plan.dir], { timeout: 60_000 });
+    await removeDisks(this.#disks);
+  }
+
+  disks(host: string): HostDisks {
+    const found = this.#disks.get(host);
+    if (found === undefined) throw new Error(`the lab has no host ${host}`);
+    return found;
   }
 
   /** Stops looking, and leaves the lab for a look. */
@@ -108,7 +147,7 @@ export class ChaosLab {
   async keepTraces(target: string): Promise<void> {
     await cp(labFiles(this.plan.dir).logs, path.join(target, 'logs'), { recursive: true });
     for (const host of this.plan.hosts)
-      await cp(host.stateDir, path.join(target, host.name), {
+      await cp(await realpath(host.stateDir), path.join(target, host.name), {
         recursive: true,
         filter: async (file) => (await stat(file)).isDirectory() || /\.(log|json|jsonl)$/.test(file),
       }).catch(() => {});
@@ -272,6 +311,13 @@ export class ChaosLab {
     const [first = ''] = (await readFile(path.join(this.plan.dir, 'controller/postgres/data/postmaster.pid'), 'utf8')).split('\n');
     const { stdout } = await run('pgrep', ['-P', first]).catch(() => ({ stdout: '' }));
     return [Number(first), ...stdout.split('\n').filter(Boolean).map(Number)];
+  }
+}
+
+async function removeDisks(disks: ReadonlyMap<string, HostDisks>): Promise<void> {
+  for (const { state, pool } of disks.values()) {
+    await pool.remove();
+    await state.remove();
   }
 }
 

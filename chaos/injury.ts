@@ -5,6 +5,8 @@ import { type ChaosLab, until } from './chaos-lab.ts';
 
 const FROZEN_MS = 6_000;
 const CABLE_OUT_MS = 8_000;
+const DISK_MS = 8_000;
+const SLOW_OPERATIONS_PER_SECOND = 20;
 const SKEW_MS = 500;
 const SECOND = 'controller-2';
 
@@ -106,8 +108,20 @@ export async function injure(scene: Scene, { fault, victim }: LiveCell): Promise
       await letGo();
       return `the clock of agent-${host} is ${SKEW_MS} ms wrong`;
     case 'disk-full':
+    case 'pool-full': {
+      const disk = lab.disks(host)[fault === 'pool-full' ? 'pool' : 'state'];
+      await disk.fill();
+      await letGo();
+      await delay(DISK_MS);
+      await disk.free();
+      return `the ${fault === 'pool-full' ? 'local pool' : 'own disk'} of ${host} full for ${DISK_MS} ms`;
+    }
     case 'disk-slow':
-      throw new Error(`${fault} is not built`);
+      for (const disk of Object.values(lab.disks(host))) await disk.limit(SLOW_OPERATIONS_PER_SECOND);
+      await letGo();
+      await delay(DISK_MS);
+      for (const disk of Object.values(lab.disks(host))) await disk.limit(0);
+      return `the disks of ${host} at ${SLOW_OPERATIONS_PER_SECOND} operations a second for ${DISK_MS} ms`;
   }
 }
 
@@ -120,6 +134,10 @@ export async function mend(
   await lab.disarmAll();
   await lab.fastCables();
   for (const { name } of lab.plan.hosts) {
+    for (const disk of Object.values(lab.disks(name))) {
+      await disk.free();
+      await disk.limit(0);
+    }
     await lab.tell({ op: 'cable', host: name, cable: 'management', state: 'up' });
     await lab.tell({ op: 'thaw-host', host: name });
     await lab.tell({ op: 'power-on', host: name });

@@ -1,12 +1,15 @@
 /** One cell once: a move is brought to the phase, held there, injured, and followed to its end. */
+import { setTimeout as delay } from 'node:timers/promises';
 import type { LiveCell, Victim } from './cells.ts';
 import { type ChaosLab, type Migration, until } from './chaos-lab.ts';
 import { injure, mend, prepareInjury } from './injury.ts';
 import { judge } from './judge.ts';
-import { type Hold, phaseHolds } from './phase-points.ts';
+import { type Hold, holdOf } from './phase-points.ts';
 
 const BOOT_MS = 60_000;
 const REACHED_MS = 60_000;
+/** A process that is held looks every 2 ms whether it still is. */
+const LET_GO_MS = 100;
 /** From the end of the fault until the record has ended, or names its ways out. */
 const ENDS_MS = 90_000;
 /** What the disk writer of the guest is asked for: each record is counted once the device has said that it is on stable storage. */
@@ -34,7 +37,7 @@ export async function runCell(lab: ChaosLab, serverId: string, cell: LiveCell): 
   const source = await ready(lab, serverId);
   const destination = lab.other(source);
   const hosts = { source, destination };
-  const hold = phaseHolds[phase];
+  const hold = holdOf(cell);
   const notes = { proof: '', injury: '', end: '', wayOut: null as string | null };
   let breaches: readonly string[];
   try {
@@ -44,7 +47,7 @@ export async function runCell(lab: ChaosLab, serverId: string, cell: LiveCell): 
     const reached = await holdAt(lab, hold, hosts, fault === 'takeover');
     if (hold.slow) await lab.slowCables();
     const move = await begin(lab, serverId);
-    const { held, line } = await reached();
+    const { held, line } = await reached(move);
     notes.proof = line;
     notes.injury = await injure({ lab, serverId, ...hosts, held, letGo: () => lab.disarmAll() }, cell);
     await lab.fastCables();
@@ -98,14 +101,23 @@ async function holdAt(
     hold.process === 'controller'
       ? ['controller', ...(twoControllers ? ['controller-2'] : [])]
       : [`agent-${hold.process === 'source-agent' ? hosts.source : hosts.destination}`];
-  const logs = await Promise.all(names.map(async (name) => ({ name, log: await lab.followLog(name) })));
+  const follow = () => Promise.all(names.map(async (name) => ({ name, log: await lab.followLog(name) })));
+  let logs = await follow();
   for (const name of names) await lab.arm(name, hold.point);
   const point = hold.process === 'controller' ? hold.point.replace('.', ':') : hold.point;
-  return () =>
+  return (move: string) =>
     until(`a process is held at ${hold.point}`, REACHED_MS, async () => {
       for (const { name, log } of logs) {
         const line = await log.line(`"faultPoint":"${point}"`);
         if (line === undefined) continue;
+        if (!hold.recorded.includes((await lab.migration(move)).phase)) {
+          // A late message of the move before: it is let go, and the next one is waited for.
+          for (const one of names) await lab.disarm(one, hold.point);
+          await delay(LET_GO_MS);
+          logs = await follow();
+          for (const one of names) await lab.arm(one, hold.point);
+          return undefined;
+        }
         // Whoever takes over goes on.
         for (const other of names) if (other !== name) await lab.disarm(other, hold.point);
         return { held: name, line };

@@ -18,7 +18,7 @@ import { cells, type EmptyCell, faults, isLive, type LiveCell, phases, switchove
 import { ChaosLab } from './chaos-lab.ts';
 import { newGuest } from './new-guest.ts';
 import { resultsOfHere, revision, runsSince } from './past-runs.ts';
-import { phaseHolds } from './phase-points.ts';
+import { holdOf } from './phase-points.ts';
 import { type CellResult, runCell } from './run-cell.ts';
 import { emptySummary, summary } from './summary.ts';
 
@@ -69,6 +69,7 @@ const results: CellResult[] = [];
 const commit = await revision();
 const past = values.since === undefined ? [] : await runsSince(values.since, values.results);
 const passes = (cell: LiveCell): number => [...past, ...results].filter((one) => one.passed && isOf(one, cell)).length;
+const failures = (cell: LiveCell): number => past.filter((one) => !one.passed && isOf(one, cell)).length;
 const dir = values.dir ?? (await mkdtemp(path.join(tmpdir(), 'gwchaos-')));
 const endsAt = values.minutes === undefined ? Infinity : performance.now() + Number(values.minutes) * 60_000;
 let interrupted = false;
@@ -81,7 +82,10 @@ try {
   for (let turn = 1; turn <= times; turn += 1) {
     // Cells of one kind of guest after the other: only one is there at a time, so that whatever is seen is its own.
     for (const disk of ['shared', 'local'] as const) {
-      const due = live.filter((cell) => phaseHolds[cell.phase].disk === disk && passes(cell) < turn);
+      const due = live
+        .filter((cell) => holdOf(cell).disk === disk && passes(cell) < turn)
+        // What is known to fail is not in the way of what nobody knows yet.
+        .toSorted((a, b) => failures(a) - failures(b));
       let guest: Awaited<ReturnType<typeof newGuest>> | undefined;
       for (const cell of due) {
         if (isOver()) break;

@@ -25,6 +25,7 @@ import { activateBacking } from './activate-backing.ts';
 import { delay, within } from './deadline.ts';
 import { DestinationNetwork } from './destination-network.ts';
 import { closeExports, openExports } from './disk-exports.ts';
+import { endBehind } from './end-behind.ts';
 import { MigrationRecord } from './migration-record.ts';
 import type { MigrationStore } from './migration-store.ts';
 import type { MoveGrant } from './move-grant.ts';
@@ -181,8 +182,10 @@ export class IncomingMigration {
     } catch (error) {
       record.mark('prepare failed', (error as Error).message);
       if (this.#ready === null && port !== null) this.#host.ports.giveBack(port);
+      // A monitor that hung up is no reason: the end of its process is, and the forfeit would be another.
+      const end = this.#process && (await endBehind(error, this.#process));
       await this.forfeit(grant.fence, grant.bootId).catch(this.#logged);
-      throw error;
+      throw end === null ? error : new GodwitError('GuestStartFailed', `QEMU of server ${spec.serverId}: ${end}`, {}, { cause: error });
     }
   }
 

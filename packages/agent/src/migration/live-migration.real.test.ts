@@ -14,7 +14,7 @@ import {
   testGuest,
   untilEnded,
 } from '../testing/test-guest.ts';
-import { startTwoHosts, type TwoHosts } from '../testing/two-hosts.ts';
+import { holdAt, startTwoHosts, type TwoHosts } from '../testing/two-hosts.ts';
 
 let two: TwoHosts;
 beforeAll(async () => {
@@ -156,6 +156,37 @@ test("the source's QEMU dies while copying: lost, and the destination is discard
   });
   expect((await move.to.client.forfeitIncoming({ grant: move.grant })).answer).toBe(TakeAnswer.HAS_NOT_AND_FORFEITS);
   expect(await stateAt(guest, 0)).toBe(GuestState.CRASHED);
+  await destroy(guest);
+}, 60_000);
+
+test('a preparation is asked for twice, overtaken by its forfeit, and its source is dead before the copy begins', async () => {
+  const guest = await running(12);
+  // A controller whose question was lost asks again while the first is under way.
+  const twice = newMove(guest, two.hosts[1]);
+  const first = await holdAt(twice.to, 'destination.granted');
+  const answers = [prepare(guest, twice), prepare(guest, twice)];
+  await first.held();
+  await first.letGo();
+  const [ready, again] = await Promise.all(answers);
+  expect(again?.ramPort).toBe(ready?.ramPort);
+  expect((await twice.to.client.forfeitIncoming({ grant: twice.grant })).answer).toBe(TakeAnswer.HAS_NOT_AND_FORFEITS);
+
+  const overtaken = newMove(guest, two.hosts[1]);
+  const second = await holdAt(overtaken.to, 'destination.granted');
+  const refused = expect(prepare(guest, overtaken)).rejects.toThrow();
+  await second.held();
+  expect((await overtaken.to.client.forfeitIncoming({ grant: overtaken.grant })).answer).toBe(TakeAnswer.HAS_NOT_AND_FORFEITS);
+  await second.letGo();
+  await refused;
+  await expect.poll(async () => Number(await qemusOf(guest)), { timeout: 10_000 }).toBe(1);
+
+  const headless = newMove(guest, two.hosts[1]);
+  const listening = await prepare(guest, headless);
+  process.kill((await headless.from.client.listGuests({})).guests.find((one) => one.serverId === guest.serverId)?.pid ?? 0, 'SIGKILL');
+  await expect(start(headless, listening)).rejects.toMatchObject({
+    metadata: expect.toSatisfy((headers: Headers) => headers.get('godwit-code') === 'ServerNotFound'),
+  });
+  expect((await headless.to.client.forfeitIncoming({ grant: headless.grant })).answer).toBe(TakeAnswer.HAS_NOT_AND_FORFEITS);
   await destroy(guest);
 }, 60_000);
 

@@ -7,6 +7,7 @@ import type { GrantedCopy, HostCustody } from './host-custody.ts';
 import type { HostEffect } from './host-effect.ts';
 import type { Release } from './host-event.ts';
 import type { QemuProcess, QemuView } from './qemu-view.ts';
+import type { RefusalCode } from './refusal.ts';
 import type { Rules } from './rules.ts';
 import { answer, type HostTransition, later, refuse, stay, tell } from './transition.ts';
 
@@ -29,15 +30,21 @@ export function grantReceived(state: HostCustody, grant: Grant, rules: Rules): H
   };
 }
 
-/** Remembers which process was started for the grant, so that a later agent kills the right one. */
+/**
+ * Remembers which process was started for the grant, so that a later agent kills the right one. A process that nothing is bound to any more (the grant was forfeited while it was being started) is
+ * killed at once: nobody else knows of it.
+ */
 export function processBound(state: HostCustody, epoch: Epoch, process: QemuProcess, rules: Rules): HostTransition {
   const { copy } = state;
-  if (copy.kind !== 'granted' || copy.grant.epoch !== epoch) return refuse(state, 'custody-epoch-unknown', epoch);
-  if (rules.takeBootProof && copy.grant.bootId !== state.bootId) return refuse(state, 'custody-boot-changed', epoch);
-  if (copy.process !== null) {
-    const same = copy.process.pid === process.pid && copy.process.startTicks === process.startTicks;
-    return same ? stay(state) : refuse(state, 'custody-copy-present', epoch);
-  }
+  const bound = copy.kind === 'none' ? null : copy.process;
+  const isBound = bound !== null && bound.pid === process.pid && bound.startTicks === process.startTicks;
+  const refused = (code: RefusalCode): HostTransition => {
+    const { effects } = refuse(state, code, epoch);
+    return { state, effects: isBound ? effects : [{ kind: 'kill', process }, ...effects] };
+  };
+  if (copy.kind !== 'granted' || copy.grant.epoch !== epoch) return refused('custody-epoch-unknown');
+  if (rules.takeBootProof && copy.grant.bootId !== state.bootId) return refused('custody-boot-changed');
+  if (bound !== null) return isBound ? stay(state) : refused('custody-copy-present');
   return {
     state: { ...state, copy: { ...copy, process } },
     effects: [{ kind: 'journal', record: { kind: 'bound', epoch, process }, durability: 'plain' }],

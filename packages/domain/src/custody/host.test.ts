@@ -117,7 +117,7 @@ test('what was promised never goes back', () => {
   );
 });
 
-test('a refusal changes nothing but the fence, and orders nothing', () => {
+test('a refusal changes nothing but the fence, and orders nothing but the end of a process that came too late', () => {
   fc.assert(
     fc.property(histories, (history) =>
       walk(history, (before, event, { state, effects }) => {
@@ -126,10 +126,33 @@ test('a refusal changes nothing but the fence, and orders nothing', () => {
         // A valid release that finds QEMU gone is remembered all the same.
         if (event.kind !== 'release') expect({ ...state, fence: before.fence }).toEqual(before);
         for (const effect of effects)
-          expect(effect.kind === 'tell' || (effect.kind === 'journal' && effect.record.kind === 'fence')).toBe(true);
+          expect(
+            effect.kind === 'tell' ||
+              (effect.kind === 'journal' && effect.record.kind === 'fence') ||
+              (effect.kind === 'kill' && event.kind === 'bind' && effect.process === event.process),
+          ).toBe(true);
       }),
     ),
     { numRuns: 2000 },
+  );
+});
+
+test('a process is never left that nothing is bound to, and the one that is bound is never killed for it', () => {
+  const late = { pid: 4_711, startTicks: 7 };
+  fc.assert(
+    fc.property(histories, epochs, (history, epoch) =>
+      walk(history, (_, __, { state }) => {
+        const kills = (one: { readonly pid: number; readonly startTicks: number }) => {
+          const after = hostStep(state, { kind: 'bind', epoch, process: one });
+          const bound = after.state.copy.kind === 'none' ? null : after.state.copy.process;
+          return { killed: after.effects.some(({ kind }) => kind === 'kill'), isBound: bound?.pid === one.pid };
+        };
+        const { killed, isBound } = kills(late);
+        expect(killed).toBe(!isBound);
+        if (state.copy.kind !== 'none' && state.copy.process !== null) expect(kills(state.copy.process).killed).toBe(false);
+      }),
+    ),
+    { numRuns: 500 },
   );
 });
 

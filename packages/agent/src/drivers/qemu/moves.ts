@@ -6,6 +6,7 @@ import type { Epoch, HostId, MigrationId, ServerId } from '@godwit/domain/ids';
 import { makeConfigDrive, removeConfigDrive } from '../../config-drive/make-config-drive.ts';
 import { within } from '../../migration/deadline.ts';
 import { IncomingMigration } from '../../migration/destination.ts';
+import { endBehind } from '../../migration/end-behind.ts';
 import { sweepTunnels } from '../../migration/frame-mirror.ts';
 import { MigrationRecord } from '../../migration/migration-record.ts';
 import type { MigrationStore, StoredMigration } from '../../migration/migration-store.ts';
@@ -207,21 +208,28 @@ export class Moves {
     if (grant.destination !== destination.hostId)
       throw new GodwitError('BadRequest', `the grant names ${grant.destination} as destination, the request ${destination.hostId}`);
     const process = requireProcess(host, grant.serverId);
-    // The guest may have been started by an older QEMU than the one installed since.
-    refuseForbidden(host, process.qmp.qemuVersion);
-    await refuseImmovable(process.qmp);
-    await refuseOtherDevices(process, ready.devices);
-    refuseDisks(process.spec, policy, ready, host.config.diskStreamTls !== false);
-    if (ready.ramPlain && host.config.memoryStreamTls !== false)
-      throw new GodwitError(
-        'ForbiddenCombination',
-        'the destination takes memory without TLS only (memoryStreamTls), this host sends it with TLS only',
-      );
-    const outgoing = new OutgoingMigration(host, this.#store, process, { grant: move, ready, policy, destination });
-    this.#add(move.migrationId, outgoing);
-    host.guests.setMigration(grant.serverId, move.migrationId);
-    await outgoing.start();
-    return outgoing.record.report;
+    try {
+      // The guest may have been started by an older QEMU than the one installed since.
+      refuseForbidden(host, process.qmp.qemuVersion);
+      await refuseImmovable(process.qmp);
+      await refuseOtherDevices(process, ready.devices);
+      refuseDisks(process.spec, policy, ready, host.config.diskStreamTls !== false);
+      if (ready.ramPlain && host.config.memoryStreamTls !== false)
+        throw new GodwitError(
+          'ForbiddenCombination',
+          'the destination takes memory without TLS only (memoryStreamTls), this host sends it with TLS only',
+        );
+      const outgoing = new OutgoingMigration(host, this.#store, process, { grant: move, ready, policy, destination });
+      this.#add(move.migrationId, outgoing);
+      host.guests.setMigration(grant.serverId, move.migrationId);
+      await outgoing.start();
+      return outgoing.record.report;
+    } catch (error) {
+      // A monitor that hung up is no reason: the end of its process is.
+      const end = await endBehind(error, process);
+      if (end === null) throw error;
+      throw new GodwitError('ServerNotFound', `server ${grant.serverId} has no QEMU on this host any more: ${end}`, {}, { cause: error });
+    }
   }
 
   async setPolicy(migrationId: MigrationId, policy: MigrationPolicy): Promise<MigrationReport> {

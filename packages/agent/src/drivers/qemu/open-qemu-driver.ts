@@ -1,5 +1,4 @@
 import { readFile } from 'node:fs/promises';
-import { GodwitError } from '@godwit/domain/errors';
 import type { GuestSpec } from '@godwit/domain/guest-spec';
 import type { BootId, ServerId } from '@godwit/domain/ids';
 import { as } from '@godwit/domain/ids';
@@ -32,6 +31,7 @@ import { DirtyWatch } from './dirty-watch.ts';
 import { DiskCopies } from './disk-copies.ts';
 import { snapshotDisk } from './disk-snapshot.ts';
 import { endSpentGuest } from './end-spent-guest.ts';
+import { oneAtATime } from './exclusive.ts';
 import { destroyGuest, pauseGuest, rebootGuest, startGuest, stopGuest, unpauseGuest } from './guest-lifecycle.ts';
 import { GuestRegistry } from './guest-registry.ts';
 import type { HostProbe } from './host-probe.ts';
@@ -152,8 +152,10 @@ export async function openQemuDriver(
       const measure = await dirty.measure(serverId, maxAgeMs, maxWaitMs);
       return measure && { usedBytes: measure.usedBytes, points: measure.points, ageMs: Math.max(0, clock.nowMs() - measure.atMs) };
     },
-    prepareIncoming: (grant, wanted, policy, source) => exclusive(wanted.serverId, () => moves.prepare(grant, wanted, policy, source)),
-    startOutgoing: (grant, ready, policy, destination) => exclusive(grant.serverId, () => moves.start(grant, ready, policy, destination)),
+    prepareIncoming: (grant, wanted, policy, source) =>
+      exclusive(wanted.serverId, () => moves.prepare(grant, wanted, policy, source), `prepare ${grant.migrationId} ${grant.epoch}`),
+    startOutgoing: (grant, ready, policy, destination) =>
+      exclusive(grant.serverId, () => moves.start(grant, ready, policy, destination), `start ${grant.migrationId} ${grant.epoch}`),
     setMigrationPolicy: (_authority, migrationId, policy) => moves.setPolicy(migrationId, policy),
     // Aborts never wait for a lock: what they abort may hold it.
     cancelOutgoing: (grant) => moves.cancel(grant),
@@ -247,17 +249,4 @@ async function consoleDirOf(host: QemuHost, serverId: ServerId): Promise<string>
       () => null,
     ));
   return known?.consoleDir ?? run.consoleDir;
-}
-
-function oneAtATime(): QemuHost['exclusive'] {
-  const busy = new Set<ServerId>();
-  return async (serverId, work) => {
-    if (busy.has(serverId)) throw new GodwitError('Conflict', `another operation on server ${serverId} has not ended on this host`);
-    busy.add(serverId);
-    try {
-      return await work();
-    } finally {
-      busy.delete(serverId);
-    }
-  };
 }

@@ -1,4 +1,4 @@
-import type { BootId, HostId, ServerId } from '@godwit/domain/ids';
+import type { BootId, HostId } from '@godwit/domain/ids';
 import type { DhcpService } from '../../dhcp/dhcp-service.ts';
 import type { CurrentIdentity } from '../../host-agent.ts';
 import type { LoadedConfig } from '../../load-agent-config.ts';
@@ -12,6 +12,7 @@ import type { Pool } from '../../storage/pool.ts';
 import type { WallClock } from '../../wall-clock.ts';
 import type { HostEvents } from '../host-events.ts';
 import type { CustodyPort } from './custody-port.ts';
+import type { Exclusive } from './exclusive.ts';
 import type { GuestRegistry } from './guest-registry.ts';
 import type { HostDefaults } from './guest-spec-of.ts';
 
@@ -43,6 +44,5 @@ export type QemuHost = {
   readonly guests: GuestRegistry;
   readonly log: DriverLog;
   readonly precedence: Precedence;
-  /** One long operation per server at a time. */
-  readonly exclusive: <T>(serverId: ServerId, work: () => Promise<T>) => Promise<T>;
+  readonly exclusive: Exclusive;
 };

@@ -13,7 +13,7 @@ import { readServer, writeServer } from '../server/server-record.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
 import { brokenAtDestination, hasTaken } from './ask-destination.ts';
 import { sourceRebooted } from './ask-source.ts';
-import { causeOf, reportedCause } from './cause.ts';
+import { causeAtSource, reportedCause } from './cause.ts';
 import { giveUp } from './give-up.ts';
 import { counters, measuresOf, progressOf } from './measures.ts';
 import { advance, type Move, readMove, tellMove, writeMove } from './move.ts';
@@ -178,7 +178,7 @@ async function begin(context: WorkflowContext, run: WorkflowRun, move: Move, cli
       await noteRefusal(context, run, move.serverId, move.source, failure);
       const rebooted = await sourceRebooted(context, run, move, row);
       await giveUp(context, run, move, {
-        cause: rebooted ? 'SourceDied' : causeOf(failure, { failed: 'StreamFailed', unreachable: 'SourceDown' }),
+        cause: rebooted ? 'SourceDied' : causeAtSource(failure),
         sentence: rebooted
           ? SOURCE_REBOOTED
           : failure.kind === 'unreachable'
@@ -232,7 +232,7 @@ async function nextReport(
   }
   const rebooted = await sourceRebooted(context, run, move, await readCustody(context.db, move.serverId));
   await giveUp(context, run, await readMove(context.db, move.moveId), {
-    cause: rebooted ? 'SourceDied' : causeOf(failure, { failed: 'StreamFailed', unreachable: 'SourceDown' }),
+    cause: rebooted ? 'SourceDied' : causeAtSource(failure),
     sentence: rebooted ? SOURCE_REBOOTED : `The source has lost track of the migration: ${failure.message}`,
     phase: 'failed',
     sourceRebooted: rebooted,

@@ -62,17 +62,29 @@ export async function switchOver(context: WorkflowContext, run: WorkflowRun, mov
       const epoch = row.operation.kind === 'move' ? row.operation.grant.epoch : row.epoch;
       const messages = destinationMessages(known, epoch);
       if (messages.length === 0 && known.state === 'died') {
-        // Its QEMU ended between the release and the take. Only its forfeit lets the source run again.
+        const { bootId } = await client.getHost({}, { timeoutMs: 5_000, signal: run.signal });
+        const rebooted = row.operation.kind === 'move' && row.operation.grant.bootId !== bootId;
+        const evidence = known.detail === '' ? [] : [known.detail];
         await giveUp(
           context,
           run,
           move,
-          {
-            cause: 'DestinationDied',
-            sentence: "The destination's QEMU ended before it could take the guest.",
-            phase: 'failed',
-            evidence: known.detail === '' ? [] : [known.detail],
-          },
+          rebooted
+            ? // What it had written down since its last sync went with the power, the take among it (custody rule 4).
+              {
+                cause: 'DestinationDown',
+                sentence:
+                  'The destination has rebooted after the source had released the guest. Whether the guest had begun to run there is not known: it can be started again from its disk.',
+                phase: 'error',
+                evidence,
+              }
+            : // Its QEMU ended between the release and the take. Only its forfeit lets the source run again.
+              {
+                cause: 'DestinationDied',
+                sentence: "The destination's QEMU ended before it could take the guest.",
+                phase: 'failed',
+                evidence,
+              },
           { afterRelease: true },
         );
         return;
