@@ -1,6 +1,6 @@
 /** The lab that the fault suite breaks: what can be seen of it from outside, and the hands on its processes, cables and power. */
 import { execFile } from 'node:child_process';
-import { cp, mkdir, open, readdir, readFile, realpath, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { chmod, cp, mkdir, open, readdir, readFile, realpath, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -14,6 +14,7 @@ import { namespaceProcesses } from '@godwit/lab/network/namespace-processes';
 import { parseOpenrc } from '@godwit/lab/openrc';
 import { askSupervisor } from '@godwit/lab/supervisor/control-client';
 import type { SupervisorRequest } from '@godwit/lab/supervisor/control-protocol';
+import { Blocker, blockerTimings, oneMoveAtOnce } from './blocker.ts';
 import { HostDisk } from './host-disk.ts';
 
 const run = promisify(execFile);
@@ -85,6 +86,7 @@ export class ChaosLab {
   readonly #bare = new Map<string, { readonly devices: ReadonlySet<string>; readonly ports: ReadonlySet<string> }>();
 
   readonly #disks: ReadonlyMap<string, HostDisks>;
+  blocker: Blocker | null = null;
 
   private constructor(plan: LabPlan, disks: ReadonlyMap<string, HostDisks>, admin: OpenStackClient, probe: ClientProbe, witness: Witness) {
     this.plan = plan;
@@ -100,13 +102,19 @@ export class ChaosLab {
     const labDir = path.join(dir, 'lab');
     try {
       await mkdir(labDir, { recursive: true });
+      // PostgreSQL runs as another user.
+      await chmod(dir, 0o755);
       for (const name of HOSTS) {
         const mount = path.join(dir, 'mounts', name);
         const state = await HostDisk.make(mount, path.join(dir, 'disks', name), STATE_MIB);
         disks.set(name, { state, pool: await HostDisk.make(path.join(mount, 'local'), path.join(dir, 'disks', `${name}-pool`), POOL_MIB) });
         await symlink(mount, path.join(labDir, name));
       }
-      await run(godwit, ['lab', 'up', '--dir', labDir, '--hosts', String(HOSTS.length), '--fault-injection'], { timeout: 180_000 });
+      await run(godwit, ['lab', 'up', '--dir', labDir, '--hosts', String(HOSTS.length), '--simulated', '2', '--fault-injection'], {
+        timeout: 180_000,
+        env: { ...process.env, GODWIT_SIMULATED_TIMINGS: JSON.stringify(blockerTimings) },
+      });
+      for (const name of ['controller.json', 'controller-2.json']) await limit(path.join(labDir, name));
       const plan = await readLabPlan(await realpath(labDir));
       const credentials = parseOpenrc(await readFile(path.join(labDir, 'openrc.sh'), 'utf8'));
       if (plan === undefined || credentials === undefined) throw new Error(`the lab in ${labDir} left no plan or no openrc.sh`);
@@ -116,6 +124,8 @@ export class ChaosLab {
         throw error;
       });
       const lab = new ChaosLab(plan, disks, await signIn(credentials), probe, witness);
+      await lab.tell({ op: 'restart', process: 'controller' });
+      lab.blocker = await Blocker.make(lab);
       for (const host of plan.hosts) lab.#bare.set(host.name, await network(host));
       return lab;
     } catch (error) {
@@ -312,6 +322,11 @@ export class ChaosLab {
     const { stdout } = await run('pgrep', ['-P', first]).catch(() => ({ stdout: '' }));
     return [Number(first), ...stdout.split('\n').filter(Boolean).map(Number)];
   }
+}
+
+/** One move at a time, by the controllers' configuration. */
+async function limit(file: string): Promise<void> {
+  await writeFile(file, JSON.stringify({ ...(JSON.parse(await readFile(file, 'utf8')) as object), limits: oneMoveAtOnce }));
 }
 
 async function removeDisks(disks: ReadonlyMap<string, HostDisks>): Promise<void> {

@@ -6,6 +6,7 @@ const BOOT_MS = 60_000;
 export async function newGuest(
   lab: ChaosLab,
   disk: 'shared' | 'local',
+  options: { readonly name?: string; readonly host?: string } = {},
 ): Promise<{ readonly id: string; readonly delete: () => Promise<void> }> {
   type Named = { readonly id: string; readonly name: string };
   const flavorName = disk === 'local' ? 'demo.local' : 'demo.tiny';
@@ -15,7 +16,13 @@ export async function newGuest(
   const flavorRef = flavors.find(({ name }) => name === flavorName)?.id;
   const [image, network] = [images[0], networks[0]];
   if (flavorRef === undefined || image === undefined || network === undefined) throw new Error('the lab is not seeded');
-  const server = { name: `chaos-${disk}`, flavorRef, imageRef: image.id, networks: [{ uuid: network.id }] };
+  const server = {
+    name: options.name ?? `chaos-${disk}`,
+    flavorRef,
+    imageRef: image.id,
+    networks: [{ uuid: network.id }],
+    ...(options.host !== undefined && { host: options.host }),
+  };
   const { server: made } = await lab.ask<{ readonly server: { readonly id: string } }>('compute', 'POST', '/servers', { server });
   await until('the guest is ACTIVE', BOOT_MS, async () => {
     const { status, fault } = await lab.server(made.id);

@@ -39,26 +39,35 @@ export async function runCell(lab: ChaosLab, serverId: string, cell: LiveCell): 
   const hosts = { source, destination };
   const hold = holdOf(cell);
   const notes = { proof: '', injury: '', end: '', wayOut: null as string | null };
-  let breaches: readonly string[];
+  const breaches: string[] = [];
   try {
     await prepareInjury(lab, fault, victim, hosts);
     const nonce = (await lab.probe.status(await addressOf(lab, serverId))).nonce;
     const before = { serverId, source, destination, nonce, violations: lab.witness.violations.length };
     const reached = await holdAt(lab, hold, hosts, fault === 'takeover');
     if (hold.slow) await lab.slowCables();
+    if (phase === 'queued') await lab.blocker?.begin();
     const move = await begin(lab, serverId);
     const { held, line } = await reached(move);
     notes.proof = line;
-    notes.injury = await injure({ lab, serverId, ...hosts, held, letGo: () => lab.disarmAll() }, cell);
+    let freed: Promise<void> | undefined;
+    const letGo = async (): Promise<void> => {
+      await lab.disarmAll();
+      if (phase === 'queued') freed = lab.blocker?.end();
+      freed?.catch(() => {});
+    };
+    notes.injury = await injure({ lab, serverId, ...hosts, held, letGo }, cell);
+    await freed;
     await lab.fastCables();
     const migration = await ended(lab, move, notes);
     notes.end = `${migration.status}, ${migration.outcome?.cause ?? 'no cause'}, runs on ${migration.outcome?.runsOn ?? 'unknown'}`;
     if (fault === 'power-off') await mend(lab, cell, hosts);
-    breaches = await judge(lab, cell, before, migration);
+    breaches.push(...(await judge(lab, cell, before, migration)));
   } catch (error) {
-    breaches = [(error as Error).message];
+    breaches.push((error as Error).message);
   } finally {
     await mend(lab, cell, hosts);
+    await lab.blocker?.end().catch((error: unknown) => breaches.push((error as Error).message));
   }
   const seconds = Math.round((performance.now() - startedAt) / 100) / 10;
   return { fault, victim, phase, passed: breaches.length === 0, seconds, ...notes, breaches };

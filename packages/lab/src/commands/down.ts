@@ -9,7 +9,7 @@ import { waitFor } from '../wait-for.ts';
 import { type LabDirectory, removeAlias } from './lab-directory.ts';
 
 /** What `up` and the processes write below a lab's directory, but its logs. Nothing else there is touched. */
-const ownEntry = /^(lab\.(json|json\.new|sock)|run|controller|controller\.json|shared|node\d+|metal1|simulated|openrc(-demo)?(\.sh)?)$/;
+const ownEntry = /^(lab\.(json|json\.new|sock)|run|controller(-2)?(\.json)?|shared|node\d+|metal1|simulated|openrc(-demo)?(\.sh)?)$/;
 
 /**
  * Ends everything of the lab and removes its state; the logs stay. Works without a supervisor, after any crash and on half a lab. When it
