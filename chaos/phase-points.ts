@@ -1,4 +1,4 @@
-import type { Fault, Phase } from './cells.ts';
+import type { Fault, Phase, Victim } from './cells.ts';
 
 /**
  * Where a move is held so that a fault befalls it in exactly that phase: a fault point of the process that decides there. `disk`: the guest it is done with. QEMU stops and waits for us only when
@@ -36,8 +36,10 @@ const phaseHolds: Readonly<Record<Phase, Hold>> = {
 /** Local disks are copied first: their room and their speed matter from then on. */
 const ofLocalDisks: readonly Fault[] = ['pool-full', 'disk-slow'];
 
-export function holdOf({ fault, phase }: { readonly fault: Fault; readonly phase: Phase }): Hold {
+export function holdOf({ fault, victim, phase }: { readonly fault: Fault; readonly victim: Victim; readonly phase: Phase }): Hold {
   const hold = phaseHolds[phase];
+  // A destination that boots again has a disk of its own to go on from.
+  if (fault === 'power-loss' && victim === 'destination-host') return { ...hold, disk: 'local' };
   if (!ofLocalDisks.includes(fault)) return hold;
   return { ...hold, disk: 'local', ...(phase === 'copying' && { point: 'source.mirroring' }) };
 }

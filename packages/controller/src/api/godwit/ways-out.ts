@@ -27,13 +27,16 @@ export async function readWaysOut(db: Db, move: MigrationRow) {
   const names = new Map(silent.map(({ id, name }) => [id, name]));
   return ways.flatMap((way) => {
     const host = names.get(way.hostId);
-    return host === undefined ? [] : [wayOut(way, host, disks)];
+    // The copy at the source is as old as the stop there.
+    const copied =
+      move.phase === 'switchover' && way.hostId === move.destination_host_id && disks.some(({ storage }) => storage === 'local');
+    return host === undefined ? [] : [wayOut(way, host, disks, copied)];
   });
 }
 
 type Disk = { readonly device_index: number; readonly pool: string; readonly storage: string };
 
-function wayOut(way: WayOut, host: string, disks: readonly Disk[]) {
+function wayOut(way: WayOut, host: string, disks: readonly Disk[], copied: boolean) {
   if (way.kind === 'wait')
     return { kind: way.kind, host, sentence: `Wait for host ${host}: when it answers, what it says decides, and nothing is lost.` };
   const named = disks.map((disk) => `disk ${disk.device_index} (${disk.storage} pool ${disk.pool})`).join(', ');
@@ -43,7 +46,9 @@ function wayOut(way: WayOut, host: string, disks: readonly Disk[]) {
     host,
     outcome: way.outcome,
     sentence: restart
-      ? `Host ${host} is fenced: the guest is started again from ${named === '' ? 'its image: it has no disk' : named}. Lost is what it had not written to its disks and flushed.`
+      ? `Host ${host} is fenced: the guest is started again from ${named === '' ? 'its image: it has no disk' : named}. Lost is what it had not written to its disks and flushed${
+          copied ? ', and of its local disks, which are those at the source, whatever it may have written since it stopped there' : ''
+        }.`
       : `Host ${host} is fenced: nothing waits for it any more, and the other host decides what becomes of the guest.`,
     disks: restart ? disks.map((disk) => ({ deviceIndex: disk.device_index, pool: disk.pool, storage: disk.storage })) : [],
     warning: fencingWarning(host),

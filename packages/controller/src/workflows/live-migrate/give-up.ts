@@ -2,6 +2,7 @@ import type { CustodyRow } from '@godwit/domain/custody/custody-row';
 import { as, type HostId } from '@godwit/domain/ids';
 import type { MigrationOutcome } from '@godwit/domain/migration';
 import type { VmState } from '@godwit/domain/server';
+import { localGuest } from '../cold-migrate/local-disks.ts';
 import { applyFences } from '../custody/apply-fences.ts';
 import { readCustody, stepCustody } from '../custody/custody-store.ts';
 import { settle } from '../custody/settle.ts';
@@ -77,6 +78,8 @@ export async function afterSettled(context: WorkflowContext, run: WorkflowRun, m
     evidence: [],
   };
   const onSource = holder.kind === 'host' && holder.hostId === move.source;
+  const there = !onSource && why.mayHaveRunThere === true;
+  const copied = there && move.block_migration !== 'false' && (await localGuest(db, move.serverId)) !== null;
   if (onSource && (await tryElsewhere(context, run, move, why))) return;
   const ended = onSource ? move.previous_vm_state : endedState(why);
   const outcome: MigrationOutcome = {
@@ -90,7 +93,8 @@ export async function afterSettled(context: WorkflowContext, run: WorkflowRun, m
       phase: onSource || why.phase !== 'cancelled' ? why.phase : 'error',
       status: onSource || why.phase !== 'cancelled' ? why.phase : 'error',
       outcome,
-      server: { hostId: move.source, vmState: ended },
+      ...(copied && { more: { source_disks_left: true } }),
+      server: { hostId: there ? destination : move.source, vmState: ended },
     });
     // A source that has released and is not to be resumed, for one: nobody else would ask for it before that host is heard of anew.
     if (row.remains.length > 0) await context.workflows.enqueue(tx, { kind: 'settle-server', subjectId: move.serverId });
@@ -114,16 +118,19 @@ export async function endBeforeGrant(context: WorkflowContext, run: WorkflowRun,
 export function givenUp(move: Move): GivingUp | null {
   const stored = move.outcome as (MigrationOutcome & Partial<ReturnType<typeof pending>>) | null;
   if (stored === null || stored.cause === null || stored.ends === undefined) return null;
-  const { cause, sentence, evidence, sourceRebooted = false, elsewhere = false } = stored;
-  return { cause, sentence, phase: stored.ends, evidence, sourceRebooted, elsewhere };
+  const { cause, sentence, evidence, sourceRebooted = false, elsewhere = false, mayHaveRunThere = false } = stored;
+  return { cause, sentence, phase: stored.ends, evidence, sourceRebooted, elsewhere, mayHaveRunThere };
 }
 
 /** The outcome of a move that is being undone: it says how the record will end. */
-export function pending(
-  why: GivingUp,
-): MigrationOutcome & { readonly ends: GivingUp['phase']; readonly sourceRebooted: boolean; readonly elsewhere: boolean } {
-  const { cause, sentence, evidence, phase, sourceRebooted = false, elsewhere = false } = why;
-  return { cause, sentence, runsOn: 'unknown', evidence, ends: phase, sourceRebooted, elsewhere };
+export function pending(why: GivingUp): MigrationOutcome & {
+  readonly ends: GivingUp['phase'];
+  readonly sourceRebooted: boolean;
+  readonly elsewhere: boolean;
+  readonly mayHaveRunThere: boolean;
+} {
+  const { cause, sentence, evidence, phase, sourceRebooted = false, elsewhere = false, mayHaveRunThere = false } = why;
+  return { cause, sentence, runsOn: 'unknown', evidence, ends: phase, sourceRebooted, elsewhere, mayHaveRunThere };
 }
 
 /** The server's state when no copy is left: it was powered off inside, or with its host, or it is lost. */

@@ -384,7 +384,7 @@ describe('faults', () => {
     await consistent(id, migration);
   });
 
-  it('a destination that has booted again since the release: nobody may go on, and what is left at the source is killed', async () => {
+  it('a destination that has booted again since the release: nobody may go on, what is left at the source is killed, and the server is there', async () => {
     const engine = await cloud.controller('c1');
     const id = await cloud.server(engine, 'node1');
     const [source, destination] = [hostNamed('node1'), hostNamed('node2')];
@@ -400,7 +400,12 @@ describe('faults', () => {
       status: 'error',
       outcome: { cause: 'DestinationDown', runsOn: 'nowhere', sentence: expect.stringContaining('is not known') },
     });
-    expect(await readServer(id)).toMatchObject({ vm_state: 'error', custody: { holder: { kind: 'nowhere' } } });
+    // If it had run there, that host's disks alone have all of its writes.
+    expect(await readServer(id)).toMatchObject({
+      vm_state: 'error',
+      host_id: destination.id,
+      custody: { holder: { kind: 'nowhere' } },
+    });
     await until(async () => source.guests.get(id)?.state === GuestState.SHUTOFF);
     await until(async () => (await readServer(id)).custody.remains.length === 0);
     await consistent(id, migration);

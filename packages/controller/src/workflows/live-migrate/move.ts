@@ -22,6 +22,8 @@ export type GivingUp = {
   readonly elsewhere?: boolean;
   /** The source has booted again since: its guest is not broken, only off. */
   readonly sourceRebooted?: boolean;
+  /** The guest may have run at the destination: when no copy is left, its disks there are the ones that have every write it was told was safe. */
+  readonly mayHaveRunThere?: boolean;
 };
 
 export async function readMove(db: Db, migrationId: MigrationId): Promise<Move> {

@@ -3,6 +3,7 @@ import type { MigrationReport } from '@godwit/contract/gen/migration_pb';
 import { as, type HostId } from '@godwit/domain/ids';
 import { agentFailure } from '../../agents/agent-error.ts';
 import { isFenced } from '../../hosts/fence-host.ts';
+import { localGuest } from '../cold-migrate/local-disks.ts';
 import { readCustody, stepCustody } from '../custody/custody-store.ts';
 import { destinationMessages } from '../custody/report-messages.ts';
 import { settle } from '../custody/settle.ts';
@@ -29,14 +30,16 @@ export async function switchOver(context: WorkflowContext, run: WorkflowRun, mov
     if (row.operation === null) return afterSettled(context, run, move, row);
     if (await isFenced(db, destination)) {
       // The source's memory is not resumed for it: the destination may have run the guest before.
+      const copied = move.block_migration !== 'false' && (await localGuest(db, move.serverId)) !== null;
       await giveUp(
         context,
         run,
         move,
         {
           cause: 'DestinationDown',
-          sentence:
-            'The destination was fenced after the source had released the guest: it can be started again from its disk, without what it had not written there.',
+          sentence: copied
+            ? 'The destination was fenced after the source had released the guest: it can be started again from its local disks at the source, as they were when it stopped there, without what it may have written at the destination since.'
+            : 'The destination was fenced after the source had released the guest: it can be started again from its disk, without what it had not written there.',
           phase: 'error',
           evidence: [],
         },
@@ -74,9 +77,10 @@ export async function switchOver(context: WorkflowContext, run: WorkflowRun, mov
               {
                 cause: 'DestinationDown',
                 sentence:
-                  'The destination has rebooted after the source had released the guest. Whether the guest had begun to run there is not known: it can be started again from its disk.',
+                  'The destination has rebooted after the source had released the guest. Whether the guest had begun to run there is not known: it is off, and can be started there from its disk.',
                 phase: 'error',
                 evidence,
+                mayHaveRunThere: true,
               }
             : // Its QEMU ended between the release and the take. Only its forfeit lets the source run again.
               {
