@@ -6,10 +6,6 @@ import { type ChaosLab, until } from './chaos-lab.ts';
 import { newGuest } from './new-guest.ts';
 
 const MOVES_MS = 30_000;
-/** What the simulated hosts are told of their links, and their controllers of their turns. */
-export const blockerTimings = { dirtyBytesPerSecond: 0, bandwidthBytesPerSecond: 500_000 };
-export const oneMoveAtOnce = { total: 1 };
-
 export class Blocker {
   readonly #lab: ChaosLab;
   readonly #serverId: string;

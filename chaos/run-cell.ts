@@ -1,5 +1,6 @@
 /** One cell once: a move is brought to the phase, held there, injured, and followed to its end. */
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Blocker } from './blocker.ts';
 import type { LiveCell, Victim } from './cells.ts';
 import { type ChaosLab, type Migration, until } from './chaos-lab.ts';
 import { injure, mend, prepareInjury } from './injury.ts';
@@ -31,7 +32,7 @@ export type CellResult = {
   readonly breaches: readonly string[];
 };
 
-export async function runCell(lab: ChaosLab, serverId: string, cell: LiveCell): Promise<CellResult> {
+export async function runCell(lab: ChaosLab, blocker: Blocker, serverId: string, cell: LiveCell): Promise<CellResult> {
   const { fault, victim, phase } = cell;
   const startedAt = performance.now();
   const source = await ready(lab, serverId);
@@ -46,14 +47,14 @@ export async function runCell(lab: ChaosLab, serverId: string, cell: LiveCell): 
     const before = { serverId, source, destination, nonce, violations: lab.witness.violations.length };
     const reached = await holdAt(lab, hold, hosts, fault === 'takeover');
     if (hold.slow) await lab.slowCables();
-    if (phase === 'queued') await lab.blocker?.begin();
+    if (phase === 'queued') await blocker.begin();
     const move = await begin(lab, serverId);
     const { held, line } = await reached(move);
     notes.proof = line;
     let freed: Promise<void> | undefined;
     const letGo = async (): Promise<void> => {
       await lab.disarmAll();
-      if (phase === 'queued') freed = lab.blocker?.end();
+      if (phase === 'queued') freed = blocker.end();
       freed?.catch(() => {});
     };
     notes.injury = await injure({ lab, serverId, ...hosts, held, letGo }, cell);
@@ -67,7 +68,7 @@ export async function runCell(lab: ChaosLab, serverId: string, cell: LiveCell): 
     breaches.push((error as Error).message);
   } finally {
     await mend(lab, cell, hosts);
-    await lab.blocker?.end().catch((error: unknown) => breaches.push((error as Error).message));
+    await blocker.end().catch((error: unknown) => breaches.push((error as Error).message));
   }
   const seconds = Math.round((performance.now() - startedAt) / 100) / 10;
   return { fault, victim, phase, passed: breaches.length === 0, seconds, ...notes, breaches };

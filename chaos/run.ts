@@ -14,6 +14,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { Blocker } from './blocker.ts';
 import { cells, type EmptyCell, faults, isLive, type LiveCell, phases, switchover, victims } from './cells.ts';
 import { ChaosLab } from './chaos-lab.ts';
 import { newGuest } from './new-guest.ts';
@@ -74,6 +75,7 @@ const dir = values.dir ?? (await mkdtemp(path.join(tmpdir(), 'gwchaos-')));
 const endsAt = values.minutes === undefined ? Infinity : performance.now() + Number(values.minutes) * 60_000;
 let interrupted = false;
 let lab: ChaosLab | undefined;
+let blocker: Blocker | undefined;
 process.once('SIGINT', () => {
   interrupted = true;
 });
@@ -90,12 +92,13 @@ try {
       for (const cell of due) {
         if (isOver()) break;
         lab ??= await ChaosLab.up(dir);
+        blocker ??= await Blocker.make(lab);
         guest ??= await newGuest(lab, disk);
-        const result = await one(lab, guest.id, cell, turn);
+        const result = await one(lab, blocker, guest.id, cell, turn);
         if (result.passed || values.keep) continue;
         // What a failed cell leaves must not be held against the next.
         await lab.down();
-        [lab, guest] = [undefined, undefined];
+        [lab, blocker, guest] = [undefined, undefined, undefined];
       }
       if (!isOver()) await guest?.delete();
     }
@@ -112,9 +115,9 @@ try {
 console.log(`\n${summary(results)}\n${emptySummary(empty)}`);
 process.exitCode = results.some(({ passed }) => !passed) ? 1 : 0;
 
-async function one(within: ChaosLab, serverId: string, cell: LiveCell, turn: number): Promise<CellResult> {
+async function one(within: ChaosLab, behind: Blocker, serverId: string, cell: LiveCell, turn: number): Promise<CellResult> {
   const at = new Date().toISOString();
-  const result = await runCell(within, serverId, cell);
+  const result = await runCell(within, behind, serverId, cell);
   results.push(result);
   appendFileSync(values.results, `${JSON.stringify({ at, revision: commit, ...result })}\n`);
   const way = result.wayOut === null ? '' : ` (way out: ${result.wayOut})`;

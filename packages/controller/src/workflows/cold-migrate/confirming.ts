@@ -3,10 +3,11 @@ import { powerState, type VmState } from '@godwit/domain/server';
 import { finishMove } from '../live-migrate/finish-move.ts';
 import type { Move } from '../live-migrate/move.ts';
 import type { WorkflowRun } from '../port.ts';
+import { localGuest } from '../server/local-guest.ts';
 import { readServer } from '../server/server-record.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
 import { begin, endsWith } from './events.ts';
-import { clearSide, givenUpOn, localGuest } from './local-disks.ts';
+import { clearSide, givenUpOn } from './local-disks.ts';
 
 const EVENT = 'compute_confirm_resize';
 const RETRY_MS = 5_000;

@@ -2,10 +2,11 @@ import type { MigrationCause } from '@godwit/domain/migration';
 import { migrationCauses } from '@godwit/domain/migration';
 import { advance, type Move } from '../live-migrate/move.ts';
 import type { WorkflowRun } from '../port.ts';
+import { localGuest } from '../server/local-guest.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
 import { begin, close } from './events.ts';
 import { goBack } from './go-back.ts';
-import { copyDisks, destinationOf, localGuest } from './local-disks.ts';
+import { copyDisks, destinationOf } from './local-disks.ts';
 import { switchHost } from './switch-host.ts';
 
 const known = new Set<string>(migrationCauses);

@@ -7,9 +7,9 @@ import { wireCustody } from '../custody/wire-grant.ts';
 import { type Move, tellMove, writeMove } from '../live-migrate/move.ts';
 import { peerAddress } from '../live-migrate/preparing.ts';
 import { checkpoint, type WorkflowRun } from '../port.ts';
+import { localGuest } from '../server/local-guest.ts';
 import { destroyAt } from '../server/remove-disks.ts';
 import { writeServer } from '../server/server-record.ts';
-import { wireGuest } from '../server/wire-guest.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
 
 const OFFER_TIMEOUT_MS = 30_000;
@@ -18,15 +18,6 @@ const COPY_TIMEOUT_MS = 24 * 3_600_000;
 /** Since the last byte. */
 const PATIENCE_MS = 30_000;
 const RETRY_MS = 1_000;
-
-/** The guest with only those disks that exist on one host alone; null when there are none. */
-export async function localGuest(db: Db, serverId: ServerId): Promise<Guest | null> {
-  const local = await db.selectFrom('disk').select('id').where('server_id', '=', serverId).where('storage', '=', 'local').execute();
-  if (local.length === 0) return null;
-  const ids = new Set(local.map(({ id }) => id));
-  const guest = await wireGuest(db, serverId);
-  return { ...guest, disks: guest.disks.filter((disk) => ids.has(disk.diskId)) };
-}
 
 /**
  * Copies the local disks of a stopped guest from one side of its move to the other, with progress in the record. Null when they are whole and durable there; otherwise why not, and

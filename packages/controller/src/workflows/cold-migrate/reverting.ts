@@ -2,12 +2,13 @@ import { powerState } from '@godwit/domain/server';
 import { finishMove } from '../live-migrate/finish-move.ts';
 import { advance, type Move } from '../live-migrate/move.ts';
 import type { WorkflowRun } from '../port.ts';
+import { localGuest } from '../server/local-guest.ts';
 import { readServer, writeServer } from '../server/server-record.ts';
 import { stopGuest } from '../server/stop-guest.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
 import { begin, close, endsWith } from './events.ts';
 import { finishAtSource, startAgain } from './go-back.ts';
-import { clearSide, copyDisks, destinationOf, localGuest } from './local-disks.ts';
+import { clearSide, copyDisks, destinationOf } from './local-disks.ts';
 import { switchHost } from './switch-host.ts';
 
 const STOP = 'compute_revert_resize';

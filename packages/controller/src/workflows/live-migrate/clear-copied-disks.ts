@@ -1,10 +1,10 @@
 import { as, type HostId, type ServerId } from '@godwit/domain/ids';
 import { agentFailure } from '../../agents/agent-error.ts';
 import type { Db } from '../../store/database.ts';
-import { localGuest } from '../cold-migrate/local-disks.ts';
 import { readCustody } from '../custody/custody-store.ts';
 import { wireCustody } from '../custody/wire-grant.ts';
 import { checkpoint, type WorkflowRun } from '../port.ts';
+import { localGuest } from '../server/local-guest.ts';
 import { readServer, type ServerRecord } from '../server/server-record.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
 
