@@ -1,15 +1,16 @@
 /**
  * `make chaos`: a real lab whose processes, hosts and cables are broken in every phase of a live migration, and whose record, guest, disks and leftovers are judged after each.
  *
- *   make chaos                                                     every cell twice (about an hour)
+ *   make chaos                                                     every cell twice (some two hours)
  *   make chaos ARGS='--phase switchover --victim source-qemu'      some of them
  *   make chaos ARGS='--fault kill --times 1 --keep'                each once; the lab is left for a look when a cell fails
  *   make chaos ARGS='--since HEAD --minutes 10'                    for ten minutes, those that have not passed twice at this commit yet
+ *   make chaos ARGS='--page'                                       chaos/RESULTS.md alone, of what has been run
  *
  * Appends every run to chaos/results.jsonl (or --results FILE), and keeps the lab's logs of those that failed in .cache/chaos. Exit code 1 when a cell failed.
  */
 import { appendFileSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -18,8 +19,9 @@ import { Blocker } from './blocker.ts';
 import { cells, type EmptyCell, faults, isLive, type LiveCell, phases, switchover, victims } from './cells.ts';
 import { ChaosLab } from './chaos-lab.ts';
 import { newGuest } from './new-guest.ts';
-import { resultsOfHere, revision, runsSince } from './past-runs.ts';
+import { pastRuns, resultsOfHere, revision, runsSince } from './past-runs.ts';
 import { holdOf } from './phase-points.ts';
+import { resultsPage } from './results-page.ts';
 import { type CellResult, runCell } from './run-cell.ts';
 import { emptySummary, summary } from './summary.ts';
 
@@ -35,6 +37,7 @@ const { values } = parseArgs({
     dir: { type: 'string' },
     keep: { type: 'boolean', default: false },
     list: { type: 'boolean', default: false },
+    page: { type: 'boolean', default: false },
   },
 });
 
@@ -62,6 +65,11 @@ console.log(`${live.length} cells, ${times} times each; ${empty.length} are empt
 if (values.list) {
   for (const { fault, victim, phase } of live) console.log(`${fault} · ${victim} · ${phase}`);
   console.log(emptySummary(empty));
+  process.exit(0);
+}
+
+if (values.page) {
+  await writePage();
   process.exit(0);
 }
 
@@ -112,6 +120,7 @@ try {
     if (values.dir === undefined) await rm(dir, { recursive: true, force: true });
   }
 }
+if (values.results === resultsOfHere) await writePage();
 console.log(`\n${summary(results)}\n${emptySummary(empty)}`);
 process.exitCode = results.some(({ passed }) => !passed) ? 1 : 0;
 
@@ -137,6 +146,15 @@ async function one(within: ChaosLab, behind: Blocker, serverId: string, cell: Li
     console.log(`       logs: ${kept}`);
   }
   return result;
+}
+
+/** Of all cells, whichever were chosen now. */
+async function writePage(): Promise<void> {
+  const none = cells.filter((cell): cell is EmptyCell => !isLive(cell));
+  await writeFile(
+    path.join(path.dirname(resultsOfHere), 'RESULTS.md'),
+    resultsPage(cells.filter(isLive), none, await pastRuns(values.results)),
+  );
 }
 
 function isOf(one: CellResult, cell: LiveCell): boolean {
