@@ -112,6 +112,7 @@ class Journal implements CustodyJournal {
   #syncedBytes: number;
   #seq: number;
   #broken: Error | null = null;
+  #noteFd: number | null = null;
 
   constructor(options: JournalOptions, states: ReadonlyMap<ServerId, HostCustody>) {
     this.#options = options;
@@ -153,6 +154,7 @@ class Journal implements CustodyJournal {
   close(): void {
     this.#broken ??= new Error('closed');
     closeSync(this.#fd);
+    if (this.#noteFd !== null) closeSync(this.#noteFd);
   }
 
   #write(serverId: ServerId, record: JournalRecord, synced: boolean): void {
@@ -191,7 +193,10 @@ class Journal implements CustodyJournal {
   }
 
   #noteSynced(): void {
-    if (this.#options.noteSynced) writeFileSync(`${this.#options.path}.synced`, String(this.#syncedBytes));
+    if (!this.#options.noteSynced) return;
+    // Always the same block, written over: a note that a full disk refuses would break a promise that was kept, and an empty one would take it back.
+    this.#noteFd ??= openSync(`${this.#options.path}.synced`, 'w');
+    writeSync(this.#noteFd, String(this.#syncedBytes).padEnd(20), 0);
   }
 }
 
