@@ -1,7 +1,6 @@
-import path from 'node:path';
 import { words } from '@godwit/dashboard/words';
+import { inDatabase, multiplyServer } from '@godwit/lab/cloud/multiply-server';
 import { type SimulatedCloud, startSimulatedCloud } from '@godwit/lab/cloud/simulated-cloud';
-import pg from 'pg';
 import type { Browser, Locator, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { axeInBothThemes, launchBrowser, signIn } from './browser.ts';
@@ -50,7 +49,7 @@ describe('the dashboard of a large cloud', () => {
       (host) => host === broken,
       30_000,
     );
-    await multiply();
+    await multiplyServer(cloud, 'template', servers);
     page = await (await browser.newContext({ viewport: { width: 1440, height: 900 }, reducedMotion: 'reduce' })).newPage();
     page.setDefaultTimeout(30_000);
     page.on('pageerror', (error) => mistakes.push(error.message));
@@ -105,35 +104,6 @@ describe('the dashboard of a large cloud', () => {
   }
   async function act(name: string, body: object): Promise<void> {
     await cloud.client.request('compute', 'POST', `/servers/${(await show(name)).id}/action`, { body, headers: modern });
-  }
-
-  /** Copies of the stopped server, ten on every host, each with its claim: what creating so many would leave, in a second. */
-  async function multiply(): Promise<void> {
-    await inDatabase(
-      `with hosts as (select id, row_number() over (order by name) - 1 as turn from host),
-         made as (
-           insert into server
-           select (jsonb_populate_record(template, jsonb_build_object(
-             'id', gen_random_uuid(), 'name', 'vm-' || n, 'hostname', 'vm-' || n, 'host_id', hosts.id, 'reservation_id', 'r-' || n,
-             'created_at', template.created_at - make_interval(secs => n)))).*
-           from server template, generate_series(1, $1::int) n, hosts
-           where template.name = 'template' and hosts.turn = n % $2
-           returning id, host_id)
-       insert into allocation
-       select (jsonb_populate_record(claim, jsonb_build_object('consumer_id', made.id, 'server_id', made.id, 'host_id', made.host_id))).*
-       from made, allocation claim where claim.server_id = (select id from server where name = 'template')`,
-      [servers, hosts],
-    );
-  }
-  async function inDatabase(statement: string, values: unknown[] = []): Promise<void> {
-    const socket = encodeURIComponent(path.join(cloud.directory, 'controller', 'postgres', 'socket'));
-    const database = new pg.Client({ connectionString: `postgresql://godwit@/godwit?host=${socket}` });
-    await database.connect();
-    try {
-      await database.query(statement, values);
-    } finally {
-      await database.end();
-    }
   }
 
   const open = async (title: string): Promise<void> => {
@@ -350,7 +320,10 @@ describe('the dashboard of a large cloud', () => {
   it('does the safe thing about what is stuck, when it is told to', async () => {
     await act('handled', { migrate: null });
     await settled('handled', 'VERIFY_RESIZE');
-    await inDatabase(`update migration set updated_at = now() - interval '36 hours' where status = 'finished' and finished_at is null`);
+    await inDatabase(
+      cloud,
+      `update migration set updated_at = now() - interval '36 hours' where status = 'finished' and finished_at is null`,
+    );
     await open('Troubleshooting');
     await page.getByRole('button', { name: 'Look again' }).click();
     const odd = page.getByRole('row').filter({ hasText: 'handled' });

@@ -9,7 +9,7 @@ const widths = { desk: 1024, phone: 390 } as const;
 
 /** axe over every page and dialog, each in both themes, and whether a phone's width holds it. Part of 20-dashboard: it looks at what the other tests have left. */
 export function accessibilityTests(stage: DashboardStage): void {
-  it('has no accessibility violation on any page or dialog, in either theme, and no page is wider than a phone', async () => {
+  it('has no accessibility violation on any page or dialog, in either theme; its tables fit a desk, and no page is wider than a phone', async () => {
     const found: string[] = [];
     await stage.asAnother('dark', widths.desk, async () => {
       const { page } = stage;
@@ -18,6 +18,10 @@ export function accessibilityTests(stage: DashboardStage): void {
       };
       const checkPage = async (where: string): Promise<void> => {
         await check(where);
+        const cut = await page.evaluate<readonly string[]>(
+          `[...document.querySelectorAll('.data-table')].filter((table) => table.scrollWidth > table.clientWidth).map((table) => table.getAttribute('aria-label'))`,
+        );
+        found.push(...cut.map((table) => `${where}: the table ${table} does not fit ${widths.desk} px`));
         await page.setViewportSize({ width: widths.phone, height: 900 });
         // A terminal is fitted to the new width a moment later.
         await eventually(

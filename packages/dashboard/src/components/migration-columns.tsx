@@ -26,8 +26,13 @@ export function migrationColumns(withServer: boolean): readonly Column<Migration
   const server: Column<Migration> = {
     key: 'server',
     title: 'Instance',
+    className: 'name',
     sortBy: (migration) => migration.serverName,
-    render: (migration) => <Link to={`/admin/instances/${migration.serverId}`}>{migration.serverName}</Link>,
+    render: (migration) => (
+      <Link to={`/admin/instances/${migration.serverId}`} title={migration.serverName}>
+        {migration.serverName}
+      </Link>
+    ),
   };
   return [
     {
@@ -55,7 +60,7 @@ export function migrationColumns(withServer: boolean): readonly Column<Migration
     {
       key: 'type',
       title: 'Type',
-      className: 'wide',
+      className: 'wide roomy',
       sortBy: (migration) => migration.type,
       render: (migration) => migration.type,
     },

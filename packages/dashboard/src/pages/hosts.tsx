@@ -158,6 +158,7 @@ function columnsOf(
     {
       key: 'version',
       title: 'QEMU',
+      className: 'wide',
       sortBy: (host) => host.version,
       render: (host) => {
         const known = facts.get(host.id);
@@ -192,7 +193,7 @@ function columnsOf(
         );
       },
     },
-    { key: 'self-test', title: 'Self-test', render: (host) => <SelfTest host={host} facts={facts.get(host.id)} /> },
+    { key: 'self-test', title: 'Self-test', className: 'wide', render: (host) => <SelfTest host={host} facts={facts.get(host.id)} /> },
     {
       key: 'actions',
       title: 'Actions',
