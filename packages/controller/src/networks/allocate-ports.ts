@@ -116,6 +116,7 @@ export async function portOn(
     serverId,
     deviceIndex,
     deleteWithServer: true,
+    portSecurity: network.port_security_enabled,
     ...(groupIds === undefined || !network.port_security_enabled ? {} : { securityGroupIds: groupIds }),
     ...(fixedIp === undefined ? {} : { fixedIps: [{ address: fixedIp }] }),
   }).catch((error: unknown) => {

@@ -3,10 +3,11 @@ import { isIP } from 'node:net';
 import { GodwitError } from '@godwit/domain/errors';
 import { sql } from 'kysely';
 import type { Tx } from '../store/database.ts';
+import { later } from '../store/sparing-pool.ts';
 import { type AddressPair, assertSecurity, withMac } from './address-pairs.ts';
 import { type AllocatedAddress, allocateAddress, allocateGivenAddress } from './allocate-address.ts';
 import { newMac } from './new-mac.ts';
-import { defaultGroup, setPortGroups } from './security-groups.ts';
+import { defaultGroup, giveGroups } from './security-groups.ts';
 
 export type NewPort = {
   readonly networkId: string;
@@ -35,13 +36,9 @@ export async function createPort(tx: Tx, port: NewPort): Promise<CreatedPort> {
   const portSecurity = port.portSecurity ?? (await securityOf(tx, port.networkId));
   const mac = await insertWithMac(tx, id, port, portSecurity);
   const fixedIps = await allocateFixedIps(tx, id, port.networkId, port.fixedIps);
-  await tx
-    .updateTable('port')
-    .set({ fixed_ips: JSON.stringify(fixedIps) })
-    .where('id', '=', id)
-    .execute();
+  await sql`${later}update port set fixed_ips = ${JSON.stringify(fixedIps)} where id = ${id}`.execute(tx);
   assertSecurity(portSecurity, port.securityGroupIds ?? [], port.allowedAddressPairs ?? []);
-  if (portSecurity) await setPortGroups(tx, id, port.securityGroupIds ?? [await defaultGroup(tx, port.projectId)]);
+  if (portSecurity) await giveGroups(tx, id, port.securityGroupIds ?? [await defaultGroup(tx, port.projectId)], []);
   return { id, mac, fixedIps };
 }
 

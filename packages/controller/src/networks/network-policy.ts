@@ -27,6 +27,15 @@ export async function networkPolicy(db: Db, scope: PolicyScope): Promise<Network
       'network.mtu',
       'network.admin_state_up as network_up',
       'server.hostname',
+      sql<
+        readonly RuleRow[]
+      >`coalesce((select json_agg(json_build_object('direction', r.direction, 'ip_version', r.ip_version, 'protocol', r.protocol, 'port_min', r.port_min,
+          'port_max', r.port_max, 'remote_prefix', r.remote_prefix, 'remote_group_id', r.remote_group_id) order by r.id)
+        from port_security_group g join security_group_rule r on r.security_group_id = g.security_group_id
+        where g.port_id = port.id and port.port_security_enabled), '[]')`.as('rules'),
+      // Of its network's IPv4 subnets, those that answer by DHCP.
+      sql<Readonly<Record<string, readonly string[]>>>`coalesce((select json_object_agg(s.id, s.dns_nameservers) from subnet s
+        where s.network_id = port.network_id and s.enable_dhcp and family(s.cidr) = 4), '{}')`.as('nameservers'),
     ])
     .where((eb) =>
       'serverId' in scope
@@ -46,23 +55,6 @@ export async function networkPolicy(db: Db, scope: PolicyScope): Promise<Network
     )
     .orderBy('port.id')
     .execute();
-  const subnets = await servedSubnets(
-    db,
-    ports.flatMap((port) => port.fixed_ips.map(({ subnetId }) => subnetId)),
-  );
-  const portIds = ports.filter((port) => port.port_security_enabled).map((port) => port.id);
-  const rules =
-    portIds.length === 0
-      ? []
-      : await db
-          .selectFrom('port_security_group')
-          .innerJoin('security_group_rule', 'security_group_rule.security_group_id', 'port_security_group.security_group_id')
-          .selectAll('security_group_rule')
-          .select('port_security_group.port_id')
-          .where('port_security_group.port_id', 'in', portIds)
-          .orderBy('security_group_rule.id')
-          .execute();
-  const byPort = Map.groupBy(rules, (rule) => rule.port_id);
   return {
     number: drawn[0]?.number ?? 0,
     ports: ports.map((port): PortPolicy => {
@@ -70,43 +62,32 @@ export async function networkPolicy(db: Db, scope: PolicyScope): Promise<Network
       return {
         portId: port.id,
         sources: [...port.fixed_ips.map(({ address }) => ({ mac: port.mac, address })), ...port.allowed_address_pairs],
-        rules: port.port_security_enabled ? distinct((byPort.get(port.id) ?? []).flatMap(ruleOf)) : null,
+        rules: port.port_security_enabled ? distinct(port.rules.flatMap(ruleOf)) : null,
         ...(down ? { down } : {}),
-        lease: down ? null : leaseOf(port, subnets),
+        lease: down ? null : leaseOf(port),
       };
     }),
     groups: await addressesOf(
       db,
-      rules.flatMap((rule) => rule.remote_group_id ?? []),
+      ports.flatMap(({ rules }) => rules.flatMap((rule) => rule.remote_group_id ?? [])),
     ),
   };
 }
 
-/** Nameservers of the IPv4 subnets that answer by DHCP. */
-async function servedSubnets(db: Db, subnetIds: readonly string[]): Promise<ReadonlyMap<string, readonly string[]>> {
-  if (subnetIds.length === 0) return new Map();
-  const rows = await db
-    .selectFrom('subnet')
-    .select(['id', 'dns_nameservers'])
-    .where('id', 'in', [...new Set(subnetIds)])
-    .where('enable_dhcp', '=', true)
-    .where(sql<boolean>`family(cidr) = 4`)
-    .execute();
-  return new Map(rows.map((row) => [row.id, row.dns_nameservers]));
-}
-
 /** A guest has one lease: its port's first address of a subnet that answers. */
-function leaseOf(
-  port: { readonly fixed_ips: readonly FixedIpColumn[]; readonly mtu: number; readonly hostname: string | null },
-  subnets: ReadonlyMap<string, readonly string[]>,
-): AddressLease | null {
-  const ip = port.fixed_ips.find(({ subnetId }) => subnets.has(subnetId));
+function leaseOf(port: {
+  readonly fixed_ips: readonly FixedIpColumn[];
+  readonly mtu: number;
+  readonly hostname: string | null;
+  readonly nameservers: Readonly<Record<string, readonly string[]>>;
+}): AddressLease | null {
+  const ip = port.fixed_ips.find(({ subnetId }) => port.nameservers[subnetId] !== undefined);
   if (ip === undefined) return null;
   return {
     address: ip.address,
     prefixLength: ip.prefixLength,
     gateway: ip.gateway,
-    nameservers: subnets.get(ip.subnetId) ?? [],
+    nameservers: port.nameservers[ip.subnetId] ?? [],
     mtu: port.mtu,
     hostname: port.hostname !== null && /^[A-Za-z0-9.-]{1,255}$/.test(port.hostname) ? port.hostname : '',
   };
@@ -148,24 +129,16 @@ const distinct = (rules: readonly SecurityRule[]): readonly SecurityRule[] => [
   ...new Map(rules.map((rule) => [JSON.stringify(rule), rule])).values(),
 ];
 
+/** Sorted by the database and told as one text: a project's default group has as many members as the project has ports. */
 async function addressesOf(db: Db, groupIds: readonly string[]): Promise<NetworkPolicy['groups']> {
   const wanted = [...new Set(groupIds)].toSorted();
   if (wanted.length === 0) return {};
-  const rows = await db
-    .selectFrom('port_security_group')
-    .innerJoin('port', 'port.id', 'port_security_group.port_id')
-    .select(['port_security_group.security_group_id', 'port.fixed_ips', 'port.allowed_address_pairs'])
-    .where('port_security_group.security_group_id', 'in', wanted)
-    .execute();
-  const members = Map.groupBy(rows, (row) => row.security_group_id);
-  return Object.fromEntries(
-    wanted.map((groupId) => [
-      groupId,
-      [
-        ...new Set(
-          (members.get(groupId) ?? []).flatMap((row) => [...row.fixed_ips, ...row.allowed_address_pairs].map(({ address }) => address)),
-        ),
-      ].toSorted(),
-    ]),
-  );
+  const { rows } = await sql<{ id: string; addresses: readonly string[] }>`
+    select member.id, json_agg(distinct member.address order by member.address) as addresses from (
+      select g.security_group_id as id, (entry ->> 'address') collate "C" as address
+      from port_security_group g join port p on p.id = g.port_id, jsonb_array_elements(p.fixed_ips || p.allowed_address_pairs) entry
+      where g.security_group_id = any(${wanted}::uuid[])
+    ) member group by member.id`.execute(db);
+  const members = new Map(rows.map(({ id, addresses }) => [id, addresses]));
+  return Object.fromEntries(wanted.map((groupId) => [groupId, members.get(groupId) ?? []]));
 }

@@ -1,5 +1,6 @@
 import { sql } from 'kysely';
 import type { Db } from '../store/database.ts';
+import { later } from '../store/sparing-pool.ts';
 
 /** What has changed for ports on hosts: one port, or a security group's rules or members. */
 export type NetworkChange = { readonly kind: 'port' | 'group'; readonly id: string };
@@ -8,10 +9,8 @@ export type NetworkChange = { readonly kind: 'port' | 'group'; readonly id: stri
 export async function noteChange(tx: Db, changes: readonly NetworkChange[]): Promise<void> {
   const distinct = [...new Map(changes.map((change) => [`${change.kind} ${change.id}`, change])).values()];
   if (distinct.length === 0) return;
-  await tx
-    .insertInto('network_policy_change')
-    .values(distinct.map(({ kind, id }) => ({ kind, subject_id: id })))
-    .execute();
+  const noted = tx.insertInto('network_policy_change').values(distinct.map(({ kind, id }) => ({ kind, subject_id: id })));
+  await sql`${later}${noted}`.execute(tx);
 }
 
 /** What a subnet says by DHCP has changed, for every port with an address of it. */

@@ -55,6 +55,16 @@ export async function findGroups(db: Db, projectId: string, asked: readonly stri
 /** Gives a port these groups in place of those it has, in the caller's transaction. Throws NotFound for one that is gone. */
 export async function setPortGroups(tx: Tx, portId: string, groupIds: readonly string[]): Promise<void> {
   const before = await tx.deleteFrom('port_security_group').where('port_id', '=', portId).returning('security_group_id').execute();
+  await giveGroups(
+    tx,
+    portId,
+    groupIds,
+    before.map((row) => row.security_group_id),
+  );
+}
+
+/** Gives a port that has none these groups; `before` are those that it had in this transaction. Throws NotFound for one that is gone. */
+export async function giveGroups(tx: Tx, portId: string, groupIds: readonly string[], before: readonly string[]): Promise<void> {
   if (groupIds.length > 0) {
     const inserted = await tx
       .insertInto('port_security_group')
@@ -70,10 +80,7 @@ export async function setPortGroups(tx: Tx, portId: string, groupIds: readonly s
       .execute();
     if (inserted.length !== new Set(groupIds).size) throw new GodwitError('NotFound', 'A security group of the port could not be found.');
   }
-  await noteChange(tx, [
-    { kind: 'port', id: portId },
-    ...[...before.map((row) => row.security_group_id), ...groupIds].map((id) => ({ kind: 'group', id }) as const),
-  ]);
+  await noteChange(tx, [{ kind: 'port', id: portId }, ...[...before, ...groupIds].map((id) => ({ kind: 'group', id }) as const)]);
 }
 
 /** A port goes, or changes its addresses: whoever names its groups as their remote side must hear of it. Called while it still has them. */

@@ -219,16 +219,11 @@ async function noteRelease(context: WorkflowContext, from: HostId, release: Repo
       move.epoch_to === release.epoch;
     if (!valid) throw new GodwitError('Conflict', 'the release names no migration of this host');
     const epoch = asEpoch(release.epoch);
-    await stepCustody(tx, serverId, row.fence, [
-      {
-        kind: 'heard',
-        from,
-        message: {
-          kind: 'released',
-          release: { migrationId: as<MigrationId>(move.id), source: from, destination: as<HostId>(release.destinationHostId), epoch },
-        },
-      },
-    ]);
+    const message = {
+      kind: 'released',
+      release: { migrationId: as<MigrationId>(move.id), source: from, destination: as<HostId>(release.destinationHostId), epoch },
+    } as const;
+    await stepCustody(tx, serverId, row.fence, [{ kind: 'heard', from, message }], row);
     await tx
       .updateTable('migration')
       .set({ release: JSON.stringify({ stoppedAtMs: release.stoppedAtMs, completedAtMs: release.completedAtMs }) })

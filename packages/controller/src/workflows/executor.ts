@@ -8,6 +8,7 @@ import type pg from 'pg';
 import type { Logger } from 'pino';
 import type { Database, Db } from '../store/database.ts';
 import { type Notice, tellAfterCommit } from '../store/notices.ts';
+import { later } from '../store/sparing-pool.ts';
 import { Fenced, type NewWorkflow, Stopped, type WorkflowHandler, type WorkflowKind, type WorkflowRun, type Workflows } from './port.ts';
 import { createWakeups } from './wakeups.ts';
 
@@ -51,6 +52,8 @@ export function createWorkflows(
   let beat: Promise<void> = Promise.resolve();
   let claiming: Promise<void> | null = null;
   let claimAgain = false;
+  /** The last claim may have left something for want of room. */
+  let left = false;
   /** The database was away when we took a workflow or said how a run ended: rows may name us that nobody runs. */
   let unsettled = false;
 
@@ -67,6 +70,7 @@ export function createWorkflows(
   const claim = async (): Promise<void> => {
     await handBack();
     const room = (options.concurrency ?? 200) - running.size;
+    left = room <= 0;
     if (room <= 0 || stopping.signal.aborted) return;
     const { rows } = await sql<ClaimedRow>`
       with picked as (
@@ -76,6 +80,7 @@ export function createWorkflows(
       update workflow w set executor_id = ${executorId}, fence = nextval('fence_sequence'), attempts = attempts + 1
       from picked where w.id = picked.id
       returning w.id, w.kind, w.subject_id, w.input, w.fence, w.attempts, w.created_at, w.request_id, w.traceparent`.execute(db);
+    left = rows.length >= room;
     for (const row of rows) start(row);
   };
 
@@ -133,7 +138,8 @@ export function createWorkflows(
     const done = (scope === null ? execute(run) : withinScope(scope, () => execute(run))).finally(() => {
       running.delete(row.id);
       wakeups.forget(row.subject_id, row.id);
-      if (!stopping.signal.aborted) look();
+      // What there was no room for; everything else is told of when it comes, and looked for with every heartbeat.
+      if (!stopping.signal.aborted && left) look();
     });
     running.set(row.id, { run, abort, done });
   };
@@ -295,7 +301,7 @@ const isHandover = (error: unknown): boolean => error instanceof Fenced || error
 /** See Workflows: for those who have no executor of their own, too. */
 export async function enqueue(tx: Db, workflow: NewWorkflow): Promise<void> {
   const scope = currentScope();
-  await sql`insert into workflow (kind, subject_id, input, request_id, traceparent)
+  await sql`${later}insert into workflow (kind, subject_id, input, request_id, traceparent)
     values (${workflow.kind}, ${workflow.subjectId}, ${JSON.stringify(workflow.input ?? {})}, ${scope?.requestId ?? null}, ${scope?.traceparent ?? null})`.execute(
     tx,
   );

@@ -9,7 +9,7 @@ import type { Db, Tx } from '../../store/database.ts';
 import type { Caller, CreateServers } from '../operations.ts';
 import type { Workflows } from '../port.ts';
 import { recordAction } from '../record/actions.ts';
-import { tellServer } from '../record/server-event.ts';
+import { tellServerAs, told, toldHost } from '../record/server-event.ts';
 
 export type CreatedServers = { readonly serverIds: readonly ServerId[]; readonly reservationId: string; readonly adminPass: string };
 
@@ -35,7 +35,7 @@ export async function acceptCreate(db: Db, workflows: Workflows, caller: Caller,
     for (let index = 0; index < count; index++) {
       const id = as<ServerId>(randomUUID());
       const name = count === 1 ? request.name : `${request.name}-${index + 1}`;
-      await tx
+      const accepted = await tx
         .insertInto('server')
         .values({
           id,
@@ -71,7 +71,9 @@ export async function acceptCreate(db: Db, workflows: Workflows, caller: Caller,
           terminated_at: null,
           deleted_at: null,
         })
-        .execute();
+        .returning(told)
+        .returning(toldHost)
+        .executeTakeFirstOrThrow();
       if (groupId !== null) await tx.insertInto('server_group_member').values({ group_id: groupId, server_id: id }).execute();
       await allocatePorts(tx, {
         caller,
@@ -82,7 +84,7 @@ export async function acceptCreate(db: Db, workflows: Workflows, caller: Caller,
       const actionId = await recordAction(tx, id, 'create', caller);
       // The requested host is of this request alone: it is not remembered with the server.
       await workflows.enqueue(tx, { kind: 'create-server', subjectId: id, input: { actionId, requestedHost: request.host } });
-      await tellServer(tx, id);
+      await tellServerAs(tx, accepted);
       made.push(id);
     }
     return made;

@@ -1,14 +1,16 @@
 import { randomUUID } from 'node:crypto';
 import { GodwitError } from '@godwit/domain/errors';
 import { as, type MigrationId, type ServerId } from '@godwit/domain/ids';
+import { sql } from 'kysely';
 import { recordEvent } from '../../events/record-event.ts';
 import { type Db, inTransaction, type Tx } from '../../store/database.ts';
+import { later } from '../../store/sparing-pool.ts';
 import { storageRefusal } from '../live-migrate/storage-refusal.ts';
 import type { Caller, LiveMigrateRequest } from '../operations.ts';
 import { policyOfMove } from '../policy/policy-of-move.ts';
 import type { Workflows } from '../port.ts';
-import { recordAction } from '../record/actions.ts';
-import { tellServer } from '../record/server-event.ts';
+import { noteAction } from '../record/actions.ts';
+import { tellServerAs, told, toldHost } from '../record/server-event.ts';
 import { type PlaceOptions, place } from '../scheduling/claim.ts';
 import { type LockedServer, lockForAction } from './lock-server.ts';
 
@@ -33,37 +35,37 @@ export async function acceptLiveMigrate(
       await demandStorage(tx, serverId, request.blockMigration);
       await checkNow(tx, server, ratios, request);
     }
-    await tx
+    const now = new Date();
+    const accepted = await tx
       .updateTable('server')
-      .set({ task_state: 'migrating', progress: 0, updated_at: new Date() })
+      .set({ task_state: 'migrating', progress: 0, updated_at: now })
       .where('id', '=', serverId)
-      .execute();
-    const now = Date.now();
-    await tx
-      .insertInto('migration')
-      .values({
-        id,
-        server_id: serverId,
-        type: 'live-migration',
-        status: 'accepted',
-        phase: 'accepted',
-        source_host_id: server.host_id,
-        requested_host: request.host,
-        disk_over_commit: request.diskOverCommit ?? false,
-        block_migration: request.blockMigration === 'auto' ? 'auto' : request.blockMigration ? 'true' : 'false',
-        policy: JSON.stringify(await policyOfMove(tx, server, request.policy ?? {})),
-        max_bandwidth_bytes: request.maxBandwidthBytes ?? null,
-        previous_vm_state: server.vm_state,
-        memory_total_bytes: server.flavor.ram_mib * 2 ** 20,
-        timeline: JSON.stringify([{ at: now, clock: 'controller', what: 'phase', detail: 'accepted' }]),
-        user_id: caller.userId,
-        project_id: caller.projectId,
-        request_id: caller.requestId,
-      })
-      .execute();
-    await recordAction(tx, serverId, 'live-migration', caller);
+      .returning(told)
+      .returning(toldHost)
+      .executeTakeFirstOrThrow();
+    const policy = await policyOfMove(tx, server, request.policy ?? {});
+    await sql`${later}${tx.insertInto('migration').values({
+      id,
+      server_id: serverId,
+      type: 'live-migration',
+      status: 'accepted',
+      phase: 'accepted',
+      source_host_id: server.host_id,
+      requested_host: request.host,
+      disk_over_commit: request.diskOverCommit ?? false,
+      block_migration: request.blockMigration === 'auto' ? 'auto' : request.blockMigration ? 'true' : 'false',
+      policy: JSON.stringify(policy),
+      max_bandwidth_bytes: request.maxBandwidthBytes ?? null,
+      previous_vm_state: server.vm_state,
+      memory_total_bytes: server.flavor.ram_mib * 2 ** 20,
+      timeline: JSON.stringify([{ at: now.getTime(), clock: 'controller', what: 'phase', detail: 'accepted' }]),
+      user_id: caller.userId,
+      project_id: caller.projectId,
+      request_id: caller.requestId,
+    })}`.execute(tx);
+    await noteAction(tx, serverId, 'live-migration', caller);
     await workflows.enqueue(tx, { kind: 'live-migrate', subjectId: id, input: { serverId } });
-    await tellServer(tx, serverId);
+    await tellServerAs(tx, accepted);
     await recordEvent(tx, {
       kind: 'migration',
       subjectId: id,

@@ -17,16 +17,16 @@ export async function lockForAction(tx: Db, action: ServerAction, serverId: Serv
   const server = await tx
     .selectFrom('server')
     .selectAll()
+    // Not joined: a row that changed while we waited for its lock is looked at again, but joined with the host of before.
+    .select((eb) => {
+      const host = eb.selectFrom('host').whereRef('host.id', '=', 'server.host_id');
+      return [host.select('host.hypervisor_type').as('hypervisorType'), host.select('host.name').as('hostName')];
+    })
     .where('id', '=', serverId)
     .where('deleted_at', 'is', null)
-    .forUpdate()
+    .forUpdate('server')
     .executeTakeFirst();
   if (server === undefined) throw new GodwitError('ServerNotFound', `Instance ${serverId} could not be found.`);
-  const host =
-    server.host_id === null
-      ? undefined
-      : await tx.selectFrom('host').select(['hypervisor_type', 'name']).where('id', '=', server.host_id).executeTakeFirst();
-  const hypervisorType = host?.hypervisor_type ?? null;
   const verdict = checkAction(
     action,
     {
@@ -35,12 +35,12 @@ export async function lockForAction(tx: Db, action: ServerAction, serverId: Serv
       vmState: server.vm_state,
       taskState: server.task_state,
       locked: server.locked,
-      hypervisorType,
+      hypervisorType: server.hypervisorType,
     },
     caller,
   );
   if (!verdict.ok) throw new GodwitError(verdict.code, verdict.message);
-  return { ...server, hypervisorType, hostName: host?.name ?? null };
+  return server;
 }
 
 /**

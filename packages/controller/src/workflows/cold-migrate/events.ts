@@ -22,5 +22,5 @@ export async function close(tx: Db, actionId: number | null, event: ColdEvent, d
 }
 
 /** The event that ends together with the record. */
-export const endsWith = (actionId: number | null, name: ColdEvent): { readonly actionId: number; readonly name: string } | null =>
-  actionId === null ? null : { actionId, name };
+export const endsWith = (actionId: number | null, name: ColdEvent): { readonly action: number; readonly name: string } | null =>
+  actionId === null ? null : { action: actionId, name };

@@ -3,11 +3,13 @@ import type { ControllerEffect, ControllerEvent } from '@godwit/domain/custody/c
 import type { CustodyRow } from '@godwit/domain/custody/custody-row';
 import { REFUSALS } from '@godwit/domain/custody/refusal';
 import { GodwitError } from '@godwit/domain/errors';
-import { as, asEpoch, asFence, type Fence, type ServerId } from '@godwit/domain/ids';
+import type { Fence, ServerId } from '@godwit/domain/ids';
 import type { TaskState } from '@godwit/domain/server';
 import { sql } from 'kysely';
 import type { Db } from '../../store/database.ts';
+import { later } from '../../store/sparing-pool.ts';
 import { Fenced } from '../port.ts';
+import { custodyRowOf } from './custody-row-of.ts';
 import { isRestored } from './database-restored.ts';
 
 /** The custody of a server as the database has it. Throws ServerNotFound. With `lock` the row stays locked until the transaction ends. */
@@ -16,30 +18,22 @@ export async function readCustody(db: Db, serverId: ServerId, lock = false): Pro
   if (lock) query = query.forUpdate();
   const row = await query.executeTakeFirst();
   if (row === undefined) throw new GodwitError('ServerNotFound', `Instance ${serverId} could not be found.`);
-  const { holder, operation, remains, behind } = row.custody;
-  return {
-    serverId: as<ServerId>(row.id),
-    epoch: asEpoch(row.highest_epoch),
-    fence: asFence(row.fence),
-    holder,
-    operation,
-    remains,
-    behind,
-  };
+  return custodyRowOf(row);
 }
 
 /**
  * Feeds events to the server's custody, in order, and writes the row: one compare-and-set, because the row is locked and must carry this executor's fence. Whatever `tx`
  * also does commits with it. Returns the new row and what it calls for; those orders may be sent only after the commit.
- * Throws Fenced when another executor is in charge, CustodyRefused (nothing written) when the rules say no.
+ * `locked` is the row as this transaction has locked it before. Throws Fenced when another executor is in charge, CustodyRefused (nothing written) when the rules say no.
  */
 export async function stepCustody(
   tx: Db,
   serverId: ServerId,
   fence: Fence,
   events: readonly WithoutFence[],
+  locked?: CustodyRow,
 ): Promise<{ readonly row: CustodyRow; readonly effects: readonly ControllerEffect[] }> {
-  const before = await readCustody(tx, serverId, true);
+  const before = locked ?? (await readCustody(tx, serverId, true));
   if (before.fence !== fence) throw new Fenced(`server ${serverId}`);
   // A controller that runs on while its database fails over, or is put back, must not grant by what that has forgotten.
   if (events.some(({ kind }) => kind === 'beginMove' || kind === 'beginStart') && (await isRestored(tx)))
@@ -56,7 +50,7 @@ export async function stepCustody(
   await writeCustody(tx, row, fence);
   // A guest has run with its disks: from now on none of them is ever made anew.
   if (events.some((event) => event.kind === 'heard' && event.message.kind === 'took'))
-    await tx.updateTable('disk').set({ fresh: false }).where('server_id', '=', serverId).where('fresh', '=', true).execute();
+    await sql`${later}update disk set fresh = false where server_id = ${serverId} and fresh`.execute(tx);
   return { row, effects };
 }
 

@@ -67,7 +67,7 @@ async function schedule(context: WorkflowContext, run: WorkflowRun, move: Move, 
           placement.details,
         ]),
         more: { verdicts: JSON.stringify(placement.verdicts) },
-        event: { actionId, name: SCHEDULED },
+        event: { action: actionId, name: SCHEDULED },
       });
       return;
     }
@@ -106,7 +106,7 @@ async function isNowhere(context: WorkflowContext, run: WorkflowRun, move: Move,
           : 'Whether another copy of it runs is not known.',
         [],
       ),
-      event: { actionId, name: SCHEDULED },
+      event: { action: actionId, name: SCHEDULED },
     }),
   );
   return false;
@@ -128,7 +128,7 @@ async function start(context: WorkflowContext, run: WorkflowRun, move: Move, act
           evidence: [],
         },
         server: { hostId: destination, vmState: 'stopped' },
-        event: { actionId, name: REBUILT },
+        event: { action: actionId, name: REBUILT },
       }),
     );
     return;
@@ -157,7 +157,7 @@ async function start(context: WorkflowContext, run: WorkflowRun, move: Move, act
         },
         more: { epoch_to: epoch },
         server: { hostId: destination, vmState: 'active' },
-        event: { actionId, name: REBUILT },
+        event: { action: actionId, name: REBUILT },
       });
       return;
     }

@@ -1,6 +1,6 @@
 import { type Guest, GuestState } from '@godwit/contract/gen/guest_pb';
 import type { MigrationReport } from '@godwit/contract/gen/migration_pb';
-import { as, asEpoch, type HostId } from '@godwit/domain/ids';
+import { as, asEpoch, type Epoch, type HostId } from '@godwit/domain/ids';
 import { agentFailure } from '../../agents/agent-error.ts';
 import { readCustody, stepCustody } from '../custody/custody-store.ts';
 import { wireCustody } from '../custody/wire-grant.ts';
@@ -11,7 +11,7 @@ import { readServer } from '../server/server-record.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
 import { finishMove } from './finish-move.ts';
 import { counters, measuresOf } from './measures.ts';
-import { type Move, readMove } from './move.ts';
+import type { Move } from './move.ts';
 import { arrivedDead } from './switchover.ts';
 import { withReported } from './timeline.ts';
 
@@ -26,7 +26,7 @@ const PATIENCE_MS = 10_000;
  * committing → completed (or error, when the guest did not survive the arrival). Ports and addresses announced and verified, the source's copy dropped, then the one
  * transaction in which everything becomes final. Forward only; a source that does not answer keeps its entry in custody's remains and is told when it returns.
  */
-export async function commit(context: WorkflowContext, run: WorkflowRun, move: Move): Promise<void> {
+export async function commit(context: WorkflowContext, run: WorkflowRun, move: Move): Promise<'ended'> {
   const { db } = context;
   const destination = as<HostId>(move.destination_host_id ?? '');
   const epoch = asEpoch(move.epoch_to ?? 0);
@@ -42,20 +42,38 @@ export async function commit(context: WorkflowContext, run: WorkflowRun, move: M
   const rebooted = now === 'rebooted';
   await context.faultPoint('committing:cleaned');
   await db.transaction().execute(async (tx) => {
-    const latest = await readMove(tx, move.moveId);
+    // Server before migration: the order in which everybody locks them.
+    const locked = await readCustody(tx, move.serverId, true);
+    const { destroyed } = dropped;
+    const row =
+      destroyed === null
+        ? locked
+        : (
+            await stepCustody(
+              tx,
+              move.serverId,
+              run.fence,
+              [{ kind: 'heard', from: move.source, message: { kind: 'destroyed', epoch: destroyed } }],
+              locked,
+            )
+          ).row;
+    const latest = await tx.selectFrom('migration').selectAll().where('id', '=', move.moveId).forUpdate().executeTakeFirstOrThrow();
     const measures = { ...latest.measures, ...withoutNulls(measuresOf(source, arrived)) };
     const timeline = withReported(
       source === null ? latest.timeline : withReported(latest.timeline, 'source', source.timeline),
       'destination',
       arrived?.timeline ?? [],
     );
-    const row = await readCustody(tx, move.serverId, true);
     // Custody may know of its end before: a QEMU that died with the take written down.
     const dead = rebooted || now === 'ended' || row.holder.kind === 'nowhere' || (arrived !== null && arrivedDead(arrived));
     if (dead && row.holder.kind === 'host' && arrived?.guestState !== GuestState.IO_ERROR) {
-      await stepCustody(tx, move.serverId, run.fence, [
-        { kind: 'heard', from: destination, message: { kind: 'ended', epoch: row.holder.epoch } },
-      ]);
+      await stepCustody(
+        tx,
+        move.serverId,
+        run.fence,
+        [{ kind: 'heard', from: destination, message: { kind: 'ended', epoch: row.holder.epoch } }],
+        row,
+      );
     }
     const vmState = dead
       ? rebooted || arrived?.guestState === GuestState.SHUTOFF
@@ -92,13 +110,20 @@ export async function commit(context: WorkflowContext, run: WorkflowRun, move: M
         timeline: JSON.stringify(timeline),
       },
       blackoutMs: measures.blackoutMs ?? null,
+      locked: latest,
       server: { hostId: destination, vmState },
     });
     if (rebooted) await noteReboot(context, tx, await readServer(tx, move.serverId), destination, true);
   });
+  return 'ended';
 }
 
-type Dropped = { readonly source: MigrationReport | null; readonly disksDeleted: boolean };
+type Dropped = {
+  readonly source: MigrationReport | null;
+  readonly disksDeleted: boolean;
+  /** Below which epoch the source has nothing of it any more; null: nothing was dropped. */
+  readonly destroyed: Epoch | null;
+};
 
 /** The source's last account, then its copy is dropped under the new epoch, with the disks that are not needed any more. A null account: it does not answer. */
 async function dropSource(
@@ -118,7 +143,7 @@ async function dropSource(
       report ??= await client.getMigration({ migrationId: move.moveId }, call);
       const guest = await expendable;
       const remains = (await readCustody(db, move.serverId)).remains.find((one) => one.hostId === move.source);
-      if (remains === undefined) return { source: report, disksDeleted: false };
+      if (remains === undefined) return { source: report, disksDeleted: false, destroyed: null };
       await client.dropOutgoing(
         {
           custody: wireCustody(move.serverId, remains.below, run.fence),
@@ -129,14 +154,7 @@ async function dropSource(
         },
         call,
       );
-      await db
-        .transaction()
-        .execute((tx) =>
-          stepCustody(tx, move.serverId, run.fence, [
-            { kind: 'heard', from: move.source, message: { kind: 'destroyed', epoch: remains.below } },
-          ]),
-        );
-      return { source: report, disksDeleted: guest !== null };
+      return { source: report, disksDeleted: guest !== null, destroyed: remains.below };
     } catch (error) {
       checkpoint(run);
       const failure = agentFailure(error);
@@ -149,7 +167,7 @@ async function dropSource(
         { migration: move.moveId, host: move.source, code: failure.code, detail: failure.message },
         'the released copy at the source was not dropped yet; the source is told when it returns',
       );
-      return { source: report, disksDeleted: false };
+      return { source: report, disksDeleted: false, destroyed: null };
     }
   }
 }

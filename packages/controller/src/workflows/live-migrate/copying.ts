@@ -1,5 +1,5 @@
 import type { MigrationReport } from '@godwit/contract/gen/migration_pb';
-import { as, type HostId } from '@godwit/domain/ids';
+import { GodwitError } from '@godwit/domain/errors';
 import { agentFailure } from '../../agents/agent-error.ts';
 import type { AgentClient } from '../../agents/agents.ts';
 import { isFenced } from '../../hosts/fence-host.ts';
@@ -16,11 +16,11 @@ import { sourceRebooted } from './ask-source.ts';
 import { causeAtSource, reportedCause } from './cause.ts';
 import { giveUp } from './give-up.ts';
 import { counters, measuresOf, progressOf } from './measures.ts';
-import { advance, type Move, readMove, tellMove, writeMove } from './move.ts';
-import { peerAddress, readyOf } from './preparing.ts';
+import { advance, type Move, readMove, readMoveAndCustody, tellMove, writeMove } from './move.ts';
+import { readyOf } from './preparing.ts';
 import { tellPolicy } from './tell-policy.ts';
 import { withReported } from './timeline.ts';
-import { wirePolicy } from './wire-policy.ts';
+import { copyTerms, wirePolicy } from './wire-policy.ts';
 
 const START_TIMEOUT_MS = 30_000;
 /** How long one question for news may stay open; an abort does not wait for it. */
@@ -42,12 +42,12 @@ export async function copy(context: WorkflowContext, run: WorkflowRun, first: Mo
   const client = await context.agents.client(first.source);
   let report = await begin(context, run, first, client);
   let moved = { bytes: -1n, at: Date.now() };
-  let noted = 0;
+  // What ends sooner has told all at once.
+  let noted = Date.now();
   let policyVersion = 0;
   while (report !== null) {
     checkpoint(run);
-    const move = await readMove(db, first.moveId);
-    const row = await readCustody(db, move.serverId);
+    const { move, row } = await readMoveAndCustody(db, first.moveId);
     const grant = grantOf(row);
     if (grant === null) throw new Error(`migration ${move.moveId} copies without a grant`);
     if (row.operation?.kind === 'move' && row.operation.step === 'releasing') {
@@ -136,7 +136,7 @@ async function begin(context: WorkflowContext, run: WorkflowRun, move: Move, cli
   const deadline = Date.now() + START_PATIENCE_MS;
   for (;;) {
     checkpoint(run);
-    const row = await readCustody(db, move.serverId);
+    const { move: now, row } = await readMoveAndCustody(db, move.moveId);
     const grant = grantOf(row);
     if (grant === null) throw new Error(`migration ${move.moveId} copies without a grant`);
     const started = row.operation?.kind === 'move' && row.operation.step !== 'arming' && row.operation.step !== 'granting';
@@ -146,17 +146,15 @@ async function begin(context: WorkflowContext, run: WorkflowRun, move: Move, cli
         return null;
       }
       if (started) return await client.getMigration({ migrationId: move.moveId }, { timeoutMs: START_TIMEOUT_MS, signal: run.signal });
-      const now = await readMove(db, move.moveId);
       if (now.abort_requested_at !== null) {
         await abort(context, run, move);
         return null;
       }
-      const [destination, policy] = await Promise.all([
-        peerAddress(db, as<HostId>(move.destination_host_id ?? '')),
-        wirePolicy(context, now),
-      ]);
+      const terms = await copyTerms(db, now);
+      if (terms.destination === null) throw new GodwitError('HostNotFound', `Compute host ${move.destination_host_id} could not be found.`);
+      const policy = wirePolicy(context, now, terms);
       const report = await client.startOutgoing(
-        { grant: wireGrant(grant, run.fence), ready: readyOf(move), policy, destination, requestId: run.id },
+        { grant: wireGrant(grant, run.fence), ready: readyOf(move), policy, destination: terms.destination, requestId: run.id },
         { timeoutMs: START_TIMEOUT_MS, signal: run.signal },
       );
       await context.faultPoint('copying:started');
@@ -219,11 +217,15 @@ async function nextReport(
   checkpoint(run);
   if (first.kind === 'report') return first.report;
   // The source's own progress wakes us too, sooner than a question ends: what it said before would be believed for ever, and the move be called stuck.
-  if (first.kind === 'woken')
+  if (first.kind === 'woken') {
+    // Most often by the release itself, which the row has then.
+    const { row } = await readMoveAndCustody(context.db, move.moveId);
+    if (row.operation?.kind === 'move' && row.operation.step === 'releasing') return known;
     return client.getMigration({ migrationId: move.moveId }, { timeoutMs: AWAIT_MS, signal: run.signal }).catch((error: unknown) => {
       if (agentFailure(error).kind !== 'unreachable') throw error;
       return known;
     });
+  }
   const failure = agentFailure(first.error);
   if (failure.kind === 'unreachable') {
     if ((await hasTaken(context, run, move)) || (await sourceFenced(context, run, move))) return null;

@@ -1,8 +1,9 @@
 import type { MigrationOutcome } from '@godwit/domain/migration';
-import type { Updateable } from 'kysely';
+import { type Selectable, sql, type Updateable } from 'kysely';
 import { recordEvent } from '../../events/record-event.ts';
 import type { MigrationTable } from '../../store/core-tables.ts';
 import type { Db } from '../../store/database.ts';
+import { later } from '../../store/sparing-pool.ts';
 import { scoreEnd } from '../prediction/score-end.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
 import { wakeWaiting } from './queue.ts';
@@ -14,6 +15,8 @@ export type MigrationEnd = {
   readonly status: 'completed' | 'failed' | 'cancelled' | 'error' | 'confirmed' | 'reverted' | 'done';
   readonly outcome: MigrationOutcome;
   readonly more?: Updateable<MigrationTable>;
+  /** The record as the caller's transaction has locked it; without it, it is read. */
+  readonly locked?: Selectable<MigrationTable>;
   /** Measured; for the metrics, the record has it among its measures. */
   readonly blackoutMs?: number | null;
 };
@@ -28,7 +31,8 @@ export async function endMigration(
   migrationId: string,
   end: MigrationEnd,
 ): Promise<void> {
-  const row = await tx.selectFrom('migration').selectAll().where('id', '=', migrationId).forUpdate().executeTakeFirstOrThrow();
+  const row =
+    end.locked ?? (await tx.selectFrom('migration').selectAll().where('id', '=', migrationId).forUpdate().executeTakeFirstOrThrow());
   if (row.finished_at !== null) return;
   const now = new Date();
   const timeline = withPhase(
@@ -43,7 +47,7 @@ export async function endMigration(
     phaseDurationsMs: phaseDurations,
     blackoutMs: end.blackoutMs ?? null,
   });
-  await tx
+  const ended = tx
     .updateTable('migration')
     .set({
       ...end.more,
@@ -56,8 +60,8 @@ export async function endMigration(
       finished_at: now,
       updated_at: now,
     })
-    .where('id', '=', migrationId)
-    .execute();
+    .where('id', '=', migrationId);
+  await sql`${later}${ended}`.execute(tx);
   await recordEvent(tx, {
     kind: 'migration',
     subjectId: migrationId,
@@ -71,10 +75,8 @@ export async function endMigration(
       admin: { sentence: end.outcome.sentence, runsOn: end.outcome.runsOn },
     },
   });
-  await wakeWaiting(tx, context.workflows);
   // A fleet operation goes on with its next.
-  const items = await tx.selectFrom('fleet_item').select('operation_id').where('migration_id', '=', migrationId).execute();
-  for (const { operation_id } of items) await context.workflows.wake(tx, operation_id);
+  await wakeWaiting(tx, context.workflows, migrationId);
   context.wroteEnd({
     migrationId,
     at: now,

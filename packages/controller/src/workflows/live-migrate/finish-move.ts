@@ -4,7 +4,7 @@ import { sql } from 'kysely';
 import type { Db } from '../../store/database.ts';
 import { later } from '../../store/sparing-pool.ts';
 import type { WorkflowRun } from '../port.ts';
-import { actionOf, finishEvent } from '../record/actions.ts';
+import { type ActionRef, finishEvent } from '../record/actions.ts';
 import { serverFault } from '../server/fault.ts';
 import { writeServer } from '../server/server-record.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
@@ -17,7 +17,7 @@ export const MOVE_EVENT = 'compute_live_migration';
 export type MoveEnd = MigrationEnd & {
   readonly server: { readonly hostId: HostId; readonly vmState: VmState };
   /** The event that ends with it; without one, the live migration's. Null: none does. */
-  readonly event?: { readonly actionId: number; readonly name: string } | null;
+  readonly event?: { readonly action: ActionRef; readonly name: string } | null;
 };
 
 /**
@@ -53,16 +53,11 @@ export async function finishMove(
   await sql`${later}update allocation set consumer_id = ${move.serverId}, consumer_type = 'server'
     where server_id = ${move.serverId} and consumer_id = ${move.moveId}`.execute(tx);
   await sql`${later}update port set host_id = ${hostId}, updated_at = now() where server_id = ${move.serverId}`.execute(tx);
-  const event = end.event === undefined ? await moveEvent(tx, move) : end.event;
+  const event = end.event === undefined ? { action: { serverId: move.serverId, requestId: move.request_id }, name: MOVE_EVENT } : end.event;
   if (event !== null) {
     const details =
       end.outcome.evidence.length === 0 ? end.outcome.sentence : `${end.outcome.sentence} (${end.outcome.evidence.join('; ')})`;
-    await finishEvent(tx, event.actionId, event.name, end.outcome.cause === null ? { ok: true } : { ok: false, details });
+    await finishEvent(tx, event.action, event.name, end.outcome.cause === null ? { ok: true } : { ok: false, details });
   }
   await endMigration(tx, context, move.moveId, end);
-}
-
-async function moveEvent(tx: Db, move: Move): Promise<{ readonly actionId: number; readonly name: string } | null> {
-  const actionId = await actionOf(tx, move.serverId, move.request_id);
-  return actionId === null ? null : { actionId, name: MOVE_EVENT };
 }

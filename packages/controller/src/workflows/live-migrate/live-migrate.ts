@@ -2,7 +2,6 @@ import { as, type MigrationId, type ServerId } from '@godwit/domain/ids';
 import type { LivePhase } from '@godwit/domain/migration';
 import { takeCharge } from '../custody/custody-store.ts';
 import { checkpoint, type WorkflowRun } from '../port.ts';
-import { actionOf } from '../record/actions.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
 import { commit } from './committing.ts';
 import { copy } from './copying.ts';
@@ -12,8 +11,8 @@ import { prepare } from './preparing.ts';
 import { awaitTurn, schedule } from './scheduling.ts';
 import { switchOver } from './switchover.ts';
 
-/** What it returns is the record as it left it; without, it has to be read. */
-type Phase = (context: WorkflowContext, run: WorkflowRun, move: Move) => Promise<Move | undefined>;
+/** What it returns is the record as it left it; without, it has to be read. `ended`: it is terminal. */
+type Phase = (context: WorkflowContext, run: WorkflowRun, move: Move) => Promise<Move | 'ended' | undefined>;
 
 /** A phase that leaves the record to be read again. */
 const reread =
@@ -25,13 +24,13 @@ const reread =
 
 /** The phases in their order. Each advances the record, or ends it; each can be run again from its beginning by another executor. */
 export const phases: Readonly<Partial<Record<LivePhase, Phase>>> = {
-  accepted: (context, run, move) => beginning(context, run, move),
-  scheduling: (context, run, move) => beginning(context, run, move),
+  accepted: schedule,
+  scheduling: schedule,
   queued: awaitTurn,
   preparing: prepare,
   copying: copy,
   switchover: reread(switchOver),
-  committing: reread(commit),
+  committing: commit,
 };
 
 /**
@@ -44,10 +43,10 @@ export async function liveMigrate(context: WorkflowContext, run: WorkflowRun): P
   const serverId = as<ServerId>((run.input as unknown as { readonly serverId: string }).serverId);
   // A delete, once accepted, ends the move: it has the server from then on.
   if (!(await takeCharge(db, serverId, run.fence, ['migrating']))) return;
-  await takeMove(db, moveId, run);
-  let left: Move | undefined;
+  let left: Move | 'ended' | undefined = await takeMove(db, moveId, run);
   for (;;) {
     checkpoint(run);
+    if (left === 'ended') return;
     const move: Move = left ?? (await readMove(db, moveId));
     left = undefined;
     if (move.finished_at !== null) return;
@@ -69,9 +68,4 @@ export async function liveMigrate(context: WorkflowContext, run: WorkflowRun): P
     if (phase === undefined) throw new Error(`migration ${moveId} is in the phase ${move.phase}, which a live migration does not have`);
     left = await phase(context, run, move);
   }
-}
-
-async function beginning(context: WorkflowContext, run: WorkflowRun, move: Move): Promise<Move | undefined> {
-  const actionId = await actionOf(context.db, move.serverId, move.request_id);
-  return schedule(context, run, move, actionId);
 }

@@ -1,3 +1,4 @@
+import type { CustodyRow } from '@godwit/domain/custody/custody-row';
 import { GodwitError } from '@godwit/domain/errors';
 import { as, type HostId, type MigrationId, type ServerId } from '@godwit/domain/ids';
 import type { MigrationCause, MigrationPhase, MigrationStatus, TimelineEntry } from '@godwit/domain/migration';
@@ -6,6 +7,7 @@ import { EVENT_CHANNEL, type NewEvent, recordEvent } from '../../events/record-e
 import type { MigrationTable } from '../../store/core-tables.ts';
 import type { Db } from '../../store/database.ts';
 import { tellAfterCommit } from '../../store/notices.ts';
+import { custodyRowOf } from '../custody/custody-row-of.ts';
 import { Fenced, type WorkflowRun } from '../port.ts';
 import { withPhase } from './timeline.ts';
 
@@ -27,21 +29,43 @@ export type GivingUp = {
 };
 
 export async function readMove(db: Db, migrationId: MigrationId): Promise<Move> {
-  const row = await db.selectFrom('migration').selectAll().where('id', '=', migrationId).executeTakeFirst();
+  return moveOf(migrationId, await db.selectFrom('migration').selectAll().where('id', '=', migrationId).executeTakeFirst());
+}
+
+/** The record, and the custody of its server, as one look at the database has both. */
+export async function readMoveAndCustody(db: Db, migrationId: MigrationId): Promise<{ readonly move: Move; readonly row: CustodyRow }> {
+  const found = await db
+    .selectFrom('migration')
+    .innerJoin('server', 'server.id', 'migration.server_id')
+    .selectAll('migration')
+    .select(['server.highest_epoch', 'server.fence as server_fence', 'server.custody'])
+    .where('migration.id', '=', migrationId)
+    .executeTakeFirst();
+  if (found === undefined) throw new GodwitError('MigrationNotFound', `Migration ${migrationId} could not be found.`);
+  const { highest_epoch, server_fence, custody, ...migration } = found;
+  return {
+    move: moveOf(migrationId, migration),
+    row: custodyRowOf({ id: migration.server_id, highest_epoch, fence: server_fence, custody }),
+  };
+}
+
+function moveOf(migrationId: MigrationId, row: Selectable<MigrationTable> | undefined): Move {
   if (row === undefined || row.source_host_id === null)
     throw new GodwitError('MigrationNotFound', `Migration ${migrationId} could not be found.`);
   return { ...row, moveId: migrationId, serverId: as<ServerId>(row.server_id), source: as<HostId>(row.source_host_id) };
 }
 
-/** Puts this executor in charge of the record. Throws Fenced when a newer one is. */
-export async function takeMove(db: Db, migrationId: MigrationId, run: Pick<WorkflowRun, 'fence'>): Promise<void> {
-  const { numUpdatedRows } = await db
+/** Puts this executor in charge of the record, and returns it. Throws Fenced when a newer one is. */
+export async function takeMove(db: Db, migrationId: MigrationId, run: Pick<WorkflowRun, 'fence'>): Promise<Move> {
+  const row = await db
     .updateTable('migration')
     .set({ fence: run.fence })
     .where('id', '=', migrationId)
     .where('fence', '<=', run.fence)
+    .returningAll()
     .executeTakeFirst();
-  if (numUpdatedRows !== 1n) throw new Fenced(`migration ${migrationId}`);
+  if (row === undefined) throw new Fenced(`migration ${migrationId}`);
+  return moveOf(migrationId, row);
 }
 
 /** Writes columns of the record under the run's fence. Throws Fenced when another executor is in charge, or it is terminal. */

@@ -12,7 +12,6 @@ import { clearRemains } from '../custody/settle.ts';
 import { wireGrant } from '../custody/wire-grant.ts';
 import { checkpoint, type WorkflowRun } from '../port.ts';
 import { predictMove } from '../prediction/predict-move.ts';
-import { readServer } from '../server/server-record.ts';
 import { wireGuest } from '../server/wire-guest.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
 import { awaitLink } from './await-link.ts';
@@ -20,7 +19,7 @@ import { causeOf } from './cause.ts';
 import { giveUp } from './give-up.ts';
 import { advance, type Move, writeMove } from './move.ts';
 import { mayCopy } from './queue.ts';
-import { allowedBandwidth, wirePolicy } from './wire-policy.ts';
+import { copyTerms, type PeerAddress, wirePolicy } from './wire-policy.ts';
 
 // The destination starts a QEMU, and may have to fetch an image first.
 const PREPARE_TIMEOUT_MS = 300_000;
@@ -72,16 +71,16 @@ export async function prepare(context: WorkflowContext, run: WorkflowRun, move: 
       await context.faultPoint('preparing:granted');
     }
     try {
-      const [client, guest, source, policy] = await Promise.all([
+      const [client, guest, terms] = await Promise.all([
         context.agents.client(destination),
         wireGuest(db, move.serverId),
-        peerAddress(db, move.source),
-        wirePolicy(context, move),
+        copyTerms(db, move),
       ]);
       // Behind the destination's preparations: it costs the move no time.
-      const predicting = predicted(context, run, move);
+      const predicting = predicted(context, run, move, Number(guest.ramMib), terms.capBytesPerSecond);
+      const policy = wirePolicy(context, move, terms);
       const ready = await client.prepareIncoming(
-        { grant: wireGrant(grant, run.fence), guest, policy, source, requestId: run.id },
+        { grant: wireGrant(grant, run.fence), guest, policy, source: terms.source, requestId: run.id },
         { timeoutMs: PREPARE_TIMEOUT_MS, signal: run.signal },
       );
       await context.faultPoint('preparing:answered');
@@ -161,18 +160,23 @@ async function begin(
 const LOOK = { maxAgeMs: 60_000, maxWaitMs: 120 };
 
 /** What is expected of this move, for its record. Never rejects: a prediction that cannot be made says so. */
-async function predicted(context: WorkflowContext, run: WorkflowRun, move: Move): Promise<Prediction | null> {
+async function predicted(
+  context: WorkflowContext,
+  run: WorkflowRun,
+  move: Move,
+  ramMib: number,
+  capBytesPerSecond: number,
+): Promise<Prediction | null> {
   try {
-    const server = await readServer(context.db, move.serverId);
     return await predictMove(
       context,
       {
         serverId: move.serverId,
-        ramMib: server.flavor.ram_mib,
+        ramMib,
         source: move.source,
         destination: move.destination_host_id,
         policy: move.policy,
-        capBytesPerSecond: await allowedBandwidth(context.db, move),
+        capBytesPerSecond,
         paused: move.previous_vm_state === 'paused',
       },
       LOOK,
@@ -185,10 +189,7 @@ async function predicted(context: WorkflowContext, run: WorkflowRun, move: Move)
 }
 
 /** Where an agent finds its peer, and who that must prove to be. */
-export async function peerAddress(
-  db: Db,
-  hostId: HostId,
-): Promise<{ readonly hostId: string; readonly address: string; readonly rpcPort: number }> {
+export async function peerAddress(db: Db, hostId: HostId): Promise<PeerAddress> {
   const host = await db.selectFrom('host').select(['address', 'rpc_port']).where('id', '=', hostId).executeTakeFirstOrThrow();
   return { hostId, address: host.address, rpcPort: host.rpc_port };
 }

@@ -1,6 +1,7 @@
 import { sql } from 'kysely';
 import type { ResolvedConfig } from '../../config/load-config.ts';
 import type { Db } from '../../store/database.ts';
+import { later } from '../../store/sparing-pool.ts';
 import type { Workflows } from '../port.ts';
 
 export type QueueLimits = ResolvedConfig['limits'];
@@ -84,10 +85,26 @@ function grant(
   return granted;
 }
 
-/** True when it is this move's turn to prepare; the lock is held until the transaction ends, which has to take the turn (by the phase). */
-export async function isTurnOf(tx: Db, migrationId: string, limits: QueueLimits): Promise<boolean> {
-  return whoMayBegin(await lockedQueue(tx), limits).includes(migrationId);
+/** True when it is this move's turn to prepare; the lock is held until the transaction ends, which has to take the turn (by the phase). Its row need not say yet that it waits, nor for which host. */
+export async function isTurnOf(
+  tx: Db,
+  { id, api_id, source_host_id, destination_host_id }: QueuedRow,
+  limits: QueueLimits,
+): Promise<boolean> {
+  const own: Queued = { id, api_id, phase: 'queued', prepared: false, source: source_host_id, destination: destination_host_id };
+  const others = (await lockedQueue(tx)).filter((one) => one.id !== id);
+  return whoMayBegin(
+    [...others, own].toSorted((a, b) => a.api_id - b.api_id),
+    limits,
+  ).includes(id);
 }
+
+type QueuedRow = {
+  readonly id: string;
+  readonly api_id: number;
+  readonly source_host_id: string | null;
+  readonly destination_host_id: string | null;
+};
 
 /** True when this prepared move may copy now; as above. Its row need not say yet that it is prepared. */
 export async function mayCopy(tx: Db, migrationId: string, limits: QueueLimits): Promise<boolean> {
@@ -96,19 +113,22 @@ export async function mayCopy(tx: Db, migrationId: string, limits: QueueLimits):
 }
 
 async function lockedQueue(tx: Db): Promise<readonly Queued[]> {
-  await sql`select pg_advisory_xact_lock(${QUEUE_LOCK})`.execute(tx);
+  await sql`${later}select pg_advisory_xact_lock(${QUEUE_LOCK})`.execute(tx);
   return readQueue(tx);
 }
 
-/** Those that wait for a link look again: called by whoever leaves one. */
-export async function wakeWaiting(tx: Db, workflows: Pick<Workflows, 'wake'>): Promise<void> {
-  const waiting = await tx
+/** Those that wait for a link look again: called by whoever leaves one. With the move that has ended, also the fleet operation that began it. */
+export async function wakeWaiting(tx: Db, workflows: Pick<Workflows, 'wake'>, ended: string | null = null): Promise<void> {
+  const links = tx
     .selectFrom('migration')
     .select('id')
     .where('finished_at', 'is', null)
     .where('type', '=', 'live-migration')
-    .where((eb) => eb.or([eb('phase', '=', 'queued'), eb.and([eb('phase', '=', 'preparing'), eb('incoming_ready', 'is not', null)])]))
-    .execute();
+    .where((eb) => eb.or([eb('phase', '=', 'queued'), eb.and([eb('phase', '=', 'preparing'), eb('incoming_ready', 'is not', null)])]));
+  const waiting =
+    ended === null
+      ? await links.execute()
+      : await links.unionAll((eb) => eb.selectFrom('fleet_item').select('operation_id as id').where('migration_id', '=', ended)).execute();
   for (const { id } of waiting) await workflows.wake(tx, id);
 }
 

@@ -1,13 +1,14 @@
 import { noValidHostMessage } from '@godwit/domain/scheduling/no-valid-host';
 import type { Db } from '../../store/database.ts';
 import type { WorkflowRun } from '../port.ts';
-import { beginEvent, finishEvent } from '../record/actions.ts';
+import { type ActionRef, beginEvent, finishEvent } from '../record/actions.ts';
 import { claimMove, place } from '../scheduling/claim.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
 import { finishMove, MOVE_EVENT } from './finish-move.ts';
 import { advance, type Move } from './move.ts';
 import { isTurnOf } from './queue.ts';
 import { requestedBlockMigration, type StorageRefusal, storageRefusal } from './storage-refusal.ts';
+import { withPhase } from './timeline.ts';
 import { triedHosts } from './try-elsewhere.ts';
 
 const EVENT = 'conductor_live_migrate_instance';
@@ -16,16 +17,17 @@ const EVENT = 'conductor_live_migrate_instance';
  * accepted, scheduling → queued, or at once → preparing when the links are free. Host, claim, verdicts and turn are one transaction: the migration holds the source from
  * then on and the server the destination. No host: the record ends `error` and nothing has changed. Undo: `restoreClaim` (finish-move).
  */
-export async function schedule(context: WorkflowContext, run: WorkflowRun, move: Move, actionId: number | null): Promise<Move | undefined> {
+export async function schedule(context: WorkflowContext, run: WorkflowRun, move: Move): Promise<Move | undefined> {
+  const action = { serverId: move.serverId, requestId: move.request_id };
   return context.db.transaction().execute(async (tx): Promise<Move | undefined> => {
-    if (actionId !== null) await beginEvent(tx, actionId, EVENT, null);
+    await beginEvent(tx, action, EVENT, null);
     const begun = {
       ...move,
       timeline: [...move.timeline, { at: Date.now(), clock: 'controller' as const, what: 'phase', detail: 'scheduling' }],
     };
     const refusal = await storageRefusal(tx, move.serverId, requestedBlockMigration(move.block_migration));
     if (refusal !== null) {
-      await endRefused(tx, context, run, begun, actionId, refusal);
+      await endRefused(tx, context, run, begun, action, refusal);
       return;
     }
     const placement = await place(tx, move.serverId, {
@@ -39,8 +41,7 @@ export async function schedule(context: WorkflowContext, run: WorkflowRun, move:
       seed: run.fence,
     });
     if (placement.kind === 'no-valid-host') {
-      if (actionId !== null)
-        await finishEvent(tx, actionId, EVENT, { ok: false, details: `${noValidHostMessage('live-migration')} ${placement.details}` });
+      await finishEvent(tx, action, EVENT, { ok: false, details: `${noValidHostMessage('live-migration')} ${placement.details}` });
       // Why the hosts before would not have it is the cause; that no other is left follows from it.
       const last = move.attempts.at(-1);
       const ends = last === undefined ? 'error' : 'failed';
@@ -60,16 +61,17 @@ export async function schedule(context: WorkflowContext, run: WorkflowRun, move:
       return;
     }
     await claimMove(tx, move, placement.host.id, placement.demand);
-    const queued: Move = { ...begun, destination_host_id: placement.host.id };
-    const waiting = await advance(tx, run, queued, 'queued', 'queued', {
+    await finishEvent(tx, action, EVENT, { ok: true, details: placement.details });
+    await beginEvent(tx, action, MOVE_EVENT, move.source);
+    const queued: Move = {
+      ...begun,
       destination_host_id: placement.host.id,
-      verdicts: JSON.stringify(placement.verdicts),
-    });
-    if (actionId !== null) {
-      await finishEvent(tx, actionId, EVENT, { ok: true, details: placement.details });
-      await beginEvent(tx, actionId, MOVE_EVENT, move.source);
-    }
-    return (await isTurnOf(tx, move.moveId, context.config.limits)) ? advance(tx, run, waiting, 'preparing', 'preparing') : waiting;
+      timeline: withPhase(begun.timeline, 'queued', Date.now()),
+    };
+    const known = { destination_host_id: placement.host.id, verdicts: JSON.stringify(placement.verdicts) };
+    return (await isTurnOf(tx, queued, context.config.limits))
+      ? advance(tx, run, queued, 'preparing', 'preparing', known)
+      : advance(tx, run, queued, 'queued', 'queued', known);
   });
 }
 
@@ -79,10 +81,10 @@ async function endRefused(
   context: WorkflowContext,
   run: WorkflowRun,
   move: Move,
-  actionId: number | null,
+  action: ActionRef,
   refusal: StorageRefusal,
 ): Promise<void> {
-  if (actionId !== null) await finishEvent(tx, actionId, EVENT, { ok: false, details: refusal.message });
+  await finishEvent(tx, action, EVENT, { ok: false, details: refusal.message });
   await finishMove(tx, context, run, move, {
     phase: 'error',
     status: 'error',
@@ -99,9 +101,7 @@ const LOOK_AGAIN_MS = 1_000;
 export async function awaitTurn(context: WorkflowContext, run: WorkflowRun, move: Move): Promise<Move | undefined> {
   const begun = await context.db
     .transaction()
-    .execute(async (tx) =>
-      (await isTurnOf(tx, move.moveId, context.config.limits)) ? advance(tx, run, move, 'preparing', 'preparing') : null,
-    );
+    .execute(async (tx) => ((await isTurnOf(tx, move, context.config.limits)) ? advance(tx, run, move, 'preparing', 'preparing') : null));
   if (begun !== null) return begun;
   await run.pause(LOOK_AGAIN_MS);
 }

@@ -95,7 +95,7 @@ export async function switchOver(context: WorkflowContext, run: WorkflowRun, mov
       }
       if (messages.length > 0) {
         await context.faultPoint('switchover:taken');
-        await db.transaction().execute(async (tx) => {
+        const after = await db.transaction().execute(async (tx) => {
           const { row: next } = await stepCustody(
             tx,
             move.serverId,
@@ -107,8 +107,8 @@ export async function switchOver(context: WorkflowContext, run: WorkflowRun, mov
               measures: JSON.stringify({ ...move.measures, ...measuresOf(null, known) }),
             });
           await wakeWaiting(tx, context.workflows);
+          return next;
         });
-        const after = await readCustody(db, move.serverId);
         if (after.operation === null && !(after.holder.kind === 'host' && after.holder.hostId === destination))
           return afterSettled(context, run, move, after);
         return;

@@ -5,7 +5,7 @@ import { wireCustody } from '../custody/wire-grant.ts';
 import { checkpoint, type WorkflowRun } from '../port.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
 import type { Move } from './move.ts';
-import { wirePolicy } from './wire-policy.ts';
+import { copyTerms, wirePolicy } from './wire-policy.ts';
 
 const CALL_MS = 5_000;
 
@@ -25,7 +25,7 @@ export async function tellPolicy(
       {
         custody: wireCustody(move.serverId, grant.previousEpoch, run.fence),
         migrationId: move.moveId,
-        policy: await wirePolicy(context, move),
+        policy: wirePolicy(context, move, await copyTerms(context.db, move)),
       },
       { timeoutMs: CALL_MS, signal: run.signal },
     );

@@ -1,15 +1,55 @@
 import { create } from '@bufbuild/protobuf';
 import { type MigrationPolicy, MigrationPolicySchema } from '@godwit/contract/gen/migration_pb';
+import { GodwitError } from '@godwit/domain/errors';
+import { sql } from 'kysely';
 import type { Db } from '../../store/database.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
 import type { Move } from './move.ts';
 
+export type PeerAddress = { readonly hostId: string; readonly address: string; readonly rpcPort: number };
+
+/** What a move's hosts and disks say about its copy, in one statement. */
+export type CopyTerms = {
+  /** Where an agent finds its peer, and who that must prove to be. */
+  readonly source: PeerAddress;
+  readonly destination: PeerAddress | null;
+  /** Bytes per second; 0: no cap. The least of the move's own cap and those of both hosts' links. */
+  readonly capBytesPerSecond: number;
+  /** The disks that have to be copied, in the guest's order. */
+  readonly localDiskIds: readonly string[];
+};
+
+export async function copyTerms(db: Db, move: Move): Promise<CopyTerms> {
+  const copies = move.block_migration !== 'false';
+  const rows = await db
+    .selectFrom('host')
+    .select(['id as hostId', 'address', 'rpc_port as rpcPort', 'migration_bandwidth_bytes as cap'])
+    .select(
+      sql<readonly string[] | null>`(select json_agg(d.id order by d.device_index) from disk d
+        where ${copies} and d.server_id = ${move.serverId} and d.storage = 'local')`.as('disks'),
+    )
+    .where('id', 'in', [move.source, move.destination_host_id ?? move.source])
+    .execute();
+  const peer = (id: string | null): PeerAddress | null => {
+    const host = rows.find(({ hostId }) => hostId === id);
+    return host === undefined ? null : { hostId: host.hostId, address: host.address, rpcPort: host.rpcPort };
+  };
+  const source = peer(move.source);
+  if (source === null) throw new GodwitError('HostNotFound', `Compute host ${move.source} could not be found.`);
+  return {
+    source,
+    destination: peer(move.destination_host_id),
+    capBytesPerSecond: leastCap([move.max_bandwidth_bytes, ...rows.map(({ cap }) => cap)]),
+    localDiskIds: rows[0]?.disks ?? [],
+  };
+}
+
 /** What the agents are told of what the move may cost. A record older than policies is not steered: 30 ms, no deadline. */
-export async function wirePolicy({ config, db }: Pick<WorkflowContext, 'config' | 'db'>, move: Move): Promise<MigrationPolicy> {
+export function wirePolicy({ config }: Pick<WorkflowContext, 'config'>, move: Move, terms: CopyTerms): MigrationPolicy {
   const { policy } = move;
-  const localDiskIds = move.block_migration === 'false' ? [] : await localDisks(db, move);
+  const localDiskIds = [...terms.localDiskIds];
   return create(MigrationPolicySchema, {
-    maxBandwidthBytes: BigInt(await allowedBandwidth(db, move)),
+    maxBandwidthBytes: BigInt(terms.capBytesPerSecond),
     blockMigration: localDiskIds.length > 0,
     localDiskIds,
     diskOverCommit: move.disk_over_commit,
@@ -22,19 +62,7 @@ export async function wirePolicy({ config, db }: Pick<WorkflowContext, 'config' 
   });
 }
 
-/** The disks that have to be copied, in the guest's order. */
-async function localDisks(db: Db, move: Pick<Move, 'serverId'>): Promise<string[]> {
-  const disks = await db
-    .selectFrom('disk')
-    .select('id')
-    .where('server_id', '=', move.serverId)
-    .where('storage', '=', 'local')
-    .orderBy('device_index')
-    .execute();
-  return disks.map(({ id }) => id);
-}
-
-/** Bytes per second; 0: no cap. The least of the move's own cap and those of both hosts' links. */
+/** The same cap before there is a record. */
 export async function allowedBandwidth(
   db: Db,
   move: Pick<Move, 'source_host_id' | 'destination_host_id' | 'max_bandwidth_bytes'>,
@@ -42,6 +70,10 @@ export async function allowedBandwidth(
   const hosts = [move.source_host_id, move.destination_host_id].filter((id) => id !== null);
   const links =
     hosts.length === 0 ? [] : await db.selectFrom('host').select('migration_bandwidth_bytes as cap').where('id', 'in', hosts).execute();
-  const caps = [move.max_bandwidth_bytes, ...links.map(({ cap }) => cap)].filter((cap) => cap !== null);
+  return leastCap([move.max_bandwidth_bytes, ...links.map(({ cap }) => cap)]);
+}
+
+function leastCap(all: readonly (number | null)[]): number {
+  const caps = all.filter((cap) => cap !== null);
   return caps.length === 0 ? 0 : Math.min(...caps);
 }

@@ -61,7 +61,7 @@ export async function place(tx: Db, serverId: ServerId, options: PlaceOptions): 
     // The lock of a host that was lost again is given back before the next one is taken: two decisions that held each other's choice would wait for ever.
     await sql`${later}savepoint candidate`.execute(tx);
     // No key update: rows that only refer to the host (a server, a port) are not held up.
-    await tx.selectFrom('host').select('id').where('id', '=', best.host.id).forNoKeyUpdate().execute();
+    await sql`${later}select id from host where id = ${best.host.id} for no key update`.execute(tx);
     // What was committed while we waited for the lock is seen by this second look (read committed).
     const [locked] = await loadHosts(tx, options.ratios, [best.host.id]);
     // What the server asks cannot have changed meanwhile: its group is locked, and so is the server itself. Only the servers that its hints name may have moved.

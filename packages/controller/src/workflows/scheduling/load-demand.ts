@@ -1,10 +1,12 @@
+import { GodwitError } from '@godwit/domain/errors';
+import type { HostFacts } from '@godwit/domain/host';
 import { as, type HostId, type ServerGroupId, type ServerId } from '@godwit/domain/ids';
 import { requiredHypervisorType, requiredStorage } from '@godwit/domain/scheduling/flavor-requirements';
 import type { DecisionKind, DemandedDisk, DemandedGroup, GroupMember, ServerDemand } from '@godwit/domain/scheduling/server-demand';
-import { sql } from 'kysely';
-import type { FlavorSnapshot } from '../../store/core-tables.ts';
+import { type Selectable, sql } from 'kysely';
+import type { DiskTable, FlavorSnapshot } from '../../store/core-tables.ts';
 import type { Db } from '../../store/database.ts';
-import { readServer } from '../server/server-record.ts';
+import type { ServerRecord } from '../server/server-record.ts';
 
 export type DemandOptions = {
   readonly kind: DecisionKind;
@@ -20,11 +22,8 @@ export type DemandOptions = {
 
 /** Everything that a server asks of a host, from the database. A requested host that does not exist matches none (an id that is nobody's). */
 export async function loadDemand(db: Db, serverId: ServerId, options: DemandOptions): Promise<ServerDemand> {
-  const server = await readServer(db, serverId);
-  const [current, requested, disks, ports, group, sameHost, differentHost] = await Promise.all([
-    server.host_id === null
-      ? undefined
-      : db.selectFrom('host').select(['id', 'name', 'facts']).where('id', '=', server.host_id).executeTakeFirst(),
+  const { current, disks, ports, grouped, ...server } = await readWithBelongings(db, serverId);
+  const [requested, group, sameHost, differentHost] = await Promise.all([
     options.requestedHost === null
       ? undefined
       : db
@@ -33,15 +32,7 @@ export async function loadDemand(db: Db, serverId: ServerId, options: DemandOpti
           .where('name', '=', options.requestedHost)
           .where('deleted_at', 'is', null)
           .executeTakeFirst(),
-    db.selectFrom('disk').selectAll().where('server_id', '=', serverId).orderBy('device_index').execute(),
-    db
-      .selectFrom('port')
-      .innerJoin('network', 'network.id', 'port.network_id')
-      .select(['network.name', 'network.bridge', 'port.device_index'])
-      .where('port.server_id', '=', serverId)
-      .orderBy('port.device_index')
-      .execute(),
-    loadGroup(db, serverId),
+    grouped ? loadGroup(db, serverId) : null,
     loadMembers(db, server.scheduler_hints.same_host ?? []),
     loadMembers(db, server.scheduler_hints.different_host ?? []),
   ]);
@@ -79,20 +70,52 @@ export async function loadDemand(db: Db, serverId: ServerId, options: DemandOpti
       options.requestedHost === null
         ? null
         : { id: as<HostId>(requested?.id ?? '00000000-0000-0000-0000-000000000000'), name: options.requestedHost },
-    currentHost: options.kind === 'create' || current === undefined ? null : { id: as<HostId>(current.id), name: current.name },
+    currentHost: options.kind === 'create' || current === null ? null : { id: as<HostId>(current.id), name: current.name },
     excludedHosts: options.excludedHosts,
     machineType: server.machine_type,
     // A controller that knew no layouts has launched it: with the first.
     deviceLayout: server.device_layout ?? (server.launched_at === null ? null : 1),
     portPlaces: ports.map((port, position) => port.device_index ?? position),
-    cpuFeatures: moving && current !== undefined ? current.facts.cpuFeatures : null,
+    cpuFeatures: moving && current !== null ? current.facts.cpuFeatures : null,
     cpuModel: moving ? server.cpu_model : null,
     // Its own QEMU may be older than the one installed on its host since.
     runningOn:
-      moving && current !== undefined
+      moving && current !== null
         ? { qemuVersion: server.qemu_version ?? current.facts.qemuVersion, accelerator: current.facts.accelerator }
         : null,
   };
+}
+
+type Belongings = {
+  readonly current: { readonly id: string; readonly name: string; readonly facts: HostFacts } | null;
+  readonly disks: readonly Pick<Selectable<DiskTable>, 'storage' | 'pool' | 'size_bytes'>[];
+  readonly ports: readonly { readonly name: string; readonly bridge: string | null; readonly device_index: number | null }[];
+  readonly grouped: boolean;
+};
+
+/** The server's row with what belongs to it, in one statement: every move and every start asks for it. */
+async function readWithBelongings(db: Db, serverId: ServerId): Promise<ServerRecord & Belongings> {
+  const row = await db
+    .selectFrom('server')
+    .selectAll('server')
+    .select([
+      sql<
+        Belongings['current']
+      >`(select json_build_object('id', h.id, 'name', h.name, 'facts', h.facts) from host h where h.id = server.host_id)`.as('current'),
+      sql<
+        Belongings['disks']
+      >`coalesce((select json_agg(json_build_object('storage', d.storage, 'pool', d.pool, 'size_bytes', d.size_bytes) order by d.device_index)
+        from disk d where d.server_id = server.id), '[]')`.as('disks'),
+      sql<
+        Belongings['ports']
+      >`coalesce((select json_agg(json_build_object('name', n.name, 'bridge', n.bridge, 'device_index', p.device_index) order by p.device_index)
+        from port p join network n on n.id = p.network_id where p.server_id = server.id), '[]')`.as('ports'),
+      sql<boolean>`exists (select from server_group_member m where m.server_id = server.id)`.as('grouped'),
+    ])
+    .where('server.id', '=', serverId)
+    .executeTakeFirst();
+  if (row === undefined) throw new GodwitError('ServerNotFound', `Instance ${serverId} could not be found.`);
+  return row;
 }
 
 /** The disks that a new server will have: its root disk, as large as the flavor says, or as the image where that says 0. */
