@@ -32,7 +32,7 @@ const factsOnly = (
     qemuVersion: runningIn,
     execute: async (command: string) => (command === 'qom-list' ? [] : blocked.length === 0 ? {} : { 'blocked-reasons': blocked }),
   };
-  const guests = { process: () => ({ qmp, spec: { disks: [], nics: [] } }) };
+  const guests = { process: () => ({ qmp, spec: { disks: [], nics: [], deviceLayout: 1 } }) };
   return new Proxy({ hostId, capabilities: { version }, defaults: { accelerator }, guests, log: null } as unknown as QemuHost, {
     get(facts, name) {
       if (name in facts) return facts[name as keyof QemuHost];
