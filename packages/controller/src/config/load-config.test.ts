@@ -43,6 +43,8 @@ describe('resolveConfig', () => {
     [{ ...good, listen: 8774 }, '"listen" must be an object'],
     [{ ...good, publicUrl: 'ftp://x' }, '"publicUrl" must be an http or https URL, not ftp://x'],
     [{ ...good, databaseUrl: 'mysql://x' }, '"databaseUrl" must begin with postgresql://'],
+    [{ ...good, databaseUrl: 'postgresql://u:p@a:5432,b:5432/godwit' }, '"databaseUrl" names several hosts: '],
+    [{ ...good, databaseUrl: 'postgresql:///godwit?host=a,b' }, '"databaseUrl" names several hosts: '],
     [
       { ...good, agentListen: { ...good.agentListen, names: [] } },
       '"agentListen.names" must list the addresses or DNS names by which agents reach this controller',

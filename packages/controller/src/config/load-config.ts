@@ -54,6 +54,9 @@ export class ConfigError extends Error {
   }
 }
 
+/** libpq takes a list (`a,b`, `host=a,b`) and tries each; this client does not. */
+const namesSeveralHosts = (url: string): boolean => /^[^:]+:\/\/(?:[^/?#]*@)?[^/?#]*,/.test(url) || /[?&]host=[^&#]*(?:,|%2c)/i.test(url);
+
 const wrong = (key: string, sentence: string): ConfigError => new ConfigError(`"${key}" ${sentence}`, { key });
 
 /** Reads `file` (YAML or JSON), applies the environment, checks it. Throws ConfigError naming the file, the line and the key. */
@@ -117,6 +120,11 @@ export function resolveConfig(value: unknown, env: Readonly<Record<string, strin
   const databaseUrl = env.DATABASE_URL ?? input.databaseUrl;
   if (databaseUrl !== undefined && !/^postgres(ql)?:\/\//.test(text(databaseUrl, 'databaseUrl')))
     throw wrong('databaseUrl', 'must begin with postgresql://');
+  if (databaseUrl !== undefined && namesSeveralHosts(text(databaseUrl, 'databaseUrl')))
+    throw wrong(
+      'databaseUrl',
+      'names several hosts: name one address that leads to the primary, wherever it is (a virtual address, HAProxy)',
+    );
   const agentListen = object(input.agentListen, 'agentListen');
   const names = agentListen.names;
   if (!Array.isArray(names) || names.length === 0 || !names.every((name) => typeof name === 'string' && name !== '')) {

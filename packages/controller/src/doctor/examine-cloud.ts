@@ -1,7 +1,7 @@
 import { X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { type Finding, ok, problem, warning } from '@godwit/domain/doctor/finding';
-import { certificateFinding, clockFinding, roomFinding, versionsFinding } from '@godwit/domain/doctor/rules';
+import { certificateFinding, clockFinding, roomFinding, standbyFindings, versionsFinding } from '@godwit/domain/doctor/rules';
 import type { HostFacts } from '@godwit/domain/host';
 import { as, type HostId } from '@godwit/domain/ids';
 import { godwitVersion } from '@godwit/domain/version';
@@ -149,8 +149,11 @@ async function examineDatabase(db: Db): Promise<readonly Finding[]> {
     version: number;
     commit: string;
     fsync: string;
+    names: string;
+    standbys: number;
   }>`select current_setting('server_version_num')::integer as version,
-    current_setting('synchronous_commit') as commit, current_setting('fsync') as fsync`.execute(db);
+    current_setting('synchronous_commit') as commit, current_setting('fsync') as fsync,
+    current_setting('synchronous_standby_names') as names, (select count(*)::integer from pg_stat_replication) as standbys`.execute(db);
   const [found] = rows;
   if (found === undefined) return [];
   return [
@@ -165,6 +168,7 @@ async function examineDatabase(db: Db): Promise<readonly Finding[]> {
           'Set both to on: who runs what is decided by commits.',
         )
       : ok('database', '', `The database keeps what it has confirmed (synchronous_commit ${found.commit}).`),
+    ...standbyFindings(found),
   ];
 }
 

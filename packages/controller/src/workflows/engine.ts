@@ -35,7 +35,7 @@ import { readCustody, stepCustody } from './custody/custody-store.ts';
 import { recoverIfRestored } from './custody/database-restored.ts';
 import { acceptEvacuate } from './evacuate/accept-evacuate.ts';
 import { evacuateServer } from './evacuate/evacuate-server.ts';
-import { createWorkflows } from './executor.ts';
+import { createWorkflows, enqueue } from './executor.ts';
 import { factListener } from './facts/note-facts.ts';
 import { fleetOperation } from './fleet/fleet-operation.ts';
 import { type FleetOperations, fleetOperations } from './fleet/fleet-operations.ts';
@@ -123,6 +123,8 @@ export async function startWorkflowEngine(parts: EngineParts): Promise<Engine> {
     name: config.executorName,
     log,
     handlers: bound,
+    // What was lost may have been the server: another one took over, perhaps without its last commits.
+    onConnected: () => recoverIfRestored(db, { enqueue }, log),
     ...(parts.heartbeatMs === undefined ? {} : { heartbeatMs: parts.heartbeatMs }),
     ...(parts.deadAfterMs === undefined ? {} : { deadAfterMs: parts.deadAfterMs }),
   });
@@ -140,7 +142,6 @@ export async function startWorkflowEngine(parts: EngineParts): Promise<Engine> {
     interfacePatienceMs: parts.interfacePatienceMs ?? 60_000,
     faultPoint: parts.faultPoint ?? (() => {}),
   };
-  await recoverIfRestored(db, workflows, log);
   await workflows.start();
   const watcher: HostWatcher = startHostWatcher({
     db,

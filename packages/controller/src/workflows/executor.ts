@@ -26,6 +26,8 @@ export type ExecutorOptions = {
   readonly heartbeatMs?: number;
   /** An executor without a heartbeat for this long is dead; default 5000. Being wrong is harmless: fences keep the living one out. */
   readonly deadAfterMs?: number;
+  /** Awaited after every connection to the database that is for listening: the first, and each that replaces a lost one. Nothing is claimed before it. */
+  readonly onConnected?: () => Promise<void>;
   /** Runs at the same time in this process; default 200. */
   readonly concurrency?: number;
 };
@@ -244,7 +246,13 @@ export function createWorkflows(
     client.once('end', () => {
       if (listener === client) listener = null;
     });
-    await client.query(`listen ${WORK_CHANNEL}; listen ${WAKE_CHANNEL}`);
+    try {
+      await options.onConnected?.();
+      await client.query(`listen ${WORK_CHANNEL}; listen ${WAKE_CHANNEL}`);
+    } catch (error) {
+      await client.end().catch(() => {});
+      throw error;
+    }
     listener = client;
   };
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { hasProblems, reportText } from './report.ts';
-import { certificateFinding, clockFinding, roomFinding, versionsFinding } from './rules.ts';
+import { certificateFinding, clockFinding, roomFinding, standbyFindings, versionsFinding } from './rules.ts';
 
 const day = 86_400_000;
 
@@ -32,6 +32,16 @@ describe('the rules of the doctor', () => {
     expect(finding.level).toBe(level);
     // What is not well names a remedy; what is well needs none.
     expect(finding.remedy === '').toBe(level === 'ok');
+  });
+
+  it.each([
+    [{ names: '', commit: 'on', standbys: 0 }, []],
+    [{ names: '', commit: 'on', standbys: 1 }, ['warning']],
+    [{ names: 'one', commit: 'local', standbys: 1 }, ['warning']],
+    [{ names: 'one', commit: 'on', standbys: 0 }, ['warning']],
+    [{ names: 'one', commit: 'remote_apply', standbys: 1 }, ['ok']],
+  ])('what a failover of the database would lose: %o', (database, levels) => {
+    expect(standbyFindings(database).map(({ level }) => level)).toEqual(levels);
   });
 
   it('says which host is behind, and by how much', () => {

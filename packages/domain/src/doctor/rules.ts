@@ -56,4 +56,34 @@ export function certificateFinding(
   return ok('certificate', subject, `${what} is valid until ${until}.`);
 }
 
+/** What a failover of the database would lose. `names`, `commit`: PostgreSQL's synchronous_standby_names and synchronous_commit; `standbys`: how many stream from it now, base backups included. */
+export function standbyFindings(database: {
+  readonly names: string;
+  readonly commit: string;
+  readonly standbys: number;
+}): readonly Finding[] {
+  const { names, commit, standbys } = database;
+  const waits = names.trim() !== '' && commit !== 'off' && commit !== 'local';
+  if (!waits && standbys === 0) return [];
+  if (waits)
+    return [
+      standbys > 0
+        ? ok('database', '', `Commits wait for standbys (synchronous_standby_names ${names}): a failover loses none of them.`)
+        : warning(
+            'database',
+            '',
+            `Commits wait for standbys (synchronous_standby_names ${names}), and none is connected.`,
+            'Start a standby: until one is there nothing that changes anything is answered.',
+          ),
+    ];
+  return [
+    warning(
+      'database',
+      '',
+      `${standbys} ${standbys === 1 ? 'standby follows' : 'standbys follow'} without being waited for: a failover may lose the last commits, and then nothing is granted before every host has reported.`,
+      'Set synchronous_standby_names, and synchronous_commit to on.',
+    ),
+  ];
+}
+
 const gib = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(1)} GiB`;

@@ -35,9 +35,9 @@ export async function stepCustody(
 ): Promise<{ readonly row: CustodyRow; readonly effects: readonly ControllerEffect[] }> {
   const before = locked ?? (await readCustody(tx, serverId, true));
   if (before.fence !== fence) throw new Fenced(`server ${serverId}`);
-  // A controller that runs on while its database fails over, or is put back, must not grant by what that has forgotten.
+  // A controller that runs on while its database fails over, or is put back, must not grant by what that has forgotten. Its executor notes it as soon as it listens again, and this run is run again.
   if (events.some(({ kind }) => kind === 'beginMove' || kind === 'beginStart') && (await isRestored(tx)))
-    throw new GodwitError('CustodyRefused', REFUSALS['custody-recovering'], { code: 'custody-recovering', serverId });
+    throw new Error(`nothing is granted for server ${serverId} yet: ${REFUSALS['custody-recovering']}`);
   let row = before;
   let effects: readonly ControllerEffect[] = [];
   for (const event of events) {
@@ -52,6 +52,13 @@ export async function stepCustody(
   if (events.some((event) => event.kind === 'heard' && event.message.kind === 'took'))
     await sql`${later}update disk set fresh = false where server_id = ${serverId} and fresh`.execute(tx);
   return { row, effects };
+}
+
+/** Custody is to be recovered again: nothing is granted before that. Throws Fenced when another executor is in charge. */
+export async function leaveBehind(tx: Db, serverId: ServerId, fence: Fence): Promise<void> {
+  const row = await readCustody(tx, serverId, true);
+  if (row.fence !== fence) throw new Fenced(`server ${serverId}`);
+  await writeCustody(tx, { ...row, behind: true }, fence);
 }
 
 type WithoutFence = ControllerEvent extends infer E ? (E extends ControllerEvent ? Omit<E, 'fence'> : never) : never;

@@ -1,6 +1,6 @@
 import { sql } from 'kysely';
 import type { Logger } from 'pino';
-import type { Db } from '../../store/database.ts';
+import { type Db, inTransaction } from '../../store/database.ts';
 import type { Workflows } from '../port.ts';
 
 const IDENTITY = 'database-identity';
@@ -9,12 +9,13 @@ const FENCE_HEADROOM = 1_000_000;
 
 /**
  * What a restore or a failover changes, and no restart does: the cluster, its timeline, the database and the table of servers themselves. It is kept in the database: a copy of that
- * which is put back brings the old one along. `known`: what was noted last; null: nothing yet.
+ * which is put back brings the old one along. `known`: what was noted last; null: nothing yet. The timeline is the one that is written to now: the control file has it only after the next checkpoint,
+ * which may be minutes after a standby's promotion.
  */
 async function identityOf(db: Db): Promise<{ readonly identity: object; readonly known: object | null }> {
   const { rows } = await sql<{ system: string; timeline: number; database: number; table: number; known: object | null }>`
     select (select system_identifier::text from pg_control_system()) as system,
-      (select timeline_id from pg_control_checkpoint()) as timeline,
+      ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::integer as timeline,
       (select oid::bigint from pg_database where datname = current_database()) as database,
       'server'::regclass::oid::bigint as "table",
       (select value from setting where key = ${IDENTITY}) as known`.execute(db);
@@ -35,9 +36,8 @@ export async function isRestored(db: Db): Promise<boolean> {
  * recovery is enqueued. Fences go on far above every one that was given. Returns how many servers there are. Can be repeated.
  */
 export async function beginRecovery(db: Db, workflows: Pick<Workflows, 'enqueue'>): Promise<number> {
-  return db.transaction().execute(async (tx) => {
-    // One at a time, so that the fences are moved once for all controllers that start.
-    await sql`select pg_advisory_xact_lock(hashtext('godwit recovery'))`.execute(tx);
+  return inTransaction(db, async (tx) => {
+    await oneAtATime(tx);
     await sql`select setval('fence_sequence', (select last_value from fence_sequence) + ${FENCE_HEADROOM}::bigint)`.execute(tx);
     const servers = await tx
       .updateTable('server')
@@ -51,16 +51,24 @@ export async function beginRecovery(db: Db, workflows: Pick<Workflows, 'enqueue'
   });
 }
 
-/** Before anything is granted by a controller that starts: a database that is not the one of the last run begins a recovery. */
+/** Before anything is granted by a controller that starts, or whose connection was lost: a database that is not the one of before begins a recovery. */
 export async function recoverIfRestored(db: Db, workflows: Pick<Workflows, 'enqueue'>, log: Logger): Promise<void> {
   if (await isRestored(db)) {
-    const servers = await beginRecovery(db, workflows);
+    // Of several controllers the first one begins it.
+    const servers = await db.transaction().execute(async (tx) => {
+      await oneAtATime(tx);
+      return (await isRestored(tx)) ? await beginRecovery(tx, workflows) : null;
+    });
+    if (servers === null) return;
     log.error(
       { servers },
       'the database was restored, or another one took over: nothing is granted for a server until every host that could hold it has reported',
     );
   } else await noteIdentity(db);
 }
+
+/** So that the fences are moved once for all controllers. */
+const oneAtATime = async (tx: Db): Promise<unknown> => sql`select pg_advisory_xact_lock(hashtext('godwit recovery'))`.execute(tx);
 
 async function noteIdentity(db: Db): Promise<void> {
   const value = JSON.stringify((await identityOf(db)).identity);

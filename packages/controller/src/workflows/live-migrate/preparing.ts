@@ -6,12 +6,13 @@ import { as, type BootId, type HostId } from '@godwit/domain/ids';
 import type { Prediction } from '@godwit/domain/prediction/predict';
 import { agentFailure } from '../../agents/agent-error.ts';
 import type { Db } from '../../store/database.ts';
-import { readCustody, stepCustody } from '../custody/custody-store.ts';
+import { leaveBehind, readCustody, stepCustody } from '../custody/custody-store.ts';
 import { noteRefusal } from '../custody/note-refusal.ts';
 import { clearRemains } from '../custody/settle.ts';
 import { wireGrant } from '../custody/wire-grant.ts';
 import { checkpoint, type WorkflowRun } from '../port.ts';
 import { predictMove } from '../prediction/predict-move.ts';
+import { recoverCustody } from '../server/recover-server.ts';
 import { wireGuest } from '../server/wire-guest.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
 import { awaitLink } from './await-link.ts';
@@ -52,6 +53,24 @@ export async function prepare(context: WorkflowContext, run: WorkflowRun, move: 
         sentence: 'The destination has not yet cleared what an earlier move left there, and does not answer.',
         phase: 'failed',
         elsewhere: true,
+        evidence: [],
+      });
+      return;
+    }
+    if (grant === null && (row.behind || row.operation?.kind === 'recovery')) {
+      const found = await recoverBefore(context, run, move);
+      if (found === 'as it was') continue;
+      if (found === 'unknown' && Date.now() < deadline) {
+        await run.pause(RETRY_MS);
+        continue;
+      }
+      await giveUp(context, run, move, {
+        cause: 'CustodyUnknown',
+        sentence:
+          found === 'unknown'
+            ? 'The database was restored, or another one took over, and not every host has yet said what it has of the server.'
+            : 'The database was restored, or another one took over, and the guest is not where the move began.',
+        phase: 'failed',
         evidence: [],
       });
       return;
@@ -120,6 +139,18 @@ export async function prepare(context: WorkflowContext, run: WorkflowRun, move: 
       return;
     }
   }
+}
+
+/**
+ * The database failed over or was put back before this move had its grant: the hosts' word comes first. Elsewhere than at its source, the server stays behind, and is recovered when the
+ * move has ended: two claims are held until then.
+ */
+async function recoverBefore(context: WorkflowContext, run: WorkflowRun, move: Move): Promise<'as it was' | 'elsewhere' | 'unknown'> {
+  if (!(await recoverCustody(context, run, move.serverId)).complete) return 'unknown';
+  const { holder } = await readCustody(context.db, move.serverId);
+  if (holder.kind === 'host' && holder.hostId === move.source) return 'as it was';
+  await context.db.transaction().execute((tx) => leaveBehind(tx, move.serverId, run.fence));
+  return 'elsewhere';
 }
 
 /** The grant: a compare-and-set on the server's row, with the move's record. Or custody's reason why there is none. */

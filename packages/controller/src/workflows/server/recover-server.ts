@@ -15,12 +15,20 @@ import { readServer, writeServer } from './server-record.ts';
 
 const CALL_MS = 10_000;
 
+type Census = {
+  /** False when a host did not answer: run it again when that returns. */
+  readonly complete: boolean;
+  readonly hosts: readonly { readonly id: string; readonly name: string }[];
+  /** Copies that may run, by what was heard in this run. */
+  readonly found: ReadonlyMap<HostId, GuestReport>;
+};
+
 /**
  * The database has travelled back (custody rule 8): a host knows a newer epoch of this server than we do. Every host that could hold it must first promise to accept no grant up to a
- * floor far above what was lost (by forfeiting that epoch, durably), and say what it has; fenced hosts are left out. Then the hosts' word is the row again. Until then nothing is
- * granted. Returns false when a host did not answer: run it again when that returns.
+ * floor far above what was lost (by forfeiting that epoch, durably), and say what it has; fenced hosts are left out. Then the hosts' word is custody's row again. Until then nothing is
+ * granted.
  */
-export async function recoverServer(context: WorkflowContext, run: WorkflowRun, serverId: ServerId): Promise<boolean> {
+export async function recoverCustody(context: WorkflowContext, run: WorkflowRun, serverId: ServerId): Promise<Census> {
   const { db } = context;
   const hosts = await db
     .selectFrom('host')
@@ -53,11 +61,18 @@ export async function recoverServer(context: WorkflowContext, run: WorkflowRun, 
         { server: serverId, host, code: failure.code, detail: failure.message },
         'a server that is newer than the database waits for a host',
       );
-      return false;
+      return { complete: false, hosts, found };
     }
   }
+  return { complete: (await readCustody(db, serverId)).operation === null, hosts, found };
+}
+
+/** Recovers custody, and then shows in the server's row what was found. Returns false when a host did not answer: run it again when that returns. */
+export async function recoverServer(context: WorkflowContext, run: WorkflowRun, serverId: ServerId): Promise<boolean> {
+  const { db } = context;
+  const { complete, hosts, found } = await recoverCustody(context, run, serverId);
+  if (!complete) return false;
   const row = await readCustody(db, serverId);
-  if (row.operation !== null) return false;
   const holder = row.holder.kind === 'host' ? row.holder.hostId : null;
   // The holder may have reported to a run before this one.
   const told = holder === null ? null : (found.get(holder) ?? (await guestOn(context, run, serverId, holder)));

@@ -22,7 +22,7 @@ import {
 import type { Grant as CustodyGrant } from '@godwit/domain/custody/grant';
 import type { HostReport } from '@godwit/domain/custody/host-effect';
 import type { HostFacts } from '@godwit/domain/host';
-import { as, asEpoch, asFence, type BootId, type HostId, type ServerId } from '@godwit/domain/ids';
+import { as, asEpoch, asFence, type BootId, type HostId, type MigrationId, type ServerId } from '@godwit/domain/ids';
 import type { AgentClient, Agents } from '../../agents/agents.ts';
 
 type Call = Extract<keyof AgentClient, string>;
@@ -504,6 +504,21 @@ function fakeCustody(host: FakeHost, serverId: string, guest: FakeGuest | undefi
     postCopy: false,
   };
   const alive = guest !== undefined && guest.state !== GuestState.SHUTOFF && guest.state !== GuestState.CRASHED;
+  const moving = [...host.moves.values()].find((move) => move.grant.serverId === serverId && ['copying', 'listening'].includes(move.state));
+  const moved: CustodyGrant | null =
+    moving === undefined
+      ? null
+      : {
+          ...grant,
+          migrationId: as<MigrationId>(moving.grant.migrationId),
+          source: as<HostId>(moving.grant.sourceHostId),
+          destination: as<HostId>(moving.grant.destinationHostId),
+          epoch: asEpoch(Number(moving.grant.epoch)),
+          previousEpoch: asEpoch(Number(moving.grant.previousEpoch)),
+          bootId: as<BootId>(moving.grant.destinationBootId),
+        };
+  const incoming = guest?.state === GuestState.INCOMING ? moved : null;
+  const outgoing = moving?.state === 'copying' && moved !== null ? ({ phase: 'migrating', grant: moved } as const) : null;
   return {
     kind: 'report',
     bootId: as<BootId>(host.bootId),
@@ -514,7 +529,9 @@ function fakeCustody(host: FakeHost, serverId: string, guest: FakeGuest | undefi
     copy:
       guest === undefined
         ? { kind: 'none' }
-        : { kind: 'held', grant, process: { pid: 1, startTicks: 0 }, alive, settled: true, outgoing: null },
+        : incoming !== null
+          ? { kind: 'granted', grant: incoming, process: null, released: false }
+          : { kind: 'held', grant, process: { pid: 1, startTicks: 0 }, alive, settled: true, outgoing },
     floor: null,
   };
 }
