@@ -114,5 +114,7 @@ describe('when the database fails over in the middle of moves', () => {
     await until(async () => (await moves()).filter(({ status }) => status === 'completed').length === ids.length, 60_000);
     await until(settled, 30_000);
     await consistent(ids);
+    // What was lost is not in the records either.
+    expect(await moves()).toHaveLength(ids.length);
   }, 180_000);
 });

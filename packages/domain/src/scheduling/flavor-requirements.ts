@@ -22,10 +22,28 @@ const notKept: Readonly<Record<string, { readonly asksNothing: readonly string[]
   'hw:emulator_threads_policy': { asksNothing: ['share'], why: 'CPUs are not pinned' },
   'hw:mem_page_size': { asksNothing: ['small', 'any', '4', '4KB', '4KiB'], why: 'memory is not backed by huge pages' },
   'hw:numa_nodes': { asksNothing: ['1'], why: 'guests have one NUMA node' },
+  'hw:cpu_dedicated_mask': { asksNothing: [], why: 'CPUs are not pinned' },
+  'hw:cpu_realtime_mask': { asksNothing: [], why: 'CPUs are not pinned' },
+  'hw:pci_numa_affinity_policy': { asksNothing: ['legacy'], why: 'guests have one NUMA node' },
+  'hw:vif_multiqueue_enabled': { asksNothing: ['false'], why: 'network cards have one queue' },
+  'hw:tpm_version': { asksNothing: [], why: 'guests have no TPM' },
+  'hw:viommu_model': { asksNothing: [], why: 'guests have no IOMMU' },
+  'hw:watchdog_action': { asksNothing: ['disabled'], why: 'guests have no watchdog' },
+  'hw:boot_menu': { asksNothing: ['false'], why: 'guests have no boot menu' },
+  'os:secure_boot': { asksNothing: ['disabled', 'optional'], why: 'guests boot without secure boot' },
   'hw:locked_memory': { asksNothing: ['false'], why: 'memory is not locked' },
   'hw:mem_encryption': { asksNothing: ['false'], why: 'memory is not encrypted' },
   'pci_passthrough:alias': { asksNothing: [], why: 'devices of a host are not given to guests, which could not move' },
 };
+
+/** Whole families of extra specs, by how their keys begin. */
+const notKeptKinds: readonly { readonly begins: RegExp; readonly why: string }[] = [
+  { begins: /^hw:numa_(cpus|mem)\./, why: 'guests have one NUMA node' },
+  { begins: /^quota:/, why: 'guests are not held to shares or rates of processor, disk or network' },
+  { begins: /^resources[\w]*:/, why: 'a server takes the vCPUs, RAM and disk of its flavor, and no other resource' },
+  { begins: /^trait[\w]*:/, why: 'hosts have no traits: aggregates and their metadata choose among hosts' },
+  { begins: /^accel:/, why: 'devices of a host are not given to guests, which could not move' },
+];
 
 /** One sentence about the first extra spec that would not be kept; null: all that the flavor asks for is kept. */
 export function unkeptRequirement(extraSpecs: ExtraSpecs): string | null {
@@ -33,6 +51,12 @@ export function unkeptRequirement(extraSpecs: ExtraSpecs): string | null {
     const value = extraSpecs[key];
     if (value !== undefined && !asksNothing.some((one) => one.toLowerCase() === value.toLowerCase()))
       return `${key}=${value} would not be kept: ${why}.`;
+  }
+  // A machine of its own is chosen by such keys, and is had whole.
+  if (requiredHypervisorType(extraSpecs) === 'ironic') return null;
+  for (const [key, value] of Object.entries(extraSpecs)) {
+    const rule = notKeptKinds.find(({ begins }) => begins.test(key));
+    if (rule !== undefined) return `${key}=${value} would not be kept: ${rule.why}.`;
   }
   return null;
 }
