@@ -6,6 +6,7 @@ import { type Json, type JsonObject, objectAt, objectsAt, textAt } from '../json
 import { itemLine, operationLine } from '../operation-text.ts';
 import { planText } from '../plan-text.ts';
 import { computeHostCommands } from './compute-host.ts';
+import { forEach } from './for-each.ts';
 
 const waiting: CommandOption = {
   flags: '--wait',
@@ -18,7 +19,7 @@ const parallel: CommandOption = {
 };
 
 const leaving: readonly CommandOption[] = [
-  { flags: '--reason <reason>', description: 'why, shown in every verdict about this host', required: true },
+  { flags: '--reason <reason>', description: 'why, shown in every verdict about this host; only a plan needs none' },
   parallel,
   { flags: '--at-most <count>', description: 'hosts at the same time (1)', kind: 'integer' },
   { flags: '--move-others', description: 'servers of other hosts may move too, where that makes room' },
@@ -40,13 +41,20 @@ export const commands: readonly Command[] = [
       { flags: '--no-bring-home', description: 'leave the servers where they went' },
     ],
     output: 'none',
-    run: async (cloud, input, terminal) =>
-      begin(cloud, input, terminal, {
-        kind: 'rolling',
-        ...leavingBody(input),
-        ...(input.text('until') === null ? {} : { until: input.text('until') }),
-        ...(input.flag('no-bring-home') ? { bringHome: false } : {}),
-      }),
+    run: async (cloud, input, terminal) => {
+      if (!input.flag('dry-run'))
+        return begin(cloud, input, terminal, {
+          kind: 'rolling',
+          ...leavingBody(input),
+          ...(input.text('until') === null ? {} : { until: input.text('until') }),
+          ...(input.flag('no-bring-home') ? { bringHome: false } : {}),
+        });
+      // Each leaves the others as they are now: what it empties is filled again before the next.
+      await forEach(input.arguments('host'), terminal, async (host) => {
+        terminal.out(`${host}:\n`);
+        await showPlan(cloud, terminal, planBody(input, [host]));
+      });
+    },
   },
   {
     words: 'host restore',
@@ -162,28 +170,38 @@ function leave(kind: 'drain' | 'maintenance', summary: string): Command {
     output: 'none',
     run: async (cloud, input, terminal) => {
       if (!input.flag('dry-run')) return begin(cloud, input, terminal, { kind, ...leavingBody(input) });
-      return showPlan(cloud, terminal, {
-        kind: 'drain',
-        select: { hosts: [...input.arguments('host')] },
-        ...parallelOf(input),
-        ...(input.flag('move-others') ? { moveOthers: true } : {}),
-      });
+      return showPlan(cloud, terminal, planBody(input, input.arguments('host')));
     },
   };
 }
+
+const planBody = (input: Input, hosts: readonly string[]): JsonObject => ({
+  kind: 'drain',
+  select: { hosts: [...hosts] },
+  ...parallelOf(input),
+  ...(input.flag('move-others') ? { moveOthers: true } : {}),
+});
 
 const parallelOf = (input: Input): JsonObject => {
   const count = input.integer('parallel');
   return count === null ? {} : { parallel: count };
 };
 
-const leavingBody = (input: Input): JsonObject => ({
-  hosts: [...input.arguments('host')],
-  reason: input.text('reason') ?? '',
-  ...parallelOf(input),
-  ...(input.integer('at-most') === null ? {} : { atMost: input.integer('at-most') }),
-  ...(input.flag('move-others') ? { moveOthers: true } : {}),
-});
+function leavingBody(input: Input): JsonObject {
+  const reason = input.text('reason');
+  if (reason === null)
+    throw new CommandError('--reason is missing: it is shown in every verdict about the host.', {
+      exitCode: exitCodes.usage,
+      next: 'For instance --reason "disk replacement". A plan (--dry-run) needs none.',
+    });
+  return {
+    hosts: [...input.arguments('host')],
+    reason,
+    ...parallelOf(input),
+    ...(input.integer('at-most') === null ? {} : { atMost: input.integer('at-most') }),
+    ...(input.flag('move-others') ? { moveOthers: true } : {}),
+  };
+}
 
 async function selection(cloud: Cloud, input: Input): Promise<JsonObject> {
   const { findId } = await import('../cloud/find.ts');
