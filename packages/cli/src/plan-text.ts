@@ -12,7 +12,7 @@ export function planText(plan: JsonObject, width: number): string {
       : renderTable(
           ['#', 'Wave', 'Server', 'From', 'To', 'How', 'Why'],
           items.map((item) => [
-            numberAt(item, 'position') ?? 0,
+            (numberAt(item, 'position') ?? 0) + 1,
             numberAt(item, 'wave') ?? 0,
             textAt(objectAt(item, 'server'), 'name'),
             textAt(objectAt(item, 'source'), 'name'),

@@ -111,7 +111,8 @@ function hostFindings({ name, facts, enabled }: Host): readonly Finding[] {
           ),
         ]
       : []),
-    ...(failed.length === 0
+    // Simulated hosts test nothing.
+    ...(failed.length === 0 && facts.selfTest.length > 0
       ? [ok('self-test', name, `${facts.selfTest.length} features were tested on ${name} and work.`)]
       : failed.map((one) =>
           problem(
@@ -184,7 +185,11 @@ async function examineControllers(db: Db): Promise<readonly Finding[]> {
           `Controllers of different versions run: ${living.map((row) => `${row.name} (${row.application_version})`).join(', ')}.`,
           'Finish the upgrade of the controllers.',
         )
-      : ok('controllers', '', `${living.length} controllers run (godwit ${godwitVersion}): ${living.map((row) => row.name).join(', ')}.`),
+      : ok(
+          'controllers',
+          '',
+          `${living.length === 1 ? '1 controller runs' : `${living.length} controllers run`} (godwit ${godwitVersion}): ${living.map((row) => row.name).join(', ')}.`,
+        ),
   ];
 }
 

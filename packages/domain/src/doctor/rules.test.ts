@@ -75,4 +75,20 @@ describe('the report', () => {
       ].join('\n'),
     );
   });
+
+  it('tells in one line what is well on many hosts, and every finding of a few', () => {
+    const hosts = Array.from({ length: 1_000 }, (_, index) => `node${index}`);
+    const good = hosts.flatMap((name) => [clockFinding(name, 0, 1), roomFinding(name, 'The pool', 50, 100)]);
+    expect(reportText(good).split('\n')).toEqual([
+      'ok       clock: nothing wrong on 1000 hosts: node0, node1, node2, node3 and 996 more.',
+      'ok       room: nothing wrong on 1000 hosts: node0, node1, node2, node3 and 996 more.',
+      '0 problems, 0 warnings, 2000 ok',
+      '',
+    ]);
+    const few = good.slice(0, 6);
+    expect(reportText(few).match(/^ok/gm)).toHaveLength(6);
+    // A bad one among them is never folded away.
+    expect(reportText([...good, clockFinding('late', 900, 1)])).toContain('warning  clock: The clock of late is 900 ms ahead');
+    expect(versionsFinding('agent', new Map([['1', hosts]])).sentence).toMatch(/^agent: 1 on node0, .* and 988 more\.$/);
+  });
 });

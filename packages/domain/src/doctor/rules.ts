@@ -7,6 +7,8 @@ const CLOCK_PROBLEM_MS = 30_000;
 const ROOM_WARNING = 0.1;
 const ROOM_PROBLEM = 0.02;
 const DAY_MS = 86_400_000;
+/** More hosts of one version are counted. */
+const hostsNamed = 12;
 
 /** `offsetMs`: its clock less ours, known to ± `errorMs`. */
 export function clockFinding(host: string, offsetMs: number, errorMs: number): Finding {
@@ -21,7 +23,10 @@ export function clockFinding(host: string, offsetMs: number, errorMs: number): F
 /** Which version runs where: one finding for all hosts. `what`: QEMU, agent. */
 export function versionsFinding(what: 'QEMU' | 'agent', versions: ReadonlyMap<string, readonly string[]>): Finding {
   const check = what === 'QEMU' ? 'qemu-versions' : 'agent-versions';
-  const told = [...versions].map(([version, hosts]) => `${version} on ${hosts.toSorted().join(', ')}`);
+  const told = [...versions].map(([version, hosts]) => {
+    const more = hosts.length > hostsNamed ? ` and ${hosts.length - hostsNamed} more` : '';
+    return `${version} on ${hosts.toSorted().slice(0, hostsNamed).join(', ')}${more}`;
+  });
   if (versions.size <= 1) return ok(check, '', `${what}: ${told[0] ?? 'no host'}.`);
   const remedy =
     what === 'QEMU'

@@ -121,6 +121,14 @@ describe('decide', () => {
     );
   });
 
+  it('says of bare metal that nothing is moved to it, and nothing of what it lacks besides', () => {
+    const metal = hostFixture('metal1', { facts: factsFixture({ hypervisorType: 'ironic', machineTypes: [], cpuFeatures: [] }) });
+    const demand = demandFixture({ kind: 'live-migration', machineType: 'pc-q35-10.0', cpuFeatures: ['avx'], deviceLayout: 2 });
+    const codes = (which: typeof demand) => decide(snapshotOf([metal]), which, { seed: 1, ...all }).rejections[0]?.map(({ code }) => code);
+    expect(codes(demand)).toEqual(['BareMetalTarget']);
+    expect(codes(demandFixture({ ...demand, kind: 'create' }))).toContain('MachineType');
+  });
+
   it('explains every rejected host, with a sentence for each reason', () => {
     fc.assert(
       fc.property(hosts, demands, seeds, (all_, demand, seed) => {

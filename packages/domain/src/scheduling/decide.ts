@@ -59,6 +59,8 @@ function rejectionsOf(host: HostState, checks: readonly HostCheck[]): readonly R
     if (rejection === null) continue;
     if (rejections === null) rejections = [rejection];
     else rejections.push(rejection);
+    // What it lacks beyond that is nothing that anyone could give it.
+    if (rejection.code === 'BareMetalTarget') break;
   }
   return rejections ?? passes;
 }
