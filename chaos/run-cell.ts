@@ -9,6 +9,8 @@ import { type Hold, holdOf } from './phase-points.ts';
 
 const BOOT_MS = 60_000;
 const REACHED_MS = 60_000;
+/** From the ways out being named until a host that lost its power, or its cable, has had the time to end the move without one. */
+const COMES_BACK_MS = 20_000;
 /** A process that is held looks every 2 ms whether it still is. */
 const LET_GO_MS = 100;
 /** From the end of the fault until the record has ended, or names its ways out. */
@@ -60,7 +62,7 @@ export async function runCell(lab: ChaosLab, blocker: Blocker, serverId: string,
     notes.injury = await injure({ lab, serverId, ...hosts, held, letGo }, cell);
     await freed;
     await lab.fastCables();
-    const migration = await ended(lab, move, notes);
+    const migration = await ended(lab, move, notes, fault === 'power-off' ? 0 : COMES_BACK_MS);
     notes.end = `${migration.status}, ${migration.outcome?.cause ?? 'no cause'}, runs on ${migration.outcome?.runsOn ?? 'unknown'}`;
     if (fault === 'power-off') await mend(lab, cell, hosts);
     breaches.push(...(await judge(lab, cell, before, migration)));
@@ -147,7 +149,7 @@ async function begin(lab: ChaosLab, serverId: string): Promise<string> {
 }
 
 /** The record, ended. When it names ways out instead, the fence is taken, and it must end by that. */
-async function ended(lab: ChaosLab, move: string, notes: { wayOut: string | null }): Promise<Migration> {
+async function ended(lab: ChaosLab, move: string, notes: { wayOut: string | null }, comesBackMs: number): Promise<Migration> {
   const look = async (): Promise<Migration | undefined> => {
     const now = await lab.migration(move);
     return now.finishedAt !== null || now.waysOut.length > 0 ? now : undefined;
@@ -159,7 +161,7 @@ async function ended(lab: ChaosLab, move: string, notes: { wayOut: string | null
   const seen = await until('the record has ended, or names its ways out', ENDS_MS, look).catch(() => lab.migration(move));
   if (seen.finishedAt !== null) return seen;
   // A host that is on its way back ends it without us.
-  const alone = await until('it ends by itself', 20_000, isOver).catch(() => null);
+  const alone = await until('it ends by itself', comesBackMs, isOver).catch(() => null);
   if (alone !== null) return alone;
   const fence = (await lab.migration(move)).waysOut.find(({ kind }) => kind === 'fence');
   if (fence === undefined) return seen;
