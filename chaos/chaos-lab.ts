@@ -68,7 +68,8 @@ const HOSTS = ['node1', 'node2'] as const;
 const SIMULATED_TIMINGS = { dirtyBytesPerSecond: 0, bandwidthBytesPerSecond: 500_000 };
 /** Files without blocks: only what is written takes room. */
 const STATE_MIB = 256;
-const POOL_MIB = 1_024;
+/** A flavor asks for a GiB. */
+const POOL_MIB = 3_072;
 
 /** The two disks of a host. */
 export type HostDisks = {

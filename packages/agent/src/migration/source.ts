@@ -126,7 +126,7 @@ export class OutgoingMigration {
       record.mark('disks copying', `${ready.ramAddress}:${ready.nbdPort}, ${ready.nbdPlain ? 'without TLS' : 'TLS'}`);
       record.become('copying');
       await faultPoint('source.mirroring');
-      void this.#save();
+      void this.#save().catch(this.#logged);
       void this.#copyDisks(this.#mirrors);
     } catch (error) {
       await this.#giveUp(error);
@@ -141,7 +141,7 @@ export class OutgoingMigration {
     this.record.become('copying');
     void this.#approach.meetPeer();
     await faultPoint('source.migrating');
-    void this.#save();
+    void this.#save().catch(this.#logged);
     void this.#watch();
   }
 

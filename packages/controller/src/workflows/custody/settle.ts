@@ -74,10 +74,13 @@ export async function settle(
   }
 }
 
-/** Destroys what superseded copies hosts may still have. Hosts that do not answer keep their entry, and are told again when they return. */
-export async function clearRemains(context: WorkflowContext, run: WorkflowRun, serverId: ServerId): Promise<readonly HostId[]> {
+/** A host that may still have a superseded copy. `failed`: it tried, and could not; whoever does not answer is told again when it returns. */
+export type Uncleared = { readonly hostId: HostId; readonly failed: boolean };
+
+/** Destroys what superseded copies hosts may still have. Hosts that did not keep their entry. */
+export async function clearRemains(context: WorkflowContext, run: WorkflowRun, serverId: ServerId): Promise<readonly Uncleared[]> {
   const row = await readCustody(context.db, serverId);
-  const left: HostId[] = [];
+  const left: Uncleared[] = [];
   for (const { hostId, below } of row.remains) {
     try {
       const client = await context.agents.client(hostId);
@@ -96,7 +99,7 @@ export async function clearRemains(context: WorkflowContext, run: WorkflowRun, s
         { server: serverId, host: hostId, code: failure.code, detail: failure.message },
         'what a host may still have of a server was not cleared yet',
       );
-      left.push(hostId);
+      left.push({ hostId, failed: failure.kind === 'failed' });
     }
   }
   return left;

@@ -113,6 +113,7 @@ export async function commit(context: WorkflowContext, run: WorkflowRun, move: M
       locked: latest,
       server: { hostId: destination, vmState },
     });
+    if (dropped.failed) await context.workflows.enqueue(tx, { kind: 'settle-server', subjectId: move.serverId });
     if (rebooted) await noteReboot(context, tx, await readServer(tx, move.serverId), destination, true);
   });
   return 'ended';
@@ -123,6 +124,8 @@ type Dropped = {
   readonly disksDeleted: boolean;
   /** Below which epoch the source has nothing of it any more; null: nothing was dropped. */
   readonly destroyed: Epoch | null;
+  /** The source tried, and could not. */
+  readonly failed: boolean;
 };
 
 /** The source's last account, then its copy is dropped under the new epoch, with the disks that are not needed any more. A null account: it does not answer. */
@@ -143,7 +146,7 @@ async function dropSource(
       report ??= await client.getMigration({ migrationId: move.moveId }, call);
       const guest = await expendable;
       const remains = (await readCustody(db, move.serverId)).remains.find((one) => one.hostId === move.source);
-      if (remains === undefined) return { source: report, disksDeleted: false, destroyed: null };
+      if (remains === undefined) return { source: report, disksDeleted: false, destroyed: null, failed: false };
       await client.dropOutgoing(
         {
           custody: wireCustody(move.serverId, remains.below, run.fence),
@@ -154,7 +157,7 @@ async function dropSource(
         },
         call,
       );
-      return { source: report, disksDeleted: guest !== null, destroyed: remains.below };
+      return { source: report, disksDeleted: guest !== null, destroyed: remains.below, failed: false };
     } catch (error) {
       checkpoint(run);
       const failure = agentFailure(error);
@@ -167,7 +170,7 @@ async function dropSource(
         { migration: move.moveId, host: move.source, code: failure.code, detail: failure.message },
         'the released copy at the source was not dropped yet; the source is told when it returns',
       );
-      return { source: report, disksDeleted: false, destroyed: null };
+      return { source: report, disksDeleted: false, destroyed: null, failed: failure.kind === 'failed' };
     }
   }
 }

@@ -319,6 +319,19 @@ describe('faults', () => {
     },
   );
 
+  it('a source that cannot write down that it drops its copy: the move is complete, and it is told again until it can', async () => {
+    const engine = await cloud.controller('c1');
+    const id = await cloud.server(engine, 'node1');
+    // The move's own order, and the first of those behind it.
+    hostNamed('node1').failingDrops = 2;
+    const migration = await move(engine, id);
+    await ended(migration);
+    expect(await readMove(migration)).toMatchObject({ status: 'completed', outcome: { runsOn: 'destination' } });
+    await until(async () => (await readServer(id)).custody.remains.length === 0);
+    expect(hostNamed('node1').failingDrops).toBe(0);
+    expect(hostNamed('node1').guests.get(id)?.state).toBe(GuestState.SHUTOFF);
+  });
+
   it('a source that fails runs on, and the cause is its own word', async () => {
     const engine = await cloud.controller('c1');
     const id = await cloud.server(engine, 'node1');

@@ -42,15 +42,15 @@ export async function prepare(context: WorkflowContext, run: WorkflowRun, move: 
     if (grant !== null && move.incoming_ready !== null) return awaitLink(context, run, move);
     if (grant === null && row.remains.some((one) => one.hostId === destination)) {
       // What an earlier move left there comes first: a host has one copy of a server.
-      const left = await clearRemains(context, run, move.serverId);
-      if (!left.includes(destination)) continue;
+      const left = (await clearRemains(context, run, move.serverId)).find(({ hostId }) => hostId === destination);
+      if (left === undefined) continue;
       if (Date.now() < deadline) {
         await run.pause(RETRY_MS);
         continue;
       }
       await giveUp(context, run, move, {
-        cause: 'DestinationDown',
-        sentence: 'The destination has not yet cleared what an earlier move left there, and does not answer.',
+        cause: left.failed ? 'PrepareFailed' : 'DestinationDown',
+        sentence: `The destination has not yet cleared what an earlier move left there, ${left.failed ? 'and could not now' : 'and does not answer'}.`,
         phase: 'failed',
         elsewhere: true,
         evidence: [],

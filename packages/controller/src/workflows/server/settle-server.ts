@@ -19,7 +19,7 @@ import { readServer, writeServer } from './server-record.ts';
 const BUSY_MS = 2_000;
 
 /**
- * Finishes what an operation had to leave when a host did not answer: open custody operations, superseded copies, disks of deleted servers. Runs when that host returns; starts nothing.
+ * Finishes what an operation had to leave when a host did not answer: open custody operations, superseded copies, disks of deleted servers. Runs when that host returns, and until one that answers has done its part; starts nothing.
  * Waits while another operation is under way.
  */
 export async function settleServer(context: WorkflowContext, run: WorkflowRun): Promise<void> {
@@ -52,8 +52,11 @@ export async function settleServer(context: WorkflowContext, run: WorkflowRun): 
     }
     if (await removeDisks(context, run, serverId)) await db.deleteFrom('disk').where('server_id', '=', serverId).execute();
   } else if (settled.kind === 'settled' && row.holder.kind === 'host') await showGuest(context, run, serverId, row.holder.hostId);
-  await clearRemains(context, run, serverId);
+  const left = await clearRemains(context, run, serverId);
   await clearCopiedDisks(context, run, serverId);
+  // It is there and will not return: a full disk, for one, keeps it from writing down that it drops its copy. This is run again.
+  const failing = left.find(({ failed }) => failed);
+  if (failing !== undefined) throw new Error(`host ${failing.hostId} could not destroy what it has of server ${serverId} yet`);
 }
 
 /** Settles a server without the hosts that an operator has fenced: a guest that was there runs nowhere now. */

@@ -93,7 +93,10 @@ export async function startGuest(
         await run.pause(RETRY_MS);
         continue;
       }
-      if (row.remains.some((one) => one.hostId === hostId) && (await clearRemains(context, run, serverId)).includes(hostId)) {
+      if (
+        row.remains.some((one) => one.hostId === hostId) &&
+        (await clearRemains(context, run, serverId)).some((one) => one.hostId === hostId)
+      ) {
         if (Date.now() > deadline) return { kind: 'failed', code: 'AgentUnreachable', why: 'the host has not yet cleared an earlier copy' };
         await run.pause(RETRY_MS);
         continue;

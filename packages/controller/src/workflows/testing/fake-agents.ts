@@ -65,6 +65,8 @@ export type FakeHost = {
   snapshot: Buffer | null;
   /** How many questions a copy takes; null: it never ends by itself. */
   copyRounds: number | null;
+  /** So many times it cannot destroy a copy: its disk is full. */
+  failingDrops: number;
   /** As a destination, when the release comes: takes, loses its QEMU before, or does not hear it. */
   onRelease: 'takes' | 'dies' | 'deaf';
 };
@@ -130,6 +132,7 @@ export function fakeHost(id: string, name: string): FakeHost {
     destroyedDisks: [],
     snapshot: Buffer.alloc(0),
     copyRounds: 2,
+    failingDrops: 0,
     onRelease: 'takes',
   };
 }
@@ -449,6 +452,10 @@ function clientOf(host: FakeHost, all: ReadonlyMap<HostId, FakeHost>): AgentClie
   const destroyBelow = (custody: Custody | undefined) => {
     if (custody === undefined) throw refusal('BadRequest');
     obey(custody.serverId, custody.fence);
+    if (host.failingDrops > 0) {
+      host.failingDrops -= 1;
+      throw new ConnectError('no space left on device', Code.Internal, { 'godwit-code': 'Internal' });
+    }
     const guest = host.guests.get(custody.serverId);
     if (guest !== undefined && guest.epoch >= Number(custody.epoch)) throw refusal('custody-epoch-not-newer');
     if (guest !== undefined) guest.state = GuestState.SHUTOFF;
