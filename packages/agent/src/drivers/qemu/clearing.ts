@@ -10,10 +10,16 @@ export class Clearing {
     this.#log = log;
   }
 
-  add(serverId: ServerId, work: () => Promise<void>): void {
+  /** The steps in their order, each of them whatever became of those before: what cannot be noted on a full disk, say, keeps no disk of the guest from being deleted. */
+  add(serverId: ServerId, ...steps: readonly (() => Promise<unknown>)[]): void {
+    const work = async (): Promise<void> => {
+      for (const step of steps)
+        await step().catch((error: unknown) =>
+          this.#log.warn({ err: error, serverId }, 'traces of a copy that has left could not be cleared away'),
+        );
+    };
     const done: Promise<void> = this.done(serverId)
       .then(work)
-      .catch((error: unknown) => this.#log.warn({ err: error, serverId }, 'traces of a copy that has left could not be cleared away'))
       .finally(() => {
         if (this.#running.get(serverId) === done) this.#running.delete(serverId);
       });

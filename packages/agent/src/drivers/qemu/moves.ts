@@ -288,15 +288,19 @@ export class Moves {
     await host.custody.feed(serverId, { kind: 'destroy', fence: authority.fence, epoch: authority.epoch });
     // The copy is dead: nobody waits for the rest. First the mirror, then the tap: a filter on a device that vanishes is harmless, a tunnel without a reader is not.
     const local = wanted && { ...wanted, disks: wanted.disks.filter((disk) => host.pools.get(disk.pool)?.kind === 'local') };
-    this.#clearing.add(serverId, async () => {
-      if (move instanceof OutgoingMigration) await move.close();
-      if (spec) await removeTaps(host, spec.nics);
-      await removeConfigDrive(host.config.stateDir, serverId);
+    this.#clearing.add(
+      serverId,
+      async () => move instanceof OutgoingMigration && (await move.close()),
+      async () => spec && (await removeTaps(host, spec.nics)),
+      () => removeConfigDrive(host.config.stateDir, serverId),
       // Not its console log, which may lie where the guest's new host goes on with it.
-      if (deleteDisks && local)
-        for (const { diskId, pool, format } of local.disks) await deleteDisk(poolNamed(host.pools, pool), serverId, diskId, format);
-      if (move) await this.#settle(migrationId, move);
-    });
+      ...(deleteDisks && local ? local.disks : []).map(
+        ({ diskId, pool, format }) =>
+          async () =>
+            deleteDisk(poolNamed(host.pools, pool), serverId, diskId, format),
+      ),
+      async () => move && (await this.#settle(migrationId, move)),
+    );
     host.guests.forget(serverId);
     host.guests.tell(serverId);
     return existed;
