@@ -9,6 +9,8 @@ class PathOrder extends BaseSequencer {
 }
 
 const SECOND_MS = 1000;
+/** A poll waits for what must come: whoever has to see that something does not come looks otherwise. */
+const expectation = { poll: { timeout: 15 * SECOND_MS } };
 const ignored = ['**/node_modules/**', '**/dist/**', '**/.cache/**'];
 
 // One project per stage of `make test`: tools/ci.ts runs them one after the other, `npx vitest run --project unit` runs one alone.
@@ -21,6 +23,7 @@ export default defineConfig({
       {
         test: {
           name: 'unit',
+          expect: expectation,
           include: ['packages/*/src/**/*.test.{ts,tsx}', 'tools/**/*.test.ts', 'bench/**/*.test.ts', 'chaos/**/*.test.ts'],
           exclude: [...ignored, '**/*.real.test.ts'],
           testTimeout: 20 * SECOND_MS,
@@ -30,6 +33,7 @@ export default defineConfig({
       {
         test: {
           name: 'real',
+          expect: expectation,
           include: ['packages/*/src/**/*.real.test.ts', 'tools/**/*.real.test.ts'],
           exclude: ignored,
           globalSetup: 'packages/controller/src/store/testing/shared-server.ts',
@@ -43,6 +47,7 @@ export default defineConfig({
       {
         test: {
           name: 'e2e',
+          expect: expectation,
           include: ['e2e/**/*.e2e.ts'],
           exclude: ignored,
           // Two, each with a lab of its own: what they wait for is mostly a guest, a timer or a client.

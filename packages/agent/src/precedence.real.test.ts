@@ -18,13 +18,13 @@ test('the agent is real-time while any move needs it, and what it starts never i
   const precedence = new Precedence(true, { warn });
   const ends = [precedence.ofAgent(), precedence.ofAgent()];
   onTestFinished(() => ends.forEach((end) => end()));
-  await vi.waitFor(() => expect(policyOf(process.pid)).toBe(2));
+  await expect.poll(() => policyOf(process.pid)).toBe(2);
   expect(policyOf(child())).toBe(0);
   ends[0]?.();
   ends[0]?.();
   expect(policyOf(process.pid)).toBe(2);
   ends[1]?.();
-  await vi.waitFor(() => expect(policyOf(process.pid)).toBe(0));
+  await expect.poll(() => policyOf(process.pid)).toBe(0);
   expect(warn).not.toHaveBeenCalled();
 });
 

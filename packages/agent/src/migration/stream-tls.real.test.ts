@@ -70,7 +70,14 @@ async function capture(namespace: string, port: number): Promise<{ stop(): Promi
   child.stdout.on('data', (part: Buffer) => parts.push(part));
   const closed = once(child, 'close');
   // tcpdump says on stderr that it listens; what is sent before is not seen.
-  await once(child.stderr, 'data');
+  await new Promise<void>((resolve, reject) => {
+    child.once('exit', () => reject(new Error('tcpdump ended')));
+    let said = '';
+    child.stderr.on('data', (part: Buffer) => {
+      said += part.toString();
+      if (said.includes('listening on')) resolve();
+    });
+  });
   return {
     stop: async () => {
       child.kill('SIGINT');

@@ -58,7 +58,7 @@ const start = async (changed: Partial<GuestSpec> = {}, more: Partial<StartOption
   return guest;
 };
 
-async function eventually<T>(what: string, probe: () => Promise<T | undefined> | T | undefined, deadlineMs = 5000): Promise<T> {
+async function eventually<T>(what: string, probe: () => Promise<T | undefined> | T | undefined, deadlineMs = 15_000): Promise<T> {
   const until = performance.now() + deadlineMs;
   for (;;) {
     const value = await probe();
@@ -79,11 +79,12 @@ describe('a QEMU of ours', () => {
       return log.length > 20 ? log : undefined;
     });
     expect(readLetters(text)).toMatchObject({ kind: 'whole' });
-    const stopped = guest.qmp.next((event) => event.event === 'STOP', 2000);
+    const stopped = guest.qmp.next((event) => event.event === 'STOP', 10_000);
     const before = Date.now();
     await guest.qmp.execute('stop');
     const event = await stopped;
-    expect(Math.abs(event.timestampMs - before)).toBeLessThan(1000);
+    expect(event.timestampMs).toBeGreaterThanOrEqual(before - 1);
+    expect(event.timestampMs).toBeLessThanOrEqual(Date.now() + 1);
     expect(event.receivedAtMs).toBeGreaterThanOrEqual(event.timestampMs - 0.5);
   });
 

@@ -8,11 +8,23 @@ export type GuestStatus = {
   readonly uptimeMs: number;
 };
 
-/** One command to the demo guest's control port, from the client's namespace; its answer. Throws when it does not answer within two seconds. */
-export async function controlGuest(two: TwoHosts, guest: TestGuest, command: string): Promise<GuestStatus> {
+/** Longer than a lost first packet, or a busy machine, keeps an answer away. */
+const answerLimitSeconds = 20;
+/** A guest answers within milliseconds. */
+const silenceSeconds = 2;
+
+/** One command to the demo guest's control port, from the client's namespace; its answer. Throws when it does not answer within `limitSeconds`. */
+export async function controlGuest(
+  two: TwoHosts,
+  guest: TestGuest,
+  command: string,
+  limitSeconds = answerLimitSeconds,
+): Promise<GuestStatus> {
   // The shell's own TCP: a Node for every question would cost more than the guest.
   const script = 'exec 3<>"/dev/tcp/$0/9000" && printf "%s\\n" "$1" >&3 && IFS= read -r answer <&3 && printf "%s\\n" "$answer"';
-  return JSON.parse(await two.in(two.clientNamespace, 'timeout', '2', 'bash', '-c', script, guest.address, command)) as GuestStatus;
+  return JSON.parse(
+    await two.in(two.clientNamespace, 'timeout', String(limitSeconds), 'bash', '-c', script, guest.address, command),
+  ) as GuestStatus;
 }
 
 /** Waits for a guest that has just been started. */
@@ -20,7 +32,7 @@ export async function untilGuestAnswers(two: TwoHosts, guest: TestGuest, limitMs
   const until = performance.now() + limitMs;
   for (;;) {
     try {
-      await controlGuest(two, guest, 'status');
+      await controlGuest(two, guest, 'status', silenceSeconds);
       return;
     } catch (error) {
       if (performance.now() > until) throw error;
@@ -28,6 +40,13 @@ export async function untilGuestAnswers(two: TwoHosts, guest: TestGuest, limitMs
     }
   }
 }
+
+/** Whether nothing is heard of a guest that is asked, for longer than one needs that may answer. */
+export const isSilent = (two: TwoHosts, guest: TestGuest): Promise<boolean> =>
+  controlGuest(two, guest, 'status', silenceSeconds).then(
+    () => false,
+    () => true,
+  );
 
 /** A number in the guest's RAM that only grows. */
 export const guestCounter = async (two: TwoHosts, guest: TestGuest): Promise<number> => (await controlGuest(two, guest, 'status')).uptimeMs;

@@ -154,6 +154,13 @@ export const start = (move: Move, ready: IncomingReady): Promise<MigrationReport
 
 export const custodyOf = (guest: TestGuest, epoch = guest.held) => ({ serverId: guest.serverId, epoch: BigInt(epoch), fence: 1n });
 
+/** The process of the guest's QEMU on a host. Throws when there is none: 0 would be everything that runs this test. */
+export async function qemuPid(host: TestHost, { serverId }: TestGuest): Promise<number> {
+  const pid = (await host.client.listGuests({})).guests.find((one) => one.serverId === serverId)?.pid ?? 0;
+  if (pid === 0) throw new Error(`${serverId} has no QEMU on ${host.name}`);
+  return pid;
+}
+
 const transient = new Set(['armed', 'copying', 'pre-switchover', 'preparing', 'listening', 'loaded', 'taking']);
 
 /** The report of one side once its state is terminal, or throws at the deadline with what it was last. */

@@ -70,7 +70,8 @@ export async function startTwoHosts(options: TwoHostsOptions): Promise<TwoHosts>
   const dir = join(tmpdir(), `gw-ag-${place}`);
   const [fabric, client, a, b] = ['f', 'c', 'a', 'b'].map((end) => `${prefix}-${end}`) as [string, string, string, string];
   const ip = (namespace: string, text: string): Promise<unknown> => run('ip', ['-n', namespace, ...text.split(' ')]);
-  await clear([fabric, client, a, b]);
+  const outside = `${prefix}-t`;
+  await clear([fabric, client, a, b], outside);
   await rm(dir, { recursive: true, force: true });
   const poolPath = join(dir, 'pool');
   await mkdir(poolPath, { recursive: true });
@@ -90,10 +91,10 @@ export async function startTwoHosts(options: TwoHostsOptions): Promise<TwoHosts>
   await cable(client, 'eth0', 'up-c', 'fabric');
   await ip(client, 'addr add 10.89.0.2/24 dev eth0');
   // The test itself stands outside, on the management network: it is the controller.
-  await run('ip', ['link', 'add', `${prefix}-t`, 'type', 'veth', 'peer', 'name', 'mg-t', 'netns', fabric]);
+  await run('ip', ['link', 'add', outside, 'type', 'veth', 'peer', 'name', 'mg-t', 'netns', fabric]);
   await ip(fabric, 'link set mg-t master mgmt up');
-  await run('ip', ['link', 'set', `${prefix}-t`, 'up']);
-  await run('ip', ['addr', 'add', `${network}.254/24`, 'dev', `${prefix}-t`]);
+  await run('ip', ['link', 'set', outside, 'up']);
+  await run('ip', ['addr', 'add', `${network}.254/24`, 'dev', outside]);
   for (const [index, namespace] of [a, b].entries()) {
     await cable(namespace, 'mgmt0', `mg-${index}`, 'mgmt');
     await ip(namespace, `addr add ${network}.${index + 1}/24 dev mgmt0`);
@@ -187,7 +188,7 @@ export async function startTwoHosts(options: TwoHostsOptions): Promise<TwoHosts>
         await ended(host.process);
       }
       await controller.close();
-      await clear([fabric, client, a, b]);
+      await clear([fabric, client, a, b], outside);
       // For whoever looks into a failure: the agents' logs and journals stay.
       if (process.env['GODWIT_KEEP_TEST_DIR'] === undefined) await rm(dir, { recursive: true, force: true });
       await free();
@@ -324,24 +325,33 @@ async function startControllerPart(
   };
 }
 
-/** Removes namespaces, and first kills what still runs in them: QEMUs and agents of ours, nobody else's. */
-async function clear(namespaces: readonly string[]): Promise<void> {
+/**
+ * Removes namespaces, and first kills what still runs in them: QEMUs and agents of ours, nobody else's. And the cable's end outside, which the kernel else takes away with its namespace's last
+ * process, some time later: the next holder of the place could not make its own.
+ */
+async function clear(namespaces: readonly string[], outside: string): Promise<void> {
+  await run('ip', ['link', 'del', outside]).catch(() => undefined);
   for (const namespace of namespaces) {
     await killAll(namespace);
     await run('ip', ['netns', 'del', namespace]).catch(() => undefined);
   }
 }
 
+/** Kills what runs in a namespace, and resolves when it is gone. */
 async function killAll(namespace: string): Promise<void> {
-  const pids = await run('ip', ['netns', 'pids', namespace]).then(
-    ({ stdout }) => stdout.split('\n').filter(Boolean),
-    () => [],
-  );
-  for (const pid of pids) {
-    try {
-      process.kill(Number(pid), 'SIGKILL');
-    } catch {
-      // gone meanwhile
+  for (const until = performance.now() + 10_000; ; await new Promise((resolve) => setTimeout(resolve, 5))) {
+    const pids = await run('ip', ['netns', 'pids', namespace]).then(
+      ({ stdout }) => stdout.split('\n').filter(Boolean),
+      () => [],
+    );
+    if (pids.length === 0) return;
+    if (performance.now() > until) throw new Error(`in ${namespace} ${pids.join(', ')} do not die`);
+    for (const pid of pids) {
+      try {
+        process.kill(Number(pid), 'SIGKILL');
+      } catch {
+        // gone meanwhile
+      }
     }
   }
 }

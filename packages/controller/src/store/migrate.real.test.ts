@@ -62,7 +62,7 @@ describe('openDatabase', () => {
     await sql`select pg_terminate_backend(pg_backend_pid())`.execute(database.db).catch(() => {});
     // The pool may hand out the ended connection once more before it hears of its end.
     await vi.waitFor(async () => expect((await sql<{ n: number }>`select 7 as n`.execute(database.db)).rows).toEqual([{ n: 7 }]), {
-      timeout: 5_000,
+      timeout: 15_000,
     });
     expect(errors.length).toBeGreaterThan(0);
     await database.close();

@@ -29,7 +29,7 @@ async function speak(host: number, counters: readonly number[], nonce = '0000000
   spoken += counters.length;
   await expect
     .poll(() => (witness.guests[0]?.seen ?? 0) + witness.violations.filter((one) => one.kind === 'old-copy-spoke').length, {
-      timeout: 5000,
+      timeout: 15_000,
     })
     .toBe(spoken);
 }
@@ -60,12 +60,12 @@ test('an old boot that speaks after a new one is seen', async () => {
   await speak(1, [900]);
   await speak(2, [1], '00000000000000bb');
   await speak(1, [901]);
-  await expect.poll(() => witness.violations.map((violation) => violation.kind), { timeout: 5000 }).toEqual(['old-copy-spoke']);
+  await expect.poll(() => witness.violations.map((violation) => violation.kind), { timeout: 15_000 }).toEqual(['old-copy-spoke']);
   await witness.stop();
 });
 
 test('a witness whose capture died says so instead of having seen nothing', async () => {
   await destroyNetwork(topology.labId);
-  await expect.poll(() => witness.isWatching, { timeout: 5000 }).toBe(false);
+  await expect.poll(() => witness.isWatching, { timeout: 15_000 }).toBe(false);
   await expect(witness.stop()).rejects.toMatchObject({ code: 'NOT_READY' });
 });

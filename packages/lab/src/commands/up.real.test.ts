@@ -88,7 +88,7 @@ test('a lab whose supervisor was killed is taken over with its port and data by 
   await lab('up', '--hosts', '1');
   const before = await status();
   process.kill(before.supervisor.pid ?? 0, 'SIGKILL');
-  await expect.poll(async () => (await status()).supervisor.running, { timeout: 5000 }).toBe(false);
+  await expect.poll(async () => (await status()).supervisor.running, { timeout: 15_000 }).toBe(false);
   expect(await lab('up')).toMatchObject({ code: 0 });
   const after = await status();
   expect(after).toMatchObject({ url: before.url, answers: true });

@@ -95,7 +95,7 @@ async function launch(): Promise<SupervisorStatus> {
           () => 'up',
           () => 'down',
         ),
-      { timeout: 5000 },
+      { timeout: 15_000 },
     )
     .toBe('up');
   return status;
@@ -107,10 +107,10 @@ const status = () => askSupervisor(dir, { op: 'status' });
 const report = async (name: string) => (await status()).processes.find((one) => one.name === name);
 const pidOf = async (name: string) => (await report(name))?.pid;
 const withNewPid = async (name: string, old: number | undefined) => {
-  await expect.poll(async () => (await pidOf(name)) ?? old, { timeout: 5000 }).not.toBe(old);
+  await expect.poll(async () => (await pidOf(name)) ?? old, { timeout: 15_000 }).not.toBe(old);
 };
 const noteWritten = (text: string) =>
-  expect.poll(() => readFile(path.join(dir, 'note'), 'utf8').catch(() => ''), { timeout: 5000 }).toBe(text);
+  expect.poll(() => readFile(path.join(dir, 'note'), 'utf8').catch(() => ''), { timeout: 15_000 }).toBe(text);
 
 test('a killed controller is started again at once, and a request made while it is down waits instead of being refused', async () => {
   await launch();
@@ -158,7 +158,7 @@ test('power loss: all processes gone, orphans too, unsynced bytes lost, bridges 
   await ipBatch(['link add br0 type bridge'], node.namespace);
   await askSupervisor(dir, { op: 'power-on', host: 'node1' });
   expect((await report('agent-node1'))?.state).toBe('running');
-  await expect.poll(async () => (await namespaceProcesses(node.namespace)).length, { timeout: 5000 }).toBeGreaterThanOrEqual(2);
+  await expect.poll(async () => (await namespaceProcesses(node.namespace)).length, { timeout: 15_000 }).toBeGreaterThanOrEqual(2);
 });
 
 test('a host that hangs stops with all its processes, guests included, and goes on when thawed', async () => {
@@ -169,9 +169,9 @@ test('a host that hangs stops with all its processes, guests included, and goes 
     return Promise.all(pids.map(async (pid) => /\) (\S) /.exec(await readFile(`/proc/${pid}/stat`, 'utf8'))?.[1]));
   };
   await askSupervisor(dir, { op: 'freeze-host', host: 'node1' });
-  await expect.poll(async () => new Set(await states()), { timeout: 5000 }).toEqual(new Set(['T']));
+  await expect.poll(async () => new Set(await states()), { timeout: 15_000 }).toEqual(new Set(['T']));
   await askSupervisor(dir, { op: 'thaw-host', host: 'node1' });
-  await expect.poll(async () => (await states()).includes('T'), { timeout: 5000 }).toBe(false);
+  await expect.poll(async () => (await states()).includes('T'), { timeout: 15_000 }).toBe(false);
 });
 
 test('a cable is pulled and plugged at the fabric, the other one stays', async () => {
@@ -199,7 +199,7 @@ test('a skewed clock reaches the agent, and a true one comes back', async () => 
 test('a process that cannot start is tried again, more and more slowly, and can be stopped', async () => {
   await launch();
   await askSupervisor(dir, { op: 'start', process: 'crasher' });
-  await expect.poll(async () => (await report('crasher'))?.restarts, { timeout: 5000 }).toBeGreaterThanOrEqual(3);
+  await expect.poll(async () => (await report('crasher'))?.restarts, { timeout: 15_000 }).toBeGreaterThanOrEqual(3);
   await askSupervisor(dir, { op: 'stop', process: 'crasher' });
   expect(await report('crasher')).toMatchObject({ state: 'stopped', lastExit: 'exit 3' });
   const { restarts } = (await report('crasher')) ?? { restarts: -1 };
@@ -236,7 +236,7 @@ test('shutdown ends what it started and then itself; the port is free again', as
   const identity = await readIdentity(labFiles(dir).supervisorPid);
   expect(identity?.pid).toBe(pid);
   await askSupervisor(dir, { op: 'shutdown' });
-  await expect.poll(() => (identity === undefined ? false : isAlive(identity)), { timeout: 5000 }).toBe(false);
+  await expect.poll(() => (identity === undefined ? false : isAlive(identity)), { timeout: 15_000 }).toBe(false);
   expect(await namespaceProcesses(topology.fabricNamespace)).not.toContain(controller);
   await expect(status()).rejects.toMatchObject({ code: 'NOT_RUNNING' });
 });

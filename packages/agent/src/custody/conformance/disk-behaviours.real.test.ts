@@ -286,12 +286,22 @@ conforms('export-asks-who-comes', async (lab) => {
     id: 'who',
     identity: certificateSubject(hostCertificateUri(ids[1] ?? '')),
   });
-  const port = String(20_000 + (process.pid % 20_000));
-  await target.qmp.execute('nbd-server-start', {
-    addr: { type: 'inet', data: { host: '127.0.0.1', port } },
-    'tls-creds': 'own',
-    'tls-authz': 'who',
-  });
+  // Below those that the kernel gives to whoever connects; the next one where somebody listens.
+  const listens = async (candidate: string): Promise<string> => {
+    await target.qmp.execute('nbd-server-start', {
+      addr: { type: 'inet', data: { host: '127.0.0.1', port: candidate } },
+      'tls-creds': 'own',
+      'tls-authz': 'who',
+    });
+    return candidate;
+  };
+  let candidate = 20_000 + (process.pid % 10_000);
+  const taken = (error: unknown): Promise<string> => {
+    if (!String(error).includes('in use')) throw error;
+    candidate += 1;
+    return listens(String(candidate)).catch(taken);
+  };
+  const port = await listens(String(candidate)).catch(taken);
   await target.qmp.execute('block-export-add', { type: 'nbd', id: 'e', 'node-name': 'disk', name: 'disk', writable: true });
   const source = await lab.start();
   const connect = async (name: string, dir: string | undefined): Promise<unknown> => {

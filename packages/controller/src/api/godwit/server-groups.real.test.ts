@@ -180,7 +180,7 @@ describe('the override of a hard rule', () => {
       const asked = [first, second].map(async (id) => (await call('POST', `/${id}/members/${lone}`, owner)).statusCode);
       const waiting = async (): Promise<number> =>
         (await sql`select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`.execute(db)).rows.length;
-      for (const until = Date.now() + 5_000; (await waiting()) < 2; )
+      for (const until = Date.now() + 15_000; (await waiting()) < 2; )
         if (Date.now() > until) throw new Error('the requests do not wait for the server');
       return { asked };
     });

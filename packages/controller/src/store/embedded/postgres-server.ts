@@ -169,7 +169,7 @@ function serverSettings(socketDirectory: string, unsafe: boolean): readonly stri
     listen_addresses: '',
     unix_socket_directories: socketDirectory,
     unix_socket_permissions: '0700',
-    max_connections: unsafe ? '200' : '60',
+    max_connections: unsafe ? '600' : '60',
     shared_buffers: '24MB',
     wal_buffers: '1MB',
     max_wal_size: '256MB',

@@ -282,7 +282,7 @@ describe('a host that an operator fences', () => {
       checksBeforeAnswer: false,
     });
     const record = () => database.db.selectFrom('migration').selectAll().where('id', '=', migration).executeTakeFirstOrThrow();
-    await until(async () => (await record()).phase === 'copying');
+    await until(async () => (await record()).phase === 'copying' && first().moves.has(migration));
     second().down = true;
     first().copyRounds = 1;
     await until(async () => (await record()).phase === 'switchover');
@@ -318,7 +318,7 @@ describe('a host that an operator fences', () => {
       checksBeforeAnswer: false,
     });
     const record = () => database.db.selectFrom('migration').selectAll().where('id', '=', migration).executeTakeFirstOrThrow();
-    await until(async () => (await record()).phase === 'copying');
+    await until(async () => (await record()).phase === 'copying' && first().moves.has(migration));
     await silent(first());
     await engine.operations.fenceHost(cloud.admin, 'node1');
     await until(async () => (await record()).finished_at !== null);

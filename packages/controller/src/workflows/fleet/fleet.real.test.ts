@@ -309,8 +309,8 @@ describe('an operation', () => {
     for (const host of cloud.hosts) host.copyRounds = 1;
     await until(async () => (await counts()).done === 1);
     expect(await counts()).toMatchObject({ moving: 0, waiting: 2 });
-    await engine.fleet.command(cloud.admin, id, 'resume');
     for (const host of cloud.hosts) host.copyRounds = null;
+    await engine.fleet.command(cloud.admin, id, 'resume');
     await until(async () => (await counts()).moving === 1);
     await engine.fleet.command(cloud.admin, id, 'abort');
     await until(async () => (await counts()).cancelled === 1);
