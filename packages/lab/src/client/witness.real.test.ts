@@ -14,6 +14,8 @@ let witness: Witness;
 /** Both hosts' cables carry the same sender address and speak as the same guest: what two copies look like from outside. */
 beforeEach(async () => {
   spoken = 0;
+  // A run that was killed has left its own.
+  await destroyNetwork(topology.labId);
   await createNetwork(topology);
   for (const node of topology.nodes) await ipBatch([`link set up0 address ${mac}`, 'address add 10.88.0.21/24 dev up0'], node.namespace);
   witness = await startWitness(topology.fabricNamespace);

@@ -1,7 +1,7 @@
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { promisify } from 'node:util';
-import { afterEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test } from 'vitest';
 import { ipBatch } from './ip-batch.ts';
 import { namespaceProcesses } from './namespace-processes.ts';
 import { createNetwork, destroyNetwork, labNamespaces, setCable } from './network.ts';
@@ -11,10 +11,13 @@ const run = promisify(execFile);
 const one = planTopology('gwlabt1', 2);
 const other = planTopology('gwlabt2', 2);
 
-afterEach(async () => {
+const clear = async (): Promise<void> => {
   await destroyNetwork(one.labId);
   await destroyNetwork(other.labId);
-});
+};
+// A run that was killed has left its own.
+beforeEach(clear);
+afterEach(clear);
 
 /** A refusal by the other side proves the way there and back; silence or "unreachable" its absence. Port 1 has no listener. */
 const reaches = async (namespace: string, address: string): Promise<boolean> => {
