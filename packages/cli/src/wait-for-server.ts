@@ -53,3 +53,19 @@ export async function waitUntilGone(cloud: Cloud, id: string, terminal: Terminal
     await pause(LOOK_EVERY_MS, terminal.interrupted);
   }
 }
+
+/** Resolves once no task of the server is under way. Throws `CommandError` when one has not ended within two minutes. */
+export async function waitUntilIdle(cloud: Cloud, id: string, terminal: Terminal): Promise<void> {
+  const compute = await cloud.compute();
+  for (const until = Date.now() + 120_000; ; ) {
+    const server = objectAt(await compute.get(`/servers/${id}`), 'server');
+    const task = textAt(server, 'OS-EXT-STS:task_state');
+    if (task === '') return;
+    if (Date.now() > until)
+      throw new CommandError(`Server ${id} is still ${task}.`, {
+        exitCode: exitCodes.endedOtherwise,
+        next: `\`godwit server event list ${id}\` tells what happened.`,
+      });
+    await pause(LOOK_EVERY_MS, terminal.interrupted);
+  }
+}

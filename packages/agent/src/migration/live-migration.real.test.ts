@@ -187,7 +187,7 @@ test('a preparation is asked for twice, overtaken by its forfeit, and its source
 
   const headless = newMove(guest, two.hosts[1]);
   const listening = await prepare(guest, headless);
-  process.kill((await headless.from.client.listGuests({})).guests.find((one) => one.serverId === guest.serverId)?.pid ?? 0, 'SIGKILL');
+  process.kill(await qemuPid(headless.from, guest), 'SIGKILL');
   await expect(start(headless, listening)).rejects.toMatchObject({
     metadata: expect.toSatisfy((headers: Headers) => headers.get('godwit-code') === 'ServerNotFound'),
   });

@@ -65,7 +65,7 @@ export const commands: readonly Command[] = [
       return {
         columns: ['#', 'Server', 'From', 'Planned', 'To', 'How', 'State', 'Why'],
         rows: objectsAt(operation, 'items').map((item) => [
-          item.position ?? null,
+          (numberAt(item, 'position') ?? 0) + 1,
           textAt(objectAt(item, 'server'), 'name'),
           textAt(objectAt(item, 'source'), 'name'),
           textAt(objectAt(item, 'planned'), 'name'),

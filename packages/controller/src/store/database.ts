@@ -72,6 +72,8 @@ export function openDatabase(options: DatabaseOptions): Database {
         connectionString: options.url,
         application_name: `godwit ${applicationName}`,
         keepAlive: true,
+        // It sends nothing by itself: a host that has vanished without a word would be waited for for hours.
+        keepAliveInitialDelayMillis: KEEP_ALIVE_AFTER_MS,
         types,
       });
       client.on('error', onError);
@@ -88,6 +90,7 @@ export function openDatabase(options: DatabaseOptions): Database {
 
 /** Our transactions hold nothing but statements, so only a process that stands still is this slow; twice what an executor may be silent for. */
 const LEFT_ALONE_MS = 10_000;
+const KEEP_ALIVE_AFTER_MS = 10_000;
 const INT8 = 20;
 
 function getTypeParser(oid: number, format?: 'text' | 'binary'): (value: string) => unknown {

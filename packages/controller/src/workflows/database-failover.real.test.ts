@@ -55,6 +55,7 @@ describe('when the database fails over in the middle of moves', () => {
     await cloud.controller('c1');
     await cloud.stop();
     expect(await isRestored(database.db)).toBe(false);
+    await postgres.caughtUp();
     await postgres.failover();
     const fresh = openDatabase({ url: postgres.url });
     try {
@@ -92,6 +93,7 @@ describe('when the database fails over in the middle of moves', () => {
     const [one, other] = [await cloud.controller('c1'), await cloud.controller('c2')];
     const ids = await Promise.all(sources.map((host) => cloud.server(one, host)));
     await until(settled);
+    await postgres.caughtUp();
     await postgres.cutStandby();
     // Lost: three moves that were completed, and three that had begun to copy.
     await Promise.all(ids.slice(0, 3).map((id) => one.operations.liveMigrate(cloud.admin, id, order)));

@@ -248,6 +248,8 @@ export function createWorkflows(
     });
     try {
       await options.onConnected?.();
+      // The end of a run may be among what another database has lost: its row names us, and nothing runs it here.
+      unsettled = true;
       await client.query(`listen ${WORK_CHANNEL}; listen ${WAKE_CHANNEL}`);
     } catch (error) {
       await client.end().catch(() => {});

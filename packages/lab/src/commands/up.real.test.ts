@@ -84,16 +84,22 @@ test('up makes a usable cloud, does nothing the second time, and down leaves not
   expect(await lab('down')).toMatchObject({ code: 0, out: expect.stringContaining('no lab') });
 });
 
+const kill = (pid: number | null | undefined): void => {
+  // 0 would be this whole run.
+  if (!pid) throw new Error('the lab has no supervisor');
+  process.kill(pid, 'SIGKILL');
+};
+
 test('a lab whose supervisor was killed is taken over with its port and data by up, and cleared by down', async () => {
   await lab('up', '--hosts', '1');
   const before = await status();
-  process.kill(before.supervisor.pid ?? 0, 'SIGKILL');
+  kill(before.supervisor.pid);
   await expect.poll(async () => (await status()).supervisor.running, { timeout: 15_000 }).toBe(false);
   expect(await lab('up')).toMatchObject({ code: 0 });
   const after = await status();
   expect(after).toMatchObject({ url: before.url, answers: true });
   expect(after.supervisor.pid).not.toBe(before.supervisor.pid);
-  process.kill(after.supervisor.pid ?? 0, 'SIGKILL');
+  kill(after.supervisor.pid);
   expect((await lab('down')).code).toBe(0);
   expect(await labNamespaces(before.labId)).toEqual([]);
   expect(await processesOfLab()).toEqual([]);

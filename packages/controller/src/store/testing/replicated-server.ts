@@ -23,6 +23,8 @@ export type ReplicatedServer = {
   readonly url: string;
   /** Commits wait for the standby from now on. Resolves when it confirms. */
   readonly synchronous: () => Promise<void>;
+  /** Resolves when the standby has everything that is committed by now. */
+  readonly caughtUp: () => Promise<void>;
   /** The standby hears nothing of what is committed from now on. */
   readonly cutStandby: () => Promise<void>;
   /** The primary is killed (SIGKILL), the standby promoted, and the address leads there. */
@@ -68,6 +70,8 @@ export async function startReplicatedServer(): Promise<ReplicatedServer> {
       'hot_standby=on',
       'fsync=off',
       'jit=off',
+      // In the data directory, where it goes with a server that is killed.
+      'dynamic_shared_memory_type=mmap',
     ];
     const { command, args, options } = await asUser(binaries.postgres, [
       '-D',
@@ -136,6 +140,12 @@ export async function startReplicatedServer(): Promise<ReplicatedServer> {
     throw error;
   }
 
+  const caughtUp = (): Promise<void> =>
+    eventually('the standby has everything', async () => {
+      const rows = await direct<{ all: boolean }>('primary', 'select replay_lsn >= pg_current_wal_lsn() as all from pg_stat_replication');
+      return rows.some(({ all }) => all);
+    });
+
   let leadsTo = 'primary';
   const open = new Set<Socket>();
   const address: Server = createServer((socket) => {
@@ -166,13 +176,15 @@ export async function startReplicatedServer(): Promise<ReplicatedServer> {
         return rows.some(({ sync_state }) => sync_state === 'sync');
       });
     },
+    caughtUp,
     cutStandby: () => end('standby', 'SIGINT'),
     failover: async () => {
       await end('primary', 'SIGKILL');
       if (!servers.has('standby')) await start('standby');
       leadsTo = 'standby';
       for (const socket of open) socket.destroy();
-      await direct('standby', 'select pg_promote()');
+      const [promoted] = await direct<{ pg_promote: boolean }>('standby', 'select pg_promote()');
+      if (promoted?.pg_promote !== true) throw new Error('the standby was not promoted');
     },
     stop: async () => {
       await new Promise((done) => {

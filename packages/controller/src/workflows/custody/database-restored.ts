@@ -53,7 +53,15 @@ export async function beginRecovery(db: Db, workflows: Pick<Workflows, 'enqueue'
 
 /** Before anything is granted by a controller that starts, or whose connection was lost: a database that is not the one of before begins a recovery. */
 export async function recoverIfRestored(db: Db, workflows: Pick<Workflows, 'enqueue'>, log: Logger): Promise<void> {
-  if (await isRestored(db)) {
+  const { identity, known } = await identityOf(db);
+  // Of what was read once: between two questions the database may become another one, which must not be noted as known.
+  if (known === null)
+    await db
+      .insertInto('setting')
+      .values({ key: IDENTITY, value: JSON.stringify(identity) })
+      .onConflict((conflict) => conflict.column('key').doNothing())
+      .execute();
+  else if (!same(known, identity)) {
     // Of several controllers the first one begins it.
     const servers = await db.transaction().execute(async (tx) => {
       await oneAtATime(tx);
@@ -64,7 +72,7 @@ export async function recoverIfRestored(db: Db, workflows: Pick<Workflows, 'enqu
       { servers },
       'the database was restored, or another one took over: nothing is granted for a server until every host that could hold it has reported',
     );
-  } else await noteIdentity(db);
+  }
 }
 
 /** So that the fences are moved once for all controllers. */

@@ -3,11 +3,12 @@ import { as, type HostId } from '@godwit/domain/ids';
 import type { MigrationOutcome } from '@godwit/domain/migration';
 import type { VmState } from '@godwit/domain/server';
 import { applyFences } from '../custody/apply-fences.ts';
-import { readCustody, stepCustody } from '../custody/custody-store.ts';
+import { leaveBehind, readCustody, stepCustody } from '../custody/custody-store.ts';
 import { settle } from '../custody/settle.ts';
 import { checkpoint, type WorkflowRun } from '../port.ts';
 import { localGuest } from '../server/local-guest.ts';
 import { noteReboot } from '../server/note-reboot.ts';
+import { recoverCustody } from '../server/recover-server.ts';
 import { readServer } from '../server/server-record.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
 import { diedAfterTake, hasTaken } from './ask-destination.ts';
@@ -50,6 +51,8 @@ export async function undo(context: WorkflowContext, run: WorkflowRun, move: Mov
   for (;;) {
     checkpoint(run);
     await applyFences(context, run, move.serverId);
+    // The database has travelled back: nobody else asks the hosts while this move has the server.
+    if ((await readCustody(context.db, move.serverId)).operation?.kind === 'recovery') await recoverBehind(context, run, move);
     const settled = await settle(context, run, move.serverId, { deleteDisks: false });
     if (settled.kind === 'settled') return afterSettled(context, run, await readMove(context.db, move.moveId), settled.row);
     if (settled.hostId === move.source && (await hasTaken(context, run, await readMove(context.db, move.moveId)))) return;
@@ -57,6 +60,14 @@ export async function undo(context: WorkflowContext, run: WorkflowRun, move: Mov
     await run.pause(delay);
     delay = Math.min(RETRY_MAX_MS, delay * 2);
   }
+}
+
+/** Asks the hosts that have not yet said what they have of the server; what the move had elsewhere is left behind. */
+async function recoverBehind(context: WorkflowContext, run: WorkflowRun, move: Move): Promise<void> {
+  if (!(await recoverCustody(context, run, move.serverId)).complete) return;
+  const { holder } = await readCustody(context.db, move.serverId);
+  if (holder.kind === 'host' && holder.hostId === move.source) return;
+  await context.db.transaction().execute((tx) => leaveBehind(tx, move.serverId, run.fence));
 }
 
 /** Ends the record by where custody says the guest is now. */

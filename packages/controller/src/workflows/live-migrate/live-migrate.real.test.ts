@@ -586,7 +586,7 @@ const settled = async (serverId: string): Promise<void> =>
       .where('subject_id', '=', serverId)
       .where('finished_at', 'is', null)
       .executeTakeFirst();
-    return open === undefined;
+    return open === undefined && (await readServer(serverId)).custody.remains.length === 0;
   });
 
 describe('takeover', () => {

@@ -77,7 +77,7 @@ export async function switchOver(context: WorkflowContext, run: WorkflowRun, mov
               {
                 cause: 'DestinationDown',
                 sentence:
-                  'The destination has rebooted after the source had released the guest. Whether the guest had begun to run there is not known: it is off, and can be started there from its disk.',
+                  'The destination has rebooted after the source had released the guest. Whether the guest had begun to run there is not known: it is off there, and a hard reboot starts it from its disk.',
                 phase: 'error',
                 evidence,
                 mayHaveRunThere: true,
