@@ -18,7 +18,8 @@ import { wireCustody, wireGrant } from './wire-grant.ts';
 
 /** How far the undoing or finishing of a custody operation came. */
 export type Settled =
-  | { readonly kind: 'settled'; readonly row: CustodyRow }
+  /** `mayHaveRun`: a destination that has rebooted since the source released to it; nobody can say whether it had taken. */
+  | { readonly kind: 'settled'; readonly row: CustodyRow; readonly mayHaveRun: HostId | null }
   /** The next step is this host's, and it does not answer, or answers that it cannot. */
   | { readonly kind: 'waiting'; readonly row: CustodyRow; readonly hostId: HostId; readonly why: string };
 
@@ -37,10 +38,11 @@ export async function settle(
   serverId: ServerId,
   options: { readonly deleteDisks: boolean },
 ): Promise<Settled> {
+  let mayHaveRun: HostId | null = null;
   for (let step = 0; ; step++) {
     checkpoint(run);
     const row = await readCustody(context.db, serverId);
-    if (row.operation === null) return { kind: 'settled', row };
+    if (row.operation === null) return { kind: 'settled', row, mayHaveRun };
     if (row.operation.kind === 'recovery') {
       return {
         kind: 'waiting',
@@ -62,6 +64,9 @@ export async function settle(
       return { kind: 'waiting', row, hostId: effect.to, why: failure.message };
     }
     if (messages.length === 0) return { kind: 'waiting', row, hostId: effect.to, why: 'the host has not decided yet' };
+    const { operation } = row;
+    if (operation.kind === 'move' && operation.source === 'completed' && messages.some((one) => forgot(one, operation.grant)))
+      mayHaveRun = operation.grant.destination;
     await context.db.transaction().execute((tx) =>
       stepCustody(
         tx,
@@ -73,6 +78,9 @@ export async function settle(
     await context.faultPoint(`settle:${effect.kind === 'command' ? effect.command.kind : effect.kind}`);
   }
 }
+
+/** Another boot than the granted one says that it does not know. */
+const forgot = (message: HostMessage, grant: Grant): boolean => message.kind === 'unknown' && message.bootId !== grant.bootId;
 
 /** A host that may still have a superseded copy. `failed`: it tried, and could not; whoever does not answer is told again when it returns. */
 export type Uncleared = { readonly hostId: HostId; readonly failed: boolean };

@@ -54,7 +54,8 @@ export async function undo(context: WorkflowContext, run: WorkflowRun, move: Mov
     // The database has travelled back: nobody else asks the hosts while this move has the server.
     if ((await readCustody(context.db, move.serverId)).operation?.kind === 'recovery') await recoverBehind(context, run, move);
     const settled = await settle(context, run, move.serverId, { deleteDisks: false });
-    if (settled.kind === 'settled') return afterSettled(context, run, await readMove(context.db, move.moveId), settled.row);
+    if (settled.kind === 'settled')
+      return afterSettled(context, run, await readMove(context.db, move.moveId), settled.row, settled.mayHaveRun !== null);
     if (settled.hostId === move.source && (await hasTaken(context, run, await readMove(context.db, move.moveId)))) return;
     context.log.warn({ migration: move.moveId, host: settled.hostId, why: settled.why }, 'undoing a migration waits for a host');
     await run.pause(delay);
@@ -70,8 +71,24 @@ async function recoverBehind(context: WorkflowContext, run: WorkflowRun, move: M
   await context.db.transaction().execute((tx) => leaveBehind(tx, move.serverId, run.fence));
 }
 
-/** Ends the record by where custody says the guest is now. */
-export async function afterSettled(context: WorkflowContext, run: WorkflowRun, move: Move, row: CustodyRow): Promise<void> {
+/** What a destination had written down since its last sync went with the power, the take among it (custody rule 4). */
+export const destinationForgot = (evidence: readonly string[]): GivingUp => ({
+  cause: 'DestinationDown',
+  sentence:
+    'The destination has rebooted after the source had released the guest. Whether the guest had begun to run there is not known: it is off there, and a hard reboot starts it from its disk.',
+  phase: 'error',
+  evidence,
+  mayHaveRunThere: true,
+});
+
+/** Ends the record by where custody says the guest is now. `forgotten`: the destination has rebooted since the release, whatever the move was given up for. */
+export async function afterSettled(
+  context: WorkflowContext,
+  run: WorkflowRun,
+  move: Move,
+  row: CustodyRow,
+  forgotten = false,
+): Promise<void> {
   const { db } = context;
   const { holder } = row;
   const destination = as<HostId>(move.destination_host_id ?? '');
@@ -82,12 +99,13 @@ export async function afterSettled(context: WorkflowContext, run: WorkflowRun, m
   }
   // Whatever it was given up for: a guest that had been taken is the destination's, and so is its disk.
   if (holder.kind === 'nowhere' && (await diedAfterTake(context, run, move))) return;
-  const why = givenUp(move) ?? {
-    cause: 'CustodyUnknown',
+  const given = givenUp(move) ?? {
+    cause: 'CustodyUnknown' as const,
     sentence: 'The move ended without a copy that may run.',
-    phase: 'error',
+    phase: 'error' as const,
     evidence: [],
   };
+  const why = forgotten && given.mayHaveRunThere !== true ? destinationForgot([given.sentence, ...given.evidence]) : given;
   const onSource = holder.kind === 'host' && holder.hostId === move.source;
   const there = !onSource && why.mayHaveRunThere === true;
   const copied = there && move.block_migration !== 'false' && (await localGuest(db, move.serverId)) !== null;

@@ -1,6 +1,7 @@
 import { TakeAnswer } from '@godwit/contract/gen/custody_pb';
 import { GuestState } from '@godwit/contract/gen/guest_pb';
 import type { ServerId } from '@godwit/domain/ids';
+import { sql } from 'kysely';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Database } from '../../store/database.ts';
 import { startTestServer, type TestServer } from '../../store/test-database.ts';
@@ -422,6 +423,50 @@ describe('faults', () => {
     await until(async () => source.guests.get(id)?.state === GuestState.SHUTOFF);
     await until(async () => (await readServer(id)).custody.remains.length === 0);
     await consistent(id, migration);
+  });
+
+  it('a database that has travelled back, and a host that does not say what it has: the move is given up, and ends when that host is back', async () => {
+    const engine = await cloud.controller('c1');
+    const id = await cloud.server(engine, 'node1');
+    const silent = hostNamed('node3');
+    silent.down = true;
+    await sql`update server set custody = jsonb_set(custody, '{behind}', 'true') where id = ${id}`.execute(database.db);
+    const migration = await move(engine, id);
+    // It waits for that host as long as a move does, and gives up.
+    await until(async () => (await readMove(migration)).outcome !== null, 60_000);
+    expect(await readMove(migration)).toMatchObject({ finished_at: null });
+    expect((await readServer(id)).custody.operation).toMatchObject({ kind: 'recovery', waitingFor: expect.arrayContaining([silent.id]) });
+    silent.down = false;
+    await ended(migration);
+    expect(await readMove(migration)).toMatchObject({ status: 'failed', outcome: { cause: 'CustodyUnknown', runsOn: 'source' } });
+    await consistent(id, migration);
+  }, 120_000);
+
+  it('a move that is aborted while its source releases, to a destination that then boots again: the server is there, where it may have run', async () => {
+    const [source, destination] = [hostNamed('node1'), hostNamed('node2')];
+    let given: string | null = null;
+    const engine = await cloud.controller('c1', async (name) => {
+      if (name !== 'give-up:decided') return;
+      const moving = source.moves.get(given ?? '');
+      if (moving === undefined) return;
+      moving.state = 'released';
+      moving.guest = GuestState.RELEASED;
+      destination.bootId = 'boot-node2-2';
+    });
+    const id = await cloud.server(engine, 'node1');
+    await onLocalDisks(id);
+    source.copyRounds = null;
+    const migration = await move(engine, id);
+    given = migration;
+    await until(async () => source.moves.has(migration));
+    await engine.operations.abortMigration(cloud.admin, migration);
+    await ended(migration);
+    expect(await readMove(migration)).toMatchObject({
+      status: 'error',
+      outcome: { cause: 'DestinationDown', runsOn: 'nowhere', sentence: expect.stringContaining('is not known') },
+      source_disks_left: true,
+    });
+    expect(await readServer(id)).toMatchObject({ host_id: destination.id, custody: { holder: { kind: 'nowhere' } } });
   });
 
   it.each([

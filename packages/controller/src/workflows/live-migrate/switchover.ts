@@ -9,7 +9,7 @@ import { settle } from '../custody/settle.ts';
 import { checkpoint, type WorkflowRun } from '../port.ts';
 import { localGuest } from '../server/local-guest.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
-import { afterSettled, giveUp } from './give-up.ts';
+import { afterSettled, destinationForgot, giveUp } from './give-up.ts';
 import { measuresOf } from './measures.ts';
 import { advance, type Move } from './move.ts';
 import { wakeWaiting } from './queue.ts';
@@ -73,15 +73,7 @@ export async function switchOver(context: WorkflowContext, run: WorkflowRun, mov
           run,
           move,
           rebooted
-            ? // What it had written down since its last sync went with the power, the take among it (custody rule 4).
-              {
-                cause: 'DestinationDown',
-                sentence:
-                  'The destination has rebooted after the source had released the guest. Whether the guest had begun to run there is not known: it is off there, and a hard reboot starts it from its disk.',
-                phase: 'error',
-                evidence,
-                mayHaveRunThere: true,
-              }
+            ? destinationForgot(evidence)
             : // Its QEMU ended between the release and the take. Only its forfeit lets the source run again.
               {
                 cause: 'DestinationDied',
@@ -123,7 +115,7 @@ export async function switchOver(context: WorkflowContext, run: WorkflowRun, mov
     }
     // The release again, by us: the source may have died after it told us.
     const settled = await settle(context, run, move.serverId, { deleteDisks: false });
-    if (settled.kind === 'settled') return afterSettled(context, run, move, settled.row);
+    if (settled.kind === 'settled') return afterSettled(context, run, move, settled.row, settled.mayHaveRun !== null);
     await run.pause(RETRY_MS);
   }
 }
