@@ -8,6 +8,7 @@ import type { HostMessage } from '@godwit/domain/custody/host-effect';
 import { as, type BootId, type HostId, type ServerId } from '@godwit/domain/ids';
 import { agentFailure } from '../../agents/agent-error.ts';
 import { letFencedHostBack } from '../../hosts/fence-host.ts';
+import type { Db } from '../../store/database.ts';
 import { checkpoint, type WorkflowRun } from '../port.ts';
 import { wireGuest } from '../server/wire-guest.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
@@ -18,8 +19,7 @@ import { wireCustody, wireGrant } from './wire-grant.ts';
 
 /** How far the undoing or finishing of a custody operation came. */
 export type Settled =
-  /** `mayHaveRun`: a destination that has rebooted since the source released to it; nobody can say whether it had taken. */
-  | { readonly kind: 'settled'; readonly row: CustodyRow; readonly mayHaveRun: HostId | null }
+  | { readonly kind: 'settled'; readonly row: CustodyRow }
   /** The next step is this host's, and it does not answer, or answers that it cannot. */
   | { readonly kind: 'waiting'; readonly row: CustodyRow; readonly hostId: HostId; readonly why: string };
 
@@ -30,19 +30,19 @@ const STEPS = 24;
 /**
  * Brings the server's custody operation to its end without starting anything new: backwards where a release has not been heard, forwards where it has. Each order is sent
  * as often as needed; what a host answers is written before the next order. On `waiting` nothing is lost: call it again later.
- * `deleteDisks`: a forfeiting destination also removes the disks that were made for it.
+ * `deleteDisks`: a forfeiting destination also removes the disks that were made for it. `forgotten` is called in the transaction that ends a move whose destination has rebooted since
+ * the source released to it: nobody can say whether it had taken.
  */
 export async function settle(
   context: WorkflowContext,
   run: WorkflowRun,
   serverId: ServerId,
-  options: { readonly deleteDisks: boolean },
+  options: { readonly deleteDisks: boolean; readonly forgotten?: (tx: Db) => Promise<void> },
 ): Promise<Settled> {
-  let mayHaveRun: HostId | null = null;
   for (let step = 0; ; step++) {
     checkpoint(run);
     const row = await readCustody(context.db, serverId);
-    if (row.operation === null) return { kind: 'settled', row, mayHaveRun };
+    if (row.operation === null) return { kind: 'settled', row };
     if (row.operation.kind === 'recovery') {
       return {
         kind: 'waiting',
@@ -65,16 +65,13 @@ export async function settle(
     }
     if (messages.length === 0) return { kind: 'waiting', row, hostId: effect.to, why: 'the host has not decided yet' };
     const { operation } = row;
-    if (operation.kind === 'move' && operation.source === 'completed' && messages.some((one) => forgot(one, operation.grant)))
-      mayHaveRun = operation.grant.destination;
-    await context.db.transaction().execute((tx) =>
-      stepCustody(
-        tx,
-        serverId,
-        run.fence,
-        messages.map((message) => ({ kind: 'heard', from: effect.to, message }) as const),
-      ),
-    );
+    await context.db.transaction().execute(async (tx) => {
+      const events = messages.map((message) => ({ kind: 'heard', from: effect.to, message }) as const);
+      const after = (await stepCustody(tx, serverId, run.fence, events)).row;
+      const ended = after.operation === null && after.holder.kind === 'nowhere';
+      if (ended && operation.kind === 'move' && operation.source === 'completed' && messages.some((one) => forgot(one, operation.grant)))
+        await options.forgotten?.(tx);
+    });
     await context.faultPoint(`settle:${effect.kind === 'command' ? effect.command.kind : effect.kind}`);
   }
 }

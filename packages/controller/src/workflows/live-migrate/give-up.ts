@@ -2,18 +2,19 @@ import type { CustodyRow } from '@godwit/domain/custody/custody-row';
 import { as, type HostId } from '@godwit/domain/ids';
 import type { MigrationOutcome } from '@godwit/domain/migration';
 import type { VmState } from '@godwit/domain/server';
+import type { Db } from '../../store/database.ts';
 import { applyFences } from '../custody/apply-fences.ts';
-import { leaveBehind, readCustody, stepCustody } from '../custody/custody-store.ts';
+import { readCustody, stepCustody } from '../custody/custody-store.ts';
 import { settle } from '../custody/settle.ts';
 import { checkpoint, type WorkflowRun } from '../port.ts';
 import { localGuest } from '../server/local-guest.ts';
 import { noteReboot } from '../server/note-reboot.ts';
-import { recoverCustody } from '../server/recover-server.ts';
 import { readServer } from '../server/server-record.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
 import { diedAfterTake, hasTaken } from './ask-destination.ts';
 import { finishMove } from './finish-move.ts';
 import { advance, type GivingUp, type Move, readMove, writeMove } from './move.ts';
+import { recoverBefore } from './recover-before.ts';
 import { tryElsewhere } from './try-elsewhere.ts';
 
 const RETRY_FIRST_MS = 250;
@@ -51,24 +52,17 @@ export async function undo(context: WorkflowContext, run: WorkflowRun, move: Mov
   for (;;) {
     checkpoint(run);
     await applyFences(context, run, move.serverId);
-    // The database has travelled back: nobody else asks the hosts while this move has the server.
-    if ((await readCustody(context.db, move.serverId)).operation?.kind === 'recovery') await recoverBehind(context, run, move);
-    const settled = await settle(context, run, move.serverId, { deleteDisks: false });
-    if (settled.kind === 'settled')
-      return afterSettled(context, run, await readMove(context.db, move.moveId), settled.row, settled.mayHaveRun !== null);
+    if ((await readCustody(context.db, move.serverId)).operation?.kind === 'recovery') await recoverBefore(context, run, move);
+    const settled = await settle(context, run, move.serverId, {
+      deleteDisks: false,
+      forgotten: (tx) => noteForgotten(tx, run, move),
+    });
+    if (settled.kind === 'settled') return afterSettled(context, run, await readMove(context.db, move.moveId), settled.row);
     if (settled.hostId === move.source && (await hasTaken(context, run, await readMove(context.db, move.moveId)))) return;
     context.log.warn({ migration: move.moveId, host: settled.hostId, why: settled.why }, 'undoing a migration waits for a host');
     await run.pause(delay);
     delay = Math.min(RETRY_MAX_MS, delay * 2);
   }
-}
-
-/** Asks the hosts that have not yet said what they have of the server; what the move had elsewhere is left behind. */
-async function recoverBehind(context: WorkflowContext, run: WorkflowRun, move: Move): Promise<void> {
-  if (!(await recoverCustody(context, run, move.serverId)).complete) return;
-  const { holder } = await readCustody(context.db, move.serverId);
-  if (holder.kind === 'host' && holder.hostId === move.source) return;
-  await context.db.transaction().execute((tx) => leaveBehind(tx, move.serverId, run.fence));
 }
 
 /** What a destination had written down since its last sync went with the power, the take among it (custody rule 4). */
@@ -81,14 +75,17 @@ export const destinationForgot = (evidence: readonly string[]): GivingUp => ({
   mayHaveRunThere: true,
 });
 
-/** Ends the record by where custody says the guest is now. `forgotten`: the destination has rebooted since the release, whatever the move was given up for. */
-export async function afterSettled(
-  context: WorkflowContext,
-  run: WorkflowRun,
-  move: Move,
-  row: CustodyRow,
-  forgotten = false,
-): Promise<void> {
+/** Whatever the move was given up for: a release that nobody had heard of by then has gone to a destination that has rebooted since. */
+async function noteForgotten(tx: Db, run: WorkflowRun, move: Move): Promise<void> {
+  const why = givenUp(move);
+  if (why?.mayHaveRunThere === true) return;
+  await writeMove(tx, run, move, {
+    outcome: JSON.stringify(pending(destinationForgot(why === null ? [] : [why.sentence, ...why.evidence]))),
+  });
+}
+
+/** Ends the record by where custody says the guest is now. */
+export async function afterSettled(context: WorkflowContext, run: WorkflowRun, move: Move, row: CustodyRow): Promise<void> {
   const { db } = context;
   const { holder } = row;
   const destination = as<HostId>(move.destination_host_id ?? '');
@@ -99,13 +96,12 @@ export async function afterSettled(
   }
   // Whatever it was given up for: a guest that had been taken is the destination's, and so is its disk.
   if (holder.kind === 'nowhere' && (await diedAfterTake(context, run, move))) return;
-  const given = givenUp(move) ?? {
-    cause: 'CustodyUnknown' as const,
+  const why = givenUp(move) ?? {
+    cause: 'CustodyUnknown',
     sentence: 'The move ended without a copy that may run.',
-    phase: 'error' as const,
+    phase: 'error',
     evidence: [],
   };
-  const why = forgotten && given.mayHaveRunThere !== true ? destinationForgot([given.sentence, ...given.evidence]) : given;
   const onSource = holder.kind === 'host' && holder.hostId === move.source;
   const there = !onSource && why.mayHaveRunThere === true;
   const copied = there && move.block_migration !== 'false' && (await localGuest(db, move.serverId)) !== null;

@@ -442,32 +442,49 @@ describe('faults', () => {
     await consistent(id, migration);
   }, 120_000);
 
-  it('a move that is aborted while its source releases, to a destination that then boots again: the server is there, where it may have run', async () => {
-    const [source, destination] = [hostNamed('node1'), hostNamed('node2')];
-    let given: string | null = null;
-    const engine = await cloud.controller('c1', async (name) => {
-      if (name !== 'give-up:decided') return;
-      const moving = source.moves.get(given ?? '');
-      if (moving === undefined) return;
-      moving.state = 'released';
-      moving.guest = GuestState.RELEASED;
-      destination.bootId = 'boot-node2-2';
-    });
-    const id = await cloud.server(engine, 'node1');
-    await onLocalDisks(id);
-    source.copyRounds = null;
-    const migration = await move(engine, id);
-    given = migration;
-    await until(async () => source.moves.has(migration));
-    await engine.operations.abortMigration(cloud.admin, migration);
-    await ended(migration);
-    expect(await readMove(migration)).toMatchObject({
-      status: 'error',
-      outcome: { cause: 'DestinationDown', runsOn: 'nowhere', sentence: expect.stringContaining('is not known') },
-      source_disks_left: true,
-    });
-    expect(await readServer(id)).toMatchObject({ host_id: destination.id, custody: { holder: { kind: 'nowhere' } } });
-  });
+  it.each([
+    ['', null],
+    [', although the controller dies as soon as it has heard that', 'settle:'],
+  ])(
+    'a move that is aborted while its source releases, to a destination that then boots again: the server is there%s',
+    async (_how, dies) => {
+      const [source, destination] = [hostNamed('node1'), hostNamed('node2')];
+      let given = '';
+      const dead = Promise.withResolvers<never>();
+      dead.promise.catch(() => {});
+      let died = false;
+      const first = await cloud.controller('c1', async (name) => {
+        const moving = source.moves.get(given);
+        if (name === 'give-up:decided' && moving !== undefined) {
+          moving.state = 'released';
+          moving.guest = GuestState.RELEASED;
+          destination.bootId = 'boot-node2-2';
+        }
+        if (dies === null || given === '' || !name.startsWith(dies) || (await readServer(serverOf)).custody.operation !== null) return;
+        died = true;
+        await dead.promise;
+      });
+      const serverOf = await cloud.server(first, 'node1');
+      await onLocalDisks(serverOf);
+      source.copyRounds = null;
+      const migration = await move(first, serverOf);
+      given = migration;
+      await until(async () => source.moves.has(migration));
+      await first.operations.abortMigration(cloud.admin, migration);
+      if (dies !== null) {
+        await until(async () => died);
+        await cloud.controller('c1');
+      }
+      await ended(migration);
+      expect(await readMove(migration)).toMatchObject({
+        status: 'error',
+        outcome: { cause: 'DestinationDown', runsOn: 'nowhere', sentence: expect.stringContaining('is not known') },
+        source_disks_left: true,
+      });
+      expect(await readServer(serverOf)).toMatchObject({ host_id: destination.id, custody: { holder: { kind: 'nowhere' } } });
+      dead.reject(new Error('killed'));
+    },
+  );
 
   it.each([
     ['says so at once', { taken: TakeAnswer.TOOK_DEAD }],

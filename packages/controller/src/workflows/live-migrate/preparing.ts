@@ -6,13 +6,12 @@ import { as, type BootId, type HostId } from '@godwit/domain/ids';
 import type { Prediction } from '@godwit/domain/prediction/predict';
 import { agentFailure } from '../../agents/agent-error.ts';
 import type { Db } from '../../store/database.ts';
-import { leaveBehind, readCustody, stepCustody } from '../custody/custody-store.ts';
+import { readCustody, stepCustody } from '../custody/custody-store.ts';
 import { noteRefusal } from '../custody/note-refusal.ts';
 import { clearRemains } from '../custody/settle.ts';
 import { wireGrant } from '../custody/wire-grant.ts';
 import { checkpoint, type WorkflowRun } from '../port.ts';
 import { predictMove } from '../prediction/predict-move.ts';
-import { recoverCustody } from '../server/recover-server.ts';
 import { wireGuest } from '../server/wire-guest.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
 import { awaitLink } from './await-link.ts';
@@ -20,6 +19,7 @@ import { causeOf } from './cause.ts';
 import { giveUp } from './give-up.ts';
 import { advance, type Move, writeMove } from './move.ts';
 import { mayCopy } from './queue.ts';
+import { recoverBefore } from './recover-before.ts';
 import { copyTerms, type PeerAddress, wirePolicy } from './wire-policy.ts';
 
 // The destination starts a QEMU, and may have to fetch an image first.
@@ -139,18 +139,6 @@ export async function prepare(context: WorkflowContext, run: WorkflowRun, move: 
       return;
     }
   }
-}
-
-/**
- * The database failed over or was put back before this move had its grant: the hosts' word comes first. Elsewhere than at its source, the server stays behind, and is recovered when the
- * move has ended: two claims are held until then.
- */
-async function recoverBefore(context: WorkflowContext, run: WorkflowRun, move: Move): Promise<'as it was' | 'elsewhere' | 'unknown'> {
-  if (!(await recoverCustody(context, run, move.serverId)).complete) return 'unknown';
-  const { holder } = await readCustody(context.db, move.serverId);
-  if (holder.kind === 'host' && holder.hostId === move.source) return 'as it was';
-  await context.db.transaction().execute((tx) => leaveBehind(tx, move.serverId, run.fence));
-  return 'elsewhere';
 }
 
 /** The grant: a compare-and-set on the server's row, with the move's record. Or custody's reason why there is none. */

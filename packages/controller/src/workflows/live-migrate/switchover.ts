@@ -115,7 +115,7 @@ export async function switchOver(context: WorkflowContext, run: WorkflowRun, mov
     }
     // The release again, by us: the source may have died after it told us.
     const settled = await settle(context, run, move.serverId, { deleteDisks: false });
-    if (settled.kind === 'settled') return afterSettled(context, run, move, settled.row, settled.mayHaveRun !== null);
+    if (settled.kind === 'settled') return afterSettled(context, run, move, settled.row);
     await run.pause(RETRY_MS);
   }
 }
