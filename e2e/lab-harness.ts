@@ -1,10 +1,11 @@
 import { execFile } from 'node:child_process';
-import { cp, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { cp, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { lastWords } from '@godwit/contract/testing/last-words';
 import { startOpenstackClient } from '@godwit/contract/testing/openstack-client';
 
 const run = promisify(execFile);
@@ -57,9 +58,17 @@ export async function labUp(hosts = 3, options: { readonly typed?: boolean } = {
       down,
     };
   } catch (error) {
+    const words = await wordsOfLab(dir);
     await down().catch(() => {});
-    throw error;
+    throw new Error(`the lab did not come up: ${error instanceof Error ? error.message : String(error)}\n${words}`, { cause: error });
   }
+}
+
+/** The end of every log that a lab has written. */
+async function wordsOfLab(dir: string): Promise<string> {
+  const logs = await readdir(path.join(dir, 'logs')).catch(() => []);
+  const texts = await Promise.all(logs.map(async (name) => `-- ${name}:\n${await lastWords(path.join(dir, 'logs', name), 8)}`));
+  return texts.join('\n');
 }
 
 /** Ends the lab and keeps its logs under .cache/test/logs. Throws when one of its processes has ended by itself: those that tests kill end by a signal, not with an exit code. */

@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { endOf, lastLines } from '@godwit/contract/testing/last-words';
 import type { TwoHosts } from './two-hosts.ts';
 import { ended } from './two-hosts.ts';
 
@@ -30,15 +31,18 @@ process.stdin.on('end', () => { process.stdout.write(JSON.stringify({ sent, long
 /** From the client's namespace: numbered datagrams to the guest, about one a millisecond, and a TCP echo that is always waited for. Resolves once the echo answers. */
 export async function startFrameSender(two: TwoHosts, address: string): Promise<FrameSender> {
   const child: ChildProcess = spawn('ip', ['netns', 'exec', two.clientNamespace, process.execPath, '-e', program(address)], {
-    stdio: ['pipe', 'pipe', 'inherit'],
+    stdio: ['pipe', 'pipe', 'pipe'],
   });
-  let text = '';
+  let [text, complaints] = ['', ''];
+  child.stderr?.on('data', (chunk: Buffer) => {
+    complaints += chunk.toString();
+  });
   const ready = Promise.withResolvers<void>();
   child.stdout?.on('data', (chunk: Buffer) => {
     text += chunk.toString();
     if (text.startsWith('ready')) ready.resolve();
   });
-  child.once('exit', () => ready.reject(new Error('the frame sender ended')));
+  child.once('exit', () => ready.reject(new Error(`the frame sender ${endOf(child)}: ${lastLines(complaints)}`)));
   await ready.promise;
   return {
     stop: async () => {
@@ -78,10 +82,12 @@ export async function captureFrames(namespace: string, device: string): Promise<
   child.stdout.on('data', (chunk: Buffer) => {
     text += chunk.toString('latin1');
   });
+  let words = '';
   await new Promise<void>((resolve, reject) => {
-    child.once('exit', () => reject(new Error(`tcpdump on ${device} ended`)));
+    child.once('exit', () => reject(new Error(`tcpdump on ${device} ${endOf(child)}: ${lastLines(words)}`)));
     child.stderr.on('data', (chunk: Buffer) => {
-      if (chunk.toString().includes('listening on')) resolve();
+      words += chunk.toString();
+      if (words.includes('listening on')) resolve();
     });
   });
   return {

@@ -9,6 +9,7 @@ import { type Client, createClient } from '@connectrpc/connect';
 import { connectNodeAdapter } from '@connectrpc/connect-node';
 import { Agent } from '@godwit/contract/gen/agent_pb';
 import { Cluster, type ReportReleaseRequest } from '@godwit/contract/gen/join_pb';
+import { endOf, lastWords } from '@godwit/contract/testing/last-words';
 import type { FaultPoint } from '../fault-point.ts';
 import { createTestCa, type TestCa } from '../identity/test-ca.ts';
 import { createTlsTransport, type TlsTransport } from '../rpc/tls-transport.ts';
@@ -217,7 +218,9 @@ export async function holdAt(host: TestHost, point: FaultPoint) {
     held: async (): Promise<void> => {
       for (const until = performance.now() + 30_000; performance.now() < until; await new Promise((resolve) => setTimeout(resolve, 5)))
         if ((await readFile(log)).subarray(from).includes(`"faultPoint":"${point}"`)) return;
-      throw new Error(`the agent of ${host.name} did not come to ${point}`);
+      throw new Error(
+        `the agent of ${host.name} did not come to ${point}: it ${endOf(host.process)}; its last words:\n${await lastWords(log)}`,
+      );
     },
     letGo: () => rm(file, { force: true }),
   };
@@ -257,8 +260,14 @@ async function untilServes(host: TestHost): Promise<void> {
       await host.client.getHost({}, { timeoutMs: 2_000 });
       return;
     } catch (error) {
-      if (host.process.exitCode !== null || performance.now() > until)
-        throw new Error(`the agent of ${host.name} does not serve; see ${host.stateDir}/agent.log`, { cause: error });
+      const isGone = host.process.exitCode !== null || host.process.signalCode !== null;
+      if (isGone || performance.now() > until) {
+        const words = await lastWords(join(host.stateDir, 'agent.log'));
+        throw new Error(
+          `the agent of ${host.name} does not serve: it ${endOf(host.process)}; asked, it gave ${String(error)}; its last words:\n${words}`,
+          { cause: error },
+        );
+      }
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
   }

@@ -1,5 +1,6 @@
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
+import { endOf, lastLines } from './last-words.ts';
 
 /**
  * The distribution's `openstack` command, loaded once and forked for every command: loading it takes half a second of a processor or more, which a test of thirty
@@ -59,7 +60,7 @@ export function startOpenstackClient(home: string): OpenstackClient {
     waiting.delete(answer.id);
   });
   let hasEnded = false;
-  const ended = () => new Error(`the openstack client ended: ${complaints.join('')}`);
+  const ended = () => new Error(`the openstack client ${endOf(child)}: ${lastLines(complaints.join(''))}`);
   child.on('exit', () => {
     hasEnded = true;
     for (const one of waiting.values()) one.reject(ended());
@@ -73,7 +74,13 @@ export function startOpenstackClient(home: string): OpenstackClient {
       const answered = new Promise<Answer>((resolve, reject) => waiting.set(id, { resolve, reject }));
       child.stdin.write(`${JSON.stringify({ id, line, environment })}\n`);
       const deadline = setTimeout(() => {
-        waiting.get(id)?.reject(new Error(`openstack ${line}: no answer in ${commandDeadlineMs} ms`));
+        waiting
+          .get(id)
+          ?.reject(
+            new Error(
+              `openstack ${line}: no answer in ${commandDeadlineMs} ms; the client ${endOf(child)}: ${lastLines(complaints.join(''))}`,
+            ),
+          );
         waiting.delete(id);
       }, commandDeadlineMs);
       const { code, out, err } = await answered.finally(() => clearTimeout(deadline));

@@ -33,7 +33,7 @@ export async function launchSupervisor(dir: string, publicFd: number | undefined
   } finally {
     closeSync(log);
   }
-  for (const deadline = Date.now() + 10_000; Date.now() < deadline; await delay(20)) {
+  for (const deadline = Date.now() + 30_000; Date.now() < deadline; await delay(20)) {
     if (failure !== undefined) break;
     const status = await askSupervisor(dir, { op: 'status' }, 5000).catch(() => undefined);
     if (status !== undefined) return status;

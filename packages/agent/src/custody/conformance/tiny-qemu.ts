@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { endOf, lastLines } from '@godwit/contract/testing/last-words';
 import type { QemuRunstate } from '@godwit/domain/custody/qemu-view';
 import { refOf } from '../../qemu/process-ref.ts';
 import { connectQmp, type QmpClient } from '../../qemu/qmp-client.ts';
@@ -56,11 +57,17 @@ export class TinyLab implements AsyncDisposable {
       `unix:${socket},server=on,wait=off`,
     ];
     const child = spawn('qemu-system-x86_64', [...args, ...(options.incoming ? ['-incoming', 'defer'] : []), ...(options.extra ?? [])], {
-      stdio: 'ignore',
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    let words = '';
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      words += text;
     });
     const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()));
     this.#children.push({ child, exited });
-    const qmp = await connectQmp(socket, { deadlineMs });
+    const qmp = await connectQmp(socket, { deadlineMs }).catch((cause: unknown) => {
+      throw new Error(`no QMP of ${name}: ${String(cause)}; QEMU ${endOf(child)} and said: ${lastLines(words)}`, { cause });
+    });
     this.#clients.push(qmp);
     const ref = child.pid === undefined ? undefined : refOf(child.pid);
     if (ref === undefined) throw new Error('QEMU did not start');

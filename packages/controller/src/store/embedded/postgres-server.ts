@@ -85,7 +85,10 @@ export async function ensurePostgres(options: PostgresServerOptions): Promise<Po
       // A child that exited may have lost a race against another controller's start: its server then answers within the deadline.
       const gaveUp = failed !== null && !(await postmasterAlive(dataDirectory));
       if (gaveUp || Date.now() > deadline) {
-        throw new Error(`the embedded PostgreSQL did not start (${failed ?? 'no answer in 30 s'}); see ${join(directory, 'postgres.log')}`);
+        const words = (await readFile(join(directory, 'postgres.log'), 'utf8').catch(() => '')).trimEnd().split('\n').slice(-8).join('\n');
+        throw new Error(
+          `the embedded PostgreSQL did not start (${failed ?? 'no answer in 30 s'}); see ${join(directory, 'postgres.log')}, which ends with:\n${words}`,
+        );
       }
       await delay(10);
     }

@@ -6,6 +6,7 @@ import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import { endOf, lastWords } from '@godwit/contract/testing/last-words';
 import pg from 'pg';
 import { postgresBinaries } from '../embedded/binaries.ts';
 import { connectionString } from '../embedded/postgres-server.ts';
@@ -82,56 +83,63 @@ export async function startReplicatedServer(): Promise<ReplicatedServer> {
     const child = spawn(command, args, { ...options, detached: true, stdio: ['ignore', log, log] });
     closeSync(log);
     servers.set(name, { child, keep: clearWithThisProcess(at(name)) });
-    await eventually(`PostgreSQL ${name} answers`, async () => {
-      if (child.exitCode !== null) throw new Ended(`PostgreSQL ${name} ended: ${await readFile(at(`${name}.log`), 'utf8')}`);
+    const words = () => lastWords(at(`${name}.log`));
+    const look = async (): Promise<boolean> => {
+      if (child.exitCode !== null || child.signalCode !== null)
+        throw new Ended(`PostgreSQL ${name} ${endOf(child)}; its last words:\n${await words()}`);
       return (await direct(name, 'select 1')).length === 1;
-    });
+    };
+    await eventually(`PostgreSQL ${name} answers`, look, words);
   };
   const end = async (name: string, signal: NodeJS.Signals): Promise<void> => {
     const server = servers.get(name);
     if (server === undefined) return;
     servers.delete(name);
     const { child } = server;
+    // One line of it ends with the id of the segment of shared memory, which a server that is killed leaves to the system.
+    const pidFile = await readFile(at(name, 'data', 'postmaster.pid'), 'utf8').catch(() => '');
     const ended = new Promise<void>((done) =>
       child.exitCode === null && child.signalCode === null ? child.once('exit', () => done()) : done(),
     );
     child.kill(signal);
     await ended;
     server.keep();
+    const segment = /^\s*\d+\s+(\d+)\s*$/m.exec(pidFile)?.[1];
+    if (signal === 'SIGKILL' && segment !== undefined) await run('ipcrm', ['-m', segment]).catch(() => undefined);
   };
 
-  for (const name of ['primary', 'standby']) {
-    await mkdir(at(name, 'socket'), { recursive: true });
-    if (process.getuid?.() === 0) for (const path of [at(name), at(name, 'socket')]) await chown(path, user.uid, user.gid);
-  }
-  const initdb = await asUser(binaries.initdb, [
-    '-D',
-    at('primary', 'data'),
-    '-U',
-    NAME,
-    '-A',
-    'peer',
-    '-E',
-    'UTF8',
-    '--locale=C',
-    '--no-sync',
-  ]);
-  await run(initdb.command, initdb.args, initdb.options);
-  const names = new Set([user.name, userInfo().username, 'root']);
-  await writeFile(at('primary', 'data', 'pg_hba.conf'), `local all,replication ${NAME} peer map=${NAME}\n`);
-  await writeFile(at('primary', 'data', 'pg_ident.conf'), [...names].map((one) => `${NAME} ${one} ${NAME}\n`).join(''));
-  // A copy of a cluster that has never run is a whole backup of it.
-  await run('cp', ['-a', at('primary', 'data'), at('standby', 'data')]);
-  await writeFile(at('standby', 'data', 'standby.signal'), '');
-  await writeFile(
-    at('standby', 'data', 'postgresql.auto.conf'),
-    `primary_conninfo = 'host=${at('primary', 'socket')} user=${NAME} application_name=standby'\n`,
-  );
   const stopServers = async (): Promise<void> => {
     await Promise.all([...servers.keys()].map((name) => end(name, 'SIGQUIT')));
     await removeServerDirectory(directory);
   };
   try {
+    for (const name of ['primary', 'standby']) {
+      await mkdir(at(name, 'socket'), { recursive: true });
+      if (process.getuid?.() === 0) for (const path of [at(name), at(name, 'socket')]) await chown(path, user.uid, user.gid);
+    }
+    const initdb = await asUser(binaries.initdb, [
+      '-D',
+      at('primary', 'data'),
+      '-U',
+      NAME,
+      '-A',
+      'peer',
+      '-E',
+      'UTF8',
+      '--locale=C',
+      '--no-sync',
+    ]);
+    await run(initdb.command, initdb.args, initdb.options);
+    const names = new Set([user.name, userInfo().username, 'root']);
+    await writeFile(at('primary', 'data', 'pg_hba.conf'), `local all,replication ${NAME} peer map=${NAME}\n`);
+    await writeFile(at('primary', 'data', 'pg_ident.conf'), [...names].map((one) => `${NAME} ${one} ${NAME}\n`).join(''));
+    // A copy of a cluster that has never run is a whole backup of it.
+    await run('cp', ['-a', at('primary', 'data'), at('standby', 'data')]);
+    await writeFile(at('standby', 'data', 'standby.signal'), '');
+    await writeFile(
+      at('standby', 'data', 'postgresql.auto.conf'),
+      `primary_conninfo = 'host=${at('primary', 'socket')} user=${NAME} application_name=standby'\n`,
+    );
     await start('primary');
     await direct('primary', `create database ${NAME}`);
     await start('standby');
@@ -199,14 +207,16 @@ export async function startReplicatedServer(): Promise<ReplicatedServer> {
 /** What is waited for will not come. */
 class Ended extends Error {}
 
-async function eventually(what: string, look: () => Promise<boolean>): Promise<void> {
+async function eventually(what: string, look: () => Promise<boolean>, words?: () => Promise<string>): Promise<void> {
+  let last: unknown = 'it is not so';
   for (const until = Date.now() + START_MS; ; ) {
     const there = await look().catch((error: unknown) => {
       if (error instanceof Ended) throw error;
+      last = error;
       return false;
     });
     if (there) return;
-    if (Date.now() > until) throw new Error(`not within ${START_MS} ms: ${what}`);
+    if (Date.now() > until) throw new Error(`not within ${START_MS} ms: ${what} (${String(last)})${words ? `\n${await words()}` : ''}`);
     await delay(20);
   }
 }
