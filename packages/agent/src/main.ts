@@ -20,6 +20,12 @@ import { readLogsOf, recentLogFile } from './read-logs.ts';
 const startedTogether = 16;
 
 /**
+ * What may still hold the process when it has nothing more to do: the monitors of guests that it could not adopt, a connection to another host. They are not waited for: as long as this agent
+ * is there, nobody starts the next one.
+ */
+const lingerMs = 1_000;
+
+/**
  * Runs the agent until SIGINT or SIGTERM; guests outlive it. Returns the exit code: 0 after a signal, 2 for a wrong command line or configuration,
  * 1 for anything else that keeps it from serving.
  */
@@ -59,6 +65,7 @@ export const main = async (argv: readonly string[]): Promise<number> => {
   } finally {
     await Promise.allSettled(agents.map((agent) => agent.close()));
     await stopTracing?.();
+    setTimeout(() => process.exit(), lingerMs).unref();
   }
 };
 

@@ -1,3 +1,5 @@
+import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { TakeAnswer } from '@godwit/contract/gen/custody_pb';
 import { GuestState } from '@godwit/contract/gen/guest_pb';
 import type { MigrationReport } from '@godwit/contract/gen/migration_pb';
@@ -16,7 +18,7 @@ import {
   testGuest,
   untilEnded,
 } from '../testing/test-guest.ts';
-import { holdAt, startTwoHosts, type TestHost, type TwoHosts } from '../testing/two-hosts.ts';
+import { ended, holdAt, startTwoHosts, type TestHost, type TwoHosts } from '../testing/two-hosts.ts';
 
 let two: TwoHosts;
 let guest: TestGuest;
@@ -176,6 +178,25 @@ describe.each(deaths)('the agent of the %s dies (kill -9) at %s', (side, point, 
   }, 60_000);
 });
 
+test('an agent that cannot take up its moves says so and ends, so that another is started; the guest runs on', async () => {
+  const host = guest.at;
+  const folder = join(host.stateDir, 'moves');
+  await ended(host.process);
+  await mkdir(folder, { recursive: true });
+  await rename(folder, `${folder}.aside`);
+  await writeFile(folder, '');
+  try {
+    await expect(two.restart(host)).rejects.toThrow();
+    expect(host.process.exitCode).toBe(1);
+  } finally {
+    await rm(folder);
+    await rename(`${folder}.aside`, folder);
+  }
+  await two.restart(host);
+  await expectOneGuestAt(host);
+  whole = true;
+}, 60_000);
+
 /**
  * Power losses inside the switchover: every process of the host is gone, so are the journal's unsynced bytes, and the boot id is a new one. `nowhere`: what the guest's memory was is lost with one
  * side or must not run at the other, and it starts again from its disk.
@@ -274,6 +295,11 @@ describe.each(qemuDeaths)("the %s's QEMU dies with the %s's agent at %s: %s", (s
     try {
       await start(move, await prepare(guest, move));
       await hold.held();
+      // The release of the move before, repeated, may have been the first to come there.
+      if (holds === 'destination') {
+        const marks = async () => (await move.from.client.getMigration({ migrationId: move.migrationId })).timeline.map(({ what }) => what);
+        await expect.poll(marks, { timeout: 20_000 }).toContain('release sent');
+      }
       const victimPid = await pid();
       expect(victimPid).not.toBe(0);
       process.kill(victimPid, 'SIGKILL');

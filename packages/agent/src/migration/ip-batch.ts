@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { NetworkToolError } from '../network/network-tools.ts';
+import { NetworkToolError, wordsOf } from '../network/network-tools.ts';
 
 /** Several `ip` commands in one process, in order, up to the first that fails. Throws NetworkToolError with ip's own words. */
 export function ipBatch(lines: readonly string[]): Promise<void> {
@@ -9,7 +9,7 @@ export function ipBatch(lines: readonly string[]): Promise<void> {
       ['-batch', '-'],
       { timeout: 10_000, killSignal: 'SIGKILL', env: { PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin`, LC_ALL: 'C' } },
       (error, _stdout, stderr) => {
-        if (error) reject(new NetworkToolError(`ip -batch (${lines.join('; ')})`, stderr.trim().split('\n').at(0) || error.message, error));
+        if (error) reject(new NetworkToolError(`ip -batch (${lines.join('; ')})`, wordsOf(stderr) || error.message, error));
         else resolve();
       },
     );

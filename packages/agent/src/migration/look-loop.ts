@@ -1,5 +1,5 @@
 import type { QmpClient } from '../qemu/qmp-client.ts';
-import { QmpTimeout } from '../qemu/qmp-errors.ts';
+import { QmpClosed, QmpTimeout } from '../qemu/qmp-errors.ts';
 import { delay } from './deadline.ts';
 import { type MigrateLook, queryMigrate } from './query-migrate.ts';
 
@@ -28,7 +28,9 @@ export async function lookOn(
       if (look.status !== 'none' && look.status !== 'setup') connected = true;
       await on.seen(look);
     } catch (error) {
-      if (!(error instanceof QmpTimeout)) return;
+      if (error instanceof QmpClosed) return;
+      // What was made of the look failed: the next one tries again.
+      if (!(error instanceof QmpTimeout)) continue;
       silent += 1;
       if (!connected) await on.hung('the destination does not answer the handshake');
       else if (silent >= 2) await on.hung("QEMU's main loop does not answer");

@@ -260,7 +260,7 @@ export class OutgoingMigration {
         record.note({ guestState: move.grant.endState === 'running' ? 'running' : 'paused' });
         record.mark('resumed after the forfeit');
         record.tell();
-        void this.#cleanUp();
+        void this.#cleanUp().catch(this.#logged);
         return;
       case 'ended':
         this.#lost("the source's QEMU died during the move");

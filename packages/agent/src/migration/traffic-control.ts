@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { NetworkToolError } from '../network/network-tools.ts';
+import { NetworkToolError, wordsOf } from '../network/network-tools.ts';
 
 /** Runs `tc` in this process's network namespace; returns what it prints. Throws NetworkToolError with tc's own words. */
 export function tc(...args: readonly string[]): Promise<string> {
@@ -9,7 +9,7 @@ export function tc(...args: readonly string[]): Promise<string> {
       args,
       { timeout: 10_000, killSignal: 'SIGKILL', env: { PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin`, LC_ALL: 'C' } },
       (error, stdout, stderr) => {
-        if (error) reject(new NetworkToolError(`tc ${args.join(' ')}`, stderr.trim().split('\n').at(-1) || error.message, error));
+        if (error) reject(new NetworkToolError(`tc ${args.join(' ')}`, wordsOf(stderr) || error.message, error));
         else resolve(stdout);
       },
     );

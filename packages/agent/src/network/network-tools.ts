@@ -31,6 +31,14 @@ export function networkTools(prefix: readonly string[] = []): NetworkTools {
   };
 }
 
+/** What iproute2 said of a failure, its cause first: `tc` follows it with a line that says nothing, `ip -batch` with the number of the line it met. */
+export const wordsOf = (stderr: string): string =>
+  stderr
+    .split('\n')
+    .map((line) => line.trim())
+    .filter((line) => line !== '' && !/^(Command failed|We have an error talking to the kernel)/.test(line))
+    .join('; ');
+
 function run(command: readonly string[]): Promise<unknown> {
   const [file = '', ...args] = command;
   return new Promise((resolve, reject) => {
@@ -45,17 +53,7 @@ function run(command: readonly string[]): Promise<unknown> {
       },
       (error, stdout, stderr) => {
         if (error) {
-          reject(
-            new NetworkToolError(
-              command.join(' '),
-              stderr
-                .trim()
-                .split('\n')
-                .filter((line) => !line.startsWith('Command failed'))
-                .at(-1) ?? error.message,
-              error,
-            ),
-          );
+          reject(new NetworkToolError(command.join(' '), wordsOf(stderr) || error.message, error));
           return;
         }
         try {

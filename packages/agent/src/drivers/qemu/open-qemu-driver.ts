@@ -233,10 +233,13 @@ async function adopt(host: QemuHost, moves: Moves, store: MigrationStore): Promi
         log.warn({ err: error, serverId }, 'left mirrors of disks could not be swept'),
       );
   }
-  await sweepTaps(tools, keepTaps);
+  // What a crash has left is in no guest's way: a host that cannot clear it away serves all the same, and the next start tries again.
+  const left = (what: string) => (error: unknown) => log.warn({ err: error }, what);
+  await sweepTaps(tools, keepTaps).catch(left('left taps could not be swept'));
   await host.networks.keepOnly(keepTaps);
-  for (const serverId of guests.servers()) await host.dhcp?.serve(guests.process(serverId)?.spec.nics ?? []);
-  await sweepTunnels(tools, moves.copyingFrames());
+  for (const serverId of guests.servers())
+    await host.dhcp?.serve(guests.process(serverId)?.spec.nics ?? []).catch(left('a guest gets no answer by DHCP'));
+  await sweepTunnels(tools, moves.copyingFrames()).catch(left('left tunnels could not be swept'));
 }
 
 /** Where the console log of a guest lies that has, or had, a QEMU here. */
