@@ -20,7 +20,7 @@ beforeEach(async () => {
   checkout = await mkdtemp(join(tmpdir(), 'gw-ci-'));
   await mkdir(join(checkout, 'tools'));
   await mkdir(join(checkout, 'node_modules/.bin'), { recursive: true });
-  for (const file of ['ci.ts', 'checks.ts', 'stages.ts', 'leftovers.ts', 'run-command.ts'])
+  for (const file of ['ci.ts', 'checks.ts', 'stages.ts', 'second-look.ts', 'leftovers.ts', 'run-command.ts'])
     await copyFile(join(tools, file), join(checkout, 'tools', file));
   for (const { command } of checks) {
     if (command[0] === 'node') await writeFile(join(checkout, command[1] ?? ''), '');
@@ -47,8 +47,15 @@ const vitest = (body: string) =>
     `stage=$3; for word in "$@"; do case $word in --outputFile.json=*) file=\${word#*=};; esac; done
 echo "$stage" >>'${checkout}/stages'
 report() { printf '{"success":%s,"numTotalTests":%s,"numPassedTests":%s,"numFailedTests":%s,"numPendingTests":0}' "$([ $2 = 0 ] && echo true || echo false)" $(($1 + $2)) $1 $2 >"$file"; }
+file_report() { printf '{"success":%s,"numTotalTests":2,"numPassedTests":%s,"numFailedTests":%s,"numPendingTests":0,"testResults":[{"name":"%s","status":"%s","assertionResults":[{"fullName":"it holds","status":"%s"},{"fullName":"it stands","status":"passed"}]}]}' $2 $3 $4 "${checkout}/$1" $5 $5 >"$file"; }
 ${body}`,
   );
+/** The stage \`real\` has one file, in which one of two tests fails at the first run, or at both. */
+const failing = (path: string, times: 1 | 2) =>
+  vitest(`[ $stage = real ] || { report 2 0; exit 0; }
+echo "$*" >>'${checkout}/asked'
+if [ $(wc -l <'${checkout}/asked') -le ${times} ]; then file_report ${path} false 1 1 failed; exit 1; fi
+file_report ${path} true 2 0 passed; exit 0`);
 
 function start(): { readonly child: ChildProcess; readonly output: () => string } {
   let text = '';
@@ -95,6 +102,23 @@ it('failed fast tests keep the slow stages back; a stage that ends without a rep
   await rm(join(checkout, 'stages'));
   await vitest('[ $stage = real ] && exit 1; report 2 0; exit 0');
   expect(await ci()).toMatchObject({ code: 1, last: `${checks.length + 4} passed, 1 failed`, ran: 'unit real e2e' });
+});
+
+it('a file of slow tests that failed is run once more, alone; that it passed then is told by name', async () => {
+  await failing('packages/a/src/b.real.test.ts', 1);
+  const { code, last, output, ran } = await ci();
+  expect({ code, last, ran }).toEqual({ code: 0, last: `${checks.length + 6} passed, 0 failed`, ran: 'unit real real e2e' });
+  expect(output).toMatch(/UNSTEADY.*: packages\/a\/src\/b\.real\.test\.ts: it holds/);
+  const asked = (await readFile(join(checkout, 'asked'), 'utf8')).trim().split('\n');
+  expect(asked[1]).toMatch(/--maxWorkers=1 packages\/a\/src\/b\.real\.test\.ts$/);
+});
+
+it('one that fails again has failed, and one of custody at once', async () => {
+  await failing('packages/a/src/b.real.test.ts', 2);
+  expect(await ci()).toMatchObject({ code: 1, last: `${checks.length + 5} passed, 1 failed`, ran: 'unit real real e2e' });
+  for (const file of ['stages', 'asked']) await rm(join(checkout, file));
+  await failing('packages/agent/src/custody/gate.real.test.ts', 1);
+  expect(await ci()).toMatchObject({ code: 1, last: `${checks.length + 5} passed, 1 failed`, ran: 'unit real e2e' });
 });
 
 it('takes a running stage along when it is told to end, and begins no other', async () => {

@@ -21,6 +21,14 @@ export interface Report {
   readonly numFailedTests: number;
   readonly numPendingTests: number;
   readonly numTodoTests?: number;
+  readonly testResults?: readonly FileReport[];
+}
+
+/** One file of tests; `name` is its absolute path. A file can fail without a failed test: in a hook, or when it does not load. */
+export interface FileReport {
+  readonly name: string;
+  readonly status: string;
+  readonly assertionResults: readonly { readonly fullName: string; readonly status: string }[];
 }
 
 export interface Count {
