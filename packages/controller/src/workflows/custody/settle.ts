@@ -6,7 +6,7 @@ import type { CustodyRow } from '@godwit/domain/custody/custody-row';
 import type { Grant } from '@godwit/domain/custody/grant';
 import type { HostMessage } from '@godwit/domain/custody/host-effect';
 import { as, type BootId, type HostId, type ServerId } from '@godwit/domain/ids';
-import { agentFailure } from '../../agents/agent-error.ts';
+import { type AgentFailure, agentFailure } from '../../agents/agent-error.ts';
 import { letFencedHostBack } from '../../hosts/fence-host.ts';
 import type { Db } from '../../store/database.ts';
 import { checkpoint, type WorkflowRun } from '../port.ts';
@@ -79,8 +79,8 @@ export async function settle(
 /** Another boot than the granted one says that it does not know. */
 const forgot = (message: HostMessage, grant: Grant): boolean => message.kind === 'unknown' && message.bootId !== grant.bootId;
 
-/** A host that may still have a superseded copy. `failed`: it tried, and could not; whoever does not answer is told again when it returns. */
-export type Uncleared = { readonly hostId: HostId; readonly failed: boolean };
+/** A host that may still have a superseded copy, and why: one that tried and could not, or refused; whoever does not answer is told again when it returns. */
+export type Uncleared = { readonly hostId: HostId; readonly failure: AgentFailure };
 
 /** Destroys what superseded copies hosts may still have. Hosts that did not keep their entry. */
 export async function clearRemains(context: WorkflowContext, run: WorkflowRun, serverId: ServerId): Promise<readonly Uncleared[]> {
@@ -104,7 +104,8 @@ export async function clearRemains(context: WorkflowContext, run: WorkflowRun, s
         { server: serverId, host: hostId, code: failure.code, detail: failure.message },
         'what a host may still have of a server was not cleared yet',
       );
-      left.push({ hostId, failed: failure.kind === 'failed' });
+      await noteRefusal(context, run, serverId, hostId, failure);
+      left.push({ hostId, failure });
     }
   }
   return left;

@@ -3,6 +3,7 @@ import type { MigrationReport } from '@godwit/contract/gen/migration_pb';
 import { as, asEpoch, type Epoch, type HostId } from '@godwit/domain/ids';
 import { agentFailure } from '../../agents/agent-error.ts';
 import { readCustody, stepCustody } from '../custody/custody-store.ts';
+import { noteRefusal } from '../custody/note-refusal.ts';
 import { wireCustody } from '../custody/wire-grant.ts';
 import { checkpoint, type WorkflowRun } from '../port.ts';
 import { localGuest } from '../server/local-guest.ts';
@@ -165,6 +166,7 @@ async function dropSource(
         await run.pause(RETRY_MS);
         continue;
       }
+      await noteRefusal(context, run, move.serverId, move.source, failure);
       evidence.push(`the source's copy was not dropped yet: ${failure.code}: ${failure.message}`);
       context.log.warn(
         { migration: move.moveId, host: move.source, code: failure.code, detail: failure.message },

@@ -333,6 +333,39 @@ describe('faults', () => {
     expect(hostNamed('node1').guests.get(id)?.state).toBe(GuestState.SHUTOFF);
   });
 
+  it('a source that has obeyed a higher fence than the database has given drops its copy under one above it', async () => {
+    const engine = await cloud.controller('c1');
+    const id = await cloud.server(engine, 'node1');
+    const known = 1_000_000;
+    hostNamed('node1').faults.push({ call: 'dropOutgoing', when: 'before', error: refusal('custody-fence-low', 'low', 0, known) });
+    const migration = await move(engine, id);
+    await ended(migration);
+    expect(await readMove(migration)).toMatchObject({ status: 'completed', outcome: { runsOn: 'destination' } });
+    await until(async () => (await readServer(id)).custody.remains.length === 0);
+    expect(hostNamed('node1').guests.get(id)).toMatchObject({
+      state: GuestState.SHUTOFF,
+      fence: expect.toSatisfy((fence) => fence > known),
+    });
+  });
+
+  it("a move that a recovery has turned back while it was prepared is given up, and its cause is the database's", async () => {
+    const turn = async (name: string): Promise<void> => {
+      if (name !== 'preparing:granted') return;
+      await sql`update server set custody = jsonb_set(custody, '{operation,step}', '"disarming"') where task_state = 'migrating'`.execute(
+        database.db,
+      );
+    };
+    const engine = await cloud.controller('c1', turn);
+    const id = await cloud.server(engine, 'node1');
+    // Its answer is lost: the destination is asked again.
+    for (const host of cloud.hosts) host.faults.push({ call: 'prepareIncoming', when: 'before', error: silence() });
+    const migration = await move(engine, id);
+    await ended(migration);
+    expect(await readMove(migration)).toMatchObject({ status: 'failed', outcome: { cause: 'CustodyUnknown', runsOn: 'source' } });
+    expect(cloud.hosts.flatMap(({ calls }) => calls).filter(({ call }) => call === 'prepareIncoming')).toHaveLength(1);
+    await consistent(id, migration);
+  });
+
   it('a source that fails runs on, and the cause is its own word', async () => {
     const engine = await cloud.controller('c1');
     const id = await cloud.server(engine, 'node1');

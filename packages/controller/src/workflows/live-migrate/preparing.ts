@@ -1,5 +1,6 @@
 import { create } from '@bufbuild/protobuf';
 import { type IncomingReady, IncomingReadySchema } from '@godwit/contract/gen/migration_pb';
+import type { MoveOperation } from '@godwit/domain/custody/custody-row';
 import type { Grant } from '@godwit/domain/custody/grant';
 import { GodwitError } from '@godwit/domain/errors';
 import { as, type BootId, type HostId } from '@godwit/domain/ids';
@@ -27,6 +28,9 @@ const PREPARE_TIMEOUT_MS = 300_000;
 const PATIENCE_MS = 20_000;
 const RETRY_MS = 250;
 
+/** Only giving up turns a move so, and it writes first why: found here, somebody else has turned it. */
+const turnedBack: ReadonlySet<MoveOperation['step']> = new Set(['disarming', 'forfeiting', 'resuming']);
+
 /**
  * preparing → copying, or once all is prepared, the same phase waiting for the links. The grant is a compare-and-set on the server's row and is durable at the destination when this phase ends; nothing at the source has changed.
  * Undo: the destination forfeits, which destroys all that was prepared.
@@ -38,7 +42,17 @@ export async function prepare(context: WorkflowContext, run: WorkflowRun, move: 
   for (;;) {
     checkpoint(run);
     const row = await readCustody(db, move.serverId);
-    let grant = row.operation?.kind === 'move' && row.operation.grant.migrationId === move.moveId ? row.operation.grant : null;
+    const begun = row.operation?.kind === 'move' && row.operation.grant.migrationId === move.moveId ? row.operation : null;
+    if (begun !== null && turnedBack.has(begun.step)) {
+      await giveUp(context, run, move, {
+        cause: 'CustodyUnknown',
+        sentence: 'The database was restored, or another one took over, and what the hosts then said of the server has ended the move.',
+        phase: 'failed',
+        evidence: [],
+      });
+      return;
+    }
+    let grant = begun?.grant ?? null;
     if (grant !== null && move.incoming_ready !== null) return awaitLink(context, run, move);
     if (grant === null && row.remains.some((one) => one.hostId === destination)) {
       // What an earlier move left there comes first: a host has one copy of a server.
@@ -49,11 +63,13 @@ export async function prepare(context: WorkflowContext, run: WorkflowRun, move: 
         continue;
       }
       await giveUp(context, run, move, {
-        cause: left.failed ? 'PrepareFailed' : 'DestinationDown',
-        sentence: `The destination has not yet cleared what an earlier move left there, ${left.failed ? 'and could not now' : 'and does not answer'}.`,
+        cause: left.failure.kind === 'unreachable' ? 'DestinationDown' : 'PrepareFailed',
+        sentence: `The destination has not yet cleared what an earlier move left there${
+          left.failure.kind === 'unreachable' ? ', and does not answer.' : `: ${left.failure.message}`
+        }`,
         phase: 'failed',
         elsewhere: true,
-        evidence: [],
+        evidence: [`${left.failure.code}: ${left.failure.message}`],
       });
       return;
     }

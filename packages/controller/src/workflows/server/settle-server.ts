@@ -55,7 +55,7 @@ export async function settleServer(context: WorkflowContext, run: WorkflowRun): 
   const left = await clearRemains(context, run, serverId);
   await clearCopiedDisks(context, run, serverId);
   // It is there and will not return: a full disk, for one, keeps it from writing down that it drops its copy. This is run again.
-  const failing = left.find(({ failed }) => failed);
+  const failing = left.find(({ failure }) => failure.kind === 'failed');
   if (failing !== undefined) throw new Error(`host ${failing.hostId} could not destroy what it has of server ${serverId} yet`);
 }
 

@@ -93,11 +93,15 @@ export async function startGuest(
         await run.pause(RETRY_MS);
         continue;
       }
-      if (
-        row.remains.some((one) => one.hostId === hostId) &&
-        (await clearRemains(context, run, serverId)).some((one) => one.hostId === hostId)
-      ) {
-        if (Date.now() > deadline) return { kind: 'failed', code: 'AgentUnreachable', why: 'the host has not yet cleared an earlier copy' };
+      const left = row.remains.some((one) => one.hostId === hostId)
+        ? (await clearRemains(context, run, serverId)).find((one) => one.hostId === hostId)
+        : undefined;
+      if (left !== undefined) {
+        const { kind, code, message } = left.failure;
+        if (Date.now() > deadline)
+          return kind === 'unreachable'
+            ? { kind: 'failed', code: 'AgentUnreachable', why: 'the host has not yet cleared an earlier copy, and does not answer' }
+            : { kind: 'failed', code, why: `the host has not yet cleared an earlier copy: ${message}` };
         await run.pause(RETRY_MS);
         continue;
       }
