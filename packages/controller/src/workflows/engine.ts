@@ -124,7 +124,7 @@ export async function startWorkflowEngine(parts: EngineParts): Promise<Engine> {
     log,
     handlers: bound,
     // What was lost may have been the server: another one took over, perhaps without its last commits.
-    onConnected: () => recoverIfRestored(db, { enqueue }, log),
+    lookAtDatabase: () => recoverIfRestored(db, { enqueue }, log),
     ...(parts.heartbeatMs === undefined ? {} : { heartbeatMs: parts.heartbeatMs }),
     ...(parts.deadAfterMs === undefined ? {} : { deadAfterMs: parts.deadAfterMs }),
   });

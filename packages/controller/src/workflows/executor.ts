@@ -26,8 +26,11 @@ export type ExecutorOptions = {
   readonly heartbeatMs?: number;
   /** An executor without a heartbeat for this long is dead; default 5000. Being wrong is harmless: fences keep the living one out. */
   readonly deadAfterMs?: number;
-  /** Awaited after every connection to the database that is for listening: the first, and each that replaces a lost one. Nothing is claimed before it. */
-  readonly onConnected?: () => Promise<void>;
+  /**
+   * Awaited after every connection to the database that is for listening (the first, and each that replaces a lost one; nothing is claimed before it), and before each heartbeat. True: it is
+   * another database than before.
+   */
+  readonly lookAtDatabase?: () => Promise<boolean>;
   /** Runs at the same time in this process; default 200. */
   readonly concurrency?: number;
 };
@@ -217,6 +220,8 @@ export function createWorkflows(
       if (stopping.signal.aborted) return;
       try {
         if (listener === null) await listen();
+        // Put back under a controller that runs on, it closes no connection.
+        else if (await options.lookAtDatabase?.()) unsettled = true;
         await heartbeat();
       } catch (error) {
         log.warn({ err: error }, 'the heartbeat of this executor did not reach the database');
@@ -247,8 +252,7 @@ export function createWorkflows(
       if (listener === client) listener = null;
     });
     try {
-      await options.onConnected?.();
-      // The end of a run may be among what another database has lost: its row names us, and nothing runs it here.
+      await options.lookAtDatabase?.();
       unsettled = true;
       await client.query(`listen ${WORK_CHANNEL}; listen ${WAKE_CHANNEL}`);
     } catch (error) {

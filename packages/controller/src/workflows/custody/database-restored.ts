@@ -51,28 +51,33 @@ export async function beginRecovery(db: Db, workflows: Pick<Workflows, 'enqueue'
   });
 }
 
-/** Before anything is granted by a controller that starts, or whose connection was lost: a database that is not the one of before begins a recovery. */
-export async function recoverIfRestored(db: Db, workflows: Pick<Workflows, 'enqueue'>, log: Logger): Promise<void> {
+/**
+ * Before anything is granted by a controller that starts, or whose connection was lost, and with every heartbeat: a database that is not the one of before begins a recovery. True when it was
+ * another one.
+ */
+export async function recoverIfRestored(db: Db, workflows: Pick<Workflows, 'enqueue'>, log: Logger): Promise<boolean> {
   const { identity, known } = await identityOf(db);
   // Of what was read once: between two questions the database may become another one, which must not be noted as known.
-  if (known === null)
+  if (known === null) {
     await db
       .insertInto('setting')
       .values({ key: IDENTITY, value: JSON.stringify(identity) })
       .onConflict((conflict) => conflict.column('key').doNothing())
       .execute();
-  else if (!same(known, identity)) {
-    // Of several controllers the first one begins it.
-    const servers = await db.transaction().execute(async (tx) => {
-      await oneAtATime(tx);
-      return (await isRestored(tx)) ? await beginRecovery(tx, workflows) : null;
-    });
-    if (servers === null) return;
+    return false;
+  }
+  if (same(known, identity)) return false;
+  // Of several controllers the first one begins it.
+  const servers = await db.transaction().execute(async (tx) => {
+    await oneAtATime(tx);
+    return (await isRestored(tx)) ? await beginRecovery(tx, workflows) : null;
+  });
+  if (servers !== null)
     log.error(
       { servers },
       'the database was restored, or another one took over: nothing is granted for a server until every host that could hold it has reported',
     );
-  }
+  return true;
 }
 
 /** So that the fences are moved once for all controllers. */

@@ -121,6 +121,19 @@ describe('a database that has travelled back', () => {
     expect(await read(id)).toMatchObject({ epoch: 2, host_id: hostNamed('node1').id, custody: { operation: null } });
   }, 60_000);
 
+  it('is known as put back by a controller that runs on meanwhile, and whose connections live', async () => {
+    const engine = await cloud.controller('c1');
+    const id = await cloud.server(engine, 'node1');
+    hostNamed('node3').down = true;
+    // As after `pg_restore --clean`: the tables are others than those that were noted.
+    await sql`update setting set value = jsonb_set(value, '{table}', '1') where key = 'database-identity'`.execute(database.db);
+    await until(async () => (await read(id)).custody.operation?.kind === 'recovery', 20_000);
+    hostNamed('node3').down = false;
+    await until(async () => (await read(id)).custody.operation === null, 20_000);
+    expect(await read(id)).toMatchObject({ host_id: hostNamed('node1').id, vm_state: 'active', custody: { behind: false } });
+    expect(await isRestored(database.db)).toBe(false);
+  }, 60_000);
+
   it('is known as put back by a controller that starts on it, before any host has said a word; what was moved since is found, and started by nobody', async () => {
     const first = await cloud.controller('c1');
     const [id, other] = [await cloud.server(first, 'node1'), await cloud.server(first, 'node1')];
