@@ -1,6 +1,7 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -64,36 +65,49 @@ describe('the Debian package', () => {
     try {
       const { stdout } = await run('/usr/bin/godwit', ['controller', 'bootstrap', '--config', config]);
       expect(stdout).toMatch(/^user admin, project admin, password \S+\n/);
-      controller = spawn('/usr/bin/godwit', ['controller', '--config', config], { stdio: 'ignore' });
-      expect(await (await answer(`http://127.0.0.1:${port}/healthz`)).text()).toContain('ok');
-      expect(await (await answer(`http://127.0.0.1:${port}/`)).text()).toContain('<div id="root">');
+      const log = await open(path.join(directory, 'log'), 'w');
+      controller = spawn('/usr/bin/godwit', ['controller', '--config', config], { stdio: ['ignore', log.fd, log.fd] });
+      await log.close();
+      expect(await (await answer(`http://127.0.0.1:${port}/healthz`, controller, directory)).text()).toContain('ok');
+      expect(await (await answer(`http://127.0.0.1:${port}/`, controller, directory)).text()).toContain('<div id="root">');
     } finally {
       if (controller !== undefined) {
+        const gone = controller.exitCode === null && controller.signalCode === null ? once(controller, 'exit') : null;
         controller.kill('SIGTERM');
-        await once(controller, 'exit');
+        await gone;
       }
       await run('/usr/bin/godwit', ['controller', 'stop-database', '--config', config]);
     }
   }, 120_000);
 });
 
-async function answer(url: string): Promise<Response> {
+async function answer(url: string, controller: ChildProcess, directory: string): Promise<Response> {
   const until = performance.now() + 60_000;
   for (;;) {
     try {
       return await fetch(url);
     } catch (error) {
-      if (performance.now() > until) throw error;
+      const isGone = controller.exitCode !== null || controller.signalCode !== null;
+      if (isGone || performance.now() > until) {
+        const { exitCode, signalCode } = controller;
+        const log = await readFile(path.join(directory, 'log'), 'utf8');
+        throw new Error(`${url} does not answer; exit ${exitCode}, signal ${signalCode}, log: ${log.slice(-3_000)}`, { cause: error });
+      }
       await delay(100);
     }
   }
 }
 
+/** Below those that the kernel gives to whoever asks for any, so that nobody gets it meanwhile. */
 async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return address.port;
+  for (let turn = 0; turn < 100; turn += 1) {
+    const port = randomInt(20_000, 30_000);
+    const isFree = await new Promise<boolean>((resolve) => {
+      const probe = createServer();
+      probe.once('error', () => resolve(false));
+      probe.listen(port, '127.0.0.1', () => probe.close(() => resolve(true)));
+    });
+    if (isFree) return port;
+  }
+  throw new Error('no free port from 20000 to 29999');
 }

@@ -7,6 +7,7 @@ import { Code, ConnectError, createClient } from '@connectrpc/connect';
 import { connectNodeAdapter } from '@connectrpc/connect-node';
 import { Agent, Peer } from '@godwit/contract/gen/agent_pb';
 import { Cluster } from '@godwit/contract/gen/join_pb';
+import { portOfOurOwn } from '@godwit/contract/testing/port-of-our-own';
 import { as, type BootId } from '@godwit/domain/ids';
 import { openRecentLog } from '@godwit/telemetry/recent-log';
 import { scopeOfLine } from '@godwit/telemetry/request-scope';
@@ -70,14 +71,6 @@ async function listenForJoins(): Promise<string> {
   return `https://127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
-async function freePort(): Promise<number> {
-  const probe = createServer();
-  await new Promise<void>((resolve) => probe.listen(0, '127.0.0.1', resolve));
-  const { port } = probe.address() as AddressInfo;
-  await new Promise<void>((resolve) => probe.close(() => resolve()));
-  return port;
-}
-
 const quiet = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
 
 async function start(
@@ -92,7 +85,7 @@ async function start(
     hostName: host.name,
     stateDir: directory,
     address: '127.0.0.1',
-    rpcPort: rpcPort ?? (await freePort()),
+    rpcPort: rpcPort ?? (await portOfOurOwn()),
     controllerUrl,
     bootId: 'boot-1',
     zone: '',

@@ -1,11 +1,11 @@
 import { execFile } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { type OpenstackClient, startOpenstackClient } from '@godwit/contract/testing/openstack-client';
+import { portOfOurOwn } from '@godwit/contract/testing/port-of-our-own';
 import { bootstrapIdentity } from '@godwit/controller/auth/bootstrap';
 import { createAuthority, issueForNewKey } from '@godwit/controller/auth/issue-certificate';
 import { loadConfig } from '@godwit/controller/config/load-config';
@@ -45,7 +45,7 @@ describe('a client of a cloud behind TLS', () => {
     const issued = await issueForNewKey(ours, 'godwit://test/localhost', ['localhost'], HOUR_MS);
     await writeFile(path('localhost.crt'), issued.certificatePem);
     await writeFile(path('localhost.key'), issued.privateKeyPem);
-    const port = await freePort();
+    const port = await portOfOurOwn();
     origin = `https://localhost:${port}`;
     const databaseUrl = await server.url();
     const settings = {
@@ -149,16 +149,3 @@ describe('a client of a cloud behind TLS', () => {
     for (const { err } of [nobody, wrong, name, garbage, missing]) expect(err.split('\n')).toHaveLength(3);
   }, 60_000);
 });
-
-/** Below those that the kernel gives to outgoing connections, so that nobody gets it meanwhile; another file takes none of these. */
-async function freePort(): Promise<number> {
-  for (let port = 18_400; port < 18_500; port += 1) {
-    const free = await new Promise<boolean>((done) => {
-      const probe = createServer();
-      probe.once('error', () => done(false));
-      probe.listen(port, '127.0.0.1', () => probe.close(() => done(true)));
-    });
-    if (free) return port;
-  }
-  throw new Error('no port from 18400 to 18499 is free');
-}

@@ -10,15 +10,15 @@ const portsTried = 100;
 /**
  * Claims the lab's public port on 127.0.0.1 and returns the listening socket; nobody accepts from it until a controller inherits it, and
  * connections made before that wait in its queue. With `wanted` that port or LabError PORT_TAKEN; without, the first free one from
- * 8774 on. Throws NODE_TOO_OLD where Node cannot do this.
+ * `from` on. Throws NODE_TOO_OLD where Node cannot do this.
  */
-export async function claimPublicPort(wanted: number | undefined): Promise<BoundSocket> {
+export async function claimPublicPort(wanted: number | undefined, from = defaultPort): Promise<BoundSocket> {
   // Present from Node 24.19 on; the types promise it, an older Node does not.
   if (typeof (net as Partial<typeof net>).BoundSocket !== 'function') {
     throw new LabError('NODE_TOO_OLD', `Node 24.19 or newer is needed, this is ${process.version}; "make setup" brings one`);
   }
-  const first = wanted ?? defaultPort;
-  const last = wanted ?? defaultPort + portsTried;
+  const first = wanted ?? from;
+  const last = wanted ?? from + portsTried;
   for (let port = first; port <= last; port++) {
     const socket = await claim(port);
     if (socket !== undefined) return socket;

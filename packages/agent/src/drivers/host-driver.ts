@@ -71,6 +71,8 @@ export type ReleaseNotice = {
   readonly completedAtMs: number;
   /** How long the guest had been stopped when the source sent this; absent when it was relayed, which takes a time of its own. */
   readonly sinceStopMs?: number;
+  /** The stop on the destination's clock; absent when the source has not read that. */
+  readonly stoppedAtYoursMs?: number;
 };
 
 export type ReleaseAnswer = { readonly answer: TakeAnswer; readonly detail: string; readonly resumedAtMs: number | null };

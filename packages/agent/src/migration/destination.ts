@@ -195,7 +195,10 @@ export class IncomingMigration {
     const point = faultPoint('destination.release-heard');
     if (point) await point;
     record.mark('release heard');
-    if (notice.sinceStopMs !== undefined) this.#stoppedAt ??= performance.now() - notice.sinceStopMs;
+    // By our clock too: on a busy host the word takes its time from the source to here, and what came for the guest meanwhile must not count as long before the stop.
+    const { sinceStopMs, stoppedAtYoursMs } = notice;
+    const byOurClockMs = stoppedAtYoursMs === undefined ? 0 : this.#host.clock.nowMs() - stoppedAtYoursMs;
+    if (sinceStopMs !== undefined) this.#stoppedAt ??= performance.now() - Math.max(sinceStopMs, byOurClockMs);
     // The take lets the guest run: nobody else may write to its disks then.
     await this.#exports;
     const { migrationId, source, destination, epoch } = notice;

@@ -1,5 +1,6 @@
 import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
+import { portOfOurOwn } from '@godwit/contract/testing/port-of-our-own';
 import { expect, onTestFinished, test } from 'vitest';
 import { FrameHold } from './frame-hold.ts';
 
@@ -19,12 +20,7 @@ async function socket(): Promise<{ readonly socket: Socket; readonly port: numbe
 async function hold(
   from: string,
 ): Promise<{ readonly frames: FrameHold; readonly heard: readonly string[]; send(what: string): Promise<void> }> {
-  const [tunnel, sender, free] = [await socket(), await socket(), createSocket('udp4')];
-  free.bind(0, address);
-  await once(free, 'listening');
-  const { port } = free.address();
-  free.close();
-  await once(free, 'close');
+  const [tunnel, sender, port] = [await socket(), await socket(), await portOfOurOwn('udp')];
   const frames = await FrameHold.listen({ address, port }, from, { address, port: tunnel.port });
   onTestFinished(() => frames.close());
   return {
@@ -40,11 +36,11 @@ const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout
 test('what came since the stop is let in, in order, then everything; what came before is not', async () => {
   const { frames, heard, send } = await hold(address);
   await send('long before');
-  await pause(20);
+  await expect.poll(() => frames.kept).toBe(1);
   const stoppedAtMs = performance.now();
   await send('first');
   await send('second');
-  await pause(20);
+  await expect.poll(() => frames.kept).toBe(3);
   expect(heard).toEqual([]);
   frames.letIn(stoppedAtMs);
   await send('late');
@@ -54,7 +50,7 @@ test('what came since the stop is let in, in order, then everything; what came b
 test('what has been dropped does not come, and what a stranger sends never', async () => {
   const own = await hold(address);
   await own.send('before the source went on by itself');
-  await pause(20);
+  await expect.poll(() => own.frames.kept).toBe(1);
   own.frames.drop();
   own.frames.letIn(0);
   await own.send('after');

@@ -53,6 +53,11 @@ export class FrameHold {
     this.drop();
   }
 
+  /** How many frames are held. */
+  get kept(): number {
+    return this.#held.length;
+  }
+
   /** Forgets what is held. */
   drop(): void {
     this.#held.length = 0;

@@ -1,5 +1,6 @@
 import { EndState, TakeAnswer } from '@godwit/contract/gen/custody_pb';
 import { GuestState } from '@godwit/contract/gen/guest_pb';
+import type { MigrationReport } from '@godwit/contract/gen/migration_pb';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { demoImages } from '../testing/demo-images.ts';
 import { controlGuest, guestCounter, untilGuestAnswers } from '../testing/guest-control.ts';
@@ -38,6 +39,7 @@ const destroy = async (guest: TestGuest): Promise<void> => {
   for (const host of two.hosts)
     await host.client.destroyGuest({ custody: custodyOf(guest, guest.epoch + 50), deleteDisks: true, guest: guest.wire });
 };
+const done = (report: MigrationReport): readonly string[] => report.timeline.map(({ what }) => what);
 const portOf = (guest: TestGuest): string => String(guest.wire.nics?.[0]?.portId).slice(0, 8);
 const stateAt = async (guest: TestGuest, index: 0 | 1): Promise<GuestState | undefined> =>
   (await two.hosts[index].client.listGuests({})).guests.find((one) => one.serverId === guest.serverId)?.state;
@@ -99,11 +101,10 @@ test('a cancel while copying leaves the guest running at the source, and the des
   const guest = await running(3);
   const move = newMove(guest, two.hosts[1], { maxBandwidthBytes: 2_000_000 });
   await start(move, await prepare(guest, move));
-  const t0 = performance.now();
   const cancelled = await move.from.client.cancelOutgoing({ grant: move.grant });
-  // It does not wait for the copy, which goes on for a quarter of a minute at this rate.
-  expect(performance.now() - t0).toBeLessThan(5_000);
   expect(cancelled).toMatchObject({ state: 'cancelled', cause: 'CancelledByOperator', guestState: GuestState.RUNNING });
+  // It has not waited for the copy, which goes on for a quarter of a minute at this rate.
+  expect(done(cancelled)).not.toContain('STOP');
   const forfeited = await move.to.client.forfeitIncoming({ grant: move.grant });
   expect(forfeited.answer).toBe(TakeAnswer.HAS_NOT_AND_FORFEITS);
   expect(await two.in(move.to.namespace, 'ip', '-o', 'link')).not.toMatch(

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { createClient } from '@connectrpc/connect';
 import { GuestNetwork } from '@godwit/contract/gen/network_pb';
 import type { NetworkPolicy } from '@godwit/domain/network-policy';
@@ -16,7 +17,7 @@ import {
   testGuest,
   untilEnded,
 } from '../testing/test-guest.ts';
-import { startTwoHosts, type TwoHosts } from '../testing/two-hosts.ts';
+import { holdAt, startTwoHosts, type TwoHosts } from '../testing/two-hosts.ts';
 
 let two: TwoHosts;
 let guest: TestGuest;
@@ -53,11 +54,29 @@ const pings = (): Promise<boolean> =>
 const tap = (): string => `gt${String(guest.wire.nics?.[0]?.portId).slice(0, 8)}`;
 const filters = (namespace: string): Promise<string> => two.in(namespace, 'tc', 'filter', 'show', 'dev', tap(), 'egress').catch(() => '');
 
-/** More than the destination lets in of what came before the stop. */
-const longBeforeMs = 60;
+async function untilMirrored(namespace: string): Promise<void> {
+  const until = performance.now() + 60_000;
+  while (!(await filters(namespace)).includes('mirred')) {
+    if (performance.now() > until) throw new Error('the mirror was not opened');
+    await delay(20);
+  }
+}
+
+/** Much more than the destination lets in of what came before the stop: a busy agent reads a frame some time after it has come. */
+const longBeforeMs = 1_000;
+
+type Fire = {
+  /** Copied slowly at first, so that the mirror is open for longer than `longBeforeMs` when the guest stops. */
+  readonly slowly?: boolean;
+  /** The destination hears of the release so much later than a network takes. */
+  readonly releaseHeldMs?: number;
+};
 
 /** Moves the guest while frames are sent; what was sent between STOP and RESUME, and what the destination's tap was handed. */
-async function moveUnderFire(networkSwitch: boolean): Promise<{
+async function moveUnderFire(
+  networkSwitch: boolean,
+  { slowly = false, releaseHeldMs = 0 }: Fire = {},
+): Promise<{
   readonly blackout: readonly number[];
   /** Sent while the guest had still a while to run at the source. */
   readonly longBefore: readonly number[];
@@ -67,12 +86,28 @@ async function moveUnderFire(networkSwitch: boolean): Promise<{
   readonly blackoutMs: number;
 }> {
   const to = guest.at === two.hosts[0] ? two.hosts[1] : two.hosts[0];
-  const move = newMove(guest, to, { networkSwitch });
+  const move = newMove(guest, to, { networkSwitch, maxBandwidthBytes: slowly ? 10_000_000 : 0 });
+  // Four megabytes, written again and again: at ten a second the copy never comes to its end.
+  if (slowly) await controlGuest(two, guest, 'memory 60 4');
   const sender = await startFrameSender(two, guest.address);
   const ready = await prepare(guest, move);
   const capture = await captureFrames(to.namespace, tap());
   expect(await two.in(to.namespace, 'nft', 'list', 'chain', 'bridge', 'godwit', `${tap()}_to`)).toContain('dport 9000');
+  const release = await holdAt(to, 'destination.release-heard');
+  if (releaseHeldMs === 0) await release.letGo();
   await start(move, ready);
+  if (slowly) {
+    await untilMirrored(move.from.namespace);
+    await delay(1.5 * longBeforeMs);
+    await controlGuest(two, guest, 'memory 5 8');
+    const policy = { ...move.policy, maxBandwidthBytes: 0n };
+    await move.from.client.setMigrationPolicy({ custody: custodyOf(guest), migrationId: move.migrationId, policy });
+  }
+  if (releaseHeldMs > 0) {
+    await release.held();
+    await delay(releaseHeldMs);
+    await release.letGo();
+  }
   const [source, taken] = await Promise.all([untilEnded(move.from, move.migrationId), untilEnded(to, move.migrationId)]);
   expect([source.state, taken.state]).toEqual(['released', 'running']);
   guest.held = guest.epoch;
@@ -81,20 +116,23 @@ async function moveUnderFire(networkSwitch: boolean): Promise<{
   await controlGuest(two, guest, 'status');
   await move.from.client.dropOutgoing({ custody: custodyOf(guest), migrationId: move.migrationId, guest: guest.wire });
   const { sent, longestEchoGapMs, resets } = await sender.stop();
+  await capture.came(sent.at(-1)?.[0] ?? 0);
   const arrived = new Set(await capture.stop());
   guest.at = to;
   const resumedAtMs = destination.resumedAtMs - source.clockOffsetMs;
   // A frame takes its time from the sender to the tap: those of the last instant before RESUME may be handed over by then, or after. Both must arrive.
   const blackout = sent.filter(([, atMs]) => atMs >= source.stoppedAtMs && atMs <= resumedAtMs).map(([sequence]) => sequence);
-  const longBefore = sent.filter(([, atMs]) => atMs < source.stoppedAtMs - longBeforeMs).map(([sequence]) => sequence);
+  const longBefore = sent.filter(([, , goneAtMs]) => goneAtMs < source.stoppedAtMs - longBeforeMs).map(([sequence]) => sequence);
   return { blackout, longBefore, arrived, longestEchoGapMs, resets, blackoutMs: resumedAtMs - source.stoppedAtMs };
 }
 
 test("every frame of the blackout reaches the destination's tap, and none that the guest had long before", async () => {
-  for (let turn = 0; turn < 3; turn += 1) {
-    const { blackout, longBefore, arrived, resets } = await moveUnderFire(true);
+  for (const fire of [{ slowly: true }, { releaseHeldMs: 150 }, {}]) {
+    const { blackout, longBefore, arrived, resets } = await moveUnderFire(true, fire);
     expect(blackout.length).toBeGreaterThan(0);
-    expect(blackout.filter((sequence) => !arrived.has(sequence))).toEqual([]);
+    const lost = blackout.filter((sequence) => !arrived.has(sequence));
+    expect(lost, `of ${blackout[0]}-${blackout.at(-1)}; came: ${[...arrived].slice(0, 20).join(' ')}…`).toEqual([]);
+    if (fire.slowly === true) expect(longBefore.length).toBeGreaterThan(0);
     expect(longBefore.filter((sequence) => arrived.has(sequence))).toEqual([]);
     expect(resets).toBe(0);
     expect(await pings()).toBe(false);
@@ -129,14 +167,11 @@ test('without the switch frames of the blackout are lost: the test can fail', as
 
 test("the mirror is undone when the guest stays: nothing is copied any more, the destination's tap is gone", async () => {
   const to = guest.at === two.hosts[0] ? two.hosts[1] : two.hosts[0];
-  const move = newMove(guest, to, { maxBandwidthBytes: 3_000_000 });
+  const move = newMove(guest, to, { maxBandwidthBytes: 10_000_000 });
+  await controlGuest(two, guest, 'memory 60 4');
   await start(move, await prepare(guest, move));
   // Open now, as it is shortly before the stop, and then the destination's QEMU dies.
-  const opened = performance.now() + 60_000;
-  while (!(await filters(move.from.namespace)).includes('mirred')) {
-    if (performance.now() > opened) throw new Error('the mirror was not opened');
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
+  await untilMirrored(move.from.namespace);
   process.kill(await qemuPid(to, guest), 'SIGKILL');
   const ended = await untilEnded(move.from, move.migrationId);
   // It writes faster than it is copied: it cannot have made it.

@@ -456,8 +456,14 @@ export class OutgoingMigration {
   }
 
   #notice(release: Release): ReleaseNotice {
-    const { stoppedAtMs, completedAtMs } = this.record.report;
-    return { ...release, serverId: this.move.grant.serverId, stoppedAtMs: stoppedAtMs ?? 0, completedAtMs: completedAtMs ?? 0 };
+    const { stoppedAtMs, completedAtMs, clockOffsetMs } = this.record.report;
+    return {
+      ...release,
+      serverId: this.move.grant.serverId,
+      stoppedAtMs: stoppedAtMs ?? 0,
+      completedAtMs: completedAtMs ?? 0,
+      ...(stoppedAtMs !== null && clockOffsetMs !== null && { stoppedAtYoursMs: stoppedAtMs + clockOffsetMs }),
+    };
   }
 
   /** The stream has ended and the guest is still ours. */

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { endOf, lastLines } from '@godwit/contract/testing/last-words';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { demoImages } from '../testing/demo-images.ts';
 import { untilGuestAnswers } from '../testing/guest-control.ts';
@@ -64,15 +65,15 @@ async function movedAndSeen(guest: TestGuest, to: TestHost): Promise<Buffer> {
 
 /** The first packets that reach a port, whole. */
 async function capture(namespace: string, port: number): Promise<{ stop(): Promise<Buffer> }> {
-  const words = ['-i', 'mgmt0', '-U', '-w', '-', '-c', '200', 'tcp', 'dst', 'port', String(port)];
+  const words = ['-i', 'mgmt0', '--immediate-mode', '-U', '-w', '-', '-c', '100', 'tcp', 'dst', 'port', String(port)];
   const child = spawn('ip', ['netns', 'exec', namespace, 'tcpdump', ...words], { stdio: ['ignore', 'pipe', 'pipe'] });
   const parts: Buffer[] = [];
   child.stdout.on('data', (part: Buffer) => parts.push(part));
   const closed = once(child, 'close');
   // tcpdump says on stderr that it listens; what is sent before is not seen.
   await new Promise<void>((resolve, reject) => {
-    child.once('exit', () => reject(new Error('tcpdump ended')));
     let said = '';
+    child.once('exit', () => reject(new Error(`tcpdump ${endOf(child)}: ${lastLines(said)}`)));
     child.stderr.on('data', (part: Buffer) => {
       said += part.toString();
       if (said.includes('listening on')) resolve();
@@ -80,8 +81,10 @@ async function capture(namespace: string, port: number): Promise<{ stop(): Promi
   });
   return {
     stop: async () => {
-      child.kill('SIGINT');
+      // It ends by itself when it has seen them: the stream has many more.
+      const impatience = setTimeout(() => child.kill('SIGINT'), 10_000);
       await closed;
+      clearTimeout(impatience);
       return Buffer.concat(parts);
     },
   };

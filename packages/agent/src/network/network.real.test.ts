@@ -1,7 +1,8 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { endOf, lastLines } from '@godwit/contract/testing/last-words';
 import { as, type PortId } from '@godwit/domain/ids';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { forget, lookUp, pointAt } from './forwarding.ts';
 import { ensureBridge } from './guest-bridge.ts';
 import { findLink } from './link.ts';
@@ -116,7 +117,8 @@ describe('taps', () => {
     expect(await lookUp(tools, 'br0', mac)).toBeUndefined();
     const qemu = await holdOpen();
     try {
-      await pointAt(tools, mac, tap, 'learned');
+      // The bridge hears of the carrier a little later than the tap has it.
+      await vi.waitFor(() => pointAt(tools, mac, tap, 'learned'), { timeout: 15_000, interval: 20 });
       expect(await lookUp(tools, 'br0', mac)).toEqual({ mac, port: tap, state: 'learned' });
     } finally {
       qemu.kill('SIGKILL');
@@ -142,13 +144,17 @@ async function holdOpen(): Promise<ReturnType<typeof spawn>> {
       '-netdev',
       `tap,id=t,ifname=${tap},script=no,downscript=no`,
     ],
-    { stdio: 'ignore' },
+    { stdio: ['ignore', 'ignore', 'pipe'] },
   );
-  const until = performance.now() + 5000;
+  let words = '';
+  qemu.stderr.setEncoding('utf8').on('data', (text: string) => {
+    words += text;
+  });
+  const until = performance.now() + 15_000;
   while (!(await findLink(tools, tap))?.carrier) {
     if (performance.now() > until) {
       qemu.kill('SIGKILL');
-      throw new Error('QEMU did not open the tap');
+      throw new Error(`QEMU did not open the tap; it ${endOf(qemu)} and said: ${lastLines(words)}`);
     }
   }
   return qemu;

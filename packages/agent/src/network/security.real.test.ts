@@ -239,7 +239,7 @@ test('a port that is down lets nothing through, whatever its rules and also with
     ]),
   ).toEqual([false, false, false, false]);
   await setDown(all, false);
-  expect(await connection?.answered('later', 20_000)).toBe(true);
+  expect(await connection?.answered('later', 45_000)).toBe(true);
   await setDown(null, true);
   expect(await pings(outside.namespace, one.address)).toBe(false);
   await setDown(null, false);

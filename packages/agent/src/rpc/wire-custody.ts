@@ -64,6 +64,7 @@ export function releaseFromWire(wire: WireRelease | undefined): ReleaseNotice {
     stoppedAtMs: wire.stoppedAtMs,
     completedAtMs: wire.completedAtMs,
     ...(wire.sinceStopMs > 0 && { sinceStopMs: wire.sinceStopMs }),
+    ...(wire.stoppedAtYoursMs > 0 && { stoppedAtYoursMs: wire.stoppedAtYoursMs }),
   };
 }
 
@@ -77,6 +78,7 @@ export const releaseToWire = (release: ReleaseNotice): WireRelease =>
     stoppedAtMs: release.stoppedAtMs,
     completedAtMs: release.completedAtMs,
     sinceStopMs: release.sinceStopMs ?? 0,
+    stoppedAtYoursMs: release.stoppedAtYoursMs ?? 0,
   });
 
 const answers: Readonly<Record<TakeAnswer, WireTakeAnswer>> = {

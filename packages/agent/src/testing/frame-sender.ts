@@ -4,9 +4,9 @@ import type { TwoHosts } from './two-hosts.ts';
 import { ended } from './two-hosts.ts';
 
 export type FrameSender = {
-  /** Ends it; what was sent and when (UTC ms), and the longest silence of the guest's TCP echo with when it ended. */
+  /** Ends it; what was sent and when (UTC ms; the kernel had it some time between the two), and the longest silence of the guest's TCP echo with when it ended. */
   stop(): Promise<{
-    readonly sent: readonly (readonly [sequence: number, atMs: number])[];
+    readonly sent: readonly (readonly [sequence: number, atMs: number, goneAtMs: number])[];
     readonly longestEchoGapMs: number;
     readonly resets: number;
   }>;
@@ -19,7 +19,10 @@ const program = (address: string): string => `
 const now = () => performance.timeOrigin + performance.now();
 const sent = []; let sequence = 0, last = 0, gap = 0, resets = 0;
 const socket = require('dgram').createSocket('udp4');
-setInterval(() => { sequence += 1; sent.push([sequence, now()]); socket.send('sequence ' + sequence + ' end', ${framePort}, '${address}'); }, 1);
+setInterval(() => {
+  const frame = [sequence += 1, now()];
+  socket.send('sequence ' + sequence + ' end', ${framePort}, '${address}', () => { frame.push(now()); sent.push(frame); });
+}, 1);
 const echo = require('net').connect(7, '${address}');
 echo.setNoDelay(true);
 echo.on('connect', () => { last = now(); echo.write('x'); process.stdout.write('ready\\n'); });
@@ -55,8 +58,15 @@ export async function startFrameSender(two: TwoHosts, address: string): Promise<
   };
 }
 
-/** Captures the numbered datagrams that a host hands to an interface; the sequence numbers seen, in order. */
-export async function captureFrames(namespace: string, device: string): Promise<{ stop(): Promise<readonly number[]> }> {
+export type FrameCapture = {
+  /** Resolves when this datagram has been handed over, or a later one; throws when none has in ten seconds. */
+  came(sequence: number): Promise<void>;
+  /** The sequence numbers seen, in order. */
+  stop(): Promise<readonly number[]>;
+};
+
+/** Captures the numbered datagrams that a host hands to an interface. */
+export async function captureFrames(namespace: string, device: string): Promise<FrameCapture> {
   const child = spawn(
     'ip',
     [
@@ -90,12 +100,20 @@ export async function captureFrames(namespace: string, device: string): Promise<
       if (words.includes('listening on')) resolve();
     });
   });
+  const seen = (): readonly number[] => [...text.matchAll(/sequence (\d+) end/g)].map((match) => Number(match[1]));
   return {
+    came: async (sequence) => {
+      for (const until = performance.now() + 10_000; (seen().at(-1) ?? 0) < sequence; ) {
+        if (performance.now() > until)
+          throw new Error(`datagram ${sequence} did not come to ${device} in 10 s; the last one was ${seen().at(-1) ?? 'none'}`);
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+    },
     stop: async () => {
       const gone = new Promise((resolve) => child.once('close', resolve));
       child.kill('SIGINT');
       await gone;
-      return [...text.matchAll(/sequence (\d+) end/g)].map((match) => Number(match[1]));
+      return seen();
     },
   };
 }

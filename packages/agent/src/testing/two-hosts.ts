@@ -9,11 +9,11 @@ import { type Client, createClient } from '@connectrpc/connect';
 import { connectNodeAdapter } from '@connectrpc/connect-node';
 import { Agent } from '@godwit/contract/gen/agent_pb';
 import { Cluster, type ReportReleaseRequest } from '@godwit/contract/gen/join_pb';
+import { claimPlace } from '@godwit/contract/testing/claim-place';
 import { endOf, lastWords } from '@godwit/contract/testing/last-words';
 import type { FaultPoint } from '../fault-point.ts';
 import { createTestCa, type TestCa } from '../identity/test-ca.ts';
 import { createTlsTransport, type TlsTransport } from '../rpc/tls-transport.ts';
-import { claimPlace } from './claim-place.ts';
 
 const run = promisify(execFile);
 

@@ -2,6 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type OpenstackClient, startOpenstackClient } from '@godwit/contract/testing/openstack-client';
+import { portOfOurOwn } from '@godwit/contract/testing/port-of-our-own';
 import type { FastifyInstance } from 'fastify';
 import pino from 'pino';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -34,14 +35,8 @@ beforeAll(async () => {
   if (!bootstrapped.created) throw new Error('the test database is not fresh');
   const log = pino({ level: process.env['GODWIT_TEST_LOG'] ?? 'silent' });
   events = await startEventFeed(database, log);
-  const listening = Promise.withResolvers<number>();
-  // The catalog needs the port before the application is built: take a free one first.
-  const { createServer } = await import('node:net');
-  const probe = createServer().listen(0, '127.0.0.1', () => {
-    const address = probe.address();
-    probe.close(() => listening.resolve(typeof address === 'object' && address !== null ? address.port : 0));
-  });
-  const port = await listening.promise;
+  // The catalog needs the port before the application is built.
+  const port = await portOfOurOwn();
   const config = resolveConfig({
     stateDir: directory,
     publicUrl: `http://127.0.0.1:${port}`,

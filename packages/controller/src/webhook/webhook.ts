@@ -34,6 +34,7 @@ export type WebhookParts = {
   readonly lookEveryMs?: number;
   readonly retryFirstMs?: number;
   readonly mostAttempts?: number;
+  readonly answerMs?: number;
 };
 
 /**
@@ -176,7 +177,7 @@ async function send(parts: WebhookParts, secret: string, notice: Notice, stop: A
       'godwit-signature': signatureOf(secret, body, Date.now()),
     },
     body,
-    signal: AbortSignal.any([stop, AbortSignal.timeout(ANSWER_MS)]),
+    signal: AbortSignal.any([stop, AbortSignal.timeout(parts.answerMs ?? ANSWER_MS)]),
   });
   await answer.body?.cancel();
   return answer.ok ? null : `it answered ${answer.status}`;

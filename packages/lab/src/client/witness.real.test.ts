@@ -1,13 +1,15 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { claimPlace } from '@godwit/contract/testing/claim-place';
+import { afterAll, afterEach, beforeEach, expect, test } from 'vitest';
 import { ipBatch } from '../network/ip-batch.ts';
 import { createNetwork, destroyNetwork } from '../network/network.ts';
 import { planTopology } from '../network/topology.ts';
 import { startWitness, type Witness } from './witness.ts';
 
 const run = promisify(execFile);
-const topology = planTopology('gwlabt5', 2);
+const { place, free } = await claimPlace();
+const topology = planTopology(`gwlabt${place}`, 2);
 const mac = '52:54:00:00:00:21';
 let witness: Witness;
 
@@ -21,6 +23,7 @@ beforeEach(async () => {
   witness = await startWitness(topology.fabricNamespace);
 });
 afterEach(() => destroyNetwork(topology.labId));
+afterAll(free);
 
 let spoken = 0;
 

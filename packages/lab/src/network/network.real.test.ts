@@ -1,15 +1,17 @@
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { promisify } from 'node:util';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { claimPlace } from '@godwit/contract/testing/claim-place';
+import { afterAll, afterEach, beforeEach, expect, test } from 'vitest';
 import { ipBatch } from './ip-batch.ts';
 import { namespaceProcesses } from './namespace-processes.ts';
 import { createNetwork, destroyNetwork, labNamespaces, setCable } from './network.ts';
 import { planTopology } from './topology.ts';
 
 const run = promisify(execFile);
-const one = planTopology('gwlabt1', 2);
-const other = planTopology('gwlabt2', 2);
+const { place, free } = await claimPlace();
+const one = planTopology(`gwlabt${place}`, 2);
+const other = planTopology(`gwlabt${place}b`, 2);
 
 const clear = async (): Promise<void> => {
   await destroyNetwork(one.labId);
@@ -18,6 +20,7 @@ const clear = async (): Promise<void> => {
 // A run that was killed has left its own.
 beforeEach(clear);
 afterEach(clear);
+afterAll(free);
 
 /** A refusal by the other side proves the way there and back; silence or "unreachable" its absence. Port 1 has no listener. */
 const reaches = async (namespace: string, address: string): Promise<boolean> => {

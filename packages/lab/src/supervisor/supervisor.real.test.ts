@@ -4,7 +4,8 @@ import { BoundSocket } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { claimPlace } from '@godwit/contract/testing/claim-place';
+import { afterAll, afterEach, beforeEach, expect, test } from 'vitest';
 import { type LabPlan, labFiles, type ProcessSpec, writeLabPlan } from '../lab-plan.ts';
 import { ipBatch } from '../network/ip-batch.ts';
 import { namespaceProcesses } from '../network/namespace-processes.ts';
@@ -17,7 +18,8 @@ import type { SupervisorStatus } from './control-protocol.ts';
 import { launchSupervisor } from './launch.ts';
 
 const run = promisify(execFile);
-const topology = planTopology('gwlabt3', 1);
+const { place, free } = await claimPlace();
+const topology = planTopology(`gwlabt${place}`, 1);
 const [node = failed()] = topology.nodes;
 function failed(): never {
   throw new Error('the plan has one host');
@@ -33,7 +35,10 @@ const standInAgent = `
   require('node:fs').writeFileSync(process.env.NOTE, process.env.GODWIT_CLOCK_SKEW_MS ?? 'true time');
   setInterval(() => {}, 1000)`;
 
+afterAll(free);
 beforeEach(async () => {
+  // A run that was killed has left its own.
+  await destroyNetwork(topology.labId);
   dir = await mkdtemp(path.join(tmpdir(), 'gw-lab-sup-'));
   socket = new BoundSocket({ host: '127.0.0.1', port: 0 });
 });

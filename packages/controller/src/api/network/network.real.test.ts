@@ -153,7 +153,9 @@ describe('networks, subnets and ports', () => {
     await holder.query('begin');
     await holder.query('select id from network where id = $1 for update', [network.id]);
     const asked = Promise.all(Array.from({ length: 4 }, () => post('subnets', { network_id: network.id, cidr: '10.5.0.0/24' })));
-    const waiting = sql<{ n: number }>`select count(*)::integer as n from pg_locks where not granted`;
+    const waiting = sql<{
+      n: number;
+    }>`select count(distinct pid)::integer as n from pg_locks where not granted and pid in (select pid from pg_stat_activity where datname = current_database())`;
     await expect.poll(async () => (await waiting.execute(db)).rows[0]?.n, { timeout: 10_000 }).toBeGreaterThanOrEqual(4);
     await holder.query('commit');
     await holder.end();

@@ -760,19 +760,16 @@ describe('takeover', () => {
 });
 
 it('accepted to first step takes no poll', async () => {
+  // A controller that looks for work once in ten minutes: whatever is done is done because it was told.
+  await cloud.stop();
+  await database.close();
+  database = await postgres.database();
+  cloud = await fakeCloud(database, undefined, 0, undefined, 600_000);
   const engine = await cloud.controller('c1');
   const id = await cloud.server(engine, 'node1');
-  const times: number[] = [];
-  for (let round = 0; round < 10; round++) {
+  for (let round = 0; round < 3; round++) {
     const migration = await move(engine, id, null);
     await ended(migration);
-    const row = await readMove(migration);
-    const at = (detail: string) => row.timeline.find((entry) => entry.what === 'phase' && entry.detail === detail)?.at ?? Number.NaN;
-    times.push(at('scheduling') - at('accepted'));
-    expect(row.status).toBe('completed');
+    expect((await readMove(migration)).status).toBe('completed');
   }
-  times.sort((a, b) => a - b);
-  process.stdout.write(`accepted to first step: median ${times[5]} ms, worst ${times[9]} ms\n`);
-  // Far below any polling interval; the figure itself is the benchmark's business.
-  expect(times[5]).toBeLessThan(250);
-}, 30_000);
+});

@@ -29,12 +29,13 @@ export type FakeCloud = {
   readonly stop: () => Promise<void>;
 };
 
-/** `preparedAhead`: see the controller's limits; none, so that a test sees a waiting move wait. */
+/** `preparedAhead`: see the controller's limits; none, so that a test sees a waiting move wait. `heartbeatMs`: how often a controller looks for work that nobody told it of. */
 export async function fakeCloud(
   database: Database,
   names: readonly string[] = ['node1', 'node2', 'node3'],
   preparedAhead = 0,
   imageDir?: string,
+  heartbeatMs = 50,
 ): Promise<FakeCloud> {
   const { db } = database;
   const hosts = names.map((name) => fakeHost(randomUUID(), name));
@@ -88,8 +89,8 @@ export async function fakeCloud(
         agents: fakeAgents(hosts),
         metrics,
         log: pino({ level: process.env.GODWIT_TEST_LOG ?? 'silent' }),
-        heartbeatMs: 50,
-        deadAfterMs: 400,
+        heartbeatMs,
+        deadAfterMs: 8 * heartbeatMs,
         ...(faultPoint === undefined ? {} : { faultPoint }),
         ...(interfacePatienceMs === undefined ? {} : { interfacePatienceMs }),
       });

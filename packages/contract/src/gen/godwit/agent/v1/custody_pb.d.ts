@@ -166,6 +166,13 @@ export declare type Release = Message<"godwit.agent.v1.Release"> & {
    * @generated from field: double since_stop_ms = 8;
    */
   sinceStopMs: number;
+
+  /**
+   * the STOP on the destination's clock, as well as the source knows that; 0: not known
+   *
+   * @generated from field: double stopped_at_yours_ms = 9;
+   */
+  stoppedAtYoursMs: number;
 };
 
 /**
