@@ -45,7 +45,11 @@ async function stageLibrary(into: string): Promise<void> {
   }
   const dashboard = path.join(root, 'packages/dashboard/dist');
   if ((await stat(dashboard).catch(() => null)) === null)
-    await run(process.execPath, [path.join(root, 'node_modules/vite/bin/vite.js'), 'build'], { cwd: path.dirname(dashboard) });
+    await run(process.execPath, [path.join(root, 'node_modules/vite/bin/vite.js'), 'build'], {
+      cwd: path.dirname(dashboard),
+      // A test's own would build React for development.
+      env: { ...process.env, NODE_ENV: 'production' },
+    });
   await cp(dashboard, path.join(into, 'packages/dashboard/dist'), { recursive: true });
   const { packages } = JSON.parse(await readFile(path.join(root, 'package-lock.json'), 'utf8')) as { readonly packages: LockedPackages };
   // What is optional and not for this machine is not installed here either.
