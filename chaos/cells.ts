@@ -120,18 +120,20 @@ const fullAtDestination: Row = {
   // It is told the release again until it can write that it takes.
   ...afterRelease,
 };
-/** A guest whose write finds no room stops at the host it is on: its QEMU is alive, and the move is over. */
+/** A guest whose write finds no room stands still at the host it is on: its QEMU is alive, and the move is over. */
 const poolFullAtSource: Row = {
-  ...all([done, stays('StreamFailed', 'NoSpace', 'SwitchoverTimeout'), lost('GuestCrashed')]),
+  ...all([done, stays('StreamFailed', 'NoSpace', 'SwitchoverTimeout'), lost('GuestDiskError')]),
   ...afterRelease,
 };
 const poolFullAtDestination: Row = {
-  ...all([done, stays('StreamFailed', 'PrepareFailed', 'NoSpace', 'SwitchoverTimeout'), lost('GuestCrashedOnArrival')]),
-  completed: [done, lost('GuestCrashedOnArrival')],
-  released: [done, lost('GuestCrashedOnArrival')],
-  taking: [done, lost('GuestCrashedOnArrival')],
-  taken: [done, lost('GuestCrashedOnArrival')],
-  committing: [done, lost('GuestCrashedOnArrival')],
+  ...all([done, stays('StreamFailed', 'PrepareFailed', 'NoSpace', 'SwitchoverTimeout'), lost('GuestDiskError')]),
+  // The only other host may be known to be full already.
+  scheduling: [done, stays('NoValidHost', 'StreamFailed', 'PrepareFailed', 'NoSpace', 'SwitchoverTimeout'), lost('GuestDiskError')],
+  completed: [done, lost('GuestDiskError')],
+  released: [done, lost('GuestDiskError')],
+  taking: [done, lost('GuestDiskError')],
+  taken: [done, lost('GuestDiskError')],
+  committing: [done, lost('GuestDiskError')],
 };
 const slowDisk: Row = {
   ...all([done, stays('StreamFailed', 'PrepareFailed', 'SwitchoverTimeout', 'DestinationDown', 'Stuck')]),

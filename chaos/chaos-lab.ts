@@ -212,6 +212,13 @@ export class ChaosLab {
     return Object.keys(allocations).map((uuid) => resource_providers.find((one) => one.uuid === uuid)?.name ?? uuid);
   }
 
+  /** Whether the scheduler would let a live migration of the server go there now. */
+  async mayMoveTo(serverId: string, host: string): Promise<boolean> {
+    type Verdicts = { readonly hosts: readonly { readonly name: string; readonly verdict: string }[] };
+    const { hosts } = await this.ask<Verdicts>('godwit', 'GET', `/servers/${serverId}/destinations`);
+    return hosts.some(({ name, verdict }) => name === host && verdict === 'passes');
+  }
+
   async isUp(host: string, since: Date): Promise<boolean> {
     const { services } = await this.ask<{
       readonly services: readonly { readonly state: string; readonly updated_at: string | null }[];

@@ -95,11 +95,14 @@ export class HostDisk {
     const pid = Number(await readFile(path.join(this.#files, 'pid'), 'utf8').catch(() => '0'));
     if (pid > 0) {
       try {
-        process.kill(pid, 'SIGTERM');
+        // Not asked: one whose disk has just gone may hear of it for ever. Nothing in it is of use any more.
+        process.kill(pid, 'SIGKILL');
       } catch (error) {
         if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error;
       }
     }
-    await rm(this.#files, { recursive: true, force: true });
+    // Its end takes the device away, an instant later.
+    await run('umount', ['--lazy', path.join(this.#files, 'device')]).catch(() => {});
+    await rm(this.#files, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
   }
 }

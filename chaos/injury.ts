@@ -18,8 +18,8 @@ export type Scene = {
   readonly destination: string;
   /** Takes the hold away; the process that is held goes on, if it still can. */
   readonly letGo: () => Promise<void>;
-  /** The process that is held. */
-  readonly held: string;
+  /** The controller that does the move, where one is held or two are there; else the process that is held. */
+  readonly inCharge: string;
 };
 
 /** Before the move: what a fault needs that is not done in an instant. */
@@ -67,7 +67,7 @@ export async function injure(scene: Scene, { fault, victim }: LiveCell): Promise
         process.kill(pid, 'SIGSTOP');
         await letGo();
         await delay(FROZEN_MS);
-        await wake(pid);
+        signal(pid, 'SIGCONT');
         return `SIGSTOP to QEMU ${pid} on ${host} for ${FROZEN_MS} ms`;
       }
       await lab.tell({ op: 'freeze', process: processOf(victim, host) });
@@ -89,20 +89,21 @@ export async function injure(scene: Scene, { fault, victim }: LiveCell): Promise
       return `management cable of ${host} out for ${CABLE_OUT_MS} ms`;
     case 'database-down': {
       const pids = await lab.databaseProcesses();
-      for (const pid of pids) process.kill(pid, 'SIGKILL');
+      // With the first of them dead the others end by themselves.
+      for (const pid of pids) signal(pid, 'SIGKILL');
       await letGo();
       return `SIGKILL to PostgreSQL, ${pids.length} processes`;
     }
     case 'takeover': {
-      await lab.tell({ op: 'freeze', process: scene.held });
+      await lab.tell({ op: 'freeze', process: scene.inCharge });
       await letGo();
       await until('the other controller ended the move', 90_000, async () => {
         const id = await lab.newestMigration(serverId);
         const ended = id !== undefined && (await lab.migration(id)).finishedAt !== null;
         return ended ? true : undefined;
       });
-      await lab.tell({ op: 'thaw', process: scene.held });
-      return `SIGSTOP to ${scene.held} until the other controller had ended the move`;
+      await lab.tell({ op: 'thaw', process: scene.inCharge });
+      return `SIGSTOP to ${scene.inCharge} until the other controller had ended the move`;
     }
     case 'clock-skew':
       await letGo();
@@ -158,11 +159,11 @@ async function qemuOf({ lab, serverId }: Scene, host: string): Promise<number> {
   return pid;
 }
 
-async function wake(pid: number): Promise<void> {
+/** To a process that may have ended meanwhile. */
+function signal(pid: number, name: 'SIGKILL' | 'SIGCONT'): void {
   try {
-    process.kill(pid, 'SIGCONT');
+    process.kill(pid, name);
   } catch (error) {
-    // The product may have ended it meanwhile.
     if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error;
   }
 }

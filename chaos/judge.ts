@@ -36,13 +36,20 @@ export async function judge(lab: ChaosLab, cell: LiveCell, before: Before, migra
   const here = server['OS-EXT-SRV-ATTR:host'];
   // A guest that was taken and died there is the destination's: its disk is.
   const taken =
-    runsOn === 'destination' || cause === 'GuestCrashedOnArrival' || (cause === 'DestinationDown' && migration.status === 'error');
+    runsOn === 'destination' ||
+    cause === 'GuestCrashedOnArrival' ||
+    ((cause === 'DestinationDown' || cause === 'GuestDiskError') && migration.status === 'error');
   const expected = taken ? destination : source;
   if (here !== expected) breaches.push(`the server is on ${here}, by the record on ${expected}`);
-  const runs = runsOn === 'source' || runsOn === 'destination';
+  // The pool may be full for longer than the move lasts.
+  const stoppedSince = cell.fault === 'pool-full' && server.status === 'ERROR' && server.fault?.message.includes('stands still') === true;
+  const runs = (runsOn === 'source' || runsOn === 'destination') && !stoppedSince;
   if (runs !== (server.status === 'ACTIVE')) breaches.push(`the server shows ${server.status}, the record says that it runs on ${runsOn}`);
 
-  breaches.push(...(await oneCopy(lab, before, server, runs)));
+  // A guest that a disk has stopped does not run, and has its QEMU.
+  const stands = cause === 'GuestDiskError' || stoppedSince;
+  if (stands && server.status !== 'ERROR') breaches.push(`the server shows ${server.status}, the record says that a disk has stopped it`);
+  breaches.push(...(await oneCopy(lab, before, server, runs || stands)));
   const claims = await lab.claims(serverId);
   if (claims.join() !== here) breaches.push(`claims are on ${claims.join(', ') || 'no host'}, the server is on ${here}`);
 
@@ -68,13 +75,13 @@ export async function judge(lab: ChaosLab, cell: LiveCell, before: Before, migra
 }
 
 /** Processes, network devices, ports and files: those of one guest where the server is, nothing anywhere else. */
-async function oneCopy(lab: ChaosLab, { serverId }: Before, server: Server, runs: boolean): Promise<readonly string[]> {
+async function oneCopy(lab: ChaosLab, { serverId }: Before, server: Server, isThere: boolean): Promise<readonly string[]> {
   const here = server['OS-EXT-SRV-ATTR:host'];
   const look = async (): Promise<readonly string[]> => {
     const breaches: string[] = [];
     for (const { name } of lab.plan.hosts) {
       const { qemus, devices, ports, files } = await lab.traces(name, serverId);
-      const lives = runs && name === here;
+      const lives = isThere && name === here;
       if (qemus !== (lives ? 1 : 0)) breaches.push(`${name} has ${qemus} QEMUs of the guest`);
       if (devices.length > (lives ? 1 : 0)) breaches.push(`${name} has the network devices ${devices.join(', ')}`);
       if (ports.length > 0) breaches.push(`${name} still listens on ${ports.join(', ')}`);

@@ -47,10 +47,15 @@ export async function runCell(lab: ChaosLab, blocker: Blocker, serverId: string,
     await prepareInjury(lab, fault, victim, hosts);
     const nonce = (await lab.probe.status(await addressOf(lab, serverId))).nonce;
     const before = { serverId, source, destination, nonce, violations: lab.witness.violations.length };
+    // Who takes the move up goes on with it: an agent that is held does not say which controller that is.
+    const begins = fault === 'takeover' && hold.process !== 'controller' ? holdOf({ fault, victim, phase: 'scheduling' }) : null;
+    const begun = begins && (await holdAt(lab, begins, hosts, true));
     const reached = await holdAt(lab, hold, hosts, fault === 'takeover');
     if (hold.slow) await lab.slowCables();
     if (phase === 'queued') await blocker.begin();
     const move = await begin(lab, serverId);
+    const first = begun && (await begun(move));
+    if (begins && first) await lab.disarm(first.held, begins.point);
     const { held, line } = await reached(move);
     notes.proof = line;
     let freed: Promise<void> | undefined;
@@ -59,7 +64,7 @@ export async function runCell(lab: ChaosLab, blocker: Blocker, serverId: string,
       if (phase === 'queued') freed = blocker.end();
       freed?.catch(() => {});
     };
-    notes.injury = await injure({ lab, serverId, ...hosts, held, letGo }, cell);
+    notes.injury = await injure({ lab, serverId, ...hosts, inCharge: first?.held ?? held, letGo }, cell);
     await freed;
     await lab.fastCables();
     const migration = await ended(lab, move, notes, fault === 'power-off' ? 0 : COMES_BACK_MS);
@@ -95,7 +100,11 @@ async function ready(lab: ChaosLab, serverId: string): Promise<string> {
   const since = new Date();
   for (const { name } of lab.plan.hosts)
     await until(`${name} is up`, BOOT_MS, async () => ((await lab.isUp(name, new Date(since.getTime() - 10_000))) ? true : undefined));
-  return server['OS-EXT-SRV-ATTR:host'];
+  const source = server['OS-EXT-SRV-ATTR:host'];
+  // What is known of a host is as old as its last report: the room in its pool, for one.
+  const other = lab.other(source);
+  await until(`${other} passes as a destination`, BOOT_MS, async () => ((await lab.mayMoveTo(serverId, other)) ? true : undefined));
+  return source;
 }
 
 async function addressOf(lab: ChaosLab, serverId: string): Promise<string> {
@@ -119,6 +128,8 @@ async function holdAt(
   const point = hold.process === 'controller' ? hold.point.replace('.', ':') : hold.point;
   return (move: string) =>
     until(`a process is held at ${hold.point}`, REACHED_MS, async () => {
+      const { finishedAt, outcome } = await lab.migration(move);
+      if (finishedAt !== null) throw new Error(`the move has ended before anything was held at ${hold.point}: ${outcome?.sentence ?? ''}`);
       for (const { name, log } of logs) {
         const line = await log.line(`"faultPoint":"${point}"`);
         if (line === undefined) continue;

@@ -90,6 +90,8 @@ export const migrationCauses = [
   'CancelledByOperator',
   'GuestPoweredOff',
   'GuestCrashed',
+  /** A disk of the guest refused a write, for want of room or for good: the guest stands still where it is. */
+  'GuestDiskError',
   'GuestCrashedOnArrival',
   'InvalidLocalStorage',
   'InvalidSharedStorage',

@@ -17,7 +17,8 @@ import { startQemu } from '../drivers/qemu/start-qemu.ts';
 import { faultPoint } from '../fault-point.ts';
 import { tlsDirectory } from '../identity/host-identity.ts';
 import { removeTaps } from '../network/remove-taps.ts';
-import type { GuestFact } from '../qemu/guest-fact.ts';
+import { factNow } from '../qemu/fact-now.ts';
+import { type GuestFact, standsStill } from '../qemu/guest-fact.ts';
 import type { GuestProcess } from '../qemu/guest-process.ts';
 import { machineDevices } from '../qemu/nic-devices.ts';
 import type { QmpEvent } from '../qemu/qmp-client.ts';
@@ -125,12 +126,15 @@ export class IncomingMigration {
     try {
       this.#host.clock.anchor();
       this.#precedence.push(this.#host.precedence.ofAgent());
-      await Promise.all([
-        this.#feed({ kind: 'grant', fence: grant.fence, grant }),
+      // First: of a grant that is refused, as by a host that has booted since, nothing may be here that nobody forfeits.
+      await this.#feed({ kind: 'grant', fence: grant.fence, grant });
+      const made = await Promise.allSettled([
         this.#network.makeTaps(!move.policy.networkSwitch),
         // Long before the guest runs here, so that the switchover need not wait for it.
         this.#host.networks.admit(spec.nics, move.networkPolicy),
       ]);
+      // Both have come to their end: what is made after the forfeit would stay.
+      for (const one of made) if (one.status === 'rejected') throw one.reason;
       record.mark('granted durably, taps made');
       await faultPoint('destination.granted');
       let overlayDiskIds: readonly string[] = [];
@@ -291,6 +295,11 @@ export class IncomingMigration {
           : fact.kind === 'broken'
             ? fact.detail
             : null;
+    if (record.report.state === 'running' && fact.kind === 'io-error') {
+      // Whether it arrived so or found no room here.
+      if (!this.#finished && record.report.cause === null) record.blame('GuestDiskError', standsStill(fact), { guestState: 'io-error' });
+      return;
+    }
     if (record.report.state === 'running') {
       // Until the move is finished a death is the move's; later ones are the guest's own.
       if (dead !== null && !this.#finished && record.report.cause === null)
@@ -323,12 +332,15 @@ export class IncomingMigration {
     if (!this.#finished) await this.#tidy();
   }
 
-  /** A last look: a QEMU that has just died may not have been noticed yet. */
+  /** A last look: a QEMU that has just died may not have been noticed yet, and of a guest that has arrived standing still QEMU tells nothing. */
   async #proveAlive(): Promise<void> {
     const process = this.#process;
     if (process === null) return;
     try {
-      await process.qmp.execute('query-status', undefined, { timeoutMs: aliveMs });
+      const fact = await factNow(process.qmp, { timeoutMs: aliveMs });
+      if (fact?.kind !== 'io-error') return;
+      this.#host.guests.saw(this.move.grant.serverId, fact);
+      this.guestIs(fact);
     } catch {
       // Its death is told by itself, and the fact reaches `guestIs` before this goes on; one that only hangs is reported as it is.
       await within(process.ended, aliveMs, undefined);

@@ -1,3 +1,7 @@
+import { execFile } from 'node:child_process';
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { EndState, TakeAnswer } from '@godwit/contract/gen/custody_pb';
 import { GuestState } from '@godwit/contract/gen/guest_pb';
 import type { MigrationReport } from '@godwit/contract/gen/migration_pb';
@@ -18,6 +22,7 @@ import {
 } from '../testing/test-guest.ts';
 import { holdAt, startTwoHosts, type TwoHosts } from '../testing/two-hosts.ts';
 
+const run = promisify(execFile);
 let two: TwoHosts;
 beforeAll(async () => {
   two = await startTwoHosts({
@@ -35,9 +40,9 @@ const running = async (number: number, commandLine = ''): Promise<TestGuest> => 
   await untilGuestAnswers(two, guest);
   return guest;
 };
-const destroy = async (guest: TestGuest): Promise<void> => {
+const destroy = async (guest: TestGuest, deleteDisks = true): Promise<void> => {
   for (const host of two.hosts)
-    await host.client.destroyGuest({ custody: custodyOf(guest, guest.epoch + 50), deleteDisks: true, guest: guest.wire });
+    await host.client.destroyGuest({ custody: custodyOf(guest, guest.epoch + 50), deleteDisks, guest: guest.wire });
 };
 const done = (report: MigrationReport): readonly string[] => report.timeline.map(({ what }) => what);
 const portOf = (guest: TestGuest): string => String(guest.wire.nics?.[0]?.portId).slice(0, 8);
@@ -131,6 +136,80 @@ test('a guest that powers itself off while it is copied ends the move by that na
   await destroy(guest);
 }, 60_000);
 
+test('a guest that a full disk has stopped does not leave, or is said to stand still where it came to; with room it runs on, and has every write', async () => {
+  const guest = testGuest(two.hosts[0], { number: 13, commandLine: 'godwit.disk=100' });
+  const pool = join(two.poolPath, 'disks', guest.serverId);
+  const sh = (script: string): Promise<unknown> => run('sh', ['-c', script]);
+  const untilStandsStill = (): Promise<void> =>
+    expect.poll(() => stateAt(guest, guest.at === two.hosts[0] ? 0 : 1), { timeout: 20_000 }).toBe(GuestState.IO_ERROR);
+  const fill = (): Promise<unknown> => sh(`cat /dev/zero > ${pool}/full 2>/dev/null || true`);
+  const runsOn = async (): Promise<void> => {
+    await sh(`rm ${pool}/full`);
+    await guest.at.client.unpauseGuest({ custody: custodyOf(guest) });
+    await untilGuestAnswers(two, guest);
+    expect(await controlGuest(two, guest, 'verify')).toMatchObject({ ok: true, missing: 0, torn: 0 });
+  };
+  const stays = { state: 'failed', cause: 'GuestDiskError', guestState: GuestState.IO_ERROR, detail: expect.stringContaining('full') };
+  await mkdir(pool, { recursive: true });
+  await sh(`mount -t tmpfs -o size=48m tmpfs ${pool}`);
+  try {
+    // An agent has the mounts of when it was started.
+    await Promise.all(two.hosts.map((host) => two.restart(host)));
+    await startTestGuest(guest);
+    await untilGuestAnswers(two, guest);
+    // While the move begins.
+    let move = newMove(guest, two.hosts[1]);
+    const point = await holdAt(move.from, 'source.armed');
+    const starting = start(move, await prepare(guest, move));
+    await point.held();
+    await fill();
+    await untilStandsStill();
+    await point.letGo();
+    expect(await starting).toMatchObject(stays);
+    expect((await move.to.client.forfeitIncoming({ grant: move.grant })).answer).toBe(TakeAnswer.HAS_NOT_AND_FORFEITS);
+    // Before it does.
+    move = newMove(guest, two.hosts[1]);
+    expect(await start(move, await prepare(guest, move))).toMatchObject(stays);
+    expect((await move.to.client.forfeitIncoming({ grant: move.grant })).answer).toBe(TakeAnswer.HAS_NOT_AND_FORFEITS);
+    expect(await stateAt(guest, 0)).toBe(GuestState.IO_ERROR);
+    await runsOn();
+    // While it goes on.
+    move = newMove(guest, two.hosts[1], { maxBandwidthBytes: 2_000_000 });
+    await start(move, await prepare(guest, move));
+    await fill();
+    expect(await untilEnded(move.from, move.migrationId)).toMatchObject(stays);
+    expect((await move.to.client.forfeitIncoming({ grant: move.grant })).answer).toBe(TakeAnswer.HAS_NOT_AND_FORFEITS);
+    await runsOn();
+    // And when nobody is there to end it: QEMU completes it.
+    move = newMove(guest, two.hosts[1], { maxBandwidthBytes: 20_000_000 });
+    await start(move, await prepare(guest, move));
+    move.from.process.kill('SIGSTOP');
+    try {
+      await fill();
+      await expect
+        .poll(async () => (await move.to.client.getMigration({ migrationId: move.migrationId })).state, { timeout: 20_000 })
+        .toBe('loaded');
+    } finally {
+      move.from.process.kill('SIGCONT');
+    }
+    expect(await untilEnded(move.from, move.migrationId)).toMatchObject({ state: 'released' });
+    expect(await untilEnded(move.to, move.migrationId)).toMatchObject({ state: 'running', taken: TakeAnswer.TOOK_ALIVE });
+    guest.held = guest.epoch;
+    guest.at = move.to;
+    const custody = custodyOf(guest);
+    expect(await move.to.client.finishIncoming({ custody, migrationId: move.migrationId })).toMatchObject({
+      cause: 'GuestDiskError',
+      guestState: GuestState.IO_ERROR,
+    });
+    expect(await stateAt(guest, 1)).toBe(GuestState.IO_ERROR);
+    await move.from.client.dropOutgoing({ custody, migrationId: move.migrationId, guest: guest.wire, deleteDisks: false });
+    await runsOn();
+  } finally {
+    await destroy(guest, false);
+    await sh(`umount -l ${pool}`);
+  }
+}, 120_000);
+
 test("the destination's QEMU dies while copying: failed with cause, and the guest runs on", async () => {
   const guest = await running(5);
   const move = newMove(guest, two.hosts[1], { maxBandwidthBytes: 2_000_000 });
@@ -218,6 +297,11 @@ test('a link that silently drops everything is noticed, cancelled, and the guest
 
 test('requests that cannot be fulfilled are refused with a code, and change nothing', async () => {
   const guest = await running(8);
+  const late = newMove(guest, two.hosts[1]);
+  await expect(prepare(guest, { ...late, grant: { ...late.grant, destinationBootId: 'the boot before' } })).rejects.toMatchObject({
+    metadata: expect.toSatisfy((headers: Headers) => headers.get('godwit-code') === 'custody-boot-changed'),
+  });
+  expect(await two.in(late.to.namespace, 'ip', '-o', 'link')).not.toContain(`gt${portOf(guest)}`);
   const move = newMove(guest, two.hosts[1]);
   const block = move.to.client.prepareIncoming({
     grant: move.grant,

@@ -1,6 +1,6 @@
 import type { MigrationCause } from '@godwit/domain/migration';
 import type { MigrationReport, SourceState } from '../drivers/migration-report.ts';
-import type { GuestFact } from '../qemu/guest-fact.ts';
+import { type GuestFact, standsStill } from '../qemu/guest-fact.ts';
 
 /** Why we end a move, when it is we who end it. */
 export type Ending = { readonly cause: MigrationCause; readonly detail: string };
@@ -16,7 +16,7 @@ export function endingFor(fact: GuestFact): Ending | 'look' | null {
     case 'panicked':
       return { cause: 'GuestCrashed', detail: `the guest's kernel panicked during the move (${fact.detail})` };
     case 'io-error':
-      return { cause: 'GuestCrashed', detail: `a disk of the guest failed during the move: ${fact.detail}` };
+      return { cause: 'GuestDiskError', detail: standsStill(fact) };
     case 'broken':
       return { cause: 'GuestCrashed', detail: fact.detail };
     case 'died':
@@ -25,6 +25,10 @@ export function endingFor(fact: GuestFact): Ending | 'look' | null {
       return null;
   }
 }
+
+/** The guest itself has ended the move: it has ended, or stands still until its disk has room. */
+export const isGuestsOwn = ({ cause }: Ending): boolean =>
+  cause === 'GuestPoweredOff' || cause === 'GuestCrashed' || cause === 'GuestDiskError';
 
 /** How a move ends whose guest is still the source's. */
 export function endedAs(
@@ -38,6 +42,9 @@ export function endedAs(
       return { state: 'guest-gone', guestState: 'shutoff' };
     case 'GuestCrashed':
       return { state: 'guest-gone', guestState: 'crashed' };
+    case 'GuestDiskError':
+      // Its QEMU lives, and has the write that found no room: nothing is lost.
+      return { state: 'failed', guestState: 'io-error' };
     default:
       return { state: 'failed', guestState: endState };
   }

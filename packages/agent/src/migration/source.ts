@@ -23,7 +23,7 @@ import type { Outgoing } from './outgoing.ts';
 import { openPeerLink, type PeerLink } from './peer-link.ts';
 import { type MigrateLook, queryMigrate } from './query-migrate.ts';
 import { ReleaseSender } from './release-sender.ts';
-import { type Ending, endedAs, endingFor } from './source-endings.ts';
+import { type Ending, endedAs, endingFor, isGuestsOwn } from './source-endings.ts';
 import { Steering } from './steering.ts';
 import { credentialsId, removeCredentials, setThrottle, setUpOutgoing } from './stream-setup.ts';
 import { StreamWatch } from './stream-watch.ts';
@@ -93,12 +93,16 @@ export class OutgoingMigration {
   }
 
   /**
-   * Prepares, arms and starts the stream; when it returns, QEMU has accepted `migrate`, or with disks to copy, their mirrors have begun. When it throws, the guest runs here as before, the source is disarmed, and the
-   * record has ended in `failed`.
+   * Prepares, arms and starts the stream; when it returns, QEMU has accepted `migrate`, or with disks to copy, their mirrors have begun; or the guest has ended meanwhile, or stands still, the source is disarmed, and
+   * the record has ended so. When it throws, the guest runs here as before, the source is disarmed, and the record has ended in `failed`.
    */
   async start(): Promise<void> {
     const { record, move } = this;
     const { grant, ready, destination } = move;
+    // QEMU carries the run state along: a guest that stands still already would stand still at the destination (conformance: io-error-arrives-as-io-error).
+    const fact = this.#host.guests.fact(grant.serverId);
+    const before = fact && endingFor(fact);
+    if (before !== null && before !== 'look') return this.cancel(before.cause, before.detail);
     try {
       this.#host.clock.anchor();
       this.#precedence.push(this.#host.precedence.ofAgent());
@@ -130,7 +134,7 @@ export class OutgoingMigration {
       void this.#copyDisks(this.#mirrors);
     } catch (error) {
       await this.#giveUp(error);
-      throw error;
+      if (!isGuestsOwn(this.#ending ?? { cause: 'StreamFailed', detail: '' })) throw error;
     }
   }
 
@@ -514,7 +518,8 @@ export class OutgoingMigration {
   async #giveUp(error: unknown): Promise<void> {
     this.#ending ??= { cause: error instanceof GodwitError ? 'PrepareFailed' : 'StreamFailed', detail: (error as Error).message };
     await this.#feed({ kind: 'disarm', fence: this.#fence(), epoch: this.move.grant.epoch }).catch(this.#logged);
-    if (!this.record.ended) this.#end('failed', this.#ending.cause, this.#ending.detail, this.move.grant.endState);
+    const { state, guestState } = endedAs(this.#ending, this.move.grant.endState);
+    if (!this.record.ended) this.#end(state, this.#ending.cause, this.#ending.detail, guestState);
     await this.close();
   }
 

@@ -14,7 +14,7 @@ export type GuestFact =
   | { readonly kind: 'reset'; readonly byGuest: boolean; readonly reason: string }
   | { readonly kind: 'panicked'; readonly detail: string }
   /** A disk refused a write: the guest is stopped, and can go on (`cont`) when the cause is gone. */
-  | { readonly kind: 'io-error'; readonly device: string; readonly noSpace: boolean; readonly detail: string }
+  | { readonly kind: 'io-error'; readonly device: string; readonly noSpace: boolean }
   /** QEMU gave up on it (KVM internal error, watchdog, …). */
   | { readonly kind: 'broken'; readonly runState: string; readonly detail: string }
   /** The process is dead. `clean`: it ended by itself with code 0. */
@@ -23,6 +23,12 @@ export type GuestFact =
 /** What cannot go on: the guest has powered off, its kernel has panicked, or QEMU has given it up. An I/O error is not among them: that guest continues when the disk does. */
 export const isSpent = (fact: GuestFact | null): boolean =>
   fact?.kind === 'powered-off' || fact?.kind === 'panicked' || fact?.kind === 'broken';
+
+/** An I/O error, as a person reads it. */
+export const standsStill = ({ device, noSpace }: Extract<GuestFact, { kind: 'io-error' }>): string =>
+  device === 'unknown'
+    ? 'the guest stands still: a disk has refused a write'
+    : `the guest stands still: a disk ${noSpace ? 'is full' : 'has failed'} (${device})`;
 
 /**
  * The fact behind a run state of query-status, as a restarted agent finds it. Null for states that last only an instant
@@ -47,7 +53,7 @@ export function factOfRunState(runState: string): GuestFact | null {
     case 'guest-panicked':
       return { kind: 'panicked', detail: 'found panicked' };
     case 'io-error':
-      return { kind: 'io-error', device: 'unknown', noSpace: false, detail: 'found stopped by an I/O error' };
+      return { kind: 'io-error', device: 'unknown', noSpace: false };
     case 'internal-error':
     case 'watchdog':
       return { kind: 'broken', runState, detail: `QEMU reports the run state ${runState}` };
@@ -59,7 +65,7 @@ export function factOfRunState(runState: string): GuestFact | null {
 type Event = { readonly event: string; readonly data: Readonly<Record<string, unknown>> };
 
 /**
- * The fact behind an event, or `look` when only query-status can tell (STOP says that it stopped, not why), or null when it is none of ours.
+ * The fact behind an event, or `look` when only QEMU's state can tell (STOP says that it stopped, not why), or null when it is none of ours.
  */
 export function factOfEvent(event: Event): GuestFact | 'look' | null {
   const data = event.data;
@@ -74,13 +80,7 @@ export function factOfEvent(event: Event): GuestFact | 'look' | null {
         detail: `action ${text(data['action'])}${data['info'] === undefined ? '' : `, ${JSON.stringify(data['info'])}`}`,
       };
     case 'BLOCK_IO_ERROR':
-      if (data['action'] !== 'stop') return null;
-      return {
-        kind: 'io-error',
-        device: text(data['qom-path'] ?? data['node-name'] ?? data['device']),
-        noSpace: data['nospace'] === true,
-        detail: text(data['reason']),
-      };
+      return data['action'] === 'stop' ? 'look' : null;
     case 'STOP':
     case 'RESUME':
     case 'SUSPEND':

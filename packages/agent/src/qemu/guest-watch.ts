@@ -1,4 +1,5 @@
-import { factOfEvent, factOfRunState, type GuestFact } from './guest-fact.ts';
+import { factNow } from './fact-now.ts';
+import { factOfEvent, type GuestFact } from './guest-fact.ts';
 import { type GuestProcess, lastWords, type ProcessEnd } from './guest-process.ts';
 import type { QmpEvent } from './qmp-client.ts';
 
@@ -28,8 +29,7 @@ export function watchGuest(guest: Pick<GuestProcess, 'qmp' | 'ended'>, report: (
     try {
       do {
         lookAgain = false;
-        const status = (await guest.qmp.execute('query-status')) as { status: string };
-        const fact = factOfRunState(status.status);
+        const fact = await factNow(guest.qmp);
         if (fact) tell(fact);
       } while (lookAgain && !stopped);
     } catch {

@@ -73,7 +73,7 @@ export async function startTwoHosts(options: TwoHostsOptions): Promise<TwoHosts>
   const ip = (namespace: string, text: string): Promise<unknown> => run('ip', ['-n', namespace, ...text.split(' ')]);
   const outside = `${prefix}-t`;
   await clear([fabric, client, a, b], outside);
-  await rm(dir, { recursive: true, force: true });
+  await removeWithMounts(dir);
   const poolPath = join(dir, 'pool');
   await mkdir(poolPath, { recursive: true });
   for (const namespace of [fabric, client, a, b]) {
@@ -191,7 +191,7 @@ export async function startTwoHosts(options: TwoHostsOptions): Promise<TwoHosts>
       await controller.close();
       await clear([fabric, client, a, b], outside);
       // For whoever looks into a failure: the agents' logs and journals stay.
-      if (process.env['GODWIT_KEEP_TEST_DIR'] === undefined) await rm(dir, { recursive: true, force: true });
+      if (process.env['GODWIT_KEEP_TEST_DIR'] === undefined) await removeWithMounts(dir);
       await free();
     },
   };
@@ -344,6 +344,13 @@ async function clear(namespaces: readonly string[], outside: string): Promise<vo
     await killAll(namespace);
     await run('ip', ['netns', 'del', namespace]).catch(() => undefined);
   }
+}
+
+/** A test that was killed may have left a disk of its own mounted there. */
+async function removeWithMounts(dir: string): Promise<void> {
+  const mounted = (await readFile('/proc/mounts', 'utf8')).split('\n').flatMap((line) => line.split(' ')[1] ?? []);
+  for (const one of mounted.filter((path) => path.startsWith(`${dir}/`)).toReversed()) await run('umount', ['-l', one]);
+  await rm(dir, { recursive: true, force: true });
 }
 
 /** Kills what runs in a namespace, and resolves when it is gone. */

@@ -14,6 +14,7 @@ export const nextSteps: Readonly<Record<MigrationCause, string>> = {
   CancelledByOperator: 'Nothing needs to be done. Start the move again when it suits.',
   GuestPoweredOff: 'The guest shut itself down. Start the instance on its host when it is needed.',
   GuestCrashed: 'The guest’s QEMU ended during the move. Look at the console log, then start the instance.',
+  GuestDiskError: 'Make room on the pool of the disk that is named, or mend it. Then reboot the instance hard.',
   GuestCrashedOnArrival: 'The guest ended right after the switch. Look at the console log, then start the instance.',
   InvalidLocalStorage: 'The disks are shared: try again without Block Migrate.',
   InvalidSharedStorage: 'The disks are local: they have to be copied with Block Migrate.',

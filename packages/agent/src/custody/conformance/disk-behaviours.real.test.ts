@@ -7,7 +7,7 @@ import { createTestCa } from '../../identity/test-ca.ts';
 import { dhParametersFile, dhParametersPem } from '../../qemu/dh-parameters.ts';
 import type { QmpEvent } from '../../qemu/qmp-client.ts';
 import { DISK_BEHAVIOURS, type DiskBehaviour } from './disk-behaviours.ts';
-import { migrate, pause, TinyLab, type TinyQemu } from './tiny-qemu.ts';
+import { afterCancel, migrate, pause, TinyLab, type TinyQemu } from './tiny-qemu.ts';
 
 const tested = new Set<string>();
 const conforms = (behaviour: DiskBehaviour, run: (lab: TinyLab) => Promise<void>): void => {
@@ -255,6 +255,67 @@ conforms('cont-beside-export-accepted', async (lab) => {
   await destination.control.cont();
   await destination.shows({ runstate: 'running' });
   expect(await destination.qmp.execute('query-block-exports')).toHaveLength(1);
+});
+
+/** A guest that writes one sector after the other (INT 13h, AH=43, with the address packet at 0x7c40), the first of them where there is no room: once, if the room comes back. */
+function writer(path: string, full: boolean): readonly string[] {
+  const code = [
+    0x31, 0xc0, 0x8e, 0xd8, 0xbe, 0x40, 0x7c, 0xb4, 0x43, 0xb0, 0x00, 0xb2, 0x80, 0xcd, 0x13, 0xff, 0x06, 0x48, 0x7c, 0xeb, 0xef,
+  ];
+  const packet = [0x10, 0x00, 0x01, 0x00, 0x00, 0x7c, 0x00, 0x00, 0x08, 0, 0, 0, 0, 0, 0, 0];
+  const boot = Buffer.alloc(512, 0x90);
+  boot.set(code);
+  boot.set(packet, 0x40);
+  boot.set([0x55, 0xaa], 510);
+  if (full) {
+    writeFileSync(path, boot);
+    truncateSync(path, size);
+  }
+  const fullOnce = { driver: 'blkdebug', image: 'file', 'inject-error': [{ event: 'none', iotype: 'write', errno: 28, once: true }] };
+  return [
+    '-blockdev',
+    JSON.stringify({ driver: 'file', 'node-name': 'file', filename: path, locking: 'off' }),
+    '-blockdev',
+    JSON.stringify({ 'node-name': 'disk', ...(full ? fullOnce : { driver: 'raw', file: 'file' }) }),
+    '-device',
+    'virtio-blk-pci,id=vd0,drive=disk,werror=stop,bootindex=0',
+  ];
+}
+
+async function stoppedByFullDisk(lab: TinyLab, path: string): Promise<TinyQemu> {
+  const source = await lab.start({ extra: writer(path, true) });
+  const told = source.qmp.next(({ event }) => event === 'BLOCK_IO_ERROR', eventMs);
+  await source.qmp.execute('cont');
+  expect((await told).data).toMatchObject({ action: 'stop', nospace: true });
+  await source.shows({ runstate: 'io-error' });
+  return source;
+}
+
+conforms('io-error-arrives-as-io-error', async (lab) => {
+  const path = join(lab.dir, 'full');
+  const source = await stoppedByFullDisk(lab, path);
+  const destination = await lab.listening(writer(path, false));
+  await migrate(source, destination);
+  await destination.shows({ runstate: 'io-error', migration: 'completed' });
+  await source.shows({ runstate: 'postmigrate', migration: 'completed' });
+  await pause(whileMs);
+  expect(await destination.now()).toEqual({ runstate: 'io-error', migration: 'completed' });
+  const signature = (): readonly number[] => [...readFileSync(path).subarray(8 * 512 + 510, 8 * 512 + 512)];
+  expect(signature()).toEqual([0, 0]);
+  await destination.qmp.execute('cont');
+  await destination.shows({ runstate: 'running' });
+  // The write that found no room: of what stands at 0x7c00, to the eighth sector.
+  await expect.poll(signature, { timeout: eventMs }).toEqual([0x55, 0xaa]);
+});
+
+conforms('io-error-stays-after-cancel', async (lab) => {
+  const source = await stoppedByFullDisk(lab, join(lab.dir, 'full'));
+  const destination = await lab.listening(writer(join(lab.dir, 'full'), false));
+  await migrate(source, destination, 'active');
+  await source.qmp.execute('migrate_cancel');
+  await source.shows({ migration: afterCancel.migration });
+  await pause(whileMs);
+  expect((await source.now()).runstate).toBe('io-error');
 });
 
 conforms('export-asks-who-comes', async (lab) => {

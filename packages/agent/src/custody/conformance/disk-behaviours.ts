@@ -22,6 +22,9 @@ export const DISK_BEHAVIOURS = {
     'cont on a loaded destination is accepted while its disk is exported for writing: nothing but our order keeps two writers apart',
   'export-asks-who-comes':
     'an export with TLS and authorization lets in the certificate whose whole subject it names; neither another of the same CA, nor anybody without TLS',
+  'io-error-arrives-as-io-error':
+    'a guest that a full disk has stopped arrives in io-error, completed, and does not start by itself; cont there does its write again, and it runs on',
+  'io-error-stays-after-cancel': 'a guest that a full disk has stopped stays in io-error when its migration is cancelled',
 } as const;
 
 export type DiskBehaviour = keyof typeof DISK_BEHAVIOURS;

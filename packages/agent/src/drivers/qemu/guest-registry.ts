@@ -1,6 +1,6 @@
 import type { GuestSpec } from '@godwit/domain/guest-spec';
 import type { BootId, MigrationId, ServerId } from '@godwit/domain/ids';
-import { type GuestFact, isSpent } from '../../qemu/guest-fact.ts';
+import { type GuestFact, isSpent, standsStill } from '../../qemu/guest-fact.ts';
 import type { GuestProcess } from '../../qemu/guest-process.ts';
 import { deathOf, watchGuest } from '../../qemu/guest-watch.ts';
 import type { GuestReport, GuestState } from '../guest-report.ts';
@@ -46,6 +46,12 @@ export class GuestRegistry {
   /** The last fact QEMU told of a guest. */
   fact(serverId: ServerId): GuestFact | null {
     return this.#entries.get(serverId)?.fact ?? null;
+  }
+
+  /** What was seen of a guest of which QEMU tells nobody, as the state that it has arrived in. */
+  saw(serverId: ServerId, fact: GuestFact): void {
+    const entry = this.#entries.get(serverId);
+    if (entry && entry.fact?.kind !== fact.kind) this.#note(serverId, entry, fact);
   }
 
   /** Takes a process in: custody's effects go to it, its facts are watched until it is dead. */
@@ -156,7 +162,7 @@ export function stateOf(
     case 'io-error':
       return {
         state: 'io-error',
-        detail: fact.noSpace ? `a disk is full (${fact.device})` : `a disk failed (${fact.device}): ${fact.detail}`,
+        detail: standsStill(fact),
       };
     case 'died':
       return { state: 'crashed', detail: fact.cause };

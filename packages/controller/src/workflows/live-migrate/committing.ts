@@ -67,7 +67,8 @@ export async function commit(context: WorkflowContext, run: WorkflowRun, move: M
     );
     // Custody may know of its end before: a QEMU that died with the take written down.
     const dead = rebooted || now === 'ended' || row.holder.kind === 'nowhere' || (arrived !== null && arrivedDead(arrived));
-    if (dead && row.holder.kind === 'host' && arrived?.guestState !== GuestState.IO_ERROR) {
+    const stands = arrived?.guestState === GuestState.IO_ERROR;
+    if (dead && row.holder.kind === 'host' && !stands) {
       await stepCustody(
         tx,
         move.serverId,
@@ -88,10 +89,12 @@ export async function commit(context: WorkflowContext, run: WorkflowRun, move: M
       status: dead ? 'error' : 'completed',
       outcome: dead
         ? {
-            cause: rebooted ? 'DestinationDown' : 'GuestCrashedOnArrival',
+            cause: rebooted ? 'DestinationDown' : stands ? 'GuestDiskError' : 'GuestCrashedOnArrival',
             sentence: rebooted
               ? 'The guest reached the destination, which has rebooted since: it is off, and can be started there from its disk.'
-              : `The guest reached the destination and ended there${arrived === null || arrived.detail === '' ? '.' : `: ${arrived.detail}`}`,
+              : stands
+                ? `The guest reached the destination; there ${arrived.detail === '' ? 'it stands still' : arrived.detail}.`
+                : `The guest reached the destination and ended there${arrived === null || arrived.detail === '' ? '.' : `: ${arrived.detail}`}`,
             runsOn: 'nowhere',
             evidence,
           }

@@ -1,3 +1,4 @@
+import { GuestState } from '@godwit/contract/gen/guest_pb';
 import type { MigrationReport } from '@godwit/contract/gen/migration_pb';
 import { GodwitError } from '@godwit/domain/errors';
 import { agentFailure } from '../../agents/agent-error.ts';
@@ -84,6 +85,7 @@ export async function copy(context: WorkflowContext, run: WorkflowRun, first: Mo
         sentence: rebooted ? SOURCE_REBOOTED : (broken?.sentence ?? sentenceOf(current)),
         phase: 'failed',
         sourceRebooted: rebooted,
+        standsStill: current.guestState === GuestState.IO_ERROR,
         // The source's own word for a destination whose agent is gone counts as well.
         elsewhere: broken !== null || cause === 'DestinationDown',
         evidence: [

@@ -106,11 +106,12 @@ export async function afterSettled(context: WorkflowContext, run: WorkflowRun, m
   const there = !onSource && why.mayHaveRunThere === true;
   const copied = there && move.block_migration !== 'false' && (await localGuest(db, move.serverId)) !== null;
   if (onSource && (await tryElsewhere(context, run, move, why))) return;
-  const ended = onSource ? move.previous_vm_state : endedState(why);
+  const stands = why.standsStill === true;
+  const ended = onSource && !stands ? move.previous_vm_state : endedState(why);
   const outcome: MigrationOutcome = {
     cause: why.cause,
     sentence: why.sentence,
-    runsOn: onSource ? 'source' : 'nowhere',
+    runsOn: onSource && !stands ? 'source' : 'nowhere',
     evidence: why.evidence,
   };
   await db.transaction().execute(async (tx) => {
@@ -143,19 +144,20 @@ export async function endBeforeGrant(context: WorkflowContext, run: WorkflowRun,
 export function givenUp(move: Move): GivingUp | null {
   const stored = move.outcome as (MigrationOutcome & Partial<ReturnType<typeof pending>>) | null;
   if (stored === null || stored.cause === null || stored.ends === undefined) return null;
-  const { cause, sentence, evidence, sourceRebooted = false, elsewhere = false, mayHaveRunThere = false } = stored;
-  return { cause, sentence, phase: stored.ends, evidence, sourceRebooted, elsewhere, mayHaveRunThere };
+  const { cause, sentence, evidence, sourceRebooted = false, standsStill = false, elsewhere = false, mayHaveRunThere = false } = stored;
+  return { cause, sentence, phase: stored.ends, evidence, sourceRebooted, standsStill, elsewhere, mayHaveRunThere };
 }
 
 /** The outcome of a move that is being undone: it says how the record will end. */
 export function pending(why: GivingUp): MigrationOutcome & {
   readonly ends: GivingUp['phase'];
   readonly sourceRebooted: boolean;
+  readonly standsStill: boolean;
   readonly elsewhere: boolean;
   readonly mayHaveRunThere: boolean;
 } {
-  const { cause, sentence, evidence, phase, sourceRebooted = false, elsewhere = false, mayHaveRunThere = false } = why;
-  return { cause, sentence, runsOn: 'unknown', evidence, ends: phase, sourceRebooted, elsewhere, mayHaveRunThere };
+  const { cause, sentence, evidence, phase, sourceRebooted = false, standsStill = false, elsewhere = false, mayHaveRunThere = false } = why;
+  return { cause, sentence, runsOn: 'unknown', evidence, ends: phase, sourceRebooted, standsStill, elsewhere, mayHaveRunThere };
 }
 
 /** The server's state when no copy is left: it was powered off inside, or with its host, or it is lost. */

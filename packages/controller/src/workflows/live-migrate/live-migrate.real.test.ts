@@ -419,6 +419,55 @@ describe('faults', () => {
     await consistent(id, migration);
   });
 
+  it('a guest that a disk has stopped during the copy stays at the source, in ERROR with the reason, and is not ended', async () => {
+    const engine = await cloud.controller('c1');
+    const id = await cloud.server(engine, 'node1');
+    hostNamed('node1').copyRounds = null;
+    const migration = await move(engine, id);
+    await until(async () => hostNamed('node1').moves.has(migration));
+    const source = hostNamed('node1').moves.get(migration);
+    const guest = hostNamed('node1').guests.get(id);
+    if (source === undefined || guest === undefined) throw new Error('no move');
+    guest.state = GuestState.IO_ERROR;
+    Object.assign(source, { state: 'failed', cause: 'GuestDiskError', guest: GuestState.IO_ERROR });
+    await ended(migration);
+    expect(await readMove(migration)).toMatchObject({ status: 'failed', outcome: { cause: 'GuestDiskError', runsOn: 'nowhere' } });
+    expect(await readServer(id)).toMatchObject({
+      vm_state: 'error',
+      power_state: 6,
+      host_id: hostNamed('node1').id,
+      custody: { holder: { kind: 'host', hostId: hostNamed('node1').id } },
+    });
+    expect(guest.state).toBe(GuestState.IO_ERROR);
+    expect(hostNamed('node2').moves.get(migration)?.state).toBe('forfeited');
+    await consistent(id, migration);
+  });
+
+  it('a guest that arrives standing still is at the destination, in ERROR with the reason, and is not ended', async () => {
+    const destination = hostNamed('node2');
+    const engine = await cloud.controller('c1', async (name) => {
+      if (name !== 'phase:committing') return;
+      const [arrived] = destination.moves.values();
+      const guest = destination.guests.get(arrived?.grant.serverId ?? '');
+      if (arrived === undefined || guest === undefined) throw new Error('nothing has arrived');
+      arrived.guest = guest.state = GuestState.IO_ERROR;
+    });
+    const id = await cloud.server(engine, 'node1');
+    const migration = await move(engine, id);
+    await ended(migration);
+    expect(await readMove(migration)).toMatchObject({
+      status: 'error',
+      outcome: { cause: 'GuestDiskError', runsOn: 'nowhere', sentence: expect.stringContaining('there it stands still') },
+    });
+    expect(await readServer(id)).toMatchObject({
+      vm_state: 'error',
+      host_id: destination.id,
+      custody: { holder: { kind: 'host', hostId: destination.id } },
+    });
+    expect(destination.guests.get(id)?.state).toBe(GuestState.IO_ERROR);
+    await consistent(id, migration);
+  });
+
   it('a destination that dies before it could take forfeits, and the source runs on', async () => {
     const engine = await cloud.controller('c1');
     const id = await cloud.server(engine, 'node1');

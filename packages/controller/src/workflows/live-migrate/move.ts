@@ -22,6 +22,8 @@ export type GivingUp = {
   readonly evidence: readonly string[];
   /** The destination alone is to blame and the guest never stopped: another host may be tried. */
   readonly elsewhere?: boolean;
+  /** A disk has stopped the guest: it is at the source as before, and stands still there. */
+  readonly standsStill?: boolean;
   /** The source has booted again since: its guest is not broken, only off. */
   readonly sourceRebooted?: boolean;
   /** The guest may have run at the destination: when no copy is left, its disks there are the ones that have every write it was told was safe. */
