@@ -145,10 +145,11 @@ exit 0`,
   it('is never silent for ten seconds: a step that takes long says how far it is', async () => {
     await command('apt-get', `for i in 1 2 3; do echo "Get:$i"; sleep 1.1; done; exit 100`);
     const { out } = await setup();
-    // The first line before it begins, then one per heartbeat with the last word of the log.
-    expect(out).toMatch(
-      /setup: apt package lists \(10 to 60 MB, 5 to 60 s\)\nsetup: {3}… apt package lists, 1 s: Get:\d\nsetup: {3}… apt package lists, 2 s: Get:\d\n/,
-    );
+    // The first line before it begins, then one per heartbeat with the last word of the log, which may have none yet at the first.
+    expect(out).toContain('setup: apt package lists (10 to 60 MB, 5 to 60 s)\nsetup:   … apt package lists, ');
+    const words = [...out.matchAll(/^setup: {3}… apt package lists, \d+ s: (.*)$/gm)].map(([, word]) => word);
+    expect(words.length).toBeGreaterThan(1);
+    expect(words.at(-1)).toMatch(/^Get:\d$/);
     const [, heartbeat] =
       /HEARTBEAT_SECONDS=\$\{GODWIT_HEARTBEAT:-(\d+)\}/.exec(await readFile(join(checkout, 'tools/setup.sh'), 'utf8')) ?? [];
     expect(Number(heartbeat)).toBeLessThan(10);

@@ -135,7 +135,7 @@ describe('adoption', () => {
     agent.kill('SIGKILL');
     await once(agent, 'exit');
 
-    const adoptions = await adoptGuests(stateDir, 5000);
+    const adoptions = await adoptGuests(stateDir, 20_000);
     expect(adoptions).toHaveLength(1);
     const adoption = adoptions[0];
     if (adoption?.kind !== 'adopted') throw new Error(`not adopted: ${JSON.stringify(adoption)}`);
@@ -157,7 +157,7 @@ describe('adoption', () => {
     expect(findProcess(guest.run)).toEqual(guest.ref);
     await throwawayGate.discard(guest);
     guests.length = 0;
-    expect(await adoptGuests(stateDir, 1000)).toMatchObject([{ kind: 'gone', name: spec.serverId }]);
+    expect(await adoptGuests(stateDir, 20_000)).toMatchObject([{ kind: 'gone', name: spec.serverId }]);
   });
 
   test('another process with the same pid is not the same process', () => {
@@ -281,7 +281,7 @@ describe('the console log', () => {
     expect(readdirSync(consoleDir).sort()).toEqual(['0000000000000001.log', '0000000000000002.log']);
     expect((await readConsole(consoleDir, 65_536, 0)).toString().startsWith(`${first}B`)).toBe(true);
     await Promise.all([second.qmp.close(), second.oob.close()]);
-    const [adoption] = await adoptGuests(stateDir, 5000);
+    const [adoption] = await adoptGuests(stateDir, 20_000);
     if (adoption?.kind !== 'adopted') throw new Error('not adopted');
     guests.splice(0, guests.length, adoption.process);
     expect(adoption.process.run.consoleDir).toBe(consoleDir);

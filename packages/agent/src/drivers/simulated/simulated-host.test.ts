@@ -98,8 +98,8 @@ const stateOn = async (driver: HostDriver, wanted: WantedGuest): Promise<string 
   (await driver.guests()).find((one) => one.serverId === wanted.serverId)?.state;
 
 async function until(holds: () => boolean): Promise<void> {
-  for (const limit = performance.now() + 5_000; !holds(); ) {
-    if (performance.now() > limit) throw new Error('it did not happen within 5 s');
+  for (const limit = performance.now() + 15_000; !holds(); ) {
+    if (performance.now() > limit) throw new Error('it did not happen within 15 s');
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
 }
