@@ -49,7 +49,9 @@ export async function judge(lab: ChaosLab, cell: LiveCell, before: Before, migra
   // A guest that a disk has stopped does not run, and has its QEMU.
   const stands = cause === 'GuestDiskError' || stoppedSince;
   if (stands && server.status !== 'ERROR') breaches.push(`the server shows ${server.status}, the record says that a disk has stopped it`);
-  breaches.push(...(await oneCopy(lab, before, server, runs || stands)));
+  // Until the guest has been seen alive at the destination, its disks at the source may be the better ones.
+  const keepsDisks = expected === destination && !runs && !stands ? source : null;
+  breaches.push(...(await oneCopy(lab, before, server, runs || stands, keepsDisks)));
   const claims = await lab.claims(serverId);
   if (claims.join() !== here) breaches.push(`claims are on ${claims.join(', ') || 'no host'}, the server is on ${here}`);
 
@@ -75,12 +77,19 @@ export async function judge(lab: ChaosLab, cell: LiveCell, before: Before, migra
 }
 
 /** Processes, network devices, ports and files: those of one guest where the server is, nothing anywhere else. */
-async function oneCopy(lab: ChaosLab, { serverId }: Before, server: Server, isThere: boolean): Promise<readonly string[]> {
+async function oneCopy(
+  lab: ChaosLab,
+  { serverId }: Before,
+  server: Server,
+  isThere: boolean,
+  keepsDisks: string | null,
+): Promise<readonly string[]> {
   const here = server['OS-EXT-SRV-ATTR:host'];
   const look = async (): Promise<readonly string[]> => {
     const breaches: string[] = [];
     for (const { name } of lab.plan.hosts) {
-      const { qemus, devices, ports, files } = await lab.traces(name, serverId);
+      const { qemus, devices, ports, files: found } = await lab.traces(name, serverId);
+      const files = name === keepsDisks ? found.filter((file) => !file.startsWith('local/disks/')) : found;
       const lives = isThere && name === here;
       if (qemus !== (lives ? 1 : 0)) breaches.push(`${name} has ${qemus} QEMUs of the guest`);
       if (devices.length > (lives ? 1 : 0)) breaches.push(`${name} has the network devices ${devices.join(', ')}`);

@@ -330,6 +330,8 @@ export interface MigrationTable {
   disk_over_commit: Generated<boolean>;
   /** Disks that were copied lie at the source still; they are deleted when it answers again. */
   source_disks_left: Generated<boolean>;
+  /** Destinations that have rebooted before the guest left the source: what was copied there lies there still, and is deleted too. */
+  disks_left_at: Generated<string[]>;
   /** What it may cost, and who said so. Empty in records older than policies. */
   policy: Json<Partial<ResolvedPolicy>>;
   epoch_from: number | null;

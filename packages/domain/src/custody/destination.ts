@@ -15,9 +15,10 @@ import { answer, type HostTransition, later, refuse, stay, tell } from './transi
 export function grantReceived(state: HostCustody, grant: Grant, rules: Rules): HostTransition {
   const { copy } = state;
   if (grant.destination !== state.hostId || grant.serverId !== state.serverId) return refuse(state, 'custody-wrong-host', grant.epoch);
-  if (copy.kind === 'granted' && sameGrant(copy.grant, grant)) return answer(state, { kind: 'granted', epoch: grant.epoch });
   if (copy.kind === 'held' && sameGrant(copy.grant, grant)) return answer(state, { kind: 'took', epoch: grant.epoch, alive: copy.alive });
+  // Also the very grant that the journal has: nothing may be started for it any more.
   if (rules.takeBootProof && grant.bootId !== state.bootId) return refuse(state, 'custody-boot-changed', grant.epoch);
+  if (copy.kind === 'granted' && sameGrant(copy.grant, grant)) return answer(state, { kind: 'granted', epoch: grant.epoch });
   if (rules.staleEpochRefused && grant.epoch <= state.knownEpoch) return refuse(state, 'custody-epoch-stale', grant.epoch);
   if (copy.kind === 'granted' ? copy.grant.bootId === state.bootId : copy.kind !== 'none' && copy.alive)
     return refuse(state, 'custody-copy-present', grant.epoch);

@@ -177,7 +177,7 @@ test('cont: never in inmigrate, never while QEMU migrates, on a destination only
   );
 });
 
-test('the journal tells everything that must survive; compaction keeps it; a reboot leaves no copy alive', () => {
+test('the journal tells everything that must survive; compaction keeps it; a reboot leaves no copy alive, and no grant that is good for one', () => {
   fc.assert(
     fc.property(histories, (history) =>
       walk(history, (_, __, { state }, journal) => {
@@ -191,6 +191,12 @@ test('the journal tells everything that must survive; compaction keeps it; a reb
         const rebooted = recover([compacted(recovered)], serverId, here, as<BootId>('boot-9'));
         expect(rebooted).toEqual(recover(journal, serverId, here, as<BootId>('boot-9')));
         if (rebooted.copy.kind === 'held' || rebooted.copy.kind === 'released') expect(rebooted.copy.alive).toBe(false);
+        if (rebooted.copy.kind !== 'granted') return;
+        const again = hostStep(rebooted, { kind: 'grant', fence: asFence(1_000), grant: rebooted.copy.grant });
+        expect(again.effects).toMatchObject([
+          { kind: 'journal', record: { kind: 'fence' } },
+          { kind: 'tell', message: { kind: 'refused', refusal: { code: 'custody-boot-changed' } } },
+        ]);
       }),
     ),
     { numRuns: 1000 },

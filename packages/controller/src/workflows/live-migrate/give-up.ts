@@ -56,6 +56,7 @@ export async function undo(context: WorkflowContext, run: WorkflowRun, move: Mov
     const settled = await settle(context, run, move.serverId, {
       deleteDisks: false,
       forgotten: (tx) => noteForgotten(tx, run, move),
+      rebooted: (tx) => noteDisksLeft(tx, run, move),
     });
     if (settled.kind === 'settled') return afterSettled(context, run, await readMove(context.db, move.moveId), settled.row);
     if (settled.hostId === move.source && (await hasTaken(context, run, await readMove(context.db, move.moveId)))) return;
@@ -82,6 +83,13 @@ async function noteForgotten(tx: Db, run: WorkflowRun, move: Move): Promise<void
   await writeMove(tx, run, move, {
     outcome: JSON.stringify(pending(destinationForgot(why === null ? [] : [why.sentence, ...why.evidence]))),
   });
+}
+
+/** What was copied to a destination that has rebooted: it cannot say whether it had taken, and forfeits nothing by itself. The guest has not left the source. */
+async function noteDisksLeft(tx: Db, run: WorkflowRun, move: Move): Promise<void> {
+  const { destination_host_id: hostId, disks_left_at: known } = move;
+  if (hostId === null || move.block_migration === 'false' || (await localGuest(tx, move.serverId)) === null) return;
+  await writeMove(tx, run, move, { disks_left_at: [...known.filter((one) => one !== hostId), hostId] });
 }
 
 /** Ends the record by where custody says the guest is now. */
@@ -123,7 +131,8 @@ export async function afterSettled(context: WorkflowContext, run: WorkflowRun, m
       server: { hostId: there ? destination : move.source, vmState: ended },
     });
     // A source that has released and is not to be resumed, for one: nobody else would ask for it before that host is heard of anew.
-    if (row.remains.length > 0) await context.workflows.enqueue(tx, { kind: 'settle-server', subjectId: move.serverId });
+    if (row.remains.length > 0 || move.disks_left_at.length > 0)
+      await context.workflows.enqueue(tx, { kind: 'settle-server', subjectId: move.serverId });
     if (!onSource && why.sourceRebooted === true) await noteReboot(context, tx, await readServer(tx, move.serverId), move.source, true);
   });
 }

@@ -480,6 +480,24 @@ describe('faults', () => {
     await consistent(id, migration);
   });
 
+  it('a destination that has booted again while local disks were copied to it: the guest stays, and what was copied is deleted there', async () => {
+    const engine = await cloud.controller('c1');
+    const id = await cloud.server(engine, 'node1');
+    const [disk] = await onLocalDisks(id);
+    const [source, destination] = [hostNamed('node1'), hostNamed('node2')];
+    source.copyRounds = null;
+    const migration = await move(engine, id);
+    await until(async () => source.moves.has(migration));
+    destination.bootId = 'boot-node2-2';
+    destination.guests.clear();
+    Object.assign(source.moves.get(migration) ?? {}, { state: 'failed', cause: 'StreamFailed' });
+    await ended(migration);
+    expect(await readMove(migration)).toMatchObject({ status: 'failed', outcome: { runsOn: 'source' } });
+    await until(async () => (await readMove(migration)).disks_left_at.length === 0);
+    expect([destination.deletedDisks, source.deletedDisks]).toEqual([[disk], []]);
+    await consistent(id, migration);
+  });
+
   it('a destination that has booted again since the release: nobody may go on, what is left at the source is killed, and the server is there', async () => {
     const engine = await cloud.controller('c1');
     const id = await cloud.server(engine, 'node1');
