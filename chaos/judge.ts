@@ -15,7 +15,13 @@ export type Before = {
 };
 
 /** The record has ended, with a true cause; the server shows the same; one copy runs, or none, and nothing else is left anywhere; the guest answers, and has every write that it was told was safe. */
-export async function judge(lab: ChaosLab, cell: LiveCell, before: Before, migration: Migration): Promise<readonly string[]> {
+export async function judge(
+  lab: ChaosLab,
+  cell: LiveCell,
+  before: Before,
+  migration: Migration,
+  wayOut: string | null,
+): Promise<readonly string[]> {
   const breaches: string[] = [];
   const { serverId, source, destination } = before;
   const { outcome } = migration;
@@ -34,11 +40,11 @@ export async function judge(lab: ChaosLab, cell: LiveCell, before: Before, migra
   }).catch(() => lab.server(serverId));
   if (server['OS-EXT-STS:task_state'] !== null) breaches.push(`the server's task is still ${server['OS-EXT-STS:task_state']}`);
   const here = server['OS-EXT-SRV-ATTR:host'];
-  // A guest that was taken and died there is the destination's: its disk is.
+  // A guest that was taken and died there is the destination's: its disk is. One whose destination was fenced starts again elsewhere, from a shared disk.
   const taken =
     runsOn === 'destination' ||
     cause === 'GuestCrashedOnArrival' ||
-    ((cause === 'DestinationDown' || cause === 'GuestDiskError') && migration.status === 'error');
+    ((cause === 'DestinationDown' || cause === 'GuestDiskError') && migration.status === 'error' && wayOut === null);
   const expected = taken ? destination : source;
   if (here !== expected) breaches.push(`the server is on ${here}, by the record on ${expected}`);
   // The pool may be full for longer than the move lasts.

@@ -70,7 +70,7 @@ export async function runCell(lab: ChaosLab, blocker: Blocker, serverId: string,
     const migration = await ended(lab, move, notes, fault === 'power-off' ? 0 : COMES_BACK_MS);
     notes.end = `${migration.status}, ${migration.outcome?.cause ?? 'no cause'}, runs on ${migration.outcome?.runsOn ?? 'unknown'}`;
     if (fault === 'power-off') await mend(lab, cell, hosts);
-    breaches.push(...(await judge(lab, cell, before, migration)));
+    breaches.push(...(await judge(lab, cell, before, migration, notes.wayOut)));
   } catch (error) {
     breaches.push((error as Error).message);
   } finally {
