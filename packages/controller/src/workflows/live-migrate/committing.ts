@@ -117,8 +117,7 @@ export async function commit(context: WorkflowContext, run: WorkflowRun, move: M
       locked: latest,
       server: { hostId: destination, vmState },
     });
-    if (dropped.failed || move.disks_left_at.length > 0)
-      await context.workflows.enqueue(tx, { kind: 'settle-server', subjectId: move.serverId });
+    if (dropped.failed) await context.workflows.enqueue(tx, { kind: 'settle-server', subjectId: move.serverId });
     if (rebooted) await noteReboot(context, tx, await readServer(tx, move.serverId), destination, true);
   });
   return 'ended';

@@ -75,6 +75,8 @@ export async function endMigration(
       admin: { sentence: end.outcome.sentence, runsOn: end.outcome.runsOn },
     },
   });
+  // Those hosts were heard of before it was known: nobody else would come back to them.
+  if (row.disks_left_at.length > 0) await context.workflows.enqueue(tx, { kind: 'settle-server', subjectId: row.server_id });
   // A fleet operation goes on with its next.
   await wakeWaiting(tx, context.workflows, migrationId);
   context.wroteEnd({

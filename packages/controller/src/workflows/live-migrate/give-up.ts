@@ -131,8 +131,7 @@ export async function afterSettled(context: WorkflowContext, run: WorkflowRun, m
       server: { hostId: there ? destination : move.source, vmState: ended },
     });
     // A source that has released and is not to be resumed, for one: nobody else would ask for it before that host is heard of anew.
-    if (row.remains.length > 0 || move.disks_left_at.length > 0)
-      await context.workflows.enqueue(tx, { kind: 'settle-server', subjectId: move.serverId });
+    if (row.remains.length > 0) await context.workflows.enqueue(tx, { kind: 'settle-server', subjectId: move.serverId });
     if (!onSource && why.sourceRebooted === true) await noteReboot(context, tx, await readServer(tx, move.serverId), move.source, true);
   });
 }

@@ -480,23 +480,31 @@ describe('faults', () => {
     await consistent(id, migration);
   });
 
-  it('a destination that has booted again while local disks were copied to it: the guest stays, and what was copied is deleted there', async () => {
-    const engine = await cloud.controller('c1');
-    const id = await cloud.server(engine, 'node1');
-    const [disk] = await onLocalDisks(id);
-    const [source, destination] = [hostNamed('node1'), hostNamed('node2')];
-    source.copyRounds = null;
-    const migration = await move(engine, id);
-    await until(async () => source.moves.has(migration));
-    destination.bootId = 'boot-node2-2';
-    destination.guests.clear();
-    Object.assign(source.moves.get(migration) ?? {}, { state: 'failed', cause: 'StreamFailed' });
-    await ended(migration);
-    expect(await readMove(migration)).toMatchObject({ status: 'failed', outcome: { runsOn: 'source' } });
-    await until(async () => (await readMove(migration)).disks_left_at.length === 0);
-    expect([destination.deletedDisks, source.deletedDisks]).toEqual([[disk], []]);
-    await consistent(id, migration);
-  });
+  it.each([
+    ['the guest stays', 'node2', 'source'],
+    ['the guest goes to another', null, 'destination'],
+  ])(
+    'a destination that has booted again while local disks were copied to it: %s, and what was copied is deleted there',
+    async (_how, to, runsOn) => {
+      const engine = await cloud.controller('c1');
+      const id = await cloud.server(engine, 'node1');
+      const [disk] = await onLocalDisks(id);
+      const source = hostNamed('node1');
+      source.copyRounds = null;
+      const migration = await move(engine, id, to);
+      await until(async () => source.moves.has(migration));
+      const destination = hostNamed(hostNamed('node2').moves.has(migration) ? 'node2' : 'node3');
+      destination.bootId = 'the boot after';
+      destination.guests.clear();
+      source.copyRounds = 1;
+      Object.assign(source.moves.get(migration) ?? {}, { state: 'failed', cause: 'DestinationDown' });
+      await ended(migration);
+      expect(await readMove(migration)).toMatchObject({ outcome: { runsOn } });
+      await until(async () => (await readMove(migration)).disks_left_at.length === 0);
+      expect([destination.deletedDisks, source.deletedDisks]).toEqual([[disk], to === null ? [disk] : []]);
+      await consistent(id, migration);
+    },
+  );
 
   it('a destination that has booted again since the release: nobody may go on, what is left at the source is killed, and the server is there', async () => {
     const engine = await cloud.controller('c1');
