@@ -147,15 +147,15 @@ describe('the dashboard of a large cloud', () => {
     expect(await drawn()).toBeLessThan(80);
     // Wherever it is left, there are rows and no gap.
     for (const share of [0, 0.3, 0.77, 1]) {
-      const names = await region.evaluate(async (node, at) => {
-        Object.assign(node, { scrollTop: node.scrollHeight * at });
-        await new Promise((resolve) => setTimeout(resolve, 100));
-        const { left, top, height } = node.getBoundingClientRect();
-        return [0.2, 0.5, 0.8].map(
-          (part) => node.ownerDocument.elementFromPoint(left + 20, top + height * part)?.closest('tr[data-row]')?.textContent ?? '',
-        );
-      }, share);
-      for (const name of names) expect(name).toMatch(/^(vm-\d+|template|breaks|never-ends|mover|handled)/);
+      const names = (): Promise<readonly string[]> =>
+        region.evaluate((node, at) => {
+          Object.assign(node, { scrollTop: node.scrollHeight * at });
+          const { left, top, height } = node.getBoundingClientRect();
+          return [0.2, 0.5, 0.8].map(
+            (part) => node.ownerDocument.elementFromPoint(left + 20, top + height * part)?.closest('tr[data-row]')?.textContent ?? '',
+          );
+        }, share);
+      await eventually(names, (seen) => seen.every((name) => /^(vm-\d+|template|breaks|never-ends|mover|handled)/.test(name)), 15_000);
     }
     await page.getByLabel('Filter by name').fill('vm-7777');
     await row('vm-7777').waitFor();
@@ -173,7 +173,11 @@ describe('the dashboard of a large cloud', () => {
     await page.getByText(`${hosts} hosts`).waitFor();
     expect(await drawn()).toBeLessThan(80);
     const dialog = await liveMigrate('breaks');
-    expect(await dialog.getByRole('radio').count()).toBe(101);
+    await eventually(
+      () => dialog.getByRole('radio').count(),
+      (count) => count === 101,
+      15_000,
+    );
     expect(await dialog.getByRole('radio', { name: words.automatic }).isChecked()).toBe(true);
     await dialog.getByLabel('Filter hosts by name').fill('sim177');
     await dialog.getByRole('radio', { name: 'sim177' }).check();
@@ -331,6 +335,7 @@ describe('the dashboard of a large cloud', () => {
     expect(await odd.textContent()).toMatch(/keeps its disk and its room.*Since 1 d ago.*Confirm it, if the guest is well where it is/s);
     await odd.getByRole('button', { name: 'Do it… handled' }).click();
     const question = page.getByRole('dialog', { name: 'handled: do this?' });
+    await question.waitFor();
     expect(await axeInBothThemes(page)).toEqual([]);
     await question.getByRole('button', { name: words.dialog.cancel }).click();
     await question.waitFor({ state: 'hidden' });

@@ -60,12 +60,12 @@ describe('cold migration through Debian’s openstack client', () => {
         )
       )?.disk.lastAcknowledged ?? 0;
     await probe.control(address, 'disk 200');
-    await eventually(
-      () => probe.status(address),
-      ({ disk }) => disk.lastAcknowledged > before + 50,
+    const written = await eventually(
+      () => probe.status(address).catch(() => null),
+      (status) => (status?.disk.lastAcknowledged ?? 0) > before + 50,
       60_000,
     );
-    return (await probe.status(address)).disk.lastAcknowledged;
+    return written?.disk.lastAcknowledged ?? 0;
   };
   /** After a move: the guest has booted again, answers, and every record up to `last` is on its disk, whole. */
   const kept = async (last: number): Promise<void> => {
@@ -86,6 +86,9 @@ describe('cold migration through Debian’s openstack client', () => {
     );
     return nodes.filter((_node, index) => disks[index]?.some((file) => file.endsWith('.qcow2')));
   };
+
+  /** What is cleared away behind an answer is gone soon. */
+  const onlyOn = (node: string): Promise<unknown> => eventually(holders, (nodes) => nodes.join() === node, 30_000);
 
   /** A file of the config drive, mounted and read by the guest. */
   const told = async (file: string): Promise<string> => {
@@ -311,12 +314,12 @@ describe('cold migration through Debian’s openstack client', () => {
     await lab.openstack(`server migration revert ${id}`);
     expect(hostOf(await reached('ACTIVE', 'ERROR'))).toBe(source);
     await kept(second);
-    expect(await holders()).toEqual([source]);
+    await onlyOn(source);
     await lab.openstack(`server migrate --wait --host ${hostOf(moved)} ${id}`);
     await lab.openstack(`server migration confirm ${id}`);
     expect(hostOf(await reached('ACTIVE', 'ERROR'))).toBe(hostOf(moved));
     await kept(second);
-    expect(await holders()).toEqual([hostOf(moved)]);
+    await onlyOn(hostOf(moved));
   }, 280_000);
 
   it('is shelved although the controller is killed meanwhile, has nothing on any host then, and has everything once it is unshelved', async () => {

@@ -145,9 +145,9 @@ describe('bad input through the API', () => {
     });
     upload.on('error', () => {});
     upload.write(Buffer.alloc(1 << 16));
-    await eventually(image, (one) => one?.status === 'saving', 10_000);
+    await eventually(image, (one) => one?.status === 'saving', 30_000);
     upload.destroy();
-    await eventually(image, (one) => one?.status === 'queued', 10_000);
+    await eventually(image, (one) => one?.status === 'queued', 30_000);
     expect(await image()).toMatchObject({ status: 'queued', size: null });
     const filled = await fetch(`${lab.url}/image/v2/images/${id}/file`, {
       method: 'PUT',

@@ -4,6 +4,7 @@ import { closeSync, openSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { ControllerConfig } from '@godwit/contract/config/controller-config';
+import { endOf, lastWords } from '@godwit/contract/testing/last-words';
 import { askSupervisor } from '@godwit/lab/supervisor/control-client';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { eventually, godwit, type Lab, labUp } from './lab-harness.ts';
@@ -29,7 +30,7 @@ describe('faults of controllers and agents', () => {
     await lab.openstack('server create --image godwit-demo --flavor demo.tiny --network demo --wait g1');
     id = (await lab.openstackJson<{ readonly id: string }>('server show g1')).id;
     token = await lab.openstack('token issue -f value -c id');
-    await eventually(consoleText, (text) => text.includes('ready'), 30_000);
+    await eventually(consoleText, (text) => text.includes('ready'), 60_000);
   }, 240_000);
   afterAll(async () => lab?.down(), 90_000);
 
@@ -76,11 +77,11 @@ describe('faults of controllers and agents', () => {
   async function settled(deadlineMs = 60_000): Promise<Migration> {
     const migration = await eventually(newestQuietly, (one) => one?.finishedAt !== null && one !== null, deadlineMs);
     if (migration === null) throw new Error('no migration');
-    const shown = await eventually(server, (one) => one['OS-EXT-STS:task_state'] === null, 10_000);
+    const shown = await eventually(server, (one) => one['OS-EXT-STS:task_state'] === null, 30_000);
     const expected = migration.outcome?.runsOn === 'destination' ? migration.destination?.name : migration.source.name;
     expect(shown).toMatchObject({ status: 'ACTIVE', 'OS-EXT-SRV-ATTR:host': expected });
-    const before = await eventually(consoleQuietly, (text) => text !== null, 15_000);
-    await eventually(consoleQuietly, (text) => text !== null && text.length > (before?.length ?? 0), 15_000);
+    const before = await eventually(consoleQuietly, (text) => text !== null, 30_000);
+    await eventually(consoleQuietly, (text) => text !== null && text.length > (before?.length ?? 0), 30_000);
     return migration;
   }
   // An agent that was killed does not answer for a moment: the API then says 503, truthfully.
@@ -169,7 +170,7 @@ describe('faults of controllers and agents', () => {
     const get = (url: string, withToken: string) =>
       capture('nsenter', [...inside, 'curl', '-sf', '-H', `X-Auth-Token: ${withToken}`, `http://127.0.0.1:${port}${url}`]);
     const stop = async (): Promise<void> => {
-      if (child.exitCode !== null) return;
+      if (child.exitCode !== null || child.signalCode !== null) return;
       const gone = once(child, 'exit');
       child.kill('SIGTERM');
       await gone;
@@ -178,11 +179,12 @@ describe('faults of controllers and agents', () => {
       await eventually(
         () => get('/healthz', '').catch(() => null),
         (answer) => answer !== null,
-        30_000,
+        60_000,
       );
     } catch (error) {
+      const words = `${endOf(child)}: ${await lastWords(path.join(lab.dir, 'logs', 'second-controller.log'))}`;
       await stop();
-      throw error;
+      throw new Error(`the second controller does not answer; it ${words}`, { cause: error });
     }
     return { get, stop };
   }

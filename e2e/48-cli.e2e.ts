@@ -21,6 +21,8 @@ const moving = new Set([
   'uptime',
   'users',
   'Service Status',
+  // What the file systems of the pools have left, which others use too.
+  'disk_available_least',
   'hours',
   'RAM MB-Hours',
   'CPU Hours',
@@ -158,13 +160,14 @@ describe('the godwit client', () => {
     expect(there.out).toContain(`cli-1 cannot go to ${before}:`);
     expect((await cli('server show cli-1 -f value -c OS-EXT-SRV-ATTR:host')).out.trim()).toBe(before);
     expect((await cli('server migration list --server cli-1 -f json')).out).toBe('[]\n');
-  }, 60_000);
+  }, 120_000);
 
   it('moves a server with --wait and says where it runs and how long it stood still', async () => {
     const moved = await cli('server migrate --live-migration --wait cli-1');
     expect(moved).toMatchObject({ code: 0 });
     expect(moved.out).toMatch(/cli-1 runs on node[12] after a blackout of \d+ ms \(± \d+\.\d ms\)\.\n$/);
-    expect(moved.out).toContain('cli-1: copying');
+    // Which of them it sees depends on how fast the machine is.
+    expect(moved.out).toMatch(/^cli-1: (scheduling|queued|preparing|copying|switchover|committing)/m);
   }, 120_000);
 
   it('plugs and unplugs interfaces with the words of the openstack command, and prints the same', async () => {
@@ -253,7 +256,7 @@ describe('the godwit client', () => {
     expect(examined.out).toMatch(/ok {7}hosts: All \d hosts are heard from\./);
     expect(examined).toMatchObject({ code: 0 });
     expect((await cli('doctor', 'demo')).code).toBe(1);
-  }, 60_000);
+  }, 120_000);
 
   it('tells the truth about a move that did not happen, where --wait of others prints Complete', async () => {
     const host = (await cli('server show cli-1 -f value -c OS-EXT-SRV-ATTR:host')).out.trim();
@@ -261,7 +264,7 @@ describe('the godwit client', () => {
     expect(refused.code).toBe(4);
     expect(refused.err).toContain('NoValidHost');
     expect(refused.err).toContain(`The guest runs on ${host}`);
-  }, 60_000);
+  }, 120_000);
 
   it('runs every code block of docs/live-migration.md, in its order', async () => {
     for (const [name, flavor] of [
@@ -343,7 +346,7 @@ describe('the godwit client', () => {
     expect(pinned.code).toBe(1);
     expect(pinned.err).toContain('hw:cpu_policy=dedicated would not be kept: CPUs are not pinned');
     expect((await inProcess('volume list')).err).toContain('Godwit has no volumes');
-  }, 90_000);
+  }, 180_000);
 
   it('refuses with one sentence, what to do next, and the documented exit code', async () => {
     const unknown = await cli('server show nosuch');
@@ -362,7 +365,7 @@ describe('the godwit client', () => {
     const forbidden = await cli('hypervisor list', 'demo');
     expect(forbidden.code).toBe(1);
     expect(forbidden.err).toContain('(HTTP 403)');
-  }, 60_000);
+  }, 120_000);
 });
 
 function steady(value: unknown): unknown {

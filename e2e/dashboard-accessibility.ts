@@ -27,7 +27,7 @@ export function accessibilityTests(stage: DashboardStage): void {
         await eventually(
           () => page.evaluate<number>('document.documentElement.scrollWidth - window.innerWidth'),
           (over) => over <= 0,
-          3_000,
+          15_000,
         ).catch((error: unknown) => found.push(`${where} is wider than a phone: ${String(error)}`));
         await page.setViewportSize({ width: widths.desk, height: 900 });
       };
@@ -43,7 +43,7 @@ export function accessibilityTests(stage: DashboardStage): void {
         await eventually(
           () => page.evaluate<string>('document.activeElement.tagName'),
           (focused) => focused !== 'BODY',
-          5_000,
+          20_000,
         ).catch(() => found.push(`${name}: the focus is lost when it closes`));
       };
       const press = (name: string | RegExp) => async () => page.getByRole('button', { name }).first().click();

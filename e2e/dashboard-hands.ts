@@ -24,7 +24,7 @@ export function handsTests(stage: DashboardStage): void {
     await eventually(
       () => sort.getAttribute('aria-sort'),
       (direction) => direction === 'ascending',
-      5_000,
+      20_000,
     );
     const more = page.getByRole('button', { name: `${words.more}: web-1` });
     await more.focus();
@@ -169,6 +169,6 @@ async function focusOn(page: Page, text: string): Promise<void> {
   await eventually(
     () => page.evaluate<string>('document.activeElement.textContent'),
     (focused) => focused === text,
-    5_000,
+    20_000,
   );
 }

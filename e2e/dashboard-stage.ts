@@ -67,6 +67,8 @@ export function dashboardStage(): DashboardStage {
     },
     row: (server) => stage.page.getByRole('row').filter({ has: stage.page.getByRole('link', { name: server, exact: true }) }),
     menu: async (server) => {
+      // One that was closed may still be seen for a moment, and would be taken for this one.
+      await stage.page.getByRole('menu').filter({ visible: true }).first().waitFor({ state: 'hidden' });
       await stage.page.getByRole('button', { name: `${words.more}: ${server}` }).click();
       return stage.page.getByRole('menu').filter({ visible: true });
     },

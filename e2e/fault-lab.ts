@@ -250,7 +250,7 @@ export class FaultLab {
         return services[0];
       },
       (service) => service?.state === 'up' && new Date(`${service.updated_at ?? ''}Z`) > since,
-      30_000,
+      60_000,
     );
   }
 

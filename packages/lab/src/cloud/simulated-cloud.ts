@@ -147,10 +147,22 @@ export async function startSimulatedCloud(options: SimulatedCloudOptions): Promi
     };
     return { directory, admin, client, publicUrl, pids: { controller: controllerPid, agent: agentPid }, ...made, another, stop };
   } catch (error) {
+    const logs = await Promise.all(
+      ['controller', 'agent'].map(async (what) => `${what}: ${await endOfLog(path.join(directory, `${what}.log`))}`),
+    );
+    const stood = children.map(({ pid, exitCode, signalCode }) => `pid ${pid} ${signalCode ?? exitCode ?? 'runs'}`).join(', ');
     await stop();
-    throw error;
+    // The logs go with the directory.
+    const why = error instanceof Error ? error.message : String(error);
+    throw new LabError('NOT_READY', `the simulated cloud did not come up: ${why} (${stood})\n${logs.join('\n')}`, { cause: error });
   }
 }
+
+const endOfLog = (file: string): Promise<string> =>
+  readFile(file, 'utf8').then(
+    (text) => text.slice(-3_000),
+    () => 'no log',
+  );
 
 async function started(
   children: ChildProcess[],
@@ -182,31 +194,17 @@ async function ended(child: ChildProcess): Promise<void> {
   clearTimeout(timer);
 }
 
-/** Ports that were free a moment ago. */
+/** Ports that were free a moment ago, below those that the kernel gives to whoever asks for any: none of these gets one meanwhile. */
 async function freePorts(): Promise<readonly [number, number]> {
-  const servers = await Promise.all(
-    [0, 1].map(
-      () =>
-        new Promise<ReturnType<typeof createServer>>((resolve, reject) => {
-          const server = createServer();
-          server.once('error', reject);
-          server.listen(0, '127.0.0.1', () => resolve(server));
-        }),
-    ),
-  );
-  const ports = servers.map((server) => {
-    const address = server.address();
-    return typeof address === 'object' && address !== null ? address.port : 0;
-  });
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return [ports[0] ?? 0, ports[1] ?? 0];
+  const first = await freeRange(2);
+  return [first, first + 1];
 }
 
-/** The first of `count` ports below the range from which the kernel takes its own, of which a few were free a moment ago. */
+/** The first of `count` ports below the range from which the kernel takes its own, all of which were free a moment ago. */
 async function freeRange(count: number): Promise<number> {
   for (let attempt = 0; attempt < 50; attempt++) {
     const first = 10_000 + Math.floor(Math.random() * (22_000 - count));
-    const looks = await Promise.all([0, count >> 1, count - 1].map((offset) => isFree(first + offset)));
+    const looks = await Promise.all(Array.from({ length: count }, (_, offset) => isFree(first + offset)));
     if (looks.every(Boolean)) return first;
   }
   throw new LabError('PORT_TAKEN', `no ${count} free ports between 10000 and 32000 were found`);
