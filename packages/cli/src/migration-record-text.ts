@@ -34,6 +34,7 @@ const order = [
   'prediction',
   'predictionScore',
   'policy',
+  'memoryStream',
 ] as const;
 
 /** The record's fields, whole for machines; for people in words, with no line beyond 110 characters. Fields that it does not know are shown as they are. */
@@ -88,6 +89,8 @@ function inWords(name: string, value: Json, record: JsonObject): string | null {
       return scoreText(value);
     case 'policy':
       return policyText(value);
+    case 'memoryStream':
+      return streamText(value);
     case 'overdue':
       return `${textAt(value, 'phase')} for ${milliseconds(value, 'ageMs')}, usually ${milliseconds(value, 'usualMs') || 'not known'}`;
     default:
@@ -123,9 +126,16 @@ function measuresText(value: JsonObject): string {
     ['the guest wrote', rateText(value, 'dirtyRateBytesPerSecond')],
     ['sent at', rateText(value, 'throughputBytesPerSecond')],
     ['the link carried', rateText(value, 'linkBytesPerSecond')],
+    ['memory per byte on the wire', compressionText(value)],
   ];
   const known = figures.filter(([, figure]) => figure !== '');
   return known.length === 0 ? 'nothing measured yet' : known.map(([what, figure]) => `${what}: ${figure}`).join('\n');
+}
+
+/** Of a stream that does not compress there is nothing to say. */
+function compressionText(value: JsonObject): string {
+  const found = numberAt(value, 'memoryPerWireByte');
+  return found === null || found <= 1 ? '' : `${found} bytes`;
 }
 
 const rateText = (value: JsonObject, key: string): string => {
@@ -208,6 +218,11 @@ function scoreText(value: JsonObject): string {
   const told = (name: string, inside: Json | undefined): string =>
     typeof inside === 'boolean' ? `${name} ${inside ? 'inside' : 'outside'} what was predicted` : '';
   return [told('duration', value.durationInside), told('blackout', value.blackoutInside)].filter((each) => each !== '').join(', ');
+}
+
+function streamText(value: JsonObject): string {
+  const [used, asked, why] = [textAt(value, 'used'), textAt(value, 'asked'), textAt(value, 'why')];
+  return used === asked ? used : `${used}, not ${asked}: ${why}`;
 }
 
 function policyText(value: JsonObject): string {

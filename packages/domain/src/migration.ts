@@ -129,7 +129,10 @@ export type MigrationMeasures = {
   readonly qemuTotalMs: number | null;
   readonly rounds: number | null;
   readonly dirtyRateBytesPerSecond: number | null;
+  /** Of memory, before compression. */
   readonly throughputBytesPerSecond: number | null;
-  /** What the link carried while the stream was full. Absent from older records. */
+  /** How much memory a byte on the wire carried: 1 unless it was compressed. Absent from older records. */
+  readonly memoryPerWireByte?: number | null;
+  /** What the link carried of memory while the stream was full. Absent from older records. */
   readonly linkBytesPerSecond?: number | null;
 };

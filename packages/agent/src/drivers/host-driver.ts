@@ -2,6 +2,7 @@ import type { ConvergencePolicy } from '@godwit/domain/convergence/policy';
 import type { Grant } from '@godwit/domain/custody/grant';
 import type { HostFacts } from '@godwit/domain/host';
 import type { BootId, Epoch, Fence, HostId, MigrationId, ServerId } from '@godwit/domain/ids';
+import type { ChosenStream, MemoryStream } from '@godwit/domain/memory-stream';
 import type { NetworkPolicy } from '@godwit/domain/network-policy';
 import type { DirtyPoint } from '@godwit/domain/prediction/dirty-curve';
 import type { CarriedFlows } from '../network/guest-networks.ts';
@@ -38,6 +39,8 @@ export type MigrationPolicy = {
   readonly convergence: ConvergencePolicy | null;
   /** Stop the guest now and finish. Never taken back. */
   readonly forceComplete: boolean;
+  /** How the destination is to take memory, if it can. Absent in what an earlier agent has stored: `single`. */
+  readonly memoryStream?: MemoryStream;
 };
 
 /** What the destination opened for the source. */
@@ -58,6 +61,8 @@ export type IncomingReady = {
   readonly preparedMs: number;
   /** Layout and network cards of the machine that waits; absent or empty: not told. */
   readonly devices?: string;
+  /** How it takes memory, and so how the source sends it, with the reason when it is not what was asked for. Absent: `single`. */
+  readonly stream?: ChosenStream;
 };
 
 /** The source's word that its copy will never run again, with the two instants that the blackout is measured from (source clock). */

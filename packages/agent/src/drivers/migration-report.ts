@@ -37,7 +37,7 @@ export type MigrationReport = {
   readonly qemuDowntimeMs: number | null;
   readonly qemuTotalMs: number | null;
   readonly networkVerified: boolean;
-  /** Source: what the link carried at the end of the first pass, when the stream was full. */
+  /** Source: what the link carried of memory at the end of the first pass, when the stream was full. */
   readonly linkBytesPerSecond: number | null;
   /** Destination: what it answers, or would answer, to a forfeit; null while it has not been asked to take. */
   readonly taken: TakeAnswer | null;
@@ -45,11 +45,15 @@ export type MigrationReport = {
 
 export type RamProgress = {
   readonly totalBytes: number;
+  /** On the wire. */
   readonly transferredBytes: number;
+  /** Of memory that they carried: more where it was compressed. */
+  readonly memoryBytes: number;
   readonly remainingBytes: number;
   readonly dirtyPagesRate: number;
   readonly dirtySyncCount: number;
   readonly pageSize: number;
+  /** Of memory, before compression. */
   readonly mbps: number;
 };
 

@@ -7,12 +7,14 @@ import type { Outgoing } from './outgoing.ts';
 import type { PeerLink } from './peer-link.ts';
 import { PeerWatch } from './peer-watch.ts';
 import { SourceNetwork } from './source-network.ts';
-import { setLimits } from './stream-setup.ts';
+import { anyDowntimeMs, setLimits } from './stream-setup.ts';
 import { eagerDowntimeLimitMs, eagerForMs, holdDowntimeLimitMs, stopIsNear } from './switch-timing.ts';
 
 /** Readings of the destination's clock; the best one counts. On a LAN each takes well under a millisecond. */
 const clockReadings = 8;
 const clockEveryMs = 1_000;
+/** QEMU is told of a stream that carries this much more or less than it was told of last, as a logarithm. */
+const worthTelling = 0.15;
 
 /**
  * What has to be ready on both sides when QEMU stops the guest, made while the copy runs: the destination's clock, the frame mirror, and the downtime limit that keeps
@@ -32,6 +34,8 @@ export class ApproachToStop {
   #patience: NodeJS.Timeout | null = null;
   #held = false;
   #carriedLast = false;
+  #factor = 1;
+  #toldFactor = 1;
   /** From the first look on: before, disks may have been copied for long. */
   #peer: PeerWatch | null = null;
 
@@ -57,13 +61,24 @@ export class ApproachToStop {
    * little left.
    */
   get downtimeLimitMs(): number {
-    const ours = this.#network.pending || this.#held ? holdDowntimeLimitMs : this.#eager ? eagerDowntimeLimitMs : Number.POSITIVE_INFINITY;
-    return Math.min(ours, this.#policy.downtimeLimitMs);
+    if (this.#network.pending || this.#held) return Math.min(holdDowntimeLimitMs, this.#policy.downtimeLimitMs);
+    const wantedMs = Math.min(this.#eager ? eagerDowntimeLimitMs : Number.POSITIVE_INFINITY, this.#policy.downtimeLimitMs);
+    return Math.min(anyDowntimeMs, Math.round(wantedMs * this.#factor));
+  }
+
+  /**
+   * QEMU takes its limit times the speed on the wire for what a stop may leave: where a byte on the wire carries more of memory, it would go on copying what could be sent in a fraction of the
+   * limit. So it is given as much more.
+   */
+  carries(memoryPerByte: number): void {
+    this.#factor = memoryPerByte;
+    if (this.#stopped || this.#record.ended || Math.abs(Math.log(this.#factor / this.#toldFactor)) < worthTelling) return;
+    void this.#tellLimits().catch(this.#logged);
   }
 
   async setPolicy(policy: MigrationPolicy): Promise<void> {
     this.#policy = policy;
-    if (!this.#record.ended) await setLimits(this.#process.qmp, policy, this.downtimeLimitMs);
+    if (!this.#record.ended) await this.#tellLimits();
   }
 
   /** Behind the running copy: the destination's clock, and the tunnels of the frame mirror. Done long before the stop, or the stop is held back. */
@@ -107,7 +122,7 @@ export class ApproachToStop {
     if (hold === this.#held) return;
     this.#held = hold;
     this.#record.mark(hold ? 'destination silent' : 'destination heard again', hold ? 'the stop is held back' : '');
-    void setLimits(this.#process.qmp, this.#policy, this.downtimeLimitMs).catch(this.#logged);
+    void this.#tellLimits().catch(this.#logged);
   }
 
   /** QEMU has stopped the guest: whatever is not open yet is opened now. */
@@ -141,7 +156,7 @@ export class ApproachToStop {
     if (this.#patience) return;
     this.#patience = setTimeout(() => {
       this.#eager = false;
-      if (!this.#stopped && !this.#record.ended) void setLimits(this.#process.qmp, this.#policy, this.downtimeLimitMs).catch(this.#logged);
+      if (!this.#stopped && !this.#record.ended) void this.#tellLimits().catch(this.#logged);
     }, eagerForMs).unref();
   }
 
@@ -155,10 +170,15 @@ export class ApproachToStop {
     }
   }
 
+  async #tellLimits(): Promise<void> {
+    this.#toldFactor = this.#factor;
+    await setLimits(this.#process.qmp, this.#policy, this.downtimeLimitMs);
+  }
+
   async #withoutMirror(why: string): Promise<void> {
     if (!this.#network.giveUp()) return;
     this.#record.mark('no frame mirror', why);
-    await setLimits(this.#process.qmp, this.#policy, this.downtimeLimitMs).catch(this.#logged);
+    await this.#tellLimits().catch(this.#logged);
   }
 
   async #open(why: string): Promise<void> {
@@ -167,7 +187,7 @@ export class ApproachToStop {
       await Promise.all([this.#link.setNetworkOpen(this.#move.grant.migrationId, true, this.#host.ports.taken), this.#network.open()]);
       this.#record.mark('network open at both', why);
       this.#endEagernessLater();
-      await setLimits(this.#process.qmp, this.#policy, this.downtimeLimitMs);
+      await this.#tellLimits();
       if (!this.#stopped) await this.#readClock();
     } catch (error) {
       await this.#withoutMirror((error as Error).message);

@@ -32,6 +32,7 @@ import type { MigrationStore } from './migration-store.ts';
 import type { MoveGrant } from './move-grant.ts';
 import { queryMigrate } from './query-migrate.ts';
 import { credentialsId, removeCredentials, setUpIncoming } from './stream-setup.ts';
+import { streamTaken } from './stream-taken.ts';
 import { breathMs } from './switch-timing.ts';
 import { removeCopies } from './target-disks.ts';
 
@@ -122,6 +123,7 @@ export class IncomingMigration {
     const { record, move } = this;
     const { grant, spec } = move;
     const startedAt = performance.now();
+    const stream = streamTaken(this.#host, move.policy);
     let port: number | null = null;
     try {
       this.#host.clock.anchor();
@@ -155,6 +157,7 @@ export class IncomingMigration {
         migrationId: grant.migrationId,
         tlsDir: tlsDirectory(this.#host.config.stateDir),
         plain: this.#host.config.memoryStreamTls === false,
+        stream: stream.used,
         address: this.#host.config.managementAddress,
         port,
       });
@@ -175,6 +178,7 @@ export class IncomingMigration {
         cpuModel: spec.cpuModel,
         preparedMs: performance.now() - startedAt,
         devices: machineDevices(spec),
+        stream,
       };
       this.#ready = ready;
       record.become('listening');

@@ -5,11 +5,13 @@ import { promisify } from 'node:util';
 import { EndState, TakeAnswer } from '@godwit/contract/gen/custody_pb';
 import { GuestState } from '@godwit/contract/gen/guest_pb';
 import type { MigrationReport } from '@godwit/contract/gen/migration_pb';
+import { type MemoryStream, memoryStreams } from '@godwit/domain/memory-stream';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { demoImages } from '../testing/demo-images.ts';
 import { controlGuest, guestCounter, untilGuestAnswers } from '../testing/guest-control.ts';
 import {
   custodyOf,
+  type Move,
   moveGuest,
   newMove,
   prepare,
@@ -59,14 +61,17 @@ const qemusOf = async (guest: TestGuest): Promise<number> =>
   ).trim() as unknown as number;
 
 describe('a guest that writes memory', () => {
-  test('moves back and forth five times, keeps its memory, disk and connections, and one QEMU is left', async () => {
+  test('moves back and forth five times, by every stream, keeps its memory, disk and connections, and one QEMU is left', async () => {
     const guest = await running(1, 'godwit.memory=10,16 godwit.disk=20');
     const before = await controlGuest(two, guest, 'status');
     let counter = await guestCounter(two, guest);
     for (let turn = 0; turn < 5; turn += 1) {
       const to = two.hosts[turn % 2 === 0 ? 1 : 0];
       const begunAt = performance.now();
-      const moved = await moveGuest(guest, to);
+      // Each QEMU takes memory in one way, and sends it in another.
+      const memoryStream = memoryStreams[turn % memoryStreams.length] ?? 'single';
+      const moved = await moveGuest(guest, to, { memoryStream });
+      expect(moved.source.timeline.find(({ what }) => what === 'stream set up')?.detail).toBe(`TLS, ${memoryStream}`);
       // 500 ms of clock skew between the hosts: what is left of it must lie within the stated error.
       expect(moved.blackoutMs).toBeGreaterThan(0);
       expect(moved.blackoutMs).toBeLessThan(performance.now() - begunAt);
@@ -275,24 +280,66 @@ test('a preparation is asked for twice, overtaken by its forfeit, and its source
   await destroy(guest);
 }, 60_000);
 
-test('a link that silently drops everything is noticed, cancelled, and the guest runs on', async () => {
-  const guest = await running(7);
-  const move = newMove(guest, two.hosts[1], { maxBandwidthBytes: 2_000_000 });
-  await start(move, await prepare(guest, move));
+/** Channels send packets of half a mebibyte, whatever the cap: so that a copy does not end by itself, the guest writes faster than that. */
+const neverDone = { maxBandwidthBytes: 2_000_000, downtimeLimitMs: 1 };
+const writesFast = 'godwit.memory=200,18';
+
+/** Over TLS, whose handshakes the channels make one by one. */
+test('over several channels: cancelled, its destination killed, or frozen before the first byte: the guest runs on, and then moves', async () => {
+  const guest = await running(13, writesFast);
+  const begun = async (memoryStream: MemoryStream): Promise<Move> => {
+    const move = newMove(guest, two.hosts[1], { memoryStream, ...neverDone });
+    const ready = await prepare(guest, move);
+    expect(ready).toMatchObject({ memoryStream, memoryStreamWhy: '' });
+    await start(move, ready);
+    return move;
+  };
+  const ended = async (move: Move, how: object): Promise<void> => {
+    expect(await untilEnded(move.from, move.migrationId)).toMatchObject({ ...how, guestState: GuestState.RUNNING });
+    expect((await move.to.client.forfeitIncoming({ grant: move.grant })).answer).toBe(TakeAnswer.HAS_NOT_AND_FORFEITS);
+  };
+  for (const stream of ['multifd', 'zstd'] as const) {
+    const cancelled = await begun(stream);
+    await cancelled.from.client.cancelOutgoing({ grant: cancelled.grant });
+    await ended(cancelled, { state: 'cancelled' });
+    const killed = await begun(stream);
+    process.kill(await qemuPid(killed.to, guest), 'SIGKILL');
+    await ended(killed, { state: 'failed', cause: 'StreamFailed' });
+  }
+  const frozen = newMove(guest, two.hosts[1], { memoryStream: 'zstd' });
+  const ready = await prepare(guest, frozen);
+  process.kill(await qemuPid(frozen.to, guest), 'SIGSTOP');
+  await start(frozen, ready);
+  await ended(frozen, { state: 'failed', cause: 'StreamFailed' });
+  await controlGuest(two, guest, 'memory 10 16');
+  await moveGuest(guest, two.hosts[1], { memoryStream: 'zstd' });
+  expect((await controlGuest(two, guest, 'status')).memory.pagesCorrupt).toBe(0);
+  await destroy(guest);
+}, 90_000);
+
+test('a link that silently drops everything is noticed, cancelled, and the guest runs on, also over several channels', async () => {
+  const guests = await Promise.all([running(7), running(14, writesFast)]);
+  const moves = await Promise.all(
+    guests.map(async (guest, index) => {
+      const move = newMove(guest, two.hosts[1], { ...neverDone, memoryStream: index === 0 ? 'single' : 'multifd' });
+      await start(move, await prepare(guest, move));
+      return move;
+    }),
+  );
   // Dropped at the bridge between them: neither end sees a link go down.
   await two.in(two.fabricNamespace, 'tc', 'qdisc', 'add', 'dev', 'mg-1', 'root', 'tbf', 'rate', '8bit', 'burst', '1', 'limit', '1');
   try {
-    expect(await untilEnded(move.from, move.migrationId, 20_000)).toMatchObject({
-      state: 'failed',
-      cause: 'StreamFailed',
-      guestState: GuestState.RUNNING,
-    });
+    const ends = await Promise.all(moves.map((move) => untilEnded(move.from, move.migrationId)));
+    for (const end of ends) expect(end).toMatchObject({ state: 'failed', cause: 'StreamFailed', guestState: GuestState.RUNNING });
   } finally {
     await two.in(two.fabricNamespace, 'tc', 'qdisc', 'del', 'dev', 'mg-1', 'root');
   }
-  await controlGuest(two, guest, 'status');
-  expect((await move.to.client.forfeitIncoming({ grant: move.grant })).answer).toBe(TakeAnswer.HAS_NOT_AND_FORFEITS);
-  await destroy(guest);
+  for (const [index, guest] of guests.entries()) {
+    await controlGuest(two, guest, 'status');
+    const grant = moves[index]?.grant;
+    expect((await two.hosts[1].client.forfeitIncoming({ grant })).answer).toBe(TakeAnswer.HAS_NOT_AND_FORFEITS);
+    await destroy(guest);
+  }
 }, 90_000);
 
 test('requests that cannot be fulfilled are refused with a code, and change nothing', async () => {

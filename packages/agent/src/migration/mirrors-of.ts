@@ -23,5 +23,14 @@ export function mirrorsOf(process: GuestProcess, { grant, ready, policy }: Outgo
  */
 export function memoryToCopy({ spec }: GuestProcess, mbps: number): RamProgress {
   const totalBytes = spec.ramMib * 2 ** 20;
-  return { totalBytes, transferredBytes: 0, remainingBytes: totalBytes, dirtyPagesRate: 0, dirtySyncCount: 0, pageSize: 4096, mbps };
+  return {
+    totalBytes,
+    transferredBytes: 0,
+    memoryBytes: 0,
+    remainingBytes: totalBytes,
+    dirtyPagesRate: 0,
+    dirtySyncCount: 0,
+    pageSize: 4096,
+    mbps,
+  };
 }

@@ -1,7 +1,7 @@
 import type { RamProgress } from '../drivers/migration-report.ts';
 import type { QmpClient } from '../qemu/qmp-client.ts';
 
-/** One look at QEMU's migration. */
+/** One look at QEMU's migration. Its `mbps` is that of the wire: `CarriedMemory` makes it that of memory. */
 export type MigrateLook = {
   /** QEMU's word; `none` before the first. */
   readonly status: string;
@@ -25,6 +25,7 @@ type Raw = {
     readonly 'dirty-sync-count'?: number;
     readonly 'page-size'?: number;
     readonly mbps?: number;
+    readonly 'normal-bytes'?: number;
   };
 };
 
@@ -38,6 +39,7 @@ export async function queryMigrate(qmp: QmpClient, timeoutMs: number): Promise<M
       ? {
           totalBytes: ram.total,
           transferredBytes: ram.transferred,
+          memoryBytes: ram['normal-bytes'] ?? 0,
           remainingBytes: ram.remaining,
           dirtyPagesRate: ram['dirty-pages-rate'] ?? 0,
           dirtySyncCount: ram['dirty-sync-count'] ?? 0,

@@ -1,6 +1,7 @@
 import type { HostMessage } from '@godwit/domain/custody/host-effect';
 import type { Release } from '@godwit/domain/custody/host-event';
 import { GodwitError } from '@godwit/domain/errors';
+import type { MemoryStream } from '@godwit/domain/memory-stream';
 import type { MigrationCause } from '@godwit/domain/migration';
 import type { MigrationPolicy, ReleaseNotice } from '../drivers/host-driver.ts';
 import type { MigrationReport } from '../drivers/migration-report.ts';
@@ -11,6 +12,7 @@ import type { GuestFact } from '../qemu/guest-fact.ts';
 import type { GuestProcess } from '../qemu/guest-process.ts';
 import type { QmpEvent } from '../qemu/qmp-client.ts';
 import { ApproachToStop } from './approach-to-stop.ts';
+import { CarriedMemory } from './carried-memory.ts';
 import { cutConnection } from './cut-connection.ts';
 import { delay, within } from './deadline.ts';
 import type { DiskMirrors } from './disk-mirrors.ts';
@@ -56,6 +58,7 @@ export class OutgoingMigration {
   readonly #steering: Steering;
   /** null: no disk is copied. */
   readonly #mirrors: DiskMirrors | null;
+  readonly #carried: CarriedMemory;
   readonly #restored: boolean;
   #policy: MigrationPolicy;
   #unlisten: () => void = () => undefined;
@@ -89,6 +92,7 @@ export class OutgoingMigration {
     this.#approach = new ApproachToStop(host, process, { ...move, policy: this.#policy }, this.record, this.#link, this.#restored);
     this.#sender = new ReleaseSender(this.#link, this.record);
     this.#mirrors = mirrorsOf(process, move);
+    this.#carried = new CarriedMemory(this.#stream === 'zstd');
     if (this.record.ended) this.#settled.resolve();
   }
 
@@ -113,11 +117,12 @@ export class OutgoingMigration {
           migrationId: grant.migrationId,
           tlsDir: tlsDirectory(this.#host.config.stateDir),
           plain: ready.ramPlain,
+          stream: this.#stream,
           address: ready.ramAddress,
           policy: this.#policy,
           downtimeLimitMs: this.#approach.downtimeLimitMs,
           pauseBeforeSwitchover: this.#mirrors !== null,
-        }).then(() => record.mark('stream set up', ready.ramPlain ? 'without TLS' : 'TLS')),
+        }).then(() => record.mark('stream set up', `${ready.ramPlain ? 'without TLS' : 'TLS'}, ${this.#stream}`)),
         this.#feed({ kind: 'arm', fence: grant.fence, grant }).then(() => record.mark('armed durably')),
       ]);
       await faultPoint('source.warm');
@@ -136,6 +141,23 @@ export class OutgoingMigration {
       await this.#giveUp(error);
       if (!isGuestsOwn(this.#ending ?? { cause: 'StreamFailed', detail: '' })) throw error;
     }
+  }
+
+  /** As the destination takes it. */
+  get #stream(): MemoryStream {
+    return this.move.ready.stream?.used ?? 'single';
+  }
+
+  /** A look with the speed of memory, and what is known by it for the stop. */
+  async #look(timeoutMs: number): Promise<MigrateLook> {
+    return this.#asMemory(await queryMigrate(this.#process.qmp, timeoutMs));
+  }
+
+  #asMemory(look: MigrateLook): MigrateLook {
+    if (look.ram === null) return look;
+    const ram = this.#carried.seen(look.ram);
+    this.#approach.carries(this.#carried.atStop);
+    return { ...look, ram };
   }
 
   async #copyMemory(): Promise<void> {
@@ -361,7 +383,7 @@ export class OutgoingMigration {
   /** What is left right after a round is what a stop would have to send: looked at now, not at the next look. */
   async #roundEnded(): Promise<void> {
     if (this.record.ended || this.#ending || this.#stoppedAt !== null) return;
-    const look = await queryMigrate(this.#process.qmp, hangMs);
+    const look = await this.#look(hangMs);
     if (look.ram) this.record.note({ ram: look.ram });
     if (!this.record.ended && !this.#ending && this.#stoppedAt === null)
       await this.#steering.seen(look, performance.now() - this.#startedAtMs);
@@ -371,7 +393,7 @@ export class OutgoingMigration {
     const progress = new StreamWatch(performance.now());
     await lookOn(this.#process.qmp, {
       over: () => this.record.ended || this.#closed,
-      seen: (look) => this.#seen(look, progress),
+      seen: (look) => this.#seen(this.#asMemory(look), progress),
       hung: (why) => this.#cut(why),
     });
   }
@@ -439,7 +461,7 @@ export class OutgoingMigration {
       this.#host.events.emit({ kind: 'release', release });
       void this.#host.controller.reportRelease(release);
       const look = await within(
-        queryMigrate(this.#process.qmp, hangMs).catch(() => null),
+        this.#look(hangMs).catch(() => null),
         figuresMs,
         null,
       );

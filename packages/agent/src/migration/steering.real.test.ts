@@ -67,6 +67,15 @@ test('a guest that writes faster than the link carries is given up with the trut
   await controlGuest(two, guest, 'status');
 }, 90_000);
 
+test('the same guest moves over the same link when its memory is compressed: what counts is the memory that gets through', async () => {
+  const moved = await moveGuest(guest, other(), { maxBandwidthBytes: link, largestBlackoutMs: 500, memoryStream: 'zstd' });
+  expect(moved.blackoutMs).toBeLessThanOrEqual(500);
+  expect(done(moved.source).join()).not.toMatch(/slowed down|pause and finish/);
+  const { memoryBytes = 0n, transferredBytes = 0n } = moved.source.ram ?? {};
+  expect(Number(memoryBytes)).toBeGreaterThan(Number(transferredBytes) * 1.5);
+  expect((await controlGuest(two, guest, 'status')).memory).toMatchObject({ rateMBs: 200, pagesCorrupt: 0 });
+}, 60_000);
+
 test('forcing it stops the guest for as long as the rest takes; asking twice changes nothing', async () => {
   const move = newMove(guest, other(), { maxBandwidthBytes: link, largestBlackoutMs: 400 });
   await start(move, await prepare(guest, move));

@@ -10,9 +10,8 @@ import type { ConvergenceAction, ConvergenceSample } from '@godwit/domain/conver
 import type { MigrationPolicy } from '../drivers/host-driver.ts';
 import type { MigrationRecord } from './migration-record.ts';
 import type { MigrateLook } from './query-migrate.ts';
+import { anyDowntimeMs } from './stream-setup.ts';
 
-/** QEMU's own ceiling: with it whatever is left may be sent while the guest stands. */
-const anyDowntimeMs = 2_000_000;
 /** From STOP to the end, before the stream is cut: nobody runs meanwhile. */
 const switchoverLimitMs = 5_000;
 
@@ -65,7 +64,7 @@ export class Steering {
     await this.#wheel.setDowntimeLimit(this.firstLimitMs ?? policy.downtimeLimitMs);
   }
 
-  /** One look at the running copy; resolves when what it asked for is done. */
+  /** One look at the running copy, its speed that of memory; resolves when what it asked for is done. */
   async seen(look: MigrateLook, elapsedMs: number): Promise<void> {
     if (this.#state === null || this.#policy === null || look.ram === null || look.status !== 'active' || this.#working) return;
     const sample = sampleOf(look, look.ram, elapsedMs);

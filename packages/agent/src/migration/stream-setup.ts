@@ -1,3 +1,4 @@
+import { type MemoryStream, multifdChannels } from '@godwit/domain/memory-stream';
 import type { MigrationPolicy } from '../drivers/host-driver.ts';
 import type { QmpClient } from '../qemu/qmp-client.ts';
 
@@ -10,6 +11,11 @@ const capabilities = ['events', 'return-path', 'late-block-activate', 'validate-
 const setCapabilities = { capabilities: capabilities.map((capability) => ({ capability, state: true })) };
 /** Said either way: a QEMU keeps what an earlier move has set. With it the guest is stopped before anything is final, until `migrate-continue`. */
 const pausing = (pause: boolean) => ({ capability: 'pause-before-switchover', state: pause });
+/** Said either way, and on both sides before either connects: a source opens as many connections as it has channels, and a destination waits for as many. */
+const channelling = (stream: MemoryStream) => ({ capability: 'multifd', state: stream !== 'single' });
+/** How many, and what they do to a page. A QEMU that sends one stream need not know of them. */
+const channelParameters = (stream: MemoryStream) =>
+  stream === 'single' ? {} : { 'multifd-channels': multifdChannels, 'multifd-compression': stream === 'zstd' ? 'zstd' : 'none' };
 /** QEMU takes CPU time from a guest only with auto-converge on; how much and when is `setThrottle`'s. */
 const slowingDown = (may: boolean) => ({ capability: 'auto-converge', state: may });
 
@@ -30,28 +36,29 @@ export async function removeCredentials(qmp: QmpClient, id: string): Promise<voi
 
 export const credentialsId = (migrationId: string): string => `tls-${migrationId.slice(0, 8)}`;
 
-type Encryption = {
+type Stream = {
   readonly migrationId: string;
   readonly tlsDir: string;
   /** Memory goes without TLS, as both hosts are configured. The credentials are loaded all the same: disks may need them. */
   readonly plain: boolean;
+  readonly stream: MemoryStream;
 };
 
 /** Destination: everything before `migrate-incoming`, and that. When it returns QEMU listens. */
-export async function setUpIncoming(
-  qmp: QmpClient,
-  options: Encryption & { readonly address: string; readonly port: number },
-): Promise<void> {
+export async function setUpIncoming(qmp: QmpClient, options: Stream & { readonly address: string; readonly port: number }): Promise<void> {
   const id = credentialsId(options.migrationId);
-  await Promise.all([addCredentials(qmp, id, options.tlsDir, 'server'), qmp.execute('migrate-set-capabilities', setCapabilities)]);
-  await qmp.execute('migrate-set-parameters', { 'tls-creds': options.plain ? '' : id });
+  await Promise.all([
+    addCredentials(qmp, id, options.tlsDir, 'server'),
+    qmp.execute('migrate-set-capabilities', { capabilities: [...setCapabilities.capabilities, channelling(options.stream)] }),
+  ]);
+  await qmp.execute('migrate-set-parameters', { 'tls-creds': options.plain ? '' : id, ...channelParameters(options.stream) });
   await qmp.execute('migrate-incoming', streamChannels(options.address, options.port));
 }
 
 /** Source: everything before `migrate`, which is custody's. The destination must prove to be at `address`. */
 export async function setUpOutgoing(
   qmp: QmpClient,
-  options: Encryption & {
+  options: Stream & {
     readonly address: string;
     readonly policy: MigrationPolicy;
     readonly downtimeLimitMs: number;
@@ -64,18 +71,26 @@ export async function setUpOutgoing(
   await Promise.all([
     addCredentials(qmp, id, options.tlsDir, 'client'),
     qmp.execute('migrate-set-capabilities', {
-      capabilities: [...setCapabilities.capabilities, slowingDown(maySlowDown), pausing(options.pauseBeforeSwitchover)],
+      capabilities: [
+        ...setCapabilities.capabilities,
+        channelling(options.stream),
+        slowingDown(maySlowDown),
+        pausing(options.pauseBeforeSwitchover),
+      ],
     }),
   ]);
   await qmp.execute('migrate-set-parameters', {
     // Said either way: a QEMU keeps what an earlier move has set.
     'tls-creds': options.plain ? '' : id,
     'tls-hostname': options.plain ? '' : options.address,
+    ...channelParameters(options.stream),
     ...limits(options.policy, options.downtimeLimitMs),
     ...(maySlowDown && throttle(1, 100)),
   });
 }
 
+/** QEMU's own ceiling of its downtime limit: with it whatever is left may be sent while the guest stands. */
+export const anyDowntimeMs = 2_000_000;
 /** A stream whose link is dead may hold QEMU's main loop: nobody waits long for a limit. */
 const limitsAnswerMs = 2_000;
 

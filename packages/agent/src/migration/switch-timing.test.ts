@@ -10,6 +10,7 @@ const ram = (facts: Partial<RamProgress>): RamProgress => ({
   dirtyPagesRate: 0,
   dirtySyncCount: 1,
   pageSize: 4096,
+  memoryBytes: 0,
   mbps: 0,
   ...facts,
 });

@@ -22,6 +22,11 @@ describe('forbidden combinations', () => {
     expect(verdict(plain, ['7.2.0', '10.0.2'])).toBe('tcg-stale-pages');
   });
 
+  test('several channels, but never with the pause that disks need', () => {
+    expect(verdict([...plain, 'multifd', 'multifd-compression'], ['10.0.2'], 'tcg')).toBe('allowed');
+    expect(verdict([...plain, 'multifd', 'pause-before-switchover'], ['10.0.2'], 'tcg')).toBe('multifd-paused');
+  });
+
   test('post-copy never, and with multifd below 10.1 for two reasons', () => {
     expect(verdict([...plain, 'multifd', 'postcopy-ram'], ['10.0.2'], 'kvm')).toBe('multifd-postcopy');
     expect(verdict([...plain, 'multifd'], ['10.0.2'], 'kvm')).toBe('allowed');

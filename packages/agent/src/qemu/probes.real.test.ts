@@ -104,7 +104,7 @@ describe('the accelerator', () => {
 describe('the self-test', () => {
   test('sees every feature of this QEMU work, and leaves nothing', async () => {
     const results = await selfTest({ capabilities, stateDir, moveDeadlineMs: 10_000, totalDeadlineMs: 60_000 });
-    expect(results.map((one) => one.feature)).toEqual(['pre-copy', 'pause-before-switchover', 'tls', 'multifd', 'multifd+tls']);
+    expect(results.map((one) => one.feature)).toEqual(['pre-copy', 'pause-before-switchover', 'tls', 'multifd stream', 'zstd stream']);
     for (const one of results)
       expect(one).toMatchObject({ works: true, detail: expect.stringMatching(/went on counting; stopped for \d+\.\d ms/) });
     expect(existsSync(throwawayDir(stateDir))).toBe(false);

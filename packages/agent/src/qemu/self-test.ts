@@ -1,6 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { HostFacts } from '@godwit/domain/host';
+import { multifdChannels, streamProof } from '@godwit/domain/memory-stream';
 import { throwawayGate } from '../custody/throwaway-gate.ts';
 import { readLetters } from './boot-sector.ts';
 import { defaultCpuModel, newestMachine, type QemuCapabilities } from './capabilities.ts';
@@ -29,6 +30,8 @@ type Trial = {
   readonly uses: readonly MigrationFeature[];
   readonly capabilities: readonly string[];
   readonly tls: boolean;
+  /** Of the channels; absent: there is one stream. */
+  readonly compression?: 'none' | 'zstd';
 };
 
 /** In the order of their use: if the first fails, nothing else matters. */
@@ -36,14 +39,24 @@ const trials: readonly Trial[] = [
   { feature: 'pre-copy', uses: ['pre-copy'], capabilities: [], tls: false },
   { feature: 'pause-before-switchover', uses: ['pre-copy'], capabilities: ['pause-before-switchover', 'late-block-activate'], tls: false },
   { feature: 'tls', uses: ['pre-copy', 'tls'], capabilities: ['pause-before-switchover', 'late-block-activate'], tls: true },
-  { feature: 'multifd', uses: ['pre-copy', 'multifd'], capabilities: ['multifd'], tls: false },
   {
-    feature: 'multifd+tls',
+    feature: streamProof.multifd,
     uses: ['pre-copy', 'multifd', 'tls'],
-    capabilities: ['multifd', 'pause-before-switchover', 'late-block-activate'],
+    capabilities: ['multifd', 'late-block-activate'],
     tls: true,
+    compression: 'none',
+  },
+  {
+    feature: streamProof.zstd,
+    uses: ['pre-copy', 'multifd', 'multifd-compression', 'tls'],
+    capabilities: ['multifd', 'late-block-activate'],
+    tls: true,
+    compression: 'zstd',
   },
 ];
+
+/** What is tried: results of another list say nothing of this one. */
+export const selfTestFeatures: readonly string[] = trials.map(({ feature }) => feature);
 
 const everUsed = [...new Set(['events', 'return-path', ...trials.flatMap((trial) => trial.capabilities)])];
 
@@ -118,12 +131,14 @@ class Lane {
       const capabilities = everUsed
         .filter((one) => this.#options.capabilities.migrationCapabilities.includes(one))
         .map((capability) => ({ capability, state: wanted.has(capability) }));
+      const channels =
+        trial.compression === undefined ? {} : { 'multifd-channels': multifdChannels, 'multifd-compression': trial.compression };
       for (const side of [source, destination]) {
         await side.qmp.execute('migrate-set-capabilities', { capabilities });
         const tls = trial.tls
           ? { 'tls-creds': credentialsId(side === source ? 'client' : 'server'), 'tls-hostname': throwawayHostname }
           : { 'tls-creds': '', 'tls-hostname': '' };
-        await side.qmp.execute('migrate-set-parameters', { 'downtime-limit': 300, 'max-bandwidth': 0, ...tls });
+        await side.qmp.execute('migrate-set-parameters', { 'downtime-limit': 300, 'max-bandwidth': 0, ...tls, ...channels });
       }
       const path = `${destination.run.dir}/ram.sock`;
       await destination.qmp.execute('migrate-incoming', { uri: `unix:${path}` });

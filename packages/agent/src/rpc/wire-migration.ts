@@ -11,6 +11,7 @@ import {
 import { type ConvergencePolicy, defaultPolicy, postCopyRefusal } from '@godwit/domain/convergence/policy';
 import { parsePolicy } from '@godwit/domain/convergence/resolve-policy';
 import { GodwitError } from '@godwit/domain/errors';
+import { isMemoryStream, type MemoryStream, memoryStreams } from '@godwit/domain/memory-stream';
 import type { IncomingReady, MigrationPolicy, PeerAddress } from '../drivers/host-driver.ts';
 import type { MigrationReport } from '../drivers/migration-report.ts';
 import { takeAnswerToWire } from './wire-custody.ts';
@@ -34,7 +35,15 @@ export function policyFromWire(wire: WirePolicy | undefined): MigrationPolicy {
     deadlineMs: wire ? numberFromWire(wire.deadlineMs, 'deadline_ms') : 0,
     convergence: wire ? convergenceFromWire(wire) : null,
     forceComplete: wire?.forceComplete ?? false,
+    memoryStream: streamFromWire(wire?.memoryStream ?? '', 'memory_stream'),
   };
+}
+
+/** Empty: from whoever knows of one stream only. */
+function streamFromWire(wire: string, field: string): MemoryStream {
+  if (wire === '') return 'single';
+  if (isMemoryStream(wire)) return wire;
+  throw new GodwitError('BadRequest', `${field} "${wire.slice(0, 60)}" is none of ${memoryStreams.join(', ')}`);
 }
 
 function convergenceFromWire(wire: WirePolicy): ConvergencePolicy | null {
@@ -71,11 +80,17 @@ export function readyFromWire(wire: WireReady | undefined): IncomingReady {
     cpuModel: wire.cpuModel,
     preparedMs: wire.preparedMs,
     devices: wire.devices,
+    stream: { used: streamFromWire(wire.memoryStream, 'memory_stream'), why: wire.memoryStreamWhy },
   };
 }
 
-export const readyToWire = (ready: IncomingReady): WireReady =>
-  create(IncomingReadySchema, { ...ready, overlayDiskIds: [...ready.overlayDiskIds] });
+export const readyToWire = ({ stream, ...ready }: IncomingReady): WireReady =>
+  create(IncomingReadySchema, {
+    ...ready,
+    overlayDiskIds: [...ready.overlayDiskIds],
+    memoryStream: stream?.used ?? 'single',
+    memoryStreamWhy: stream?.why ?? '',
+  });
 
 export const migrationReportToWire = (report: MigrationReport): WireReport =>
   create(MigrationReportSchema, {
@@ -94,6 +109,7 @@ export const migrationReportToWire = (report: MigrationReport): WireReport =>
         dirtySyncCount: BigInt(report.ram.dirtySyncCount),
         pageSize: BigInt(report.ram.pageSize),
         mbps: report.ram.mbps,
+        memoryBytes: BigInt(report.ram.memoryBytes),
       },
     }),
     disks: report.disks.map((disk) => ({

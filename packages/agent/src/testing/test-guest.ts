@@ -3,6 +3,7 @@ import type { MessageInitShape } from '@bufbuild/protobuf';
 import { EndState, type GrantSchema } from '@godwit/contract/gen/custody_pb';
 import type { DiskSchema, GuestSchema } from '@godwit/contract/gen/guest_pb';
 import type { IncomingReady, MigrationReport } from '@godwit/contract/gen/migration_pb';
+import type { MemoryStream } from '@godwit/domain/memory-stream';
 import type { TestHost } from './two-hosts.ts';
 
 export type GrantInit = MessageInitShape<typeof GrantSchema>;
@@ -100,6 +101,7 @@ export type MoveOptions = {
   /** What the source steers by; without it, it does not. */
   readonly largestBlackoutMs?: number;
   readonly slowDownPercent?: number;
+  readonly memoryStream?: MemoryStream;
 };
 export type Move = {
   readonly migrationId: string;
@@ -130,6 +132,7 @@ export function newMove(guest: TestGuest, to: TestHost, options: MoveOptions = {
     deadlineMs: BigInt(options.deadlineMs ?? (options.largestBlackoutMs ? 60_000 : 0)),
     largestBlackoutMs: BigInt(options.largestBlackoutMs ?? 0),
     slowDownPercent: options.slowDownPercent ?? 0,
+    memoryStream: options.memoryStream ?? '',
     blockMigration: localDisks(guest).length > 0,
     localDiskIds: [...localDisks(guest)],
   };

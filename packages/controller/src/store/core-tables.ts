@@ -2,6 +2,7 @@ import type { ResolvedPolicy } from '@godwit/domain/convergence/resolve-policy';
 import type { CustodyRow } from '@godwit/domain/custody/custody-row';
 import type { DeviceLayout } from '@godwit/domain/guest-spec';
 import type { HostFacts } from '@godwit/domain/host';
+import type { StreamRecord } from '@godwit/domain/memory-stream';
 import type {
   EarlierAttempt,
   MigrationMeasures,
@@ -355,6 +356,8 @@ export interface MigrationTable {
   phase_durations_ms: Json<Readonly<Record<string, number>>>;
   verdicts: NullableJson<object>;
   incoming_ready: NullableJson<object>;
+  /** Null until it is prepared, and in records older than streams. */
+  memory_stream: NullableJson<StreamRecord>;
   release: NullableJson<object>;
   outcome: NullableJson<MigrationOutcome>;
   force_requested_at: Date | null;

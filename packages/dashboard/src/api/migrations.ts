@@ -1,4 +1,5 @@
 import type { ConvergencePolicy } from '@godwit/domain/convergence/policy';
+import type { StreamRecord } from '@godwit/domain/memory-stream';
 import type {
   EarlierAttempt,
   MigrationMeasures,
@@ -58,6 +59,8 @@ export type MigrationRecord = Migration & {
   readonly blockMigration: 'auto' | 'true' | 'false';
   readonly policy: ConvergencePolicy | null;
   readonly maxBandwidthBytes: number | null;
+  /** How its memory is sent, and why not as asked; null until it is prepared. */
+  readonly memoryStream: StreamRecord | null;
   /** Destinations that were tried before the present one. */
   readonly attempts: readonly EarlierAttempt[];
   /** How it was predicted to go when it was asked for; null: nobody looked. */

@@ -1,4 +1,5 @@
 import { type PolicyField, policyFields, postCopyRefusal } from '@godwit/domain/convergence/policy';
+import { type MemoryStream, memoryStreams } from '@godwit/domain/memory-stream';
 import { Checkbox, InputNumber, Select } from 'antd';
 import type { ConvergencePolicy, ResolvedPolicy } from '../api/prediction.ts';
 
@@ -12,6 +13,12 @@ const sources = {
   default: 'from the cloud’s policy',
   'built-in': 'by default',
 } as const;
+
+const streamWords: Readonly<Record<MemoryStream, string>> = {
+  single: 'one stream',
+  multifd: 'several channels, where both hosts can',
+  zstd: 'several channels, compressed, where both hosts can',
+};
 
 /** What this move may cost, under "advanced": preset by flavor, project and cloud; what is changed here holds for this move alone. */
 export function PolicyFields(props: {
@@ -84,6 +91,19 @@ export function PolicyFields(props: {
           ]}
         />
         {from('whenNotConverging')}
+      </dd>
+      <dt>
+        <label htmlFor="policy-memoryStream">Memory stream</label>
+      </dt>
+      <dd>
+        <Select
+          id="policy-memoryStream"
+          style={{ width: 330 }}
+          value={now.memoryStream}
+          onChange={(value) => set('memoryStream', value)}
+          options={memoryStreams.map((value) => ({ value, label: streamWords[value] }))}
+        />
+        {from('memoryStream')}
       </dd>
     </dl>
   );

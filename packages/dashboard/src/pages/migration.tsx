@@ -285,7 +285,8 @@ function Measures({ record }: { readonly record: MigrationRecord }) {
     ['Memory sent', formatBytes(record.memory.processedBytes)],
     ['Rounds', measures.rounds === null ? '–' : String(measures.rounds)],
     ['Dirty rate', rate(measures.dirtyRateBytesPerSecond)],
-    ['Throughput', rate(measures.throughputBytesPerSecond)],
+    ['Throughput', rate(measures.throughputBytesPerSecond), 'Of memory, before compression'],
+    ...(record.memoryStream === null ? [] : [['Memory stream', record.memoryStream.used] as const]),
   ];
   return (
     <section className="panel" aria-label="Measures">
@@ -293,6 +294,11 @@ function Measures({ record }: { readonly record: MigrationRecord }) {
       {record.prediction !== null && (
         <p className="muted" style={{ marginTop: 0 }}>
           Told before the move. {predictionWords(record.prediction)}
+        </p>
+      )}
+      {record.memoryStream !== null && record.memoryStream.why !== '' && (
+        <p className="muted" style={{ marginTop: 0 }}>
+          Memory goes in one stream, not by {record.memoryStream.asked}. {record.memoryStream.why}
         </p>
       )}
       <dl className="figures">

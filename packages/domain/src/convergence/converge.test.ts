@@ -127,6 +127,7 @@ describe('for every guest, link and policy', () => {
     slowDownPercent: fc.integer({ min: 0, max: 99 }),
     postCopyAllowed: fc.boolean(),
     whenNotConverging: fc.constantFrom('give-up' as const, 'pause' as const),
+    memoryStream: fc.constant('single' as const),
   });
   const forcing = fc.option(fc.integer({ min: 0, max: 30_000 }), { nil: Infinity });
 

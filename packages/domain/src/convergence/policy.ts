@@ -1,3 +1,5 @@
+import { isMemoryStream, type MemoryStream, memoryStreams } from '../memory-stream.ts';
+
 /** What an operator is willing to pay for a move. Durations in milliseconds. */
 export type ConvergencePolicy = {
   /** Source STOP to destination RESUME. Exceeded only where `whenNotConverging` is `pause`, or after a forced completion. */
@@ -10,6 +12,8 @@ export type ConvergencePolicy = {
   readonly postCopyAllowed: boolean;
   /** When nothing that is allowed makes it converge: stop the guest for as long as the rest takes, or leave it where it is. */
   readonly whenNotConverging: 'give-up' | 'pause';
+  /** How memory is sent, where both hosts can; decided before the copy begins. */
+  readonly memoryStream: MemoryStream;
 };
 
 export type PolicyField = keyof ConvergencePolicy;
@@ -22,6 +26,8 @@ export type FieldRule<Value> = {
   readonly allowed: string;
   /** Null: not a value of this field. Texts are of extra specs, other values of JSON. */
   readonly parse: (value: unknown) => Value | null;
+  /** A value that is one of these words, in JSON too. */
+  readonly words?: readonly Value[];
   /** Why a value that can be read is not taken; null: it is. Absent: all are. */
   readonly refusal?: (value: unknown) => PolicyRefusal | null;
 };
@@ -67,6 +73,14 @@ export const policyFields: { readonly [Field in PolicyField]: FieldRule<Converge
     default: 'give-up',
     allowed: 'give-up or pause',
     parse: (value) => (value === 'give-up' || value === 'pause' ? value : null),
+    words: ['give-up', 'pause'],
+  },
+  memoryStream: {
+    extraSpec: 'godwit:memory_stream',
+    default: 'single',
+    allowed: 'single, multifd or zstd',
+    parse: (value) => (isMemoryStream(value) ? value : null),
+    words: memoryStreams,
   },
 };
 
@@ -78,4 +92,5 @@ export const defaultPolicy: ConvergencePolicy = {
   slowDownPercent: policyFields.slowDownPercent.default,
   postCopyAllowed: policyFields.postCopyAllowed.default,
   whenNotConverging: policyFields.whenNotConverging.default,
+  memoryStream: policyFields.memoryStream.default,
 };

@@ -5,7 +5,7 @@ import { flavorPolicy, parsePolicy, resolvePolicy } from './resolve-policy.ts';
 describe('resolvePolicy', () => {
   it('takes each field from the nearest that sets it, and says from where', () => {
     const policy = resolvePolicy({
-      request: { largestBlackoutMs: 100 },
+      request: { largestBlackoutMs: 100, memoryStream: 'zstd' },
       flavor: { largestBlackoutMs: 200, slowDownPercent: 40 },
       project: { slowDownPercent: 10, deadlineMs: 60_000 },
       default: { deadlineMs: 90_000, whenNotConverging: 'pause' },
@@ -16,12 +16,14 @@ describe('resolvePolicy', () => {
       deadlineMs: 60_000,
       whenNotConverging: 'pause',
       postCopyAllowed: false,
+      memoryStream: 'zstd',
       from: {
         largestBlackoutMs: 'request',
         slowDownPercent: 'flavor',
         deadlineMs: 'project',
         whenNotConverging: 'default',
         postCopyAllowed: 'built-in',
+        memoryStream: 'request',
       },
     });
   });
@@ -31,10 +33,15 @@ describe('parsePolicy', () => {
   it('accepts every default, and refuses what is no field or no value', () => {
     expect(parsePolicy(defaultPolicy)).toEqual({ policy: defaultPolicy, problems: [] });
     expect(
-      parsePolicy({ largestBlackoutMs: 49, deadlineMs: '5000', slowDownPercent: 100, postCopyAllowed: 'true', patience: 1 }).problems.map(
-        ({ field }) => field,
-      ),
-    ).toEqual(['largestBlackoutMs', 'deadlineMs', 'slowDownPercent', 'postCopyAllowed', 'patience']);
+      parsePolicy({
+        largestBlackoutMs: 49,
+        deadlineMs: '5000',
+        slowDownPercent: 100,
+        postCopyAllowed: 'true',
+        memoryStream: 'gzip',
+        patience: 1,
+      }).problems.map(({ field }) => field),
+    ).toEqual(['largestBlackoutMs', 'deadlineMs', 'slowDownPercent', 'postCopyAllowed', 'memoryStream', 'patience']);
   });
 
   it('refuses whoever asks for post-copy, and says why', () => {
@@ -55,10 +62,11 @@ describe('flavorPolicy', () => {
         'godwit:largest_blackout_ms': '120',
         'godwit:post_copy_allowed': 'false',
         'godwit:storage': 'local',
+        'godwit:memory_stream': 'multifd',
         'godwit:slow_down_percent': '1e1',
       }),
     ).toEqual({
-      policy: { largestBlackoutMs: 120, postCopyAllowed: false },
+      policy: { largestBlackoutMs: 120, postCopyAllowed: false, memoryStream: 'multifd' },
       problems: [
         {
           field: 'godwit:slow_down_percent',

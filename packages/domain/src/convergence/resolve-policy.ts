@@ -34,7 +34,7 @@ export function parsePolicy(value: Readonly<Record<string, unknown>>): {
       problems.push({ field, code: 'NoValue', sentence });
       continue;
     }
-    const read = readField(rule, typeof given === 'string' && field !== 'whenNotConverging' ? null : given, `"${field}"`);
+    const read = readField(rule, typeof given === 'string' && rule.words === undefined ? null : given, `"${field}"`);
     if ('problem' in read) problems.push({ field, ...read.problem });
     else policy[field] = read.value;
   }

@@ -18,10 +18,12 @@ export type PredictionInputs = {
   readonly firstPassBytes: number;
   /** Null: nobody could measure it. */
   readonly dirty: DirtyCurve | null;
-  /** What the link is expected to carry; null: no move has been seen on it. */
+  /** What the link is expected to carry of memory, by the stream that the move uses; null: no such move has been seen on it. */
   readonly linkBytesPerSecond: number | null;
-  /** The cap of the move and its links, bytes per second; 0: none. */
+  /** The cap of the move and its links, bytes per second on the wire; 0: none. */
   readonly capBytesPerSecond: number;
+  /** How much memory a byte on the wire is expected to carry; absent: 1, null: its memory is compressed, and nobody has seen how well. */
+  readonly memoryPerWireByte?: number | null;
   /** Of a move besides its copy: from past ones; null: none seen. */
   readonly fixedMs: number | null;
 };
@@ -54,9 +56,13 @@ const corners = [
  * answer.
  */
 export function predict(inputs: PredictionInputs, policy: ConvergencePolicy, calibration: Calibration): Prediction {
-  const { dirty, linkBytesPerSecond, capBytesPerSecond } = inputs;
+  const { dirty, linkBytesPerSecond, memoryPerWireByte = 1 } = inputs;
+  // What a cap lets through of memory.
+  const capBytesPerSecond = inputs.capBytesPerSecond * (memoryPerWireByte ?? 1);
   const link = capBytesPerSecond > 0 ? Math.min(capBytesPerSecond, linkBytesPerSecond ?? capBytesPerSecond) : linkBytesPerSecond;
   const unknown = (why: string): Prediction => ({ verdict: 'unknown', why, durationMs: null, blackoutMs: null, moveClass: 'calm', inputs });
+  if (memoryPerWireByte === null && capBytesPerSecond > 0)
+    return unknown('No migration has shown yet how well memory compresses here, and the bandwidth is capped.');
   if (link === null) return unknown('No migration has shown yet how fast the link between these hosts is.');
   if (dirty === null) return unknown('How fast the guest changes its memory has not been measured.');
   const run = (speed: number, writes: number): PrecopyRun =>

@@ -1,4 +1,4 @@
-/** Every behaviour of QEMU that custody rests on, each with the test of the same name in behaviours.real.test.ts (which fails if one has none). */
+/** Every behaviour of QEMU that custody rests on, each with the test of the same name in behaviours.real.test.ts (which fails if one has none), for every way of sending memory. */
 export const BEHAVIOURS = {
   'incoming-waits': 'with -S -incoming defer the runstate is inmigrate until the guest has arrived',
   'loaded-is-paused':
@@ -9,6 +9,9 @@ export const BEHAVIOURS = {
   'cancel-resumes': 'after a cancel the source runs on by itself, its status cancelled or failed',
   'cancel-on-completed-is-nothing': 'cancel on a completed source changes nothing',
   'destination-death-resumes': 'the source runs on by itself when the destination dies while copying',
+  'lost-channel-fails': 'when one of several channels breaks, the source fails and runs on, and the destination ends',
+  'silent-channel-never-completes':
+    'when what one of several channels sends gets lost without a word, the source stands in device until it is cancelled, and then runs on',
   'missing-device-fails': 'with a return path, a destination that lacks a device makes the source fail and run on',
   'failed-load-exits': 'a destination whose load fails ends its process and never runs',
   'source-death-ends-incoming': 'a destination whose source dies while copying ends its process and never runs',

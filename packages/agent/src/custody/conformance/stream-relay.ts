@@ -8,11 +8,17 @@ export class StreamRelay implements AsyncDisposable {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
   readonly #losing = new Set<Direction>();
+  #last: readonly Socket[] = [];
+  #lostAlone: Socket | null = null;
+  /** How many have come. */
+  connections = 0;
 
   private constructor(server: Server, to: string) {
     this.#server = server;
     server.on('connection', (source: Socket) => {
       const destination = connect(to);
+      this.connections += 1;
+      this.#last = [source, destination];
       this.#pass('forth', source, destination);
       this.#pass('back', destination, source);
     });
@@ -32,7 +38,17 @@ export class StreamRelay implements AsyncDisposable {
     for (const direction of directions) this.#losing.add(direction);
   }
 
-  /** Both ends see their connection end. */
+  /** The same for what the source sends over the connection that came last. */
+  loseLast(): void {
+    this.#lostAlone = this.#last[0] ?? null;
+  }
+
+  /** Both ends see the connection end that came last. */
+  cutLast(): void {
+    for (const socket of this.#last) socket.destroy();
+  }
+
+  /** Both ends see their connections end. */
   cut(): void {
     for (const socket of this.#sockets) socket.destroy();
   }
@@ -48,10 +64,10 @@ export class StreamRelay implements AsyncDisposable {
     this.#sockets.add(from);
     from.on('error', () => undefined);
     from.on('data', (bytes) => {
-      if (!this.#losing.has(direction)) to.write(bytes);
+      if (!this.#losing.has(direction) && from !== this.#lostAlone) to.write(bytes);
     });
     from.on('close', () => {
-      if (!this.#losing.has(direction)) to.destroy();
+      if (!this.#losing.has(direction) && from !== this.#lostAlone) to.destroy();
     });
   }
 }

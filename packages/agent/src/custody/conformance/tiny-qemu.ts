@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { endOf, lastLines } from '@godwit/contract/testing/last-words';
 import type { QemuRunstate } from '@godwit/domain/custody/qemu-view';
+import { type MemoryStream, multifdChannels } from '@godwit/domain/memory-stream';
 import { refOf } from '../../qemu/process-ref.ts';
 import { connectQmp, type QmpClient } from '../../qemu/qmp-client.ts';
 import type { QemuControl } from '../qemu-control.ts';
@@ -12,6 +13,8 @@ import { qmpControl } from '../qmp-control.ts';
 /** A real QEMU with no network and a BIOS that finds nothing to boot; and no disk unless asked for, so that image locks, which custody must not rest on, cannot exist. */
 export type TinyQemu = {
   readonly pid: number;
+  /** How it sends and takes memory. */
+  readonly stream: MemoryStream;
   readonly qmp: QmpClient;
   readonly control: QemuControl;
   /** Where `migrate-incoming` listens. */
@@ -33,7 +36,12 @@ export class TinyLab implements AsyncDisposable {
   readonly dir = mkdtempSync(join(tmpdir(), 'godwit-custody-'));
   readonly #children: { readonly child: ChildProcess; readonly exited: Promise<void> }[] = [];
   readonly #clients: QmpClient[] = [];
+  readonly stream: MemoryStream;
   #count = 0;
+
+  constructor(stream: MemoryStream = 'single') {
+    this.stream = stream;
+  }
 
   /** With its vCPUs stopped. `extra` are more arguments, e.g. a device that the other side lacks. */
   async start(options: { readonly incoming?: boolean; readonly extra?: readonly string[] } = {}): Promise<TinyQemu> {
@@ -79,6 +87,7 @@ export class TinyLab implements AsyncDisposable {
     };
     return {
       pid: ref.pid,
+      stream: this.stream,
       qmp,
       control,
       address: join(this.dir, `${name}.ram`),
@@ -106,7 +115,7 @@ export class TinyLab implements AsyncDisposable {
   /** A QEMU that listens for a guest. */
   async listening(extra?: readonly string[], lateBlockActivate = false): Promise<TinyQemu> {
     const qemu = await this.start({ incoming: true, ...(extra !== undefined && { extra }) });
-    await setCapabilities(qemu.qmp, { 'late-block-activate': lateBlockActivate });
+    await setStream(qemu, { 'late-block-activate': lateBlockActivate });
     await qemu.qmp.execute('migrate-incoming', channels(qemu.address));
     return qemu;
   }
@@ -123,10 +132,20 @@ export class TinyLab implements AsyncDisposable {
 
 /** Begins a migration; `stopAt` keeps it in that state: a trickle of bandwidth, or QEMU's own pause before the switchover. */
 export async function migrate(source: TinyQemu, destination: TinyQemu, stopAt: 'active' | 'pre-switchover' | null = null): Promise<void> {
-  await setCapabilities(source.qmp, { 'pause-before-switchover': stopAt === 'pre-switchover' });
+  await setStream(source, { 'pause-before-switchover': stopAt === 'pre-switchover' });
   await source.qmp.execute('migrate-set-parameters', { 'max-bandwidth': stopAt === 'active' ? 10_000 : 0 });
   await source.qmp.execute('migrate', channels(destination.address));
   if (stopAt !== null) await source.shows({ migration: stopAt });
+}
+
+/** As a move of ours sets both of its ends up for this stream (migration/stream-setup.ts). */
+async function setStream({ qmp, stream }: TinyQemu, more: Readonly<Record<string, boolean>>): Promise<void> {
+  await setCapabilities(qmp, { ...more, multifd: stream !== 'single' });
+  if (stream !== 'single')
+    await qmp.execute('migrate-set-parameters', {
+      'multifd-channels': multifdChannels,
+      'multifd-compression': stream === 'zstd' ? 'zstd' : 'none',
+    });
 }
 
 export const channels = (path: string): Readonly<Record<string, unknown>> => ({

@@ -7,7 +7,7 @@ import { type AcceleratorChoice, chooseAccelerator } from '../../qemu/accelerato
 import { defaultCpuModel, newestMachine } from '../../qemu/capabilities.ts';
 import { hostFacts } from '../../qemu/host-facts.ts';
 import { rememberedSelfTest } from '../../qemu/remembered-self-test.ts';
-import { type SelfTestResult, selfTest } from '../../qemu/self-test.ts';
+import { type SelfTestResult, selfTest, selfTestFeatures } from '../../qemu/self-test.ts';
 import { openPool, type Pool } from '../../storage/pool.ts';
 import type { HostDefaults } from './guest-spec-of.ts';
 import type { DriverLog } from './qemu-host.ts';
@@ -53,7 +53,7 @@ export async function probeHost(config: LoadedConfig, log: DriverLog): Promise<H
     stateDir: config.stateDir,
     bootId: (await readFile(config.bootIdFile, 'utf8')).trim(),
     program: qemuBinary,
-    holdsFor: { capabilities, agentVersion },
+    holdsFor: { capabilities, agentVersion, selfTestFeatures },
     test: () => selfTest({ capabilities, stateDir: config.stateDir, ...selfTestLimits }),
   }).then(
     (results) => {

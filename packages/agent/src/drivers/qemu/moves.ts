@@ -3,6 +3,7 @@ import type { HostMessage, PeerMessage } from '@godwit/domain/custody/host-effec
 import { GodwitError } from '@godwit/domain/errors';
 import type { DiskSpec, GuestSpec } from '@godwit/domain/guest-spec';
 import type { Epoch, HostId, MigrationId, ServerId } from '@godwit/domain/ids';
+import type { MemoryStream } from '@godwit/domain/memory-stream';
 import { makeConfigDrive, removeConfigDrive } from '../../config-drive/make-config-drive.ts';
 import { within } from '../../migration/deadline.ts';
 import { IncomingMigration } from '../../migration/destination.ts';
@@ -13,10 +14,10 @@ import type { MigrationStore, StoredMigration } from '../../migration/migration-
 import { movable } from '../../migration/move-grant.ts';
 import { OutgoingMigration } from '../../migration/source.ts';
 import { streamChannels } from '../../migration/stream-setup.ts';
+import { streamForbidden } from '../../migration/stream-taken.ts';
 import { removeCopies } from '../../migration/target-disks.ts';
 import type { CarriedFlows } from '../../network/guest-networks.ts';
 import { removeTaps } from '../../network/remove-taps.ts';
-import { allowed, type MigrationFeature } from '../../qemu/forbidden.ts';
 import type { GuestFact } from '../../qemu/guest-fact.ts';
 import { refuseImmovable } from '../../qemu/immovable-devices.ts';
 import { refuseOtherDevices } from '../../qemu/nic-devices.ts';
@@ -42,9 +43,6 @@ import { bootPool, guestSpecOf, poolNamed } from './guest-spec-of.ts';
 import { imageFor } from './image-from-peer.ts';
 import type { QemuHost } from './qemu-host.ts';
 import { receiveDisks, splitDisks } from './receive-disks.ts';
-
-/** What every live migration of ours uses. */
-const usedFeatures: ReadonlySet<MigrationFeature> = new Set(['pre-copy', 'tls', 'return-path']);
 
 type Move = OutgoingMigration | IncomingMigration;
 
@@ -85,7 +83,7 @@ export class Moves {
     if (known && !isBefore(known, move))
       throw new GodwitError('InvalidMigrationState', `migration ${move.migrationId} is ${known.record.report.state} on this host`);
     if (grant.source === host.hostId) throw new GodwitError('SameHost', 'a guest is not moved to the host that it runs on');
-    refuseForbidden(host, host.capabilities.version);
+    refuseForbidden(host, 'single', policy, host.capabilities.version);
     const spec = await makeConfigDrive(host.config.stateDir, guestSpecOf(wanted, host.pools, host.defaults), wanted);
     const { copied, shared } = splitDisks(wanted, policy);
     await Promise.all([
@@ -210,7 +208,7 @@ export class Moves {
     const process = requireProcess(host, grant.serverId);
     try {
       // The guest may have been started by an older QEMU than the one installed since.
-      refuseForbidden(host, process.qmp.qemuVersion);
+      refuseForbidden(host, ready.stream?.used ?? 'single', policy, process.qmp.qemuVersion);
       await refuseImmovable(process.qmp);
       await refuseOtherDevices(process, ready.devices);
       refuseDisks(process.spec, policy, ready, host.config.diskStreamTls !== false);
@@ -465,9 +463,9 @@ const isBefore = (known: Move, { epoch }: Pick<Grant, 'epoch'>): boolean => know
  * Throws ForbiddenCombination when this host's QEMU has no part in a live migration. A row of the table counts when either side is in its range, so each side judges its own version:
  * the destination in `prepare`, the source in `start`, both before anything has changed.
  */
-function refuseForbidden(host: QemuHost, version: string): void {
-  const verdict = allowed(usedFeatures, [version], host.defaults.accelerator);
-  if (!verdict.allowed) throw new GodwitError('ForbiddenCombination', verdict.sentence);
+function refuseForbidden(host: QemuHost, stream: MemoryStream, policy: MigrationPolicy, version: string): void {
+  const why = streamForbidden(stream, policy.blockMigration && policy.localDiskIds.length > 0, version, host);
+  if (why !== null) throw new GodwitError('ForbiddenCombination', why);
 }
 
 /** Throws GodwitError InvalidSharedStorage when a disk that only this host has is not to be copied, ForbiddenCombination when the disk stream would be readable on the wire. */

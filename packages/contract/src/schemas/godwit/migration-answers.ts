@@ -1,3 +1,4 @@
+import { memoryStreams } from '@godwit/domain/memory-stream';
 import { migrationStatuses, migrationTypes } from '@godwit/domain/migration';
 import { Type } from 'typebox';
 import { Closed, Nullable, OneOf, Uuid } from '../closed.ts';
@@ -36,6 +37,7 @@ const summary = {
     dirtyRateBytesPerSecond: Figure,
     throughputBytesPerSecond: Figure,
     linkBytesPerSecond: Type.Optional(Figure),
+    memoryPerWireByte: Type.Optional(Figure),
   }),
   phaseDurationsMs: Nullable(Type.Object({})),
   outcome: Nullable(
@@ -69,6 +71,8 @@ export const MigrationAnswer = Closed({
     blockMigration: Type.Union([OneOf('auto', 'true', 'false'), Type.Null()]),
     policy: Nullable(Policy),
     maxBandwidthBytes: Figure,
+    /** How memory is sent; `why` says why not as asked. Null until it is prepared. */
+    memoryStream: Nullable(Closed({ asked: OneOf(...memoryStreams), used: OneOf(...memoryStreams), why: Type.String() })),
     /** Destinations that were tried before. */
     attempts: Type.Array(Type.Object({})),
     prediction: Nullable(Type.Object({})),

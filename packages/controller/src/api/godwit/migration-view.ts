@@ -19,6 +19,7 @@ export function migrationView(row: MigrationRow, queue: readonly Queued[]) {
     blockMigration: row.block_migration,
     policy: row.policy,
     maxBandwidthBytes: row.max_bandwidth_bytes,
+    memoryStream: row.memory_stream,
     attempts: row.attempts,
     prediction: row.prediction,
     predictionScore: row.prediction_score,

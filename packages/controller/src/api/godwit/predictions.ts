@@ -3,6 +3,7 @@ import { as, type HostId } from '@godwit/domain/ids';
 import { type PredictionScore, summarizeScores } from '@godwit/domain/prediction/score';
 import type { FastifyInstance } from 'fastify';
 import type { AppContext } from '../../app-context.ts';
+import { streamOfMove } from '../../workflows/live-migrate/stream-of-move.ts';
 import { allowedBandwidth } from '../../workflows/live-migrate/wire-policy.ts';
 import { policyOfMove } from '../../workflows/policy/policy-of-move.ts';
 import { predictMove } from '../../workflows/prediction/predict-move.ts';
@@ -44,6 +45,14 @@ export function predictionRoutes(app: FastifyInstance, { db, agents }: Pick<AppC
       destination_host_id: host?.id ?? null,
       max_bandwidth_bytes: null,
     });
+    const stream = await streamOfMove(db, {
+      serverId: id,
+      source: server.host_id,
+      destination: host?.id ?? null,
+      asked: policy.memoryStream,
+      copiesDisks:
+        (await db.selectFrom('disk').select('id').where('server_id', '=', id).where('storage', '=', 'local').execute()).length > 0,
+    });
     const prediction = await predictMove(
       { db, agents },
       {
@@ -53,6 +62,7 @@ export function predictionRoutes(app: FastifyInstance, { db, agents }: Pick<AppC
         destination: host?.id ?? null,
         policy,
         capBytesPerSecond,
+        stream: stream.used,
         paused: server.vm_state === 'paused',
       },
       LOOK,

@@ -6,13 +6,13 @@ import type { Workflows } from '../port.ts';
 
 /**
  * Changes what a live migration may cost, also while it copies: the fields that are given hold from now on, the others stay. Throws MigrationNotFound, InvalidMigrationState (it
- * has ended, or nothing is copied any more).
+ * has ended, nothing is copied any more, or both ends are prepared for another memory stream).
  */
 export async function acceptPolicyChange(db: Db, workflows: Workflows, migrationId: MigrationId, change: PartialPolicy): Promise<void> {
   await db.transaction().execute(async (tx) => {
     const move = await tx
       .selectFrom('migration')
-      .select(['type', 'phase', 'status', 'finished_at', 'policy'])
+      .select(['type', 'phase', 'status', 'finished_at', 'policy', 'memory_stream'])
       .where('id', '=', migrationId)
       .forUpdate()
       .executeTakeFirst();
@@ -20,6 +20,11 @@ export async function acceptPolicyChange(db: Db, workflows: Workflows, migration
       throw new GodwitError('MigrationNotFound', `Migration ${migrationId} could not be found.`);
     if (move.finished_at !== null || move.phase === 'switchover' || move.phase === 'committing')
       throw new GodwitError('InvalidMigrationState', `Migration ${migrationId} is ${move.status}: nothing is copied any more.`);
+    if (change.memoryStream !== undefined && move.memory_stream !== null)
+      throw new GodwitError(
+        'InvalidMigrationState',
+        `Migration ${migrationId} is prepared: its memory goes by ${move.memory_stream.used}, which is decided before.`,
+      );
     const changed = Object.fromEntries(Object.keys(change).map((field) => [field, 'request' as const]));
     const policy: Partial<ResolvedPolicy> = {
       ...move.policy,

@@ -23,12 +23,22 @@ export function measuresOf(source: MigrationReport | null, destination: Migratio
     dirtyRateBytesPerSecond: ram === undefined || pageSize === 0 ? null : Number(ram.dirtyPagesRate) * pageSize,
     linkBytesPerSecond: taken(source?.linkBytesPerSecond ?? 0),
     throughputBytesPerSecond: ram === undefined ? null : throughput(ram, source?.qemuTotalMs ?? 0),
+    memoryPerWireByte: ram === undefined ? null : memoryPerWireByte(ram),
   };
 }
 
-/** Over the whole copy once it has ended; of the last moment while it goes on. */
+/** Of memory; over the whole copy once it has ended, of the last moment while it goes on. */
 const throughput = (ram: RamProgress, totalMs: number): number =>
-  Math.round(totalMs > 0 ? (Number(ram.transferredBytes) * 1000) / totalMs : (ram.mbps * 1e6) / 8);
+  Math.round(totalMs > 0 ? (memorySent(ram) * 1000) / totalMs : (ram.mbps * 1e6) / 8);
+
+/** What was sent, before it was compressed; an agent that does not tell does not compress. */
+const memorySent = (ram: RamProgress): number => Number(ram.memoryBytes === 0n ? ram.transferredBytes : ram.memoryBytes);
+
+/** Two digits: what is beside the pages makes no stream a compressed one. */
+function memoryPerWireByte(ram: RamProgress): number | null {
+  const wire = Number(ram.transferredBytes);
+  return wire === 0 ? null : Math.max(1, Math.round((memorySent(ram) / wire) * 100) / 100);
+}
 
 function rounded(ms: number): number {
   return Math.round(ms * 1000) / 1000;

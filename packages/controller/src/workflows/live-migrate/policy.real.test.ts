@@ -6,7 +6,8 @@ import type { Database } from '../../store/database.ts';
 import { startTestServer, type TestServer } from '../../store/test-database.ts';
 import type { Engine } from '../engine.ts';
 import type { LiveMigrateRequest } from '../operations.ts';
-import { runningCopies, silence } from '../testing/fake-agents.ts';
+import { pastMoves } from '../prediction/past-moves.ts';
+import { fakeFacts, runningCopies, silence } from '../testing/fake-agents.ts';
 import { type FakeCloud, fakeCloud, until } from '../testing/fake-cloud.ts';
 import { queuePosition, readQueue } from './queue.ts';
 
@@ -21,6 +22,15 @@ afterAll(() => postgres.stop(), 60_000);
 beforeEach(async () => {
   database = await postgres.database();
   cloud = await fakeCloud(database);
+  // All but node3, before a controller looks at them.
+  for (const host of cloud.hosts.filter(({ name }) => name !== 'node3'))
+    host.facts = { selfTest: ['multifd stream', 'zstd stream'].map((feature) => ({ feature, works: true, detail: '', durationMs: 1 })) };
+  for (const { id, name, facts } of cloud.hosts)
+    await database.db
+      .updateTable('host')
+      .set({ facts: JSON.stringify({ ...fakeFacts(name), ...facts }) })
+      .where('id', '=', id)
+      .execute();
   engine = await cloud.controller('c1');
 });
 afterEach(async () => {
@@ -70,12 +80,14 @@ it('each field of the policy is the nearest word said about it; the record shows
     slowDownPercent: 20,
     postCopyAllowed: false,
     whenNotConverging: 'give-up',
+    memoryStream: 'single',
     from: {
       largestBlackoutMs: 'default',
       deadlineMs: 'project',
       slowDownPercent: 'flavor',
       postCopyAllowed: 'built-in',
       whenNotConverging: 'request',
+      memoryStream: 'built-in',
     },
   });
   expect(told()[0]).toMatchObject({
@@ -140,6 +152,34 @@ it('a prediction is in the record before the copy, and its score with the end; w
   const third = await move({ maxBandwidthBytes: 50_000_000 });
   await ended(third);
   expect((await readMove(third)).prediction).toMatchObject({ verdict: 'unknown', why: expect.stringMatching(/has not been measured/) });
+});
+
+it('memory goes as asked when both hosts have shown that they can; else in one stream, and the record says why', async () => {
+  const lacking = await move({ host: 'node3', policy: { memoryStream: 'zstd' } });
+  await ended(lacking);
+  expect((await readMove(lacking)).memory_stream).toEqual({
+    asked: 'zstd',
+    used: 'single',
+    why: 'node3 does not do zstd: its self-test has not shown it.',
+  });
+  expect(told().at(-1)?.memoryStream).toBe('single');
+  const asked = await copying({ policy: { memoryStream: 'zstd' } });
+  const record = await readMove(asked);
+  expect(record.memory_stream).toEqual({ asked: 'zstd', used: 'zstd', why: '' });
+  expect(record.incoming_ready).toMatchObject({ memoryStream: 'zstd' });
+  await until(async () => told().at(-1)?.memoryStream === 'zstd');
+  // Both ends are set up for it: another one would find a destination that waits for other channels.
+  await expect(engine.operations.changePolicy(asked as never, { memoryStream: 'single' })).rejects.toMatchObject({
+    code: 'InvalidMigrationState',
+  });
+  await engine.operations.changePolicy(asked as never, { slowDownPercent: 5 });
+  await until(async () => told().at(-1)?.slowDownPercent === 5);
+  expect(told().at(-1)?.memoryStream).toBe('zstd');
+  if (cloud.hosts[0]) cloud.hosts[0].copyRounds = 1;
+  await ended(asked);
+  // What compressed moves were measured at says nothing of others.
+  const past = await pastMoves(database.db);
+  expect(past.linkBytesPerSecond(null, null, 'multifd')).toBeNull();
 });
 
 it('a second move over a link is prepared while the first copies, waits, shows so, and can be cancelled or goes on', async () => {

@@ -4,6 +4,7 @@ import type { MoveOperation } from '@godwit/domain/custody/custody-row';
 import type { Grant } from '@godwit/domain/custody/grant';
 import { GodwitError } from '@godwit/domain/errors';
 import { as, type BootId, type HostId } from '@godwit/domain/ids';
+import { type ChosenStream, isMemoryStream, type StreamRecord } from '@godwit/domain/memory-stream';
 import type { Prediction } from '@godwit/domain/prediction/predict';
 import { agentFailure } from '../../agents/agent-error.ts';
 import type { Db } from '../../store/database.ts';
@@ -21,7 +22,7 @@ import { giveUp } from './give-up.ts';
 import { advance, type Move, writeMove } from './move.ts';
 import { mayCopy } from './queue.ts';
 import { recoverBefore } from './recover-before.ts';
-import { copyTerms, type PeerAddress, wirePolicy } from './wire-policy.ts';
+import { askedStream, type CopyTerms, copyTerms, type PeerAddress, wirePolicy } from './wire-policy.ts';
 
 // The destination starts a QEMU, and may have to fetch an image first.
 const PREPARE_TIMEOUT_MS = 300_000;
@@ -112,7 +113,7 @@ export async function prepare(context: WorkflowContext, run: WorkflowRun, move: 
         copyTerms(db, move),
       ]);
       // Behind the destination's preparations: it costs the move no time.
-      const predicting = predicted(context, run, move, Number(guest.ramMib), terms.capBytesPerSecond);
+      const predicting = predicted(context, run, move, Number(guest.ramMib), terms);
       const policy = wirePolicy(context, move, terms);
       const ready = await client.prepareIncoming(
         { grant: wireGrant(grant, run.fence), guest, policy, source: terms.source, requestId: run.id },
@@ -125,6 +126,7 @@ export async function prepare(context: WorkflowContext, run: WorkflowRun, move: 
         await stepCustody(tx, move.serverId, run.fence, [{ kind: 'heard', from: destination, message: { kind: 'granted', epoch } }]);
         const values = {
           incoming_ready: JSON.stringify(storedReady(ready)),
+          memory_stream: JSON.stringify(streamRecord(move, terms.stream, ready)),
           prediction: prediction === null ? null : JSON.stringify(prediction),
         };
         if (await mayCopy(tx, move.moveId, context.config.limits)) return advance(tx, run, move, 'copying', 'running', values);
@@ -200,7 +202,7 @@ async function predicted(
   run: WorkflowRun,
   move: Move,
   ramMib: number,
-  capBytesPerSecond: number,
+  terms: Pick<CopyTerms, 'capBytesPerSecond' | 'stream'>,
 ): Promise<Prediction | null> {
   try {
     return await predictMove(
@@ -211,7 +213,8 @@ async function predicted(
         source: move.source,
         destination: move.destination_host_id,
         policy: move.policy,
-        capBytesPerSecond,
+        capBytesPerSecond: terms.capBytesPerSecond,
+        stream: terms.stream.used,
         paused: move.previous_vm_state === 'paused',
       },
       LOOK,
@@ -229,6 +232,13 @@ export async function peerAddress(db: Db, hostId: HostId): Promise<PeerAddress> 
   return { hostId, address: host.address, rpcPort: host.rpc_port };
 }
 
+/** The destination has the last word: it takes what it says, and the source sends that. */
+function streamRecord(move: Move, wanted: ChosenStream, ready: Pick<IncomingReady, 'memoryStream' | 'memoryStreamWhy'>): StreamRecord {
+  const used = isMemoryStream(ready.memoryStream) ? ready.memoryStream : 'single';
+  const told = ready.memoryStreamWhy === '' && used !== wanted.used ? 'The destination takes one stream.' : ready.memoryStreamWhy;
+  return { asked: askedStream(move), used, why: wanted.why === '' ? told : wanted.why };
+}
+
 type StoredReady = {
   readonly ramAddress: string;
   readonly ramPort: number;
@@ -239,6 +249,8 @@ type StoredReady = {
   readonly machineType: string;
   readonly cpuModel: string;
   readonly preparedMs: number;
+  readonly memoryStream: string;
+  readonly memoryStreamWhy: string;
 };
 
 function storedReady({ $typeName: _type, $unknown: _unknown, migrationId: _migrationId, ...opened }: IncomingReady): StoredReady {

@@ -32,6 +32,7 @@ export async function tryElsewhere(context: WorkflowContext, run: WorkflowRun, m
       attempts: JSON.stringify([...move.attempts, attempt]),
       destination_host_id: null,
       incoming_ready: null,
+      memory_stream: null,
       outcome: null,
     });
   });

@@ -1,14 +1,16 @@
 import { create } from '@bufbuild/protobuf';
 import { type MigrationPolicy, MigrationPolicySchema } from '@godwit/contract/gen/migration_pb';
 import { GodwitError } from '@godwit/domain/errors';
+import type { ChosenStream, MemoryStream } from '@godwit/domain/memory-stream';
 import { sql } from 'kysely';
 import type { Db } from '../../store/database.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
 import type { Move } from './move.ts';
+import { streamOfMove } from './stream-of-move.ts';
 
 export type PeerAddress = { readonly hostId: string; readonly address: string; readonly rpcPort: number };
 
-/** What a move's hosts and disks say about its copy, in one statement. */
+/** What a move's hosts and disks say about its copy. */
 export type CopyTerms = {
   /** Where an agent finds its peer, and who that must prove to be. */
   readonly source: PeerAddress;
@@ -17,6 +19,8 @@ export type CopyTerms = {
   readonly capBytesPerSecond: number;
   /** The disks that have to be copied, in the guest's order. */
   readonly localDiskIds: readonly string[];
+  /** How memory is sent: decided by what the hosts said when the move was prepared. */
+  readonly stream: ChosenStream;
 };
 
 export async function copyTerms(db: Db, move: Move): Promise<CopyTerms> {
@@ -36,11 +40,21 @@ export async function copyTerms(db: Db, move: Move): Promise<CopyTerms> {
   };
   const source = peer(move.source);
   if (source === null) throw new GodwitError('HostNotFound', `Compute host ${move.source} could not be found.`);
+  const localDiskIds = rows[0]?.disks ?? [];
   return {
     source,
     destination: peer(move.destination_host_id),
+    stream:
+      move.memory_stream ??
+      (await streamOfMove(db, {
+        serverId: move.serverId,
+        source: move.source,
+        destination: move.destination_host_id,
+        asked: askedStream(move),
+        copiesDisks: localDiskIds.length > 0,
+      })),
     capBytesPerSecond: leastCap([move.max_bandwidth_bytes, ...rows.map(({ cap }) => cap)]),
-    localDiskIds: rows[0]?.disks ?? [],
+    localDiskIds,
   };
 }
 
@@ -59,8 +73,12 @@ export function wirePolicy({ config }: Pick<WorkflowContext, 'config'>, move: Mo
     slowDownPercent: policy.slowDownPercent ?? 0,
     pauseWhenNotConverging: policy.whenNotConverging === 'pause',
     forceComplete: move.force_requested_at !== null,
+    memoryStream: terms.stream.used,
   });
 }
+
+/** A record older than streams asked for none. */
+export const askedStream = ({ policy }: Pick<Move, 'policy'>): MemoryStream => policy.memoryStream ?? 'single';
 
 /** The same cap before there is a record. */
 export async function allowedBandwidth(

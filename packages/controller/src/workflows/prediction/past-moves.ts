@@ -1,3 +1,4 @@
+import type { MemoryStream } from '@godwit/domain/memory-stream';
 import { type Calibration, calibrate, type Residual } from '@godwit/domain/prediction/calibrate';
 import { sql } from 'kysely';
 import type { Db } from '../../store/database.ts';
@@ -7,8 +8,10 @@ export type PastMoves = {
   readonly calibration: Calibration;
   /** Of a move besides its copy, ms; null: none seen. */
   readonly fixedMs: number | null;
-  /** Bytes per second between these hosts: of their own newest moves, of the source's, or of all: the nearest that there are a few of; null: none seen. */
-  readonly linkBytesPerSecond: (source: string | null, destination: string | null) => number | null;
+  /** Bytes of memory per second between these hosts, by this stream: of their own newest moves, of the source's, or of all: the nearest that there are a few of; null: none seen. */
+  readonly linkBytesPerSecond: (source: string | null, destination: string | null, stream: MemoryStream) => number | null;
+  /** How well memory compresses: this server's when it was moved so last, or of all that were; null: none seen. */
+  readonly memoryPerWireByte: (serverId: string) => number | null;
 };
 
 /** The newest moves speak for all: links and hosts change. */
@@ -35,10 +38,22 @@ export function pastMoves(db: Db): Promise<PastMoves> {
   return past;
 }
 
+type PastMove = {
+  readonly server: string;
+  readonly source: string;
+  readonly destination: string;
+  readonly stream: MemoryStream;
+  readonly compression: number;
+  readonly rate: number | null;
+  readonly cap: number;
+  readonly fixed: number | null;
+};
+
 async function read(db: Db): Promise<PastMoves> {
   const [moves, scores] = await Promise.all([
-    sql<{ source: string; destination: string; rate: number | null; cap: number; fixed: number | null }>`
-      select source_host_id as source, destination_host_id as destination,
+    sql<PastMove>`
+      select server_id as server, source_host_id as source, destination_host_id as destination, coalesce(memory_stream ->> 'used', 'single') as stream,
+        coalesce((measures ->> 'memoryPerWireByte')::float8, 1) as compression,
         greatest((measures ->> 'linkBytesPerSecond')::float8, (measures ->> 'throughputBytesPerSecond')::float8) as rate,
         coalesce((prediction #>> '{inputs,capBytesPerSecond}')::float8, 0) as cap,
         (select sum(value::float8) from jsonb_each_text(phase_durations_ms) where key in ('preparing', 'copying', 'switchover', 'committing'))
@@ -52,9 +67,10 @@ async function read(db: Db): Promise<PastMoves> {
       .limit(RECENT)
       .execute(),
   ]);
-  const free = moves.rows.flatMap(({ source, destination, rate, cap }) =>
-    rate === null || rate <= 0 || (cap > 0 && rate > cap * 0.85) ? [] : [{ source, destination, rate }],
+  const free = moves.rows.flatMap(({ rate, cap, compression, ...move }) =>
+    rate === null || rate <= 0 || (cap > 0 && rate > cap * compression * 0.85) ? [] : [{ ...move, rate }],
   );
+  const compressed = moves.rows.filter(({ stream }) => stream === 'zstd');
   const rates = (least: number, which: (move: (typeof free)[number]) => boolean): number | null => {
     const newest = free.filter(which).slice(0, NEWEST);
     return newest.length < least ? null : fadingMean(newest.map(({ rate }) => rate));
@@ -62,10 +78,13 @@ async function read(db: Db): Promise<PastMoves> {
   return {
     calibration: calibrate(scores.flatMap(({ score }) => (score as { readonly residuals: readonly Residual[] }).residuals)),
     fixedMs: median(moves.rows.flatMap(({ fixed }) => (fixed === null || fixed < 0 ? [] : [fixed])).slice(0, NEWEST_FIXED)),
-    linkBytesPerSecond: (source, destination) =>
-      rates(FEW, (move) => move.source === source && move.destination === destination) ??
-      rates(FEW, (move) => move.source === source) ??
-      rates(1, () => true),
+    linkBytesPerSecond: (source, destination, stream) =>
+      rates(FEW, (move) => move.stream === stream && move.source === source && move.destination === destination) ??
+      rates(FEW, (move) => move.stream === stream && move.source === source) ??
+      rates(1, (move) => move.stream === stream),
+    memoryPerWireByte: (serverId) =>
+      compressed.find(({ server }) => server === serverId)?.compression ??
+      median(compressed.slice(0, NEWEST).map(({ compression }) => compression)),
   };
 }
 

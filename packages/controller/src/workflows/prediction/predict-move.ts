@@ -1,6 +1,7 @@
 import type { MeasureDirtyResponse } from '@godwit/contract/gen/agent_pb';
 import { type ConvergencePolicy, defaultPolicy } from '@godwit/domain/convergence/policy';
 import { as, type HostId } from '@godwit/domain/ids';
+import type { MemoryStream } from '@godwit/domain/memory-stream';
 import { type DirtyCurve, fitDirtyCurve } from '@godwit/domain/prediction/dirty-curve';
 import { type Prediction, predict } from '@godwit/domain/prediction/predict';
 import { agentFailure } from '../../agents/agent-error.ts';
@@ -17,6 +18,7 @@ export type PredictedMove = {
   readonly policy: Partial<ConvergencePolicy>;
   /** Bytes per second; 0: none. */
   readonly capBytesPerSecond: number;
+  readonly stream: MemoryStream;
   readonly paused: boolean;
 };
 
@@ -49,8 +51,9 @@ export async function predictMove(
     {
       firstPassBytes,
       dirty,
-      linkBytesPerSecond: past.linkBytesPerSecond(move.source, move.destination),
+      linkBytesPerSecond: past.linkBytesPerSecond(move.source, move.destination, move.stream),
       capBytesPerSecond: move.capBytesPerSecond,
+      ...(move.stream === 'zstd' && { memoryPerWireByte: past.memoryPerWireByte(move.serverId) }),
       fixedMs: past.fixedMs,
     },
     { ...defaultPolicy, ...policyAlone(move.policy) },

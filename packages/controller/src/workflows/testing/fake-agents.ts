@@ -56,6 +56,8 @@ export type FakeHost = {
   readonly faults: { call: Call; when: 'before' | 'after'; error: ConnectError }[];
   /** What it was told that moves may cost, newest last. */
   readonly policies: MigrationPolicy[];
+  /** What it says of itself instead; read when a controller connects. */
+  facts: Partial<HostFacts>;
   /** Those that it was told to delete with a copy that has left. */
   readonly deletedDisks: string[];
   /** Disks that starts found missing and made, with the image that they were made of; those that went with what was destroyed. */
@@ -127,6 +129,7 @@ export function fakeHost(id: string, name: string): FakeHost {
     calls: [],
     faults: [],
     policies: [],
+    facts: {},
     deletedDisks: [],
     madeDisks: [],
     destroyedDisks: [],
@@ -230,7 +233,7 @@ function clientOf(host: FakeHost, all: ReadonlyMap<HostId, FakeHost>): AgentClie
         hostId: host.id,
         hostName: host.name,
         bootId: host.bootId,
-        factsJson: JSON.stringify(fakeFacts(host.name)),
+        factsJson: JSON.stringify({ ...fakeFacts(host.name), ...host.facts }),
         nowMs: 0,
       }),
     listGuests: async () =>
@@ -286,7 +289,7 @@ function clientOf(host: FakeHost, all: ReadonlyMap<HostId, FakeHost>): AgentClie
       destroyBelow(custody);
       return guestReport(custody?.serverId ?? '');
     },
-    prepareIncoming: async ({ grant }: { grant?: Grant }) => {
+    prepareIncoming: async ({ grant, policy }: { grant?: Grant; policy?: MigrationPolicy }) => {
       if (grant === undefined) throw refusal('BadRequest');
       obey(grant.serverId, grant.fence);
       const known = host.guests.get(grant.serverId);
@@ -310,6 +313,7 @@ function clientOf(host: FakeHost, all: ReadonlyMap<HostId, FakeHost>): AgentClie
         machineType: 'pc-q35-10.0',
         cpuModel: 'max',
         preparedMs: 1,
+        memoryStream: policy?.memoryStream ?? '',
       });
     },
     startOutgoing: async ({ grant, policy }: { grant?: Grant; policy?: MigrationPolicy }) => {

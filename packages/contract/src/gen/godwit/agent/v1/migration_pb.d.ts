@@ -121,6 +121,13 @@ export declare type MigrationPolicy = Message<"godwit.agent.v1.MigrationPolicy">
    * @generated from field: bool disk_over_commit = 24;
    */
   diskOverCommit: boolean;
+
+  /**
+   * domain MemoryStream; empty: single. Decided before `prepare`: a change while copying changes nothing
+   *
+   * @generated from field: string memory_stream = 25;
+   */
+  memoryStream: string;
 };
 
 /**
@@ -199,6 +206,20 @@ export declare type IncomingReady = Message<"godwit.agent.v1.IncomingReady"> & {
    * @generated from field: string devices = 11;
    */
   devices: string;
+
+  /**
+   * what it takes; the source sends the same. Empty: single
+   *
+   * @generated from field: string memory_stream = 12;
+   */
+  memoryStream: string;
+
+  /**
+   * why not the one asked for; empty: it is
+   *
+   * @generated from field: string memory_stream_why = 13;
+   */
+  memoryStreamWhy: string;
 };
 
 /**
@@ -386,9 +407,18 @@ export declare type RamProgress = Message<"godwit.agent.v1.RamProgress"> & {
   pageSize: bigint;
 
   /**
+   * of memory, as it was before compression
+   *
    * @generated from field: double mbps = 7;
    */
   mbps: number;
+
+  /**
+   * of memory that `transferred_bytes` carried; 0: not told
+   *
+   * @generated from field: int64 memory_bytes = 8;
+   */
+  memoryBytes: bigint;
 };
 
 /**
