@@ -24,6 +24,8 @@ export type AcceleratorOptions = {
   readonly deadlineMs: number;
 };
 
+const lastResortMs = 60_000;
+
 /**
  * Chooses the accelerator by booting a guest under KVM: /dev/kvm may exist and still run nothing (nested virtualisation that is switched off, or only half
  * there), which shows only when a guest is asked to run.
@@ -41,7 +43,9 @@ export async function chooseAccelerator(options: AcceleratorOptions): Promise<Ac
 async function choose(options: AcceleratorOptions): Promise<AcceleratorChoice> {
   const startedAt = performance.now();
   const choice = async (accelerator: Accelerator, reason: string): Promise<AcceleratorChoice> => {
-    const capabilities = await probeCapabilities(options.qemuBinary, accelerator, throwawayDir(options.stateDir), options.deadlineMs);
+    // TCG is the last resort: a host that is so busy that QEMU takes long to say what it can do would else not serve at all.
+    const deadlineMs = accelerator === 'tcg' ? Math.max(options.deadlineMs, lastResortMs) : options.deadlineMs;
+    const capabilities = await probeCapabilities(options.qemuBinary, accelerator, throwawayDir(options.stateDir), deadlineMs);
     return { accelerator, reason, capabilities, probeMs: performance.now() - startedAt };
   };
   if (options.wanted === 'tcg') return choice('tcg', 'TCG is configured');

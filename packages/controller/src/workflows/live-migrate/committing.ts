@@ -104,7 +104,7 @@ export async function commit(context: WorkflowContext, run: WorkflowRun, move: M
               now === 'unknown'
                 ? 'The destination took the guest, and does not say how it fares since.'
                 : 'The guest runs at the destination.',
-            runsOn: 'destination',
+            runsOn: now === 'unknown' ? 'unknown' : 'destination',
             evidence,
           },
       more: {

@@ -366,6 +366,19 @@ describe('faults', () => {
     await consistent(id, migration);
   });
 
+  it('a destination that falls silent when it has taken: the move is complete, and nobody says that the guest runs', async () => {
+    const silent = async (name: string): Promise<void> => {
+      if (name === 'phase:committing') hostNamed('node2').down = true;
+    };
+    const engine = await cloud.controller('c1', silent);
+    const id = await cloud.server(engine, 'node1');
+    const migration = await move(engine, id, 'node2');
+    await ended(migration, 30_000);
+    expect(await readMove(migration)).toMatchObject({ status: 'completed', outcome: { cause: null, runsOn: 'unknown' } });
+    hostNamed('node2').down = false;
+    await consistent(id, migration);
+  }, 60_000);
+
   it('a source that fails runs on, and the cause is its own word', async () => {
     const engine = await cloud.controller('c1');
     const id = await cloud.server(engine, 'node1');
