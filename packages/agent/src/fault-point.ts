@@ -32,6 +32,10 @@ export const faultPoints = [
   'snapshot.copying',
   'nics.noted',
   'nics.unplugged',
+  'suspend.saving',
+  'suspend.recorded',
+  'resume.loaded',
+  'resume.taking',
 ] as const;
 export type FaultPoint = (typeof faultPoints)[number];
 

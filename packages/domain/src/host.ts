@@ -38,5 +38,7 @@ export type HostFacts = {
   readonly networkPolicy?: boolean;
   /** The newest device layout (domain/guest-spec) that it can build. Absent: 1. */
   readonly deviceLayout?: number;
+  /** Can save the memory of a running guest and resume it from there. Absent: it cannot. */
+  readonly suspends?: boolean;
   readonly agentVersion: string;
 };

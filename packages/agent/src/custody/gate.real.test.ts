@@ -3,6 +3,7 @@ import type { Grant } from '@godwit/domain/custody/grant';
 import type { HostMessage, PeerMessage } from '@godwit/domain/custody/host-effect';
 import { as, asEpoch, asFence, type BootId, type HostId, type MigrationId, type ServerId } from '@godwit/domain/ids';
 import { describe, expect, test } from 'vitest';
+import { memoryChannel } from '../qemu/memory-stream.ts';
 import { afterCancel, channels, migrate, pause, TinyLab, type TinyQemu } from './conformance/tiny-qemu.ts';
 import { CustodyRefused } from './custody-refused.ts';
 import { type CustodyInput, type Gate, openGate } from './gate.ts';
@@ -21,6 +22,9 @@ class Host {
   peer: Host | null = null;
   gate: Gate;
   ramAddress = '';
+  memoryPath = '';
+  /** What an `fsync` of the memory comes to. */
+  syncFails = false;
   #journal: CustodyJournal;
   readonly #path: string;
   /** What the source's orders to tell the destination became. */
@@ -54,6 +58,10 @@ class Host {
       bootId: this.boot,
       journal: this.#journal,
       migrateArguments: () => channels(this.ramAddress),
+      memory: {
+        saveArguments: () => memoryChannel(this.memoryPath),
+        sync: () => (this.syncFails ? Promise.reject(new Error('the disk is gone')) : Promise.resolve()),
+      },
       send: (_, __, message) => this.#deliver(message),
       news: (_, message) => this.news.push(message),
       preSwitchoverLimitMs: this.preSwitchoverLimitMs,

@@ -23,6 +23,13 @@ export type GateOptions = {
   readonly journal: CustodyJournal;
   /** QMP's arguments of `migrate` for the move that this server is armed for. */
   readonly migrateArguments: (serverId: ServerId, epoch: Epoch) => Readonly<Record<string, unknown>>;
+  /** The file that a suspended guest's memory is in. */
+  readonly memory: {
+    /** QMP's arguments of `migrate` into the file of this epoch. */
+    readonly saveArguments: (serverId: ServerId, epoch: Epoch) => Readonly<Record<string, unknown>>;
+    /** Resolves when the file is known to survive a power loss; rejects when that is not known. */
+    readonly sync: (serverId: ServerId, epoch: Epoch) => Promise<void>;
+  };
   /** Carries a message to another host; must not block, and repeats by itself. */
   readonly send: (serverId: ServerId, to: HostId, message: PeerMessage) => void;
   /** News that no `feed` returns: of adoptions, of timers, and of turns that failed half-way. */
@@ -165,6 +172,8 @@ class CustodyGate implements Gate {
     switch (effect.kind) {
       case 'journal': {
         const durable = this.#options.journal.append(serverId, effect.record, effect.durability);
+        if (effect.record.kind === 'suspended') return durable?.then(() => faultPoint('suspend.recorded'));
+        if (effect.record.kind === 'taking' && durable) return durable.then(() => faultPoint('resume.taking'));
         return durable ?? (effect.record.kind === 'taking' ? faultPoint('destination.taking') : undefined);
       }
       case 'tell':
@@ -189,6 +198,10 @@ class CustodyGate implements Gate {
         return this.#controlled(entry).powerDown();
       case 'migrate':
         return this.#controlled(entry).migrate(this.#options.migrateArguments(serverId, effect.epoch));
+      case 'saveMemory':
+        return this.#controlled(entry).migrate(this.#options.memory.saveArguments(serverId, effect.epoch));
+      case 'syncMemory':
+        return this.#options.memory.sync(serverId, effect.epoch);
       case 'continueMigration':
         return this.#controlled(entry).continueMigration();
       case 'cancel':
@@ -291,6 +304,8 @@ function needsView(kind: HostEvent['kind']): boolean {
     case 'reset':
     case 'powerDown':
     case 'powerOff':
+    case 'suspend':
+    case 'suspendAbandoned':
     case 'release':
     case 'postCopyReady':
     case 'observed':

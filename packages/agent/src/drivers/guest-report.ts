@@ -13,7 +13,9 @@ export type GuestState =
   | 'incoming'
   /** A source that has released. */
   | 'released'
-  | 'io-error';
+  | 'io-error'
+  /** Its memory is in a file here; no QEMU process. */
+  | 'suspended';
 
 /** What this host says of one guest it has or had. */
 export type GuestReport = {

@@ -103,12 +103,17 @@ export type HostDriver = {
   guests(): Promise<readonly GuestReport[]>;
   migrations(): readonly MigrationReport[];
 
-  /** Creates disks where absent, starts QEMU stopped, takes, and leaves the guest in the grant's end state. */
+  /**
+   * Creates disks where absent, starts QEMU stopped, takes, and leaves the guest in the grant's end state. Under a grant that names a memory: loads it, and the guest goes on where it was suspended; when
+   * that throws it still is.
+   */
   startGuest(grant: Grant, guest: WantedGuest): Promise<GuestReport>;
   /** No QEMU process when it returns; disks stay. */
   stopGuest(authority: Authority, timeoutMs: number): Promise<GuestReport>;
   pauseGuest(authority: Authority): Promise<GuestReport>;
   unpauseGuest(authority: Authority): Promise<GuestReport>;
+  /** The guest's memory is durably in a file here and its QEMU has ended when it returns. Throws SuspendUnsupported, NoSpace, SuspendFailed: then the guest runs on, and nothing of the file stays. */
+  suspendGuest(authority: Authority): Promise<GuestReport>;
   rebootGuest(authority: Authority, hard: boolean): Promise<GuestReport>;
   /** A guest that runs here has the network cards that `guest` names, each in its place, when it returns, and no other. */
   changeNics(authority: Authority, guest: WantedGuest): Promise<GuestReport>;

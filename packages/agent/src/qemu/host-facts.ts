@@ -5,6 +5,7 @@ import type { HostFacts } from '@godwit/domain/host';
 import { type Pool, poolFacts } from '../storage/pool.ts';
 import type { AcceleratorChoice } from './accelerator.ts';
 import { defaultCpuModel, runnableModels } from './capabilities.ts';
+import { savesInPlace } from './memory-stream.ts';
 import type { SelfTestResult } from './self-test.ts';
 
 /** What a host's facts are put together from; everything that was found once, at the agent's start. */
@@ -43,6 +44,7 @@ export async function hostFacts(input: HostFactsInput): Promise<HostFacts> {
     bridges: input.bridges,
     networkPolicy: true,
     deviceLayout: newestDeviceLayout,
+    suspends: capabilities.migrationCapabilities.includes(savesInPlace),
     selfTest: input.selfTest,
     agentVersion: input.agentVersion,
   };

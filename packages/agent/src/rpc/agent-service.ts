@@ -57,6 +57,7 @@ export function agentService(driver: HostDriver, hostName: string, readLogs: Rea
       guestReportToWire(await driver.stopGuest(authorityFromWire(custody), numberFromWire(timeoutMs, 'timeout_ms'))),
     pauseGuest: async ({ custody }) => guestReportToWire(await driver.pauseGuest(authorityFromWire(custody))),
     unpauseGuest: async ({ custody }) => guestReportToWire(await driver.unpauseGuest(authorityFromWire(custody))),
+    suspendGuest: async ({ custody }) => guestReportToWire(await driver.suspendGuest(authorityFromWire(custody))),
     rebootGuest: async ({ custody, hard }) => guestReportToWire(await driver.rebootGuest(authorityFromWire(custody), hard)),
     changeNics: async ({ custody, guest }) => guestReportToWire(await driver.changeNics(authorityFromWire(custody), guestFromWire(guest))),
     destroyGuest: async ({ custody, deleteDisks, guest }) =>

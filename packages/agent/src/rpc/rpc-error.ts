@@ -70,10 +70,13 @@ function codeOf(code: ErrorCode): Code {
     case 'ForbiddenCombination':
     case 'DeviceCannotMove':
     case 'PostCopyUnsafe':
+    case 'SuspendUnsupported':
+    case 'SavedMemoryUnusable':
     case 'InvalidMigrationState':
     case 'CustodyRefused':
       return Code.FailedPrecondition;
     case 'Internal':
+    case 'SuspendFailed':
     case 'GuestStartFailed':
     case 'NetworkSetupFailed':
     case 'InterfaceAttachFailed':

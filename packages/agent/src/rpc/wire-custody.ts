@@ -30,6 +30,7 @@ export function grantFromWire(wire: WireGrant | undefined): Grant {
     endState: endStateFromWire(wire.endState),
     bootId: as<BootId>(wire.destinationBootId),
     postCopy: wire.postCopy,
+    ...(wire.memoryEpoch === 0n ? {} : { memory: asEpoch(numberFromWire(wire.memoryEpoch, 'memory epoch')) }),
   };
 }
 

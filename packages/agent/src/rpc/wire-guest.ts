@@ -106,6 +106,7 @@ const states: Readonly<Record<GuestState, WireState>> = {
   incoming: WireState.INCOMING,
   released: WireState.RELEASED,
   'io-error': WireState.IO_ERROR,
+  suspended: WireState.SUSPENDED,
 };
 export const guestStateToWire = (state: GuestState): WireState => states[state];
 

@@ -43,6 +43,8 @@ export function httpStatus(code: ErrorCode): number {
     case 'SourceServiceDown':
     case 'CustodyRefused':
     case 'NoFreeDeviceSlot':
+    case 'SuspendUnsupported':
+    case 'SavedMemoryUnusable':
       return 409;
     case 'Gone':
       return 410;
@@ -54,6 +56,7 @@ export function httpStatus(code: ErrorCode): number {
     case 'RateLimited':
       return 429;
     case 'Internal':
+    case 'SuspendFailed':
     case 'GuestStartFailed':
     case 'NetworkSetupFailed':
     case 'InterfaceAttachFailed':

@@ -1,4 +1,4 @@
-import type { BootId, Fence, HostId, MigrationId } from '../ids.ts';
+import type { BootId, Epoch, Fence, HostId, MigrationId } from '../ids.ts';
 import type { EndState } from './grant.ts';
 import type { HostMessage } from './host-effect.ts';
 import type { HostCommand, Release } from './host-event.ts';
@@ -22,10 +22,12 @@ export type ControllerEvent =
       readonly destination: HostId;
       readonly bootId: BootId;
       readonly endState: EndState;
+      /** Resume: load the memory that was saved under this epoch. Absent: start from the disk. */
+      readonly memory?: Epoch;
     }
   /** The user, a deadline or a failed preparation gives the operation up. Decides nothing that a host has already decided. */
   | { readonly kind: 'abort'; readonly fence: Fence }
-  /** Server delete, forced stop, hard reboot's first half: burns an epoch granted to nobody and destroys every copy below it. */
+  /** Server delete, forced stop, hard reboot's first half, the end of a saved memory that nobody wants any more: burns an epoch granted to nobody and destroys every copy below it. */
   | { readonly kind: 'destroy'; readonly fence: Fence }
   /** A message of a host, authenticated as that host. */
   | { readonly kind: 'heard'; readonly fence: Fence; readonly from: HostId; readonly message: HostMessage }

@@ -6,6 +6,7 @@ import { asEpoch, type Epoch, type HostId } from '../ids.ts';
 import type { ControllerEffect, ControllerEvent } from './controller-event.ts';
 import type { CustodyRow, MoveOperation, Operation, StartOperation } from './custody-row.ts';
 import type { Grant } from './grant.ts';
+import type { Copy } from './host-custody.ts';
 import type { HostMessage, HostReport } from './host-effect.ts';
 import { recoveryBegun, recoveryHeard, recoveryWithout } from './recovery.ts';
 import { REFUSALS, type Refusal, type RefusalCode } from './refusal.ts';
@@ -45,7 +46,9 @@ export function controllerStep(row: CustodyRow, event: ControllerEvent, rules: R
     case 'beginStart': {
       const code = cannotBegin(row, event.destination);
       if (code !== null) return refused(row, code);
-      if (row.holder.kind !== 'nowhere' && rules.startNeedsNowhere) return refused(row, 'custody-not-stopped');
+      if (event.memory === undefined) {
+        if (row.holder.kind !== 'nowhere' && rules.startNeedsNowhere) return refused(row, 'custody-not-stopped');
+      } else if (!hasMemory(row, event.destination, event.memory, rules)) return refused(row, 'custody-no-memory');
       const grant: Grant = {
         serverId: row.serverId,
         migrationId: null,
@@ -57,6 +60,7 @@ export function controllerStep(row: CustodyRow, event: ControllerEvent, rules: R
         endState: event.endState,
         bootId: event.bootId,
         postCopy: false,
+        ...(event.memory !== undefined && { memory: event.memory }),
       };
       return sending({ ...burned(row, grant.epoch), operation: { kind: 'start', grant, step: 'granting' } });
     }
@@ -146,6 +150,7 @@ function heard(row: CustodyRow, from: HostId, message: HostMessage, rules: Rules
   if (message.kind === 'destroyed') return destroyed(row, from, message.epoch);
   if (message.kind === 'ended' && row.holder.kind === 'host' && row.holder.hostId === from && row.holder.epoch === message.epoch)
     return holderLost(row);
+  if (message.kind === 'suspended') return suspended(row, from, message.epoch);
   const { operation } = row;
   if (operation === null || operation.kind === 'recovery' || operation.kind === 'destroy') return row;
   const { grant } = operation;
@@ -193,7 +198,7 @@ function destinationHeard(row: CustodyRow, operation: MoveOperation | StartOpera
     }
     case 'forfeited':
       if (operation.step !== 'forfeiting') return row;
-      return operation.kind === 'start' ? { ...row, operation: null, holder: { kind: 'nowhere' } } : forfeited(row, operation);
+      return operation.kind === 'start' ? startUndone(row) : forfeited(row, operation);
     case 'unknown':
       // Only a reboot makes unknown final: its QEMU is dead, whether it took or not.
       if (operation.step !== 'forfeiting' || message.bootId === grant.bootId) return row;
@@ -221,6 +226,21 @@ function forfeited(row: CustodyRow, move: MoveOperation): CustodyRow {
 /** The destination's QEMU is dead or cut off for certain, and nobody knows whether it took: a stopped source is never resumed. */
 const destinationGone = (row: CustodyRow, move: MoveOperation): CustodyRow =>
   move.source === 'runs' ? { ...row, operation: null } : stranded(row, move);
+
+/** A forfeited start has changed nothing: what was suspended still is. */
+const startUndone = (row: CustodyRow): CustodyRow => ({
+  ...row,
+  operation: null,
+  holder: row.holder.kind === 'suspended' ? row.holder : { kind: 'nowhere' },
+});
+
+/** Whatever operation is under way: its orders find the copy suspended, and change nothing. A source that was to run on has, before it was. An epoch that was suspended never runs again. */
+function suspended(row: CustodyRow, from: HostId, epoch: Epoch): CustodyRow {
+  const { holder, operation } = row;
+  if (holder.kind !== 'host' || holder.hostId !== from || holder.epoch !== epoch) return row;
+  const ranOn = operation?.kind === 'move' && operation.step === 'resuming';
+  return { ...row, holder: { kind: 'suspended', hostId: from, epoch }, operation: ranOn ? null : operation };
+}
 
 /** No copy is left that may run: the guest restarts from disk, under a new grant. */
 function stranded(row: CustodyRow, move: MoveOperation): CustodyRow {
@@ -270,7 +290,9 @@ function hostFenced(row: CustodyRow, host: HostId, rules: Rules): CustodyRow {
         return next;
     }
   }
-  if (holder.kind === 'host' && holder.hostId === host) {
+  // A memory on a disk neither runs nor is lost by a fencing, and nothing is waited for: it is there again with its host.
+  if (holder.kind === 'suspended' && holder.hostId === host && operation === null) return row;
+  if (holder.kind !== 'nowhere' && holder.hostId === host) {
     if (operation?.kind === 'destroy') return { ...cutOffHost(row, host), operation: null, holder: { kind: 'nowhere' } };
     return holderLost(cutOffHost(row, host));
   }
@@ -291,24 +313,48 @@ function destroyed(row: CustodyRow, from: HostId, epoch: Epoch): CustodyRow {
 function reported(row: CustodyRow, from: HostId, report: HostReport, rules: Rules): CustodyRow {
   if (row.operation?.kind === 'recovery') return recoveryHeard(row, from, report, rules);
   if (report.knownEpoch > row.epoch) return { ...row, behind: true };
-  const { holder, operation } = row;
+  const { operation } = row;
   const { copy } = report;
+  if (copy.kind === 'suspended' && suspended(row, from, copy.grant.epoch) !== row) return suspended(row, from, copy.grant.epoch);
+  const { holder } = row;
   if (holder.kind === 'host' && holder.hostId === from) {
     if (report.knownEpoch < holder.epoch) return row;
     const rebooted = report.bootId !== holder.bootId;
-    const holds = copy.kind !== 'none' && copy.grant.epoch === holder.epoch && (copy.kind === 'granted' || copy.alive);
+    const holds =
+      copy.kind !== 'none' && copy.grant.epoch === holder.epoch && (copy.kind === 'granted' || copy.kind === 'suspended' || copy.alive);
     if (rebooted || !holds) return holderLost(row);
   }
-  const dead = copy.kind === 'none' || (copy.kind === 'granted' ? copy.grant.bootId !== report.bootId : !copy.alive);
-  if (dead || !rules.supersededDestroyed) return row;
+  // It knew that epoch and has no copy at all: the memory was destroyed there, under a newer one.
+  if (holder.kind === 'suspended' && holder.hostId === from && copy.kind === 'none' && report.knownEpoch >= holder.epoch)
+    return holderLost(row);
+  if (copy.kind === 'none' || copyIsGone(copy, report.bootId) || !rules.supersededDestroyed) return row;
   const { epoch } = copy.grant;
-  if (holder.kind === 'host' && holder.hostId === from && epoch >= holder.epoch) return row;
+  if (holder.kind !== 'nowhere' && holder.hostId === from && epoch >= holder.epoch) return row;
   const granted = operation?.kind === 'move' || operation?.kind === 'start' ? operation.grant : null;
   if (granted?.destination === from && epoch >= granted.epoch) return row;
   // Not above what this host holds, or is about to hold, by the row.
-  if (holder.kind === 'host' && holder.hostId === from) return withRemains(row, from, holder.epoch);
+  if (holder.kind !== 'nowhere' && holder.hostId === from) return withRemains(row, from, holder.epoch);
   if (granted?.destination === from) return withRemains(row, from, granted.epoch);
   return epoch < row.epoch ? withRemains(row, from, row.epoch) : cutOffHost(row, from);
+}
+
+/** Nothing of the reported copy is left that could run, or be resumed. */
+function copyIsGone(copy: Exclude<Copy, { readonly kind: 'none' }>, bootId: HostReport['bootId']): boolean {
+  switch (copy.kind) {
+    case 'granted':
+      return copy.grant.bootId !== bootId && copy.memory === undefined;
+    case 'held':
+    case 'released':
+      return !copy.alive;
+    case 'suspended':
+      return false;
+  }
+}
+
+/** The memory that a resume names is the suspended copy of the row, where it is to be resumed. */
+function hasMemory({ holder }: CustodyRow, destination: HostId, memory: Epoch, rules: Rules): boolean {
+  if (holder.kind === 'suspended') return holder.hostId === destination && holder.epoch === memory;
+  return holder.kind === 'nowhere' && !rules.memorySpentOnce;
 }
 
 function cannotBegin(row: CustodyRow, destination: HostId): RefusalCode | null {
@@ -330,7 +376,7 @@ const withRemains = (row: CustodyRow, hostId: HostId, below: Epoch): CustodyRow 
 };
 
 const nextEpoch = (row: CustodyRow, rules: Rules): Epoch =>
-  rules.epochBurned || row.holder.kind === 'nowhere' ? asEpoch(row.epoch + 1) : asEpoch(row.holder.epoch + 1);
+  rules.epochBurned || row.holder.kind !== 'host' ? asEpoch(row.epoch + 1) : asEpoch(row.holder.epoch + 1);
 
 const burned = (row: CustodyRow, epoch: Epoch): CustodyRow => ({ ...row, epoch: epoch > row.epoch ? epoch : row.epoch });
 

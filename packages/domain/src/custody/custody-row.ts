@@ -20,7 +20,9 @@ export type CustodyRow = {
 /** Where the guest is, by the last fact that reached the database. */
 export type Holder =
   | { readonly kind: 'nowhere' }
-  | { readonly kind: 'host'; readonly hostId: HostId; readonly epoch: Epoch; readonly bootId: BootId };
+  | { readonly kind: 'host'; readonly hostId: HostId; readonly epoch: Epoch; readonly bootId: BootId }
+  /** It runs nowhere, and its memory under this epoch is on this host: it is resumed there, or its memory destroyed, before it is started in any other way. */
+  | { readonly kind: 'suspended'; readonly hostId: HostId; readonly epoch: Epoch };
 
 export type Remains = { readonly hostId: HostId; readonly below: Epoch };
 
@@ -42,7 +44,7 @@ export type MoveOperation = {
   readonly destinationFenced: boolean;
 };
 
-/** A plain start: granting → launching → (holder is the host). Back: forfeiting → (holder is nowhere). */
+/** A plain start: granting → launching → (holder is the host). Back: forfeiting → (holder is nowhere; of a resume: what it was, suspended). */
 export type StartOperation = {
   readonly kind: 'start';
   readonly grant: Grant;

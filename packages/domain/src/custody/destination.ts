@@ -9,6 +9,7 @@ import type { Release } from './host-event.ts';
 import type { QemuProcess, QemuView } from './qemu-view.ts';
 import type { RefusalCode } from './refusal.ts';
 import type { Rules } from './rules.ts';
+import { withoutGrant } from './suspend.ts';
 import { answer, type HostTransition, later, refuse, stay, tell } from './transition.ts';
 
 /** Makes the grant durable and says so; the same grant again gets the same answer. */
@@ -20,10 +21,12 @@ export function grantReceived(state: HostCustody, grant: Grant, rules: Rules): H
   if (rules.takeBootProof && grant.bootId !== state.bootId) return refuse(state, 'custody-boot-changed', grant.epoch);
   if (copy.kind === 'granted' && sameGrant(copy.grant, grant)) return answer(state, { kind: 'granted', epoch: grant.epoch });
   if (rules.staleEpochRefused && grant.epoch <= state.knownEpoch) return refuse(state, 'custody-epoch-stale', grant.epoch);
-  if (copy.kind === 'granted' ? copy.grant.bootId === state.bootId : copy.kind !== 'none' && copy.alive)
-    return refuse(state, 'custody-copy-present', grant.epoch);
+  const memory = copy.kind === 'suspended' && copy.grant.epoch === grant.memory ? copy.grant : undefined;
+  if (grant.memory !== undefined && memory === undefined && rules.memorySpentOnce) return refuse(state, 'custody-no-memory', grant.epoch);
+  if (memory === undefined && occupied(state)) return refuse(state, 'custody-copy-present', grant.epoch);
+  const granted: GrantedCopy = { kind: 'granted', grant, process: null, released: false, ...(memory && { memory }) };
   return {
-    state: { ...state, knownEpoch: later(state.knownEpoch, grant.epoch), copy: { kind: 'granted', grant, process: null, released: false } },
+    state: { ...state, knownEpoch: later(state.knownEpoch, grant.epoch), copy: granted },
     effects: [
       { kind: 'journal', record: { kind: 'grant', grant }, durability: rules.grantFsynced ? 'fsync' : 'plain' },
       tell({ kind: 'granted', epoch: grant.epoch }),
@@ -59,7 +62,10 @@ export function launchOrdered(state: HostCustody, epoch: Epoch, view: QemuView |
   if (copy.kind !== 'granted' || copy.grant.epoch !== epoch || copy.grant.source !== null)
     return refuse(state, 'custody-epoch-unknown', epoch);
   if (rules.takeBootProof && copy.grant.bootId !== state.bootId) return refuse(state, 'custody-boot-changed', epoch);
-  if (view === null || copy.process === null || view.runstate !== 'prelaunch') return refuse(state, 'custody-not-ready', epoch);
+  // What is loaded from a memory stands where an arrived guest does; rule 1 is the same.
+  const loaded = view?.runstate === 'paused' && view.migration === 'completed';
+  const ready = copy.grant.memory === undefined ? view?.runstate === 'prelaunch' : loaded || !rules.contGuarded;
+  if (view === null || copy.process === null || !ready) return refuse(state, 'custody-not-ready', epoch);
   return take(state, copy, copy.process, true, rules);
 }
 
@@ -106,8 +112,9 @@ export function forfeitOrdered(state: HostCustody, epoch: Epoch, bootId: BootId,
   if (held && copy.grant.epoch === epoch && (rules.takenNeverForfeits || copy.kind === 'released'))
     return answer(state, { kind: 'took', epoch, alive: copy.alive });
   const unknown = tell({ kind: 'unknown', epoch, bootId: state.bootId });
-  if (copy.kind !== 'none' && copy.grant.epoch === epoch) {
-    if (rules.forfeitBootProof && copy.grant.bootId !== state.bootId)
+  if (copy.kind !== 'none' && copy.kind !== 'suspended' && copy.grant.epoch === epoch) {
+    // The take of a memory is on the disk before `cont`: that it is not there is proof in any boot, and the memory is as it was.
+    if (rules.forfeitBootProof && copy.grant.bootId !== state.bootId && !(copy.kind === 'granted' && copy.memory))
       return {
         state: dropped(state, epoch),
         effects: [{ kind: 'journal', record: { kind: 'destroyed', epoch: after(epoch) }, durability: 'fsync' }, unknown],
@@ -118,7 +125,9 @@ export function forfeitOrdered(state: HostCustody, epoch: Epoch, bootId: BootId,
     };
   }
   if (state.forfeited === epoch) return answer(state, { kind: 'forfeited', epoch });
-  if (epoch <= state.lastTaken || (rules.forfeitBootProof && bootId !== state.bootId)) return { state, effects: [unknown] };
+  // A suspended copy is accepted for one grant only, by a record that is still there: nothing later was taken, in no boot.
+  const proven = bootId === state.bootId || copy.kind === 'suspended';
+  if (epoch <= state.lastTaken || (rules.forfeitBootProof && !proven)) return { state, effects: [unknown] };
   // Durably refused already, by a later forfeit or a destruction.
   if (epoch <= state.refusedThrough) return answer(state, { kind: 'forfeited', epoch });
   return {
@@ -156,7 +165,8 @@ function takeIfReady(state: HostCustody, view: QemuView | null, rules: Rules): H
 
 function take(state: HostCustody, copy: GrantedCopy, process: QemuProcess, runnable: boolean, rules: Rules): HostTransition {
   const { epoch, endState } = copy.grant;
-  const taking: HostEffect = { kind: 'journal', record: { kind: 'taking', epoch, bootId: state.bootId, process }, durability: 'plain' };
+  const durability = copy.grant.memory !== undefined && rules.memoryTakeFsynced ? 'fsync' : 'plain';
+  const taking: HostEffect = { kind: 'journal', record: { kind: 'taking', epoch, bootId: state.bootId, process }, durability };
   return {
     state: {
       ...state,
@@ -178,8 +188,23 @@ const dropped = (state: HostCustody, epoch: Epoch): HostCustody => ({
   ...state,
   knownEpoch: later(state.knownEpoch, epoch),
   refusedThrough: later(state.refusedThrough, epoch),
-  copy: { kind: 'none' },
+  copy: withoutGrant(state.copy),
 });
+
+/** True while a copy is here that a start from disk would run beside, or whose memory it would make worthless. */
+function occupied({ copy, bootId }: HostCustody): boolean {
+  switch (copy.kind) {
+    case 'none':
+      return false;
+    case 'granted':
+      return copy.grant.bootId === bootId || copy.memory !== undefined;
+    case 'held':
+    case 'released':
+      return copy.alive;
+    case 'suspended':
+      return true;
+  }
+}
 
 const forfeitEffects = (epoch: Epoch, rules: Rules): readonly HostEffect[] => [
   { kind: 'journal', record: { kind: 'forfeited', epoch }, durability: rules.forfeitFsynced ? 'fsync' : 'plain' },

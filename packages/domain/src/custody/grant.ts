@@ -25,6 +25,11 @@ export type Grant = {
   readonly bootId: BootId;
   /** Rule 3b: may the source release while pages are still missing at the destination? False unless the QEMU pair is proven. */
   readonly postCopy: boolean;
+  /**
+   * Of a plain start that resumes: the epoch whose memory was saved on the destination, and which the guest is loaded from. Absent: it starts from its disk. No memory is ever granted
+   * twice to a copy that may have run (suspend.ts).
+   */
+  readonly memory?: Epoch;
 };
 
 /** True when both name the same permission. The epoch alone decides, the rest guards against a number that was granted twice. */

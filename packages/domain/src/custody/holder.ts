@@ -4,10 +4,11 @@ import { takeFinished } from './destination.ts';
 import type { HostCustody } from './host-custody.ts';
 import type { HostEffect, HostReport } from './host-effect.ts';
 import { migrationInProgress, type QemuView } from './qemu-view.ts';
-import type { RefusalCode } from './refusal.ts';
 import type { Rules } from './rules.ts';
 import { migrationObserved, outgoingAdopted, releaseEffects } from './source.ts';
+import { savingEnded, suspensionGivenUp } from './suspend.ts';
 import { before, type HostTransition, later, refuse, stay, tell } from './transition.ts';
+import { vcpusRefused } from './vcpus-refused.ts';
 
 /** Pause, unpause, reset and power button: only by the epoch that holds, and never while the guest is leaving (QEMU would resume, or stop, behind our back). */
 export function vcpusOrdered(
@@ -33,15 +34,6 @@ export function powerOffOrdered(state: HostCustody, epoch: Epoch, view: QemuView
   if (copy.kind !== 'held' || (code !== null && code !== 'custody-copy-absent'))
     return refuse(state, code ?? 'custody-epoch-unknown', epoch);
   return { state: { ...state, copy: { ...copy, alive: false } }, effects: [{ kind: 'quit', process: copy.process }, ended] };
-}
-
-function vcpusRefused({ copy }: HostCustody, epoch: Epoch, view: QemuView | null): RefusalCode | null {
-  if (copy.kind === 'released') return 'custody-released';
-  if (copy.kind !== 'held' || copy.grant.epoch !== epoch) return 'custody-epoch-unknown';
-  if (!copy.alive || view === null) return 'custody-copy-absent';
-  if (copy.outgoing !== null) return 'custody-migrating';
-  if (view.runstate === 'inmigrate' || !copy.settled) return 'custody-not-ready';
-  return migrationInProgress(view.migration) && !copy.grant.postCopy ? 'custody-migrating' : null;
 }
 
 /** Kills every copy below `epoch`; nothing below it is accepted afterwards. The copy's own epoch, or a lower one, is refused: it may be a late order. */
@@ -82,7 +74,8 @@ export function holderObserved(state: HostCustody, view: QemuView | null, rules:
     if (!copy.alive) return stay(state);
     return { state: { ...state, copy: { ...copy, alive: false } }, effects: [tell({ kind: 'ended', epoch: copy.grant.epoch })] };
   }
-  if (copy.kind === 'held') return migrationObserved(state, copy, view, rules);
+  if (copy.kind === 'held')
+    return copy.suspending === true ? savingEnded(state, copy, view, rules) : migrationObserved(state, copy, view, rules);
   const served = copy.serving && !migrationInProgress(view.migration);
   return served ? stay({ ...state, copy: { ...copy, serving: false } }) : stay(state);
 }
@@ -105,6 +98,8 @@ function adoptedCopy(state: HostCustody, view: QemuView | null, rules: Rules): H
       if (view === null) return holderObserved(state, null, rules);
       const taken = takeFinished(state, view);
       if (taken.state.copy.kind !== 'held') return taken;
+      // Whoever saved it is gone, and with it all that it knew of the file.
+      if (taken.state.copy.suspending === true) return suspensionGivenUp(taken.state, taken.state.copy, view);
       const rest = outgoingAdopted(taken.state, taken.state.copy, view, rules);
       return { state: rest.state, effects: [...taken.effects, ...rest.effects] };
     }
@@ -112,6 +107,8 @@ function adoptedCopy(state: HostCustody, view: QemuView | null, rules: Rules): H
       const seen = holderObserved(state, view, rules);
       return view === null ? seen : { state: seen.state, effects: [...seen.effects, ...releaseEffects(state, copy.to)] };
     }
+    case 'suspended':
+      return { state, effects: view === null || !rules.suspendedKills ? [] : [{ kind: 'kill', process: copy.process }] };
   }
 }
 

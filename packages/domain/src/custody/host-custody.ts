@@ -24,7 +24,7 @@ export type HostCustody = {
 };
 
 /** At most one copy of a server exists on a host: a new grant is refused until the remains of the previous one are destroyed. */
-export type Copy = NoCopy | GrantedCopy | HeldCopy | ReleasedCopy;
+export type Copy = NoCopy | GrantedCopy | HeldCopy | ReleasedCopy | SuspendedCopy;
 
 export type NoCopy = { readonly kind: 'none' };
 
@@ -36,6 +36,8 @@ export type GrantedCopy = {
   readonly process: QemuProcess | null;
   /** A valid release has arrived but QEMU was not ready yet. Lost with the agent; the source repeats itself. */
   readonly released: boolean;
+  /** Of a start that resumes: the grant of the suspended copy that it is loaded from, which is there again after a forfeit. */
+  readonly memory?: Grant;
 };
 
 /** Taken: this host runs (or holds paused) the guest under `grant.epoch`, until it releases, forfeiting being over for good. */
@@ -48,6 +50,8 @@ export type HeldCopy = {
   /** False between `taking` and the end of the take: `cont` may not have been sent yet, and an adopting agent finishes it. */
   readonly settled: boolean;
   readonly outgoing: Outgoing | null;
+  /** Its memory is being written to a file. Nothing else is done with it until that has ended, one way or the other. */
+  readonly suspending?: true;
 };
 
 /** What a holder knows of a migration away from it. `cancelling`: told to abort, QEMU has not ended it yet. */
@@ -63,4 +67,15 @@ export type ReleasedCopy = {
   /** After a post-copy release the RAM here is never resumed, under no epoch; and it is not destroyed while `serving` pages. */
   readonly mode: 'pre-copy' | 'post-copy';
   readonly serving: boolean;
+};
+
+/**
+ * The guest is not running anywhere, and its memory as of its last instruction under `grant.epoch` is durably here. It is one more copy: it is loaded at most once, under a newer grant that names
+ * it, or destroyed under a newer epoch, and until then no other start is accepted.
+ */
+export type SuspendedCopy = {
+  readonly kind: 'suspended';
+  readonly grant: Grant;
+  /** The process whose memory it was, until an agent has seen it dead; null: it is. */
+  readonly process: QemuProcess | null;
 };

@@ -19,6 +19,10 @@ export type HostEffect =
   /** Let QEMU flush and end; SIGKILL when it does not. Only for the copy that holds. */
   | { readonly kind: 'quit'; readonly process: QemuProcess }
   | { readonly kind: 'migrate'; readonly epoch: Epoch }
+  /** Begin to write the guest's memory to the file of this epoch. The guest runs on until QEMU has all but the rest of it. */
+  | { readonly kind: 'saveMemory'; readonly epoch: Epoch }
+  /** The file of this epoch, whole as QEMU left it, survives a power loss when this returns. */
+  | { readonly kind: 'syncMemory'; readonly epoch: Epoch }
   | { readonly kind: 'continueMigration' }
   | { readonly kind: 'cancel' }
   /** SIGKILL and wait until the process is a zombie or gone; null: whatever QEMU of this server is found. Never quit or SIGTERM: those flush. */
@@ -48,11 +52,15 @@ export type HostMessage =
   | { readonly kind: 'unknown'; readonly epoch: Epoch; readonly bootId: BootId }
   | { readonly kind: 'resumed'; readonly epoch: Epoch; readonly forfeited: Epoch }
   | { readonly kind: 'destroyed'; readonly epoch: Epoch }
+  /** The guest runs nowhere, and its memory under this epoch is durably here. */
+  | { readonly kind: 'suspended'; readonly epoch: Epoch }
+  /** Its memory could not be saved, or not be made durable: the guest goes on under this epoch, and nothing of it is kept. */
+  | { readonly kind: 'notSuspended'; readonly epoch: Epoch }
   /** A held or released copy's QEMU has died or ended. */
   | { readonly kind: 'ended'; readonly epoch: Epoch }
   | {
       readonly kind: 'done';
-      readonly command: 'launch' | 'migrate' | 'continue' | 'pause' | 'unpause' | 'reset' | 'powerDown';
+      readonly command: 'launch' | 'migrate' | 'continue' | 'suspend' | 'pause' | 'unpause' | 'reset' | 'powerDown';
       readonly epoch: Epoch;
     }
   | HostReport

@@ -43,6 +43,8 @@ export type HostCommand =
    * granted or released, and a late one finds nothing, because a stopped guest runs again only under a new epoch.
    */
   | { readonly kind: 'powerOff'; readonly fence: Fence; readonly epoch: Epoch; readonly view: QemuView | null }
+  /** Save the memory of exactly the held copy of this epoch, and end it. */
+  | { readonly kind: 'suspend'; readonly fence: Fence; readonly epoch: Epoch; readonly view: QemuView | null }
   /** After a restore of the database: promise to accept no unseen grant up to `floor`, and report. */
   | { readonly kind: 'census'; readonly fence: Fence; readonly floor: Epoch };
 
@@ -57,6 +59,8 @@ export type HostEvent =
   | { readonly kind: 'bind'; readonly epoch: Epoch; readonly process: QemuProcess }
   /** QEMU sent an event, or was looked at. */
   | { readonly kind: 'observed'; readonly view: QemuView | null }
+  /** The agent gives up saving this copy's memory (it takes too long, or is wanted no more): the guest goes on. Fed again until it has. */
+  | { readonly kind: 'suspendAbandoned'; readonly epoch: Epoch; readonly view: QemuView | null }
   /** QEMU has stood in pre-switchover for longer than the agent's own limit. */
   | { readonly kind: 'switchoverTimeout'; readonly view: QemuView | null }
   /** The agent has just started: state is what `recover` made of the journal. Always the first event. */

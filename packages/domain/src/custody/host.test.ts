@@ -27,14 +27,15 @@ const grants: fc.Arbitrary<Grant> = fc
   .record({
     epoch: epochs,
     previous: epochs,
-    kind: fc.constantFrom('start', 'in', 'out'),
+    kind: fc.constantFrom('start', 'resume', 'in', 'out'),
     bootId: fc.constantFrom(...boots),
     endState: fc.constantFrom('running', 'paused'),
   } as const)
   .map(({ epoch, previous, kind, bootId, endState }) => ({
     serverId,
-    migrationId: kind === 'start' ? null : as<MigrationId>(`m${epoch}`),
-    source: kind === 'start' ? null : kind === 'in' ? there : here,
+    ...(kind === 'resume' && { memory: previous }),
+    migrationId: kind === 'start' || kind === 'resume' ? null : as<MigrationId>(`m${epoch}`),
+    source: kind === 'start' || kind === 'resume' ? null : kind === 'in' ? there : here,
     destination: kind === 'out' ? there : here,
     epoch,
     previousEpoch: previous,
@@ -47,13 +48,14 @@ const grants: fc.Arbitrary<Grant> = fc
 const events: fc.Arbitrary<HostEvent> = fc.oneof(
   fc.record({ kind: fc.constant('grant' as const), fence: fences, grant: grants }),
   fc.record({ kind: fc.constant('arm' as const), fence: fences, grant: grants, view: views }),
-  ...(['launch', 'migrate', 'continue', 'disarm', 'pause', 'unpause', 'reset', 'powerOff'] as const).map((kind) =>
+  ...(['launch', 'migrate', 'continue', 'disarm', 'pause', 'unpause', 'reset', 'powerOff', 'suspend'] as const).map((kind) =>
     fc.record({ kind: fc.constant(kind), fence: fences, epoch: epochs, view: views }),
   ),
   fc.record({ kind: fc.constant('forfeit' as const), fence: fences, epoch: epochs, bootId: fc.constantFrom(...boots) }),
   fc.record({ kind: fc.constant('resume' as const), fence: fences, epoch: epochs, forfeited: epochs, view: views }),
   fc.record({ kind: fc.constant('destroy' as const), fence: fences, epoch: epochs }),
   fc.record({ kind: fc.constant('census' as const), fence: fences, floor: epochs }),
+  fc.record({ kind: fc.constant('suspendAbandoned' as const), epoch: epochs, view: views }),
   fc.record({ kind: fc.constant('bind' as const), epoch: epochs, process: fc.constant(process) }),
   epochs.chain((epoch) =>
     views.map((view) => ({
@@ -65,22 +67,30 @@ const events: fc.Arbitrary<HostEvent> = fc.oneof(
   ...(['observed', 'switchoverTimeout', 'adopt'] as const).map((kind) => fc.record({ kind: fc.constant(kind), view: views })),
 );
 
+const firstGrant: Grant = {
+  serverId,
+  migrationId: null,
+  source: null,
+  destination: here,
+  epoch: asEpoch(1),
+  previousEpoch: asEpoch(0),
+  fence: asFence(1),
+  endState: 'running',
+  bootId: boot,
+  postCopy: false,
+};
+/** What the journal says of a guest that runs under it. */
+const begun: readonly JournalRecord[] = [
+  { kind: 'grant', grant: firstGrant },
+  { kind: 'bound', epoch: asEpoch(1), process },
+  { kind: 'taking', epoch: asEpoch(1), bootId: boot, process },
+  { kind: 'taken', epoch: asEpoch(1) },
+];
+
 /** A sequence of events that gets somewhere: a plain start first, in most of them. */
 const histories = fc.tuple(fc.boolean(), fc.array(events, { maxLength: 25 })).map(([starts, rest]): readonly HostEvent[] => {
-  const grant: Grant = {
-    serverId,
-    migrationId: null,
-    source: null,
-    destination: here,
-    epoch: asEpoch(1),
-    previousEpoch: asEpoch(0),
-    fence: asFence(1),
-    endState: 'running',
-    bootId: boot,
-    postCopy: false,
-  };
   const begin: readonly HostEvent[] = [
-    { kind: 'grant', fence: asFence(1), grant },
+    { kind: 'grant', fence: asFence(1), grant: firstGrant },
     { kind: 'bind', epoch: asEpoch(1), process },
     { kind: 'launch', fence: asFence(1), epoch: asEpoch(1), view: { runstate: 'prelaunch', migration: 'none' } },
   ];
@@ -215,4 +225,54 @@ test('a release seals: until a forfeit of that very epoch is known, nothing resu
     ),
     { numRuns: 4000 },
   );
+});
+
+test('a suspended copy runs again only by a grant that names its memory, and that memory once', () => {
+  fc.assert(
+    fc.property(histories, (history) =>
+      walk([...history.slice(0, 3), ...suspension, ...history.slice(3)], (before, event, { state, effects }) => {
+        const { copy } = before;
+        if (copy.kind === 'suspended') {
+          expect(effects.some(({ kind }) => kind === 'cont' || kind === 'migrate' || kind === 'saveMemory' || kind === 'quit')).toBe(false);
+          if (state.copy.kind === 'granted') expect(event).toMatchObject({ kind: 'grant', grant: { memory: copy.grant.epoch } });
+          else expect(state.copy.kind === 'suspended' || event.kind === 'destroy').toBe(true);
+        }
+        if (state.copy.kind === 'suspended' && copy.kind === 'held') expect(copy.suspending).toBe(true);
+      }),
+    ),
+    { numRuns: 4000 },
+  );
+});
+
+/** From a guest that runs under epoch 1 to its memory. */
+const suspension: readonly HostEvent[] = [
+  { kind: 'suspend', fence: asFence(3), epoch: asEpoch(1), view: { runstate: 'running', migration: 'none' } },
+  { kind: 'observed', view: { runstate: 'postmigrate', migration: 'completed' } },
+];
+
+test('a resume spends the memory durably before the guest runs; given up, it leaves it as it was, also in the next boot', () => {
+  const state = recover(
+    [...begun, { kind: 'suspending', epoch: asEpoch(1) }, { kind: 'suspended', epoch: asEpoch(1) }],
+    serverId,
+    here,
+    boot,
+  );
+  const grant = { ...firstGrant, epoch: asEpoch(2), previousEpoch: asEpoch(1), memory: asEpoch(1) };
+  const granted = hostStep(state, { kind: 'grant', fence: asFence(3), grant }).state;
+  const bound = hostStep(granted, { kind: 'bind', epoch: asEpoch(2), process: { pid: 2, startTicks: 2 } }).state;
+  const launch = (view: QemuView) => hostStep(bound, { kind: 'launch', fence: asFence(3), epoch: asEpoch(2), view });
+  expect(launch({ runstate: 'inmigrate', migration: 'active' }).effects).toMatchObject([
+    { message: { refusal: { code: 'custody-not-ready' } } },
+  ]);
+  const took = launch({ runstate: 'paused', migration: 'completed' });
+  expect(took.effects.slice(0, 2)).toMatchObject([{ kind: 'journal', record: { kind: 'taking' }, durability: 'fsync' }, { kind: 'cont' }]);
+  const dead = hostStep(took.state, { kind: 'observed', view: null }).state;
+  const again = { ...grant, epoch: asEpoch(3), previousEpoch: asEpoch(2) };
+  expect(hostStep(dead, { kind: 'grant', fence: asFence(3), grant: again }).effects).toMatchObject([
+    { message: { refusal: { code: 'custody-no-memory' } } },
+  ]);
+  const rebooted = recover([compacted(bound)], serverId, here, as<BootId>('boot-9'));
+  const back = hostStep(rebooted, { kind: 'forfeit', fence: asFence(3), epoch: asEpoch(2), bootId: boot });
+  expect(back.state.copy).toMatchObject({ kind: 'suspended', grant: { epoch: 1 } });
+  expect(back.effects.at(-1)).toMatchObject({ message: { kind: 'forfeited', epoch: 2 } });
 });

@@ -14,6 +14,7 @@ import {
   resumeOrdered,
   switchoverTimedOut,
 } from './source.ts';
+import { suspendAbandoned, suspendOrdered } from './suspend.ts';
 import { type HostTransition, refuse } from './transition.ts';
 
 /** What to do when `event` reaches a host in `state`. A refusal changes nothing but, at most, the fence. */
@@ -29,6 +30,8 @@ export function hostStep(state: HostCustody, event: HostEvent, rules: Rules = RU
       return state.copy.kind === 'granted'
         ? incomingObserved(state, state.copy, event.view, rules)
         : holderObserved(state, event.view, rules);
+    case 'suspendAbandoned':
+      return suspendAbandoned(state, event.epoch, event.view);
     case 'switchoverTimeout':
       return switchoverTimedOut(state, event.view);
     case 'adopt':
@@ -67,6 +70,8 @@ function obey(state: HostCustody, command: HostCommand, rules: Rules): HostTrans
     case 'reset':
     case 'powerDown':
       return vcpusOrdered(state, command.kind, command.epoch, command.view, rules);
+    case 'suspend':
+      return suspendOrdered(state, command.epoch, command.view);
     case 'powerOff':
       return powerOffOrdered(state, command.epoch, command.view);
     case 'census':

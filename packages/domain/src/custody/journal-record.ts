@@ -9,7 +9,7 @@ export type JournalRecord =
   | { readonly kind: 'grant'; readonly grant: Grant }
   /** plain: the process is dead after a power loss anyway. */
   | { readonly kind: 'bound'; readonly epoch: Epoch; readonly process: QemuProcess }
-  /** plain, and before `cont`: after a power loss the boot id tells what this would have told. */
+  /** plain, and before `cont`: after a power loss the boot id tells what this would have told. fsync when the guest is loaded from a memory, which no boot id outlives. */
   | { readonly kind: 'taking'; readonly epoch: Epoch; readonly bootId: BootId; readonly process: QemuProcess }
   /** plain, after `cont`: an agent that finds `taking` without it finishes the take. */
   | { readonly kind: 'taken'; readonly epoch: Epoch }
@@ -23,6 +23,12 @@ export type JournalRecord =
   | { readonly kind: 'forfeited'; readonly epoch: Epoch }
   /** fsync, before the answer: every copy under a lower epoch is dead, and nothing below `epoch` is accepted. */
   | { readonly kind: 'destroyed'; readonly epoch: Epoch }
+  /** plain: the memory of the held copy is being saved; without `suspended` after it that never was, and the guest goes on. */
+  | { readonly kind: 'suspending'; readonly epoch: Epoch }
+  /** fsync, after the memory itself: from here on the copy is the memory, and its process never runs again. */
+  | { readonly kind: 'suspended'; readonly epoch: Epoch }
+  /** plain, after the guest was seen, or made, to run on. */
+  | { readonly kind: 'notSuspended'; readonly epoch: Epoch }
   /** fsync, before the answer: no unseen grant up to `floor` is accepted. */
   | { readonly kind: 'census'; readonly floor: Epoch }
   /** fsync, written by compaction: everything before it, in one record. */

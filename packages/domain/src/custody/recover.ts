@@ -1,6 +1,7 @@
 import { asEpoch, asFence, type BootId, type Epoch, type HostId, type ServerId } from '../ids.ts';
 import type { HostCustody } from './host-custody.ts';
 import type { JournalRecord } from './journal-record.ts';
+import { goneOn, withoutGrant } from './suspend.ts';
 import { before, later } from './transition.ts';
 
 /** A host that has never heard of the server. */
@@ -28,8 +29,11 @@ export const recover = (records: readonly JournalRecord[], serverId: ServerId, h
 export function replayed(state: HostCustody, record: JournalRecord): HostCustody {
   const { copy } = state;
   switch (record.kind) {
-    case 'grant':
-      return { ...known(state, record.grant.epoch), copy: { kind: 'granted', grant: record.grant, process: null, released: false } };
+    case 'grant': {
+      const { grant } = record;
+      const memory = copy.kind === 'suspended' && copy.grant.epoch === grant.memory ? { memory: copy.grant } : {};
+      return { ...known(state, grant.epoch), copy: { kind: 'granted', grant, process: null, released: false, ...memory } };
+    }
     case 'bound':
       if (copy.kind !== 'granted' || copy.grant.epoch !== record.epoch) return state;
       return { ...state, copy: { ...copy, process: record.process } };
@@ -57,10 +61,21 @@ export function replayed(state: HostCustody, record: JournalRecord): HostCustody
       const { grant, process, alive, outgoing } = copy;
       return { ...state, copy: { kind: 'released', grant, process, alive, to: outgoing.grant, mode: 'post-copy', serving: true } };
     }
+    case 'suspending':
+      if (copy.kind !== 'held' || copy.grant.epoch !== record.epoch) return state;
+      // Accepted only when no move was under way: one that was aborted before it began left no record of its end, and QEMU's `completed` will not be its.
+      return { ...state, copy: { ...copy, outgoing: null, suspending: true } };
+    case 'suspended':
+      if (copy.kind !== 'held' || copy.grant.epoch !== record.epoch) return state;
+      return { ...state, copy: { kind: 'suspended', grant: copy.grant, process: copy.process } };
+    case 'notSuspended': {
+      if (copy.kind !== 'held' || copy.grant.epoch !== record.epoch) return state;
+      return { ...state, copy: goneOn(copy) };
+    }
     case 'forfeited':
       return { ...gone(state, record.epoch, copy.kind !== 'none' && copy.grant.epoch === record.epoch), forfeited: record.epoch };
     case 'destroyed':
-      return gone(state, before(record.epoch), copy.kind !== 'none' && copy.grant.epoch < record.epoch);
+      return gone(state, before(record.epoch), copy.kind !== 'none' && copy.grant.epoch < record.epoch, 'none');
     case 'state': {
       const { bootId, copy: then, ...rest } = record.state;
       const dead = (then.kind === 'held' || then.kind === 'released') && bootId !== state.bootId;
@@ -75,10 +90,10 @@ export function replayed(state: HostCustody, record: JournalRecord): HostCustody
 
 const known = (state: HostCustody, epoch: Epoch): HostCustody => ({ ...state, knownEpoch: later(state.knownEpoch, epoch) });
 
-/** A forfeit of an epoch that was never here leaves a copy under another one alone. */
-function gone(state: HostCustody, epoch: Epoch, copyToo: boolean): HostCustody {
+/** A forfeit of an epoch that was never here leaves a copy under another one alone; one of a grant that was to resume leaves the memory. */
+function gone(state: HostCustody, epoch: Epoch, copyToo: boolean, left: 'none' | 'memory' = 'memory'): HostCustody {
   const next = { ...known(state, epoch), refusedThrough: later(state.refusedThrough, epoch) };
-  return copyToo ? { ...next, copy: { kind: 'none' } } : next;
+  return copyToo ? { ...next, copy: left === 'none' ? { kind: 'none' } : withoutGrant(state.copy) } : next;
 }
 
 /** A journal's records of one server as one record: `recover` makes the same of it, in this boot and in any later one. */

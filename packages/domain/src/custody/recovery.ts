@@ -48,9 +48,14 @@ function settled(row: CustodyRow, recovery: RecoveryOperation): CustodyRow {
   const nowhere: CustodyRow = { ...row, operation: null, holder: { kind: 'nowhere' } };
   const newest = recovery.reports.flatMap(claims).sort(newestFirst)[0];
   if (newest === undefined) return nowhere;
-  const { report, grant, pending } = newest;
-  if (pending === null) return { ...nowhere, holder: { kind: 'host', hostId: report.hostId, epoch: grant.epoch, bootId: report.bootId } };
-  if (pending.source === null) return { ...nowhere, operation: { kind: 'start', grant: pending, step: 'forfeiting' } };
+  const { report, grant, pending, suspended } = newest;
+  const { hostId, bootId } = report;
+  if (pending === null)
+    return { ...nowhere, holder: suspended ? memoryOn(hostId, grant) : { kind: 'host', hostId, epoch: grant.epoch, bootId } };
+  if (pending.source === null) {
+    const operation = { kind: 'start', grant: pending, step: 'forfeiting' } as const;
+    return suspended ? { ...nowhere, operation, holder: memoryOn(hostId, grant) } : { ...nowhere, operation };
+  }
   return { ...nowhere, ...moveUndone(row, pending, recovery.reports) };
 }
 
@@ -74,14 +79,27 @@ function moveUndone(row: CustodyRow, grant: Grant, reports: readonly RecoveryRep
 const newestFirst = (a: Claim, b: Claim): number => b.epoch - a.epoch || Number(a.pending !== null) - Number(b.pending !== null);
 
 /** What a report claims about the highest epoch it is about: `pending` is a grant that is neither taken nor forfeited as far as this host knows. */
-type Claim = { readonly epoch: Epoch; readonly report: RecoveryReport; readonly grant: Grant; readonly pending: Grant | null };
+type Claim = {
+  readonly epoch: Epoch;
+  readonly report: RecoveryReport;
+  /** Of the copy; of a resume that is pending: of the memory that it would load. */
+  readonly grant: Grant;
+  readonly pending: Grant | null;
+  /** The copy, or what is left of it when the pending grant is forfeited, is a memory. */
+  readonly suspended?: true;
+};
+
+const memoryOn = (hostId: HostId, { epoch }: Grant): CustodyRow['holder'] => ({ kind: 'suspended', hostId, epoch });
 
 function claims(report: RecoveryReport): readonly Claim[] {
   const { copy } = report;
   switch (copy.kind) {
     case 'none':
       return [];
+    case 'suspended':
+      return [{ epoch: copy.grant.epoch, report, grant: copy.grant, pending: null, suspended: true }];
     case 'granted':
+      if (copy.memory !== undefined) return [{ epoch: copy.grant.epoch, report, grant: copy.memory, pending: copy.grant, suspended: true }];
       return copy.grant.bootId === report.bootId ? [{ epoch: copy.grant.epoch, report, grant: copy.grant, pending: copy.grant }] : [];
     case 'held': {
       if (!copy.alive) return [];

@@ -20,6 +20,8 @@ export const REFUSALS = {
   'custody-recovering':
     'The database was restored; nothing is granted until every host that could hold the server has reported or is fenced.',
   'custody-not-stopped': 'A copy of the server may still run; it is not started a second time.',
+  'custody-suspending': 'The memory of the server is being saved; nothing else is done with it until that has ended.',
+  'custody-no-memory': 'This host has no saved memory of the server under the epoch that the grant names.',
   'custody-post-copy-forbidden': 'The grant does not allow post-copy.',
 } as const;
 

@@ -57,6 +57,14 @@ export type Rules = {
   readonly recoveryWaits: boolean;
   /** QEMU's own resume ends the migration in our books too. */
   readonly selfResumeHeeded: boolean;
+  /** A suspended copy is told of, and written down, only once its memory is durable. */
+  readonly memorySynced: boolean;
+  /** The take of a copy that is loaded from a memory is fsynced before `cont`: the memory is spent, whatever happens next. */
+  readonly memoryTakeFsynced: boolean;
+  /** A memory is granted only while its copy is the suspended one: never after a take, never after a start from disk. */
+  readonly memorySpentOnce: boolean;
+  /** The process whose memory was saved is killed. */
+  readonly suspendedKills: boolean;
 };
 
 export const RULES: Rules = {
@@ -87,4 +95,8 @@ export const RULES: Rules = {
   startNeedsNowhere: true,
   recoveryWaits: true,
   selfResumeHeeded: true,
+  memorySynced: true,
+  memoryTakeFsynced: true,
+  memorySpentOnce: true,
+  suspendedKills: true,
 };

@@ -16,6 +16,7 @@ export function armReceived(state: HostCustody, grant: Grant, view: QemuView | n
   if (copy.kind === 'released') return refuse(state, 'custody-released', epoch);
   if (copy.kind !== 'held' || !copy.alive || view === null) return refuse(state, 'custody-copy-absent', epoch);
   if (copy.grant.epoch !== grant.previousEpoch) return refuse(state, 'custody-epoch-unknown', epoch);
+  if (copy.suspending === true) return refuse(state, 'custody-suspending', epoch);
   if (copy.outgoing !== null) {
     const known = sameGrant(copy.outgoing.grant, grant) && copy.outgoing.phase !== 'cancelling';
     return known ? answer(state, { kind: 'armed', epoch }) : refuse(state, 'custody-busy', epoch);
@@ -68,6 +69,12 @@ export function disarmOrdered(state: HostCustody, epoch: Epoch, view: QemuView |
   const { copy } = state;
   if (copy.kind === 'released' && copy.to.epoch === epoch)
     return answer(state, { kind: 'disarmed', epoch, source: copy.alive ? 'completed' : 'lost' });
+  if (copy.kind === 'suspended') {
+    // Never released, and here; not armed either, which is written down as ever.
+    const noted: HostEffect = { kind: 'journal', record: { kind: 'disarmed', epoch, because: 'aborted' }, durability: 'plain' };
+    const here = tell({ kind: 'disarmed', epoch, source: 'runs' });
+    return epoch <= state.knownEpoch ? { state, effects: [here] } : { state: disarmed(state, epoch), effects: [noted, here] };
+  }
   if (copy.kind !== 'held' || !copy.alive) return answer(state, { kind: 'disarmed', epoch, source: 'lost' });
   if (epoch <= copy.grant.epoch) return refuse(state, 'custody-epoch-stale', epoch);
   const { outgoing } = copy;
@@ -91,6 +98,8 @@ export function disarmOrdered(state: HostCustody, epoch: Epoch, view: QemuView |
 export function resumeOrdered(state: HostCustody, epoch: Epoch, forfeited: Epoch, view: QemuView | null, rules: Rules): HostTransition {
   const { copy } = state;
   const resumed = tell({ kind: 'resumed', epoch, forfeited });
+  // It has run on, and was suspended since.
+  if (copy.kind === 'suspended' && copy.grant.epoch === epoch && forfeited <= state.disarmedThrough) return { state, effects: [resumed] };
   if ((copy.kind !== 'held' && copy.kind !== 'released') || copy.grant.epoch !== epoch)
     return refuse(state, 'custody-epoch-unknown', epoch);
   if (!copy.alive || view === null) return refuse(state, 'custody-copy-absent', epoch);

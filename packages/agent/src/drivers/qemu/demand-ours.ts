@@ -11,7 +11,7 @@ export function demandOurs(host: QemuHost, { serverId, epoch, fence }: Authority
     throw new CustodyRefused({ code, message: REFUSALS[code], epoch, knownEpoch: state.knownEpoch, knownFence: state.fence });
   };
   if (fence < state.fence) refuse('custody-fence-low');
-  if (copy.kind === 'granted' || copy.kind === 'released') refuse('custody-not-stopped');
+  if (copy.kind === 'granted' || copy.kind === 'released' || copy.kind === 'suspended') refuse('custody-not-stopped');
   if (copy.kind === 'held' && copy.alive) {
     // Its own epoch, whatever higher ones were burned by moves that failed.
     if (copy.grant.epoch !== epoch) refuse('custody-epoch-unknown');

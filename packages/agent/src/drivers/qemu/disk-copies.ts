@@ -137,7 +137,7 @@ export class DiskCopies {
     };
     if (fence < state.fence) refuse('custody-fence-low');
     if (epoch < state.knownEpoch) refuse('custody-epoch-stale');
-    if (copy.kind === 'granted' || (copy.kind !== 'none' && copy.alive)) refuse('custody-not-stopped');
+    if (copy.kind === 'granted' || copy.kind === 'suspended' || (copy.kind !== 'none' && copy.alive)) refuse('custody-not-stopped');
   }
 }
 

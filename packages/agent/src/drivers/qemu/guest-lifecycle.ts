@@ -16,7 +16,9 @@ import { fetchImage } from './fetch-image.ts';
 import { createGuestDisks, deleteGuestDisks } from './guest-disks.ts';
 import { guestSpecOf } from './guest-spec-of.ts';
 import type { QemuHost } from './qemu-host.ts';
+import { removeMemory } from './saved-memory.ts';
 import { startQemu } from './start-qemu.ts';
+import { forgetSpentMemory, loadSavedMemory, memoryOfGrant } from './suspend-guest.ts';
 
 /** How long a soft reboot waits for the guest to shut itself down. */
 const softRebootMs = 60_000;
@@ -31,6 +33,7 @@ export async function startGuest(host: QemuHost, grant: Grant, wanted: WantedGue
   const { serverId } = wanted;
   const granted = await host.custody.feed(serverId, { kind: 'grant', fence: grant.fence, grant });
   if (granted.some((message) => message.kind === 'took')) return host.guests.report(serverId);
+  const { memory } = grant;
   const spec = guestSpecOf(wanted, host.pools, host.defaults);
   try {
     await Promise.all([
@@ -41,17 +44,39 @@ export async function startGuest(host: QemuHost, grant: Grant, wanted: WantedGue
         .then(() => makeTaps(host.tools, spec.nics, host.config.bridge.name, true))
         .then(() => host.dhcp?.serve(spec.nics)),
     ]);
-    await startQemu(host, await makeConfigDrive(host.config.stateDir, spec, wanted), grant.epoch, false);
+    const file = memory === undefined ? null : await memoryOfGrant(host, serverId, memory);
+    const process = await startQemu(host, await makeConfigDrive(host.config.stateDir, spec, wanted), grant.epoch, file !== null);
+    if (file !== null) await loadSavedMemory(process, serverId, file);
     await host.custody.feed(serverId, { kind: 'launch', fence: grant.fence, epoch: grant.epoch });
   } catch (error) {
     await host.custody
       .feed(serverId, { kind: 'forfeit', fence: grant.fence, epoch: grant.epoch, bootId: grant.bootId })
       .catch((refused: unknown) => host.log.warn({ err: refused, serverId }, 'a failed start could not be forfeited'));
-    if (host.custody.state(serverId).copy.kind === 'none') await removeTraces(host, serverId, spec);
+    const { kind } = host.custody.state(serverId).copy;
+    if (kind === 'none' || kind === 'suspended') await removeTraces(host, serverId, spec);
     throw error;
   }
+  if (memory !== undefined) await resumed(host, serverId);
   await settledIn(host, serverId, 'running');
   return host.guests.report(serverId);
+}
+
+/** The guest runs on from its memory: what is left is courtesy, and its failure is nobody's. */
+async function resumed(host: QemuHost, serverId: ServerId): Promise<void> {
+  const process = host.guests.process(serverId);
+  if (process === null) return;
+  await forgetSpentMemory(host, process, serverId).catch((error: unknown) =>
+    host.log.warn({ err: error, serverId }, 'a memory that is spent could not be cleared away'),
+  );
+  await announce(host, serverId);
+}
+
+/** Nobody has sent in the guest's name from here until now. */
+async function announce(host: QemuHost, serverId: ServerId): Promise<void> {
+  await host.guests
+    .process(serverId)
+    ?.qmp.execute('announce-self', { initial: 50, max: 550, rounds: 5, step: 100 })
+    .catch(() => undefined);
 }
 
 /** ACPI first, then power off. When it returns no QEMU of the guest is left here; its disks stay. */
@@ -76,11 +101,8 @@ export async function pauseGuest(host: QemuHost, authority: Authority): Promise<
 export async function unpauseGuest(host: QemuHost, authority: Authority): Promise<GuestReport> {
   await host.custody.feed(authority.serverId, { kind: 'unpause', fence: authority.fence, epoch: authority.epoch });
   await settledIn(host, authority.serverId, 'running');
-  // A guest that was moved while paused has not been announced: nobody sends in its name until now.
-  await host.guests
-    .process(authority.serverId)
-    ?.qmp.execute('announce-self', { initial: 50, max: 550, rounds: 5, step: 100 })
-    .catch(() => undefined);
+  // A guest that was moved while paused has not been announced.
+  await announce(host, authority.serverId);
   return host.guests.report(authority.serverId);
 }
 
@@ -108,6 +130,7 @@ export async function destroyGuest(
   // Also of a QEMU that has died before.
   const spec = host.guests.spec(serverId) ?? (wanted && guestSpecOf(wanted, host.pools, host.defaults));
   await host.custody.feed(serverId, { kind: 'destroy', fence: authority.fence, epoch: authority.epoch });
+  await removeMemory(host.config.stateDir, serverId);
   await removeConfigDrive(host.config.stateDir, serverId);
   if (spec) await removeTraces(host, serverId, spec);
   if (deleteDisks) {

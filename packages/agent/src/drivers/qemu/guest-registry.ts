@@ -1,3 +1,4 @@
+import type { Copy } from '@godwit/domain/custody/host-custody';
 import type { GuestSpec } from '@godwit/domain/guest-spec';
 import type { BootId, MigrationId, ServerId } from '@godwit/domain/ids';
 import { type GuestFact, isSpent, standsStill } from '../../qemu/guest-fact.ts';
@@ -145,11 +146,12 @@ export class GuestRegistry {
 
 /** Custody says whose the guest is, QEMU says what it does. */
 export function stateOf(
-  copy: 'none' | 'granted' | 'held' | 'released',
+  copy: Copy['kind'],
   alive: boolean,
   fact: GuestFact | null,
 ): { readonly state: GuestState; readonly detail: string } {
   if (copy === 'released') return { state: 'released', detail: '' };
+  if (copy === 'suspended') return { state: 'suspended', detail: '' };
   if (copy === 'granted') return { state: 'incoming', detail: fact?.kind === 'died' ? fact.cause : '' };
   if (copy === 'none') return { state: 'shutoff', detail: '' };
   switch (fact?.kind) {

@@ -20,6 +20,7 @@ import { Precedence } from '../../precedence.ts';
 import { readConsole } from '../../qemu/console-log.ts';
 import { isSpent } from '../../qemu/guest-fact.ts';
 import { adoptGuests, findProcess } from '../../qemu/guest-process.ts';
+import { memoryChannel } from '../../qemu/memory-stream.ts';
 import { runDir } from '../../qemu/run-dir.ts';
 import { openControllerLink } from '../../rpc/controller-link.ts';
 import { SpaceLedger } from '../../storage/space-ledger.ts';
@@ -27,6 +28,7 @@ import { WallClock } from '../../wall-clock.ts';
 import type { HostDriver } from '../host-driver.ts';
 import { HostEvents } from '../host-events.ts';
 import { changeNics } from './change-nics.ts';
+import { clearMemories } from './clear-memories.ts';
 import { DirtyWatch } from './dirty-watch.ts';
 import { DiskCopies } from './disk-copies.ts';
 import { snapshotDisk } from './disk-snapshot.ts';
@@ -39,6 +41,8 @@ import { readImage } from './image-from-peer.ts';
 import { Moves } from './moves.ts';
 import { QemuConsoles } from './qemu-consoles.ts';
 import type { DriverLog, QemuHost } from './qemu-host.ts';
+import { memoryPath, syncMemory } from './saved-memory.ts';
+import { suspendGuest } from './suspend-guest.ts';
 
 /** How long a QEMU that outlived the agent may take to answer. */
 const adoptDeadlineMs = 5_000;
@@ -74,6 +78,14 @@ export async function openQemuDriver(
     bootId,
     noteSynced: config.modelPowerLoss ?? false,
     migrateArguments: (serverId, epoch) => moves.streamOf(serverId, epoch),
+    memory: {
+      saveArguments: (serverId, epoch) => {
+        const spec = guests.spec(serverId);
+        if (spec === null) throw new Error(`nothing is known of the guest of server ${serverId}`);
+        return memoryChannel(memoryPath(config.stateDir, spec, epoch));
+      },
+      sync: (serverId, epoch) => syncMemory(config.stateDir, serverId, epoch),
+    },
     send: (serverId, _to, message) => moves.send(serverId, message),
     news: (serverId, message) => moves.heard(serverId, message),
     findStray: (serverId) => findProcess(runDir(config.stateDir, serverId)),
@@ -135,6 +147,7 @@ export async function openQemuDriver(
     stopGuest: (authority, timeoutMs) => exclusive(authority.serverId, () => stopGuest(host, authority, timeoutMs)),
     pauseGuest: (authority) => exclusive(authority.serverId, () => pauseGuest(host, authority)),
     unpauseGuest: (authority) => exclusive(authority.serverId, () => unpauseGuest(host, authority)),
+    suspendGuest: (authority) => exclusive(authority.serverId, () => suspendGuest(host, space, authority)),
     rebootGuest: (authority, hard) => exclusive(authority.serverId, () => rebootGuest(host, authority, hard)),
     changeNics: (authority, wanted) => exclusive(authority.serverId, () => changeNics(host, authority, wanted)),
     destroyGuest: async (authority, deleteDisks, wanted) => {
@@ -226,6 +239,7 @@ async function adopt(host: QemuHost, moves: Moves, store: MigrationStore): Promi
     for (const message of told) moves.heard(serverId, message);
   }
   moves.resume();
+  await clearMemories(host);
   for (const serverId of guests.servers()) {
     const process = guests.process(serverId);
     if (process)

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import type { AgentConfig } from '@godwit/contract/config/agent-config';
 import type { Grant } from '@godwit/domain/custody/grant';
+import type { Copy } from '@godwit/domain/custody/host-custody';
 import type { HostMessage, PeerMessage } from '@godwit/domain/custody/host-effect';
 import { GodwitError } from '@godwit/domain/errors';
 import type { HostFacts } from '@godwit/domain/host';
@@ -74,6 +75,7 @@ export const simulatedFacts = (host: SimulatedHost): HostFacts => ({
   })),
   bridges: ['simulated'],
   selfTest: [],
+  suspends: host.hypervisorType !== 'ironic',
   agentVersion: '0.1.0',
 });
 
@@ -129,6 +131,8 @@ class SimulatedDriver implements HostDriver {
       bootId: options.bootId,
       journal: this.#journal,
       migrateArguments: (serverId, epoch) => ({ to: this.#streamOf(serverId, epoch) }),
+      // A simulated memory is durable as soon as it is there, and as little as the guest itself.
+      memory: { saveArguments: (_, epoch) => ({ memory: epoch }), sync: () => Promise.resolve() },
       send: (serverId, to, message) => void this.#send(serverId, to, message),
       news: (serverId, message) => this.#heard(serverId, message),
     });
@@ -166,7 +170,8 @@ class SimulatedDriver implements HostDriver {
     try {
       await delay(this.#timings.diskCreateMs + this.#timings.qemuStartMs);
       if (Math.random() < this.#timings.failureRate) throw new GodwitError('GuestStartFailed', 'the simulated guest did not start');
-      await this.#spawn(grant, wanted, 'prelaunch', null);
+      if (grant.memory === undefined) await this.#spawn(grant, wanted, 'prelaunch', null);
+      else await (await this.#spawn(grant, wanted, 'inmigrate', null)).load();
       await this.#feed(serverId, { kind: 'launch', fence: grant.fence, epoch: grant.epoch });
     } catch (error) {
       await this.#feed(serverId, { kind: 'forfeit', fence: grant.fence, epoch: grant.epoch, bootId: grant.bootId }).catch(() => []);
@@ -194,6 +199,20 @@ class SimulatedDriver implements HostDriver {
   async unpauseGuest({ serverId, fence, epoch }: Authority): Promise<GuestReport> {
     await this.#feed(serverId, { kind: 'unpause', fence, epoch });
     return this.#told(serverId);
+  }
+
+  async suspendGuest({ serverId, fence, epoch }: Authority): Promise<GuestReport> {
+    if (this.#options.host.hypervisorType === 'ironic')
+      throw new GodwitError('SuspendUnsupported', 'the memory of a bare metal instance cannot be saved');
+    await this.#feed(serverId, { kind: 'suspend', fence, epoch });
+    for (;;) {
+      const { copy } = this.#gate.state(serverId);
+      if (copy.kind === 'suspended') return this.#told(serverId);
+      if (copy.kind !== 'held' || !copy.alive)
+        throw new GodwitError('SuspendFailed', 'the simulated guest ended while its memory was being saved');
+      if (copy.suspending !== true) throw new GodwitError('SuspendFailed', 'the simulated memory was not saved: the guest runs on');
+      await delay(5);
+    }
   }
 
   async rebootGuest({ serverId, fence, epoch }: Authority): Promise<GuestReport> {
@@ -439,11 +458,12 @@ class SimulatedDriver implements HostDriver {
       throw new GodwitError('BareMetalCannotMigrate', 'bare metal instances cannot be migrated');
   }
 
-  async #spawn(grant: Grant, wanted: WantedGuest, runstate: 'prelaunch' | 'inmigrate', listens: string | null): Promise<void> {
+  async #spawn(grant: Grant, wanted: WantedGuest, runstate: 'prelaunch' | 'inmigrate', listens: string | null): Promise<SimulatedQemu> {
     const guest = { wanted, qemu: new SimulatedQemu(wanted.ramMib, this.#timings, runstate, listens) };
     this.#guests.set(wanted.serverId, guest);
     this.#watch(wanted.serverId, guest);
     await this.#feed(wanted.serverId, { kind: 'bind', epoch: grant.epoch, process: guest.qemu.process });
+    return guest.qemu;
   }
 
   #watch(serverId: ServerId, guest: SimulatedGuest): void {
@@ -506,6 +526,7 @@ class SimulatedDriver implements HostDriver {
         }
         return;
       case 'destroyed':
+      case 'suspended':
         this.#guests.remove(serverId);
         return;
       case 'released':
@@ -610,7 +631,8 @@ class SimulatedDriver implements HostDriver {
   }
 }
 
-function stateOf(copy: 'none' | 'granted' | 'held' | 'released', qemu: SimulatedQemu | undefined): GuestState {
+function stateOf(copy: Copy['kind'], qemu: SimulatedQemu | undefined): GuestState {
+  if (copy === 'suspended') return 'suspended';
   if (copy === 'released') return 'released';
   if (copy === 'granted') return 'incoming';
   if (copy === 'none' || !qemu || qemu.dead || qemu.runstate === 'other') return 'shutoff';

@@ -87,7 +87,16 @@ export class SimulatedQemu implements QemuControl {
     this.#attempt += 1;
     this.#hurried = false;
     this.#status('setup');
-    void this.#stream(listening.get(String(args['to'])), this.#attempt);
+    void ('memory' in args ? this.#save(this.#attempt) : this.#stream(listening.get(String(args['to'])), this.#attempt));
+  }
+
+  /** A memory that was saved arrives; the guest stands still. */
+  async load(): Promise<void> {
+    this.#status('active');
+    await delay(copyMs(this.ramMib, { ...this.#timings, dirtyBytesPerSecond: 0 }));
+    this.#alive();
+    this.runstate = 'paused';
+    this.#status('completed');
   }
 
   async continueMigration(): Promise<void> {
@@ -114,6 +123,19 @@ export class SimulatedQemu implements QemuControl {
     this.#attempt += 1;
     if (this.#listens !== null && listening.get(this.#listens) === this) listening.delete(this.#listens);
     this.#tell('ended');
+  }
+
+  async #save(attempt: number): Promise<void> {
+    const gone = (): boolean => this.dead || this.#attempt !== attempt;
+    await delay(1);
+    if (gone()) return;
+    if (Math.random() < this.#timings.failureRate) return this.#fail('failed');
+    this.#status('active');
+    await delay(copyMs(this.ramMib, { ...this.#timings, dirtyBytesPerSecond: 0 }));
+    if (gone()) return;
+    this.#tell('STOP');
+    this.runstate = 'postmigrate';
+    this.#status('completed');
   }
 
   async #stream(to: SimulatedQemu | undefined, attempt: number): Promise<void> {

@@ -16,6 +16,7 @@ export function wireGrant(grant: Grant, fence: Fence): WireGrant {
     endState: grant.endState === 'paused' ? EndState.PAUSED : EndState.RUNNING,
     destinationBootId: grant.bootId,
     postCopy: grant.postCopy,
+    memoryEpoch: BigInt(grant.memory ?? 0),
   });
 }
 

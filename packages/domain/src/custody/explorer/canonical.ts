@@ -5,6 +5,7 @@
 import { asEpoch, asFence } from '../../ids.ts';
 import type { HostReport } from '../host-effect.ts';
 import { RULES, type Rules } from '../rules.ts';
+import { goneOn } from '../suspend.ts';
 import { canonicalJournal, forgetful, surelyKnown } from './modelled-journal.ts';
 import type { Host } from './world.ts';
 
@@ -46,8 +47,10 @@ export function canonicalReport(report: HostReport): HostReport {
     case 'granted':
       return { ...plain, copy: { ...copy, process: null, released: false } };
     case 'held':
-      return { ...plain, copy: copy.alive ? { ...copy, settled: true, outgoing: null } : { kind: 'none' } };
+      return { ...plain, copy: copy.alive ? { ...goneOn(copy), settled: true, outgoing: null } : { kind: 'none' } };
     case 'released':
       return { ...plain, copy: copy.alive ? { ...copy, serving: false } : { kind: 'none' } };
+    case 'suspended':
+      return { ...plain, copy: { ...copy, process: null } };
   }
 }

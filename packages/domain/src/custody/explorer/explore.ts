@@ -6,7 +6,7 @@ import type { Rules } from '../rules.ts';
 import { reducible } from './canonical.ts';
 import { GrowingNumbers } from './growing-numbers.ts';
 import type { Quirks } from './host-changes.ts';
-import { ranIn, settled, violation, waitsForFenced } from './invariants.ts';
+import { ranIn, settled, spentMemory, violation, waitsForFenced } from './invariants.ts';
 import { Pruner } from './prune.ts';
 import { type Successor, Successors } from './successors.ts';
 import type { World } from './world.ts';
@@ -17,6 +17,8 @@ export type Scenario = {
   readonly hosts: 2 | 3;
   readonly moves: number;
   readonly starts: number;
+  /** How often the controller orders the guest to be suspended; resumes are starts. */
+  readonly suspends?: number;
   readonly faults: number;
   readonly timeTravel: boolean;
   readonly stopped: boolean;
@@ -83,8 +85,8 @@ export function explore(scenario: Scenario, options: ExploreOptions): Exploratio
     return kept.ran === ran ? kept : { ...kept, ran };
   };
   const keyOf = (world: World): number[] => {
-    const { row, backup, frozen, hosts, net, faults, unharmed, moves, starts, ran, highestGranted } = world;
-    const key = [row.id, frozen === null ? -1 : frozen.id, moves, starts, ran, hosts.length];
+    const { row, backup, frozen, hosts, net, faults, unharmed, moves, starts, suspends, ran, highestGranted } = world;
+    const key = [row.id, frozen === null ? -1 : frozen.id, moves, starts, suspends, ran, hosts.length];
     // A database that travels back can forget what was granted; otherwise the row knows it.
     key.push(backup === null ? 0 : 1, scenario.timeTravel ? highestGranted : -1);
     // With more faults left it can do all that it can do with fewer, and more: the one that was reached with fewer comes first.
@@ -152,7 +154,7 @@ export function explore(scenario: Scenario, options: ExploreOptions): Exploratio
           const reached = formOf(successor);
           let id = known(reached);
           if (id === -1) {
-            const broken = violation(reached) ?? stuckRow(reached);
+            const broken = violation(reached) ?? spentMemory(world.ran, reached) ?? stuckRow(reached);
             if (broken !== null) return result({ claim: broken, steps: trace(from, ordinal) }, false);
             if (successor.fault && reduce) {
               const { worlds, keys } = layerOf(reached);

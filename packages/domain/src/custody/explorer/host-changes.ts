@@ -7,7 +7,7 @@ import { currentView, type HostOutcome, hostTurn, powerLost } from './host-turn.
 import { type Interned, Interner } from './interner.ts';
 import { textOf } from './labels.ts';
 import { completed, launched, type Qemu, viewOf } from './qemu-model.ts';
-import { HOSTS, type Host, type Message } from './world.ts';
+import { HOSTS, type Host, type Message, saved } from './world.ts';
 
 export type Quirks = {
   /** The agent starts what it held before a reboot, by itself (rule 0 broken). */
@@ -100,10 +100,15 @@ export class HostChanges {
         copy.process === null &&
         (!this.#options.rules.takeBootProof || copy.grant.bootId === machine.bootId)
       ) {
-        const { epoch, source } = copy.grant;
-        const prepared: Host = { ...at, qemus: [...at.qemus, launched(epoch, source !== null)] };
+        const { epoch, source, memory } = copy.grant;
+        const prepared: Host = { ...at, qemus: [...at.qemus, launched(epoch, source !== null, memory)] };
         const bind: HostEvent = { kind: 'bind', epoch, process: { pid: epoch, startTicks: 0 } };
         steps.push(...this.#turns(prepared, index, bind, () => `${name} starts QEMU for epoch ${epoch}`));
+      }
+      if (copy.kind === 'held' && copy.suspending === true) {
+        const { epoch } = copy.grant;
+        const given: HostEvent = { kind: 'suspendAbandoned', epoch, view: currentView(at) };
+        steps.push(...this.#turns(at, index, given, () => `${name} gives up saving the memory of epoch ${epoch}`));
       }
       if (copy.kind !== 'none') {
         const stray: HostEvent = { kind: 'unpause', fence: machine.fence, epoch: copy.grant.epoch, view: currentView(at) };
@@ -137,7 +142,9 @@ export class HostChanges {
 /** The host on which the QEMU that is switching over has just completed, or null. */
 function completedMeanwhile(host: Host): Host | null {
   if (!host.qemus.some(({ out }) => out === 'device')) return null;
-  return { ...host, qemus: host.qemus.map((qemu) => (qemu.out === 'device' ? completed(qemu) : qemu)) };
+  const memory = host.qemus.find((qemu) => qemu.out === 'device' && qemu.saving === true);
+  const after = memory === undefined ? host : saved(host, memory);
+  return { ...after, qemus: after.qemus.map((qemu) => (qemu.out === 'device' ? completed(qemu) : qemu)) };
 }
 
 function received(at: Host, message: Extract<Message, { to: 'host' }>): HostEvent {

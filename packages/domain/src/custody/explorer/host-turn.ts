@@ -6,7 +6,7 @@ import type { HostEvent } from '../host-event.ts';
 import type { QemuView } from '../qemu-view.ts';
 import type { Rules } from '../rules.ts';
 import { appended, leftByPowerLoss } from './modelled-journal.ts';
-import { cont, ended, leaving, type Qemu, viewOf } from './qemu-model.ts';
+import { cont, ended, leaving, type Qemu, saving, viewOf } from './qemu-model.ts';
 import { bootOf, HOSTS, type Host, indexOf, type Message } from './world.ts';
 
 export type HostOutcome = {
@@ -57,6 +57,7 @@ export function powerLost(host: Host, index: number): readonly Host[] {
     boot,
     machine: null,
     qemus: [],
+    memories: host.memories.filter(({ durable }) => durable),
     journal: { now, lossy: [] },
     promised: { ...host.promised, fence: 0 },
   }));
@@ -90,8 +91,11 @@ function carriedOut(
       const source = host.qemus.find(
         ({ epoch, out, run }) => epoch === pid && (out === 'active' || out === 'device' || run === 'postmigrate'),
       );
-      if (source !== undefined && event.kind !== 'resume') return { ...at, broken: `cont on ${name} while its guest is leaving` };
-      return touched(cont);
+      if (source !== undefined && event.kind !== 'resume' && !goesOn(host, source))
+        return { ...at, broken: `cont on ${name} while its guest is leaving` };
+      const resumed = host.qemus.find(({ epoch, memory }) => epoch === pid && memory !== undefined)?.epoch ?? 0;
+      const after = touched(cont);
+      return resumed === 0 ? after : { ...after, host: { ...after.host, promised: { ...after.host.promised, resumed } } };
     }
     case 'stop':
       return touched((qemu) => ({ ...qemu, run: qemu.run === 'running' ? 'paused' : qemu.run }));
@@ -106,6 +110,12 @@ function carriedOut(
       const peer = indexOf(outgoing.grant.destination);
       const { epoch } = effect;
       return { ...touched((qemu) => ({ ...qemu, out: 'active', peer: { host: peer, epoch } })), migrates: { epoch, peer } };
+    }
+    case 'saveMemory':
+      return touched(saving);
+    case 'syncMemory': {
+      if (!host.memories.some(({ epoch }) => epoch === effect.epoch)) return { ...at, broken: `${name} syncs a memory that is not there` };
+      return put({ memories: host.memories.map((one) => (one.epoch === effect.epoch ? { ...one, durable: true } : one)) });
     }
     case 'continueMigration':
       return touched((qemu) => (qemu.out === 'pre-switchover' ? { ...qemu, out: 'device' } : qemu));
@@ -131,6 +141,10 @@ function carriedOut(
     }
   }
 }
+
+/** A guest whose memory was saved for nothing: no record says, or will say, that the memory is the copy now. */
+const goesOn = ({ machine, journal }: Host, { run }: Qemu): boolean =>
+  run === 'postmigrate' && machine?.copy.kind === 'held' && machine.copy.suspending === true && journal.now.copy.kind === 'held';
 
 function promisedBy({ promised }: Host, message: HostMessage): Host['promised'] {
   if (message.kind === 'granted' && message.epoch > promised.granted) return { ...promised, granted: message.epoch };

@@ -16,20 +16,42 @@ export function violation(world: World): string | null {
     if (machine === null) continue;
     if (machine.knownEpoch < promised.granted)
       return `${HOSTS[index]} has forgotten that it answered the grant of epoch ${promised.granted}`;
+    if (machine.copy.kind === 'granted' && machine.copy.grant.memory !== undefined && machine.lastTaken > machine.copy.grant.memory)
+      return `${HOSTS[index]} is to load the memory of epoch ${machine.copy.grant.memory}, and has taken epoch ${machine.lastTaken} since`;
+    if (machine.lastTaken < promised.resumed)
+      return `${HOSTS[index]} has forgotten that epoch ${promised.resumed} has spent the memory that it was loaded from`;
+    for (const { copy } of [machine, host.journal.now]) {
+      const memory = copy.kind === 'suspended' ? copy.grant : copy.kind === 'granted' ? copy.memory : undefined;
+      if (memory !== undefined && !host.memories.some(({ epoch, durable }) => durable && epoch === memory.epoch))
+        return `${HOSTS[index]} takes the memory of epoch ${memory.epoch} for the copy, and a power loss would take it`;
+    }
     if (machine.refusedThrough < promised.forfeited) return `${HOSTS[index]} has forgotten that it forfeited epoch ${promised.forfeited}`;
   }
   if (running > 1) return 'two copies run';
   if (world.unharmed && world.row.value.holder.kind === 'nowhere') return 'the guest is lost although nothing has failed but a migration';
   const { holder, operation } = world.row.value;
-  if (running > 0 && holder.kind === 'nowhere' && operation === null && !world.row.value.behind)
-    return 'the database says that no copy is left, and one runs';
+  if (running > 0 && holder.kind !== 'host' && operation === null && !world.row.value.behind)
+    return `the database says that no copy ${holder.kind === 'nowhere' ? 'is left' : 'runs'}, and one runs`;
   return null;
 }
 
-/** Settled: one copy runs where the row says, or the row offers the restart from disk; and nothing else is left alive anywhere. */
+/** A memory that runs although the guest has run on since it was saved: what it has written in between is lost. `ran`: in the world before. */
+export function spentMemory(ran: number, world: World): string | null {
+  for (const { value: host } of world.hosts)
+    for (const { epoch, memory, run } of host.qemus)
+      if (memory !== undefined && run === 'running' && !host.cutOff && ran > memory && ran !== epoch)
+        return `the memory of epoch ${memory} runs after the guest has run under epoch ${ran}`;
+  return null;
+}
+
+/** Settled: one copy runs where the row says, or its memory is there, or the row offers the restart from disk; and nothing else is left alive anywhere. */
 export function settled(world: World): boolean {
   const { holder, operation, remains, behind } = world.row.value;
   if (operation !== null || behind || remains.length > 0) return false;
+  if (holder.kind === 'suspended') {
+    const copy = world.hosts[HOSTS.indexOf(holder.hostId)]?.value.machine?.copy;
+    if (copy?.kind !== 'suspended' || copy.grant.epoch !== holder.epoch) return false;
+  }
   let known = 0;
   for (const [index, { value: host }] of world.hosts.entries()) {
     for (const qemu of host.qemus) {
@@ -38,7 +60,7 @@ export function settled(world: World): boolean {
       known += 1;
     }
   }
-  return holder.kind === 'nowhere' || known === 1;
+  return holder.kind !== 'host' || known === 1;
 }
 
 /** Way out "fenced": once a host is fenced, no operation waits for it any more (only the destruction of its remains does). */

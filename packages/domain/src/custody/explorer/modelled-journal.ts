@@ -2,6 +2,7 @@ import { asEpoch } from '../../ids.ts';
 import type { HostCustody } from '../host-custody.ts';
 import type { JournalRecord } from '../journal-record.ts';
 import { replayed } from '../recover.ts';
+import { goneOn } from '../suspend.ts';
 
 /**
  * A journal as far as anything can tell one from another: what all its records say, and what a power loss may leave of them instead (any last part of the records since the last fsync
@@ -13,7 +14,10 @@ export const written = (now: HostCustody): Journal => ({ now, lossy: [] });
 
 export function appended({ now, lossy }: Journal, record: JournalRecord, durability: 'plain' | 'fsync'): Journal {
   const next = replayed(now, record);
-  return durability === 'fsync' ? written(next) : { now: next, lossy: [...lossy, now] };
+  if (durability === 'fsync') return written(next);
+  // A guest may be let go on, and be suspended again, any number of times: what may be left is a set.
+  const known = JSON.stringify(now);
+  return { now: next, lossy: lossy.some((one) => JSON.stringify(one) === known) ? lossy : [...lossy, now] };
 }
 
 /** Everything that may be found after a power loss, in the boot that follows. */
@@ -44,9 +48,20 @@ export function forgetful(before: HostCustody, restores: boolean): HostCustody {
   // a census is far above the move that is undone after it.
   const older = !restores && before.disarmedThrough < before.knownEpoch && before.disarmedThrough > 0;
   const state = older ? { ...before, disarmedThrough: asEpoch(0) } : before;
-  const { copy } = state;
-  const gone = copy.kind === 'granted' ? copy.grant.bootId !== state.bootId && copy.process !== null : copy.kind !== 'none' && !copy.alive;
-  return gone ? withoutProcess(state) : state;
+  return isGone(state) ? withoutProcess(state) : state;
+}
+
+function isGone({ copy, bootId }: HostCustody): boolean {
+  switch (copy.kind) {
+    case 'none':
+      return false;
+    case 'granted':
+    case 'suspended':
+      return copy.grant.bootId !== bootId && copy.process !== null;
+    case 'held':
+    case 'released':
+      return !copy.alive;
+  }
 }
 
 function withoutProcess(state: HostCustody): HostCustody {
@@ -57,8 +72,10 @@ function withoutProcess(state: HostCustody): HostCustody {
     case 'granted':
       return { ...state, copy: { ...copy, process: null, released: false } };
     case 'held':
-      return { ...state, copy: { ...copy, alive: false, settled: true, outgoing: null } };
+      return { ...state, copy: { ...goneOn(copy), alive: false, settled: true, outgoing: null } };
     case 'released':
       return { ...state, copy: { ...copy, alive: false, serving: false } };
+    case 'suspended':
+      return { ...state, copy: { ...copy, process: null } };
   }
 }

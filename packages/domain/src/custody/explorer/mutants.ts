@@ -14,6 +14,7 @@ export type Mutant = {
 const without = (rule: keyof Rules): Rules => ({ ...RULES, [rule]: false });
 const two = { hosts: 2, timeTravel: false, stopped: false } as const;
 const stopped = { ...two, moves: 0, stopped: true } as const;
+const resumed = { ...two, moves: 0, suspends: 1, starts: 2 } as const;
 const oneMove = { ...two, moves: 1, starts: 0 } as const;
 const twoMoves = { ...two, moves: 2, starts: 0 } as const;
 
@@ -49,6 +50,10 @@ export const MUTANTS: readonly Mutant[] = [
     scenario: { ...two, moves: 1, starts: 1, faults: 1, timeTravel: true },
   },
   { name: 'self-resume-ignored', rules: without('selfResumeHeeded'), scenario: { ...oneMove, faults: 0 } },
+  { name: 'suspended-before-durable', rules: without('memorySynced'), scenario: { ...resumed, starts: 1, faults: 0 } },
+  { name: 'memory-spent-after-cont', rules: without('memoryTakeFsynced'), scenario: { ...resumed, starts: 1, faults: 1 } },
+  { name: 'memory-resumed-twice', rules: without('memorySpentOnce'), scenario: { ...resumed, faults: 1 } },
+  { name: 'suspended-qemu-left-alive', rules: without('suspendedKills'), scenario: { ...resumed, starts: 0, faults: 0 } },
   {
     name: 'agent-starts-guests-after-boot',
     rules: RULES,

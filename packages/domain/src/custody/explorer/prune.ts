@@ -89,6 +89,10 @@ function answerMatters(row: CustodyRow, { from, message }: Extract<Message, { to
       return message.refusal.code === 'custody-epoch-not-newer' && row.remains.some(({ hostId }) => hostId === HOSTS[from]);
     case 'destroyed':
       return operation?.kind === 'destroy' || row.remains.some(({ hostId, below }) => hostId === HOSTS[from] && below <= message.epoch);
+    case 'suspended':
+      return message.epoch === held;
+    case 'notSuspended':
+      return false;
     case 'report':
       return reportMatters(row, from, message);
     case 'released':
@@ -104,9 +108,12 @@ function answerMatters(row: CustodyRow, { from, message }: Extract<Message, { to
 
 /** An old report says something only about an epoch that it knows and that holds, or is being granted, there; and about a copy that was alive. */
 function reportMatters({ operation, holder }: CustodyRow, from: number, { knownEpoch, copy, bootId }: HostReport): boolean {
-  const alive = copy.kind === 'granted' ? copy.grant.bootId === bootId : copy.kind !== 'none' && copy.alive;
+  const alive =
+    copy.kind === 'granted'
+      ? copy.grant.bootId === bootId || copy.memory
+      : copy.kind === 'suspended' || (copy.kind !== 'none' && copy.alive);
   if (alive) return true;
-  if (holder.kind === 'host' && holder.hostId === HOSTS[from] && knownEpoch >= holder.epoch) return true;
+  if (holder.kind !== 'nowhere' && holder.hostId === HOSTS[from] && knownEpoch >= holder.epoch) return true;
   const granted = operation?.kind === 'move' || operation?.kind === 'start' ? operation.grant : null;
   return granted !== null && granted.destination === HOSTS[from] && knownEpoch >= granted.epoch;
 }

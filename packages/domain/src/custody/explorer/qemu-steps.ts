@@ -1,6 +1,6 @@
 import type { Interned } from './interner.ts';
 import { completed, ended, leaving, loaded, type Qemu } from './qemu-model.ts';
-import { HOSTS, type Host } from './world.ts';
+import { HOSTS, type Host, saved } from './world.ts';
 
 type Label = () => string;
 export type QemuChange = { readonly hosts: readonly Interned<Host>[]; readonly label: Label; readonly fault: boolean };
@@ -44,6 +44,24 @@ function stepsOf(
     if (qemu.out === 'device' && linked && other?.inc === 'active')
       add(() => `QEMU on ${HOSTS[peer.host]} has loaded`, put(hosts, peer.host, other.epoch, loaded(other)));
     if (qemu.out === 'device') add(() => `QEMU on ${name} completes`, put(hosts, index, qemu.epoch, completed(qemu)));
+  }
+  if (qemu.saving === true && leaving(qemu)) {
+    add(() => `QEMU on ${name} fails to save its memory and runs on`, put(hosts, index, qemu.epoch, ended(qemu, 'failed')));
+    if (qemu.out === 'active')
+      add(
+        () => `QEMU on ${name} stops for the rest of its memory`,
+        put(hosts, index, qemu.epoch, { ...qemu, out: 'device', run: 'finish-migrate' }),
+      );
+    else
+      add(
+        () => `QEMU on ${name} has saved its memory`,
+        hosts.map((one, i) => (i === index ? intern(saved(at, qemu)) : one)),
+      );
+  }
+  if (qemu.memory !== undefined && qemu.run === 'inmigrate' && qemu.inc === 'none') {
+    const there = at.memories.some(({ epoch }) => epoch === qemu.memory);
+    if (there) add(() => `QEMU on ${name} has loaded the memory of epoch ${qemu.memory}`, put(hosts, index, qemu.epoch, loaded(qemu)));
+    else add(() => `QEMU on ${name} finds no memory and exits`, put(hosts, index, qemu.epoch, null));
   }
   if (qemu.run === 'inmigrate' && qemu.inc === 'active') {
     const fed = hosts.some(({ value }) =>

@@ -1,5 +1,5 @@
 /** Everything that can happen next in a world. What concerns one host, or the row, is worked out once and remembered: the rest of the world does not matter to it. */
-import { asFence } from '../../ids.ts';
+import { asEpoch, asFence } from '../../ids.ts';
 import { controllerStep } from '../controller.ts';
 import type { ControllerEffect, ControllerEvent } from '../controller-event.ts';
 import type { CustodyRow } from '../custody-row.ts';
@@ -95,7 +95,21 @@ export class Successors {
             () => `controller grants epoch ${row.epoch + 1} to ${destination} for a start from disk`,
             next,
           );
+        if (world.starts > 0) this.#resumes(world, index, at, next);
       });
+    const { holder } = row;
+    if (row.operation === null && !row.behind && holder.kind === 'host' && world.suspends > 0) {
+      const command = { kind: 'suspend', fence, epoch: holder.epoch } as const;
+      const id = this.messages.idOf({ to: 'host', host: indexOf(holder.hostId), command });
+      next.push({
+        world: { ...world, suspends: world.suspends - 1, net: added(world.net, [id]) },
+        broken: null,
+        label: () => `controller orders ${holder.hostId} to suspend epoch ${holder.epoch}`,
+        fault: false,
+      });
+    }
+    if (row.operation === null && holder.kind === 'suspended' && world.starts > 0)
+      this.#decide({ ...world, unharmed: false }, { kind: 'destroy', fence }, () => 'controller gives the memory up', next);
     if (row.operation?.kind === 'move' || row.operation?.kind === 'start')
       this.#decide(world, { kind: 'abort', fence }, () => 'controller aborts', next);
     if (world.faults === 0) return;
@@ -114,6 +128,19 @@ export class Successors {
         () => 'the database is restored from its backup',
         next,
         true,
+      );
+  }
+
+  /** Whatever memory a host has is asked for, also one that is none any more: the rules say which is. */
+  #resumes(world: World, index: number, at: Host, next: Successor[]): void {
+    const { epoch, fence } = world.row.value;
+    const destination = host0(index);
+    for (const memory of at.memories)
+      this.#decide(
+        { ...world, starts: world.starts - 1 },
+        { kind: 'beginStart', fence, destination, bootId: bootOf(index, at.boot), endState: 'running', memory: asEpoch(memory.epoch) },
+        () => `controller grants epoch ${epoch + 1} to ${destination} to resume the memory of epoch ${memory.epoch}`,
+        next,
       );
   }
 

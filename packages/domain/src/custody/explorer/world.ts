@@ -11,7 +11,7 @@ import { recover } from '../recover.ts';
 import type { Rules } from '../rules.ts';
 import type { Interned, Interner } from './interner.ts';
 import { type Journal, written } from './modelled-journal.ts';
-import { type Qemu, viewOf } from './qemu-model.ts';
+import { completed, type Qemu, viewOf } from './qemu-model.ts';
 
 export const SERVER = as<ServerId>('S');
 export const HOSTS: readonly HostId[] = ['A', 'B', 'C'].map((name) => as<HostId>(name));
@@ -34,10 +34,13 @@ export type Host = {
   readonly machine: HostCustody | null;
   readonly journal: Journal;
   readonly qemus: readonly Qemu[];
+  /** Files that QEMUs have saved their memory to. Nothing ever removes one: nothing may rest on that it is gone. */
+  readonly memories: readonly { readonly epoch: number; readonly durable: boolean }[];
   /** Fenced without power-off: it executes, and reaches neither disks nor network. */
   readonly cutOff: boolean;
-  /** What it has promised in answers so far, for the invariants: highest epoch granted, highest forfeited, highest fence obeyed in this boot. */
-  readonly promised: { readonly granted: number; readonly forfeited: number; readonly fence: number };
+  /** What it has promised in answers so far, for the invariants: highest epoch granted, highest forfeited, highest fence obeyed in this boot; and the
+   * highest epoch under which it has let a loaded memory run. */
+  readonly promised: { readonly granted: number; readonly forfeited: number; readonly fence: number; readonly resumed: number };
 };
 
 export type World = {
@@ -54,10 +57,18 @@ export type World = {
   readonly unharmed: boolean;
   readonly moves: number;
   readonly starts: number;
+  readonly suspends: number;
   /** Highest epoch under which vCPUs have run on a host that was not cut off. */
   readonly ran: number;
   readonly highestGranted: number;
 };
+
+/** The memory of this QEMU is in its file, whole; whether it would outlive the power nobody knows yet. */
+export function saved(host: Host, qemu: Qemu): Host {
+  const { epoch } = qemu;
+  const memories = [...host.memories.filter((one) => one.epoch !== epoch), { epoch, durable: false }];
+  return { ...host, memories, qemus: host.qemus.map((one) => (one === qemu ? completed(qemu) : one)) };
+}
 
 /** The server runs on A under epoch 1 and came there by a migration; or it is stopped, and has never been anywhere. */
 export function firstWorld(
@@ -67,6 +78,7 @@ export function firstWorld(
     readonly faults: number;
     readonly moves: number;
     readonly starts: number;
+    readonly suspends?: number;
     readonly timeTravel: boolean;
     readonly stopped: boolean;
     readonly rules: Rules;
@@ -111,8 +123,9 @@ export function firstWorld(
       machine: hostStep(recovered, { kind: 'adopt', view: viewOf(qemus[0]) }, options.rules).state,
       journal: written(recovered),
       qemus,
+      memories: [],
       cutOff: false,
-      promised: { granted: holds ? 1 : 0, forfeited: 0, fence: 0 },
+      promised: { granted: holds ? 1 : 0, forfeited: 0, fence: 0, resumed: 0 },
     };
   };
   const first = parts.rows.of(row);
@@ -126,6 +139,7 @@ export function firstWorld(
     unharmed: !options.stopped,
     moves: options.moves,
     starts: options.starts,
+    suspends: options.suspends ?? 0,
     ran: 1,
     highestGranted: 1,
   };

@@ -1426,6 +1426,17 @@ export declare const Agent: GenService<{
     output: typeof GuestReportSchema;
   },
   /**
+   * Saves the memory of a running guest to a file of its own here, durably, and ends its QEMU. When it throws the guest runs on, and nothing of the file stays.
+   * StartGuest with a grant that names the epoch resumes it.
+   *
+   * @generated from rpc godwit.agent.v1.Agent.SuspendGuest
+   */
+  suspendGuest: {
+    methodKind: "unary";
+    input: typeof GuestRequestSchema;
+    output: typeof GuestReportSchema;
+  },
+  /**
    * @generated from rpc godwit.agent.v1.Agent.RebootGuest
    */
   rebootGuest: {

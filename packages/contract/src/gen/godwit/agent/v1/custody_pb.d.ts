@@ -79,6 +79,13 @@ export declare type Grant = Message<"godwit.agent.v1.Grant"> & {
    * @generated from field: bool post_copy = 10;
    */
   postCopy: boolean;
+
+  /**
+   * a start that resumes: the epoch whose memory was saved there; 0: from the disk
+   *
+   * @generated from field: int64 memory_epoch = 11;
+   */
+  memoryEpoch: bigint;
 };
 
 /**

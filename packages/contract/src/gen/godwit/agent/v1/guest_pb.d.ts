@@ -446,6 +446,13 @@ export enum GuestState {
    * @generated from enum value: GUEST_STATE_IO_ERROR = 7;
    */
   IO_ERROR = 7,
+
+  /**
+   * its memory is in a file on this host; no QEMU process
+   *
+   * @generated from enum value: GUEST_STATE_SUSPENDED = 8;
+   */
+  SUSPENDED = 8,
 }
 
 /**
