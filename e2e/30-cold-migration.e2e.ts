@@ -115,6 +115,25 @@ describe('cold migration through Debian’s openstack client', () => {
     expect(await told('user_data')).toBe(userDataText);
   }, 240_000);
 
+  it('is suspended to its host’s storage, and goes on from there: the same boot, the same memory, the same drive', async () => {
+    const before = await probe.status(address);
+    const host = hostOf(await show());
+    expect(await lab.openstack(`server suspend ${id}`)).toBe('');
+    expect(hostOf(await reached('SUSPENDED', 'ERROR'))).toBe(host);
+    await expect(lab.openstack(`server migrate --live-migration ${id}`)).rejects.toThrow(/vm_state suspended \(HTTP 409\)/);
+    expect(await lab.openstack(`server resume ${id}`)).toBe('');
+    expect(await reached('ACTIVE', 'ERROR')).toMatchObject({ status: 'ACTIVE', 'OS-EXT-SRV-ATTR:host': host });
+    const after = await eventually(
+      () => probe.status(address).catch(() => null),
+      (status) => status !== null,
+      60_000,
+    );
+    expect(after?.nonce).toBe(before.nonce);
+    expect(after?.heartbeat.counter).toBeGreaterThan(before.heartbeat.counter);
+    expect(after?.memory.pagesCorrupt).toBe(0);
+    expect(await told('user_data')).toBe(userDataText);
+  }, 240_000);
+
   it('migrates to a host of the scheduler’s choice: VERIFY_RESIZE, and ACTIVE there when confirmed', async () => {
     const before = await show();
     const last = await write();
@@ -134,7 +153,7 @@ describe('cold migration through Debian’s openstack client', () => {
     expect(after.status).toBe('ACTIVE');
     expect(hostOf(after)).toBe(hostOf(waiting));
     expect(await newest()).toMatchObject({ Status: 'confirmed' });
-    expect(await events()).toEqual(['confirmResize', 'migrate', 'live-migration', 'create']);
+    expect(await events()).toEqual(['confirmResize', 'migrate', 'resume', 'suspend', 'live-migration', 'create']);
     await kept(last);
   }, 240_000);
 

@@ -199,6 +199,8 @@ describe('a cloud of simulated hosts', () => {
     ['stop', () => ({ 'os-stop': null })],
     ['pause', () => ({ pause: null })],
     ['unpause', () => ({ unpause: null })],
+    ['suspend', () => ({ suspend: null })],
+    ['resume', () => ({ resume: null })],
     ['reboot', () => ({ reboot: { type: 'SOFT' } })],
     ['reboot-hard', () => ({ reboot: { type: 'HARD' } })],
     ['live-migrate', () => ({ 'os-migrateLive': { host: null, block_migration: 'auto' } })],
@@ -209,7 +211,13 @@ describe('a cloud of simulated hosts', () => {
     ['lock', () => ({ lock: null })],
     ['unlock', () => ({ unlock: null })],
   ];
-  const power: Readonly<Partial<Record<VmState, readonly number[]>>> = { active: [1], paused: [3], stopped: [4], resized: [1, 4] };
+  const power: Readonly<Partial<Record<VmState, readonly number[]>>> = {
+    active: [1],
+    paused: [3],
+    stopped: [4],
+    suspended: [7],
+    resized: [1, 4],
+  };
 
   it('any sequence of actions, legal or not, awaited or not, is answered by the table of states and leaves a state that exists', {
     timeout: 180_000,

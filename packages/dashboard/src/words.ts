@@ -11,6 +11,8 @@ export const words = {
     stop: 'Stop',
     pause: 'Pause',
     unpause: 'Unpause',
+    suspend: 'Suspend',
+    resume: 'Resume',
     reboot: 'Reboot',
     'reboot-hard': 'Hard Reboot',
     resize: 'Resize',

@@ -128,8 +128,8 @@ export const actionRules: Readonly<Record<ServerAction, ActionRule>> = {
   shelve: rule('shelve', 'os-shelve:shelve', 'member', ['active', 'paused', 'stopped', 'suspended'], idle),
   'shelve-offload': rule('shelve_offload', 'os-shelve:shelve_offload', 'admin', ['shelved'], idle),
   unshelve: rule('unshelve', 'os-shelve:unshelve', 'member', ['shelved', 'shelved_offloaded'], idle),
-  'create-image': rule('createImage', 'servers:create_image', 'member', ['active', 'stopped', 'paused'], idle),
-  'create-backup': rule('createBackup', 'os-create-backup', 'member', ['active', 'stopped', 'paused'], idle),
+  'create-image': rule('createImage', 'servers:create_image', 'member', ['active', 'stopped', 'paused', 'suspended'], idle),
+  'create-backup': rule('createBackup', 'os-create-backup', 'member', ['active', 'stopped', 'paused', 'suspended'], idle),
   'force-delete': rule('forceDelete', 'os-deferred-delete:force', 'member', 'any', anyTask),
   // Deletes are never deferred here, so there is nothing to restore: refused by state.
   restore: rule('restore', 'os-deferred-delete:restore', 'member', ['soft-delete'], anyTask),

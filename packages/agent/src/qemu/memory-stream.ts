@@ -18,13 +18,27 @@ const capabilities = (on: boolean, others: Readonly<Record<string, boolean>>) =>
   capabilities: Object.entries({ [savesInPlace]: on, ...others }).map(([capability, state]) => ({ capability, state })),
 });
 
-/** Everything before `migrate`, which is custody's. A file answers nothing, and is not waited for. */
+/**
+ * Everything before `migrate`, which is custody's. A file answers nothing, and is not waited for. What a move before has left goes first: with encryption or compression set, QEMU refuses to write in place, and
+ * with writing in place set, every other parameter.
+ */
 export async function setUpSaving(qmp: QmpClient): Promise<void> {
+  await qmp.execute('migrate-set-parameters', {
+    'tls-creds': '',
+    'multifd-compression': 'none',
+    'max-bandwidth': 0,
+    'downtime-limit': stopsAtOnceMs,
+  });
   await qmp.execute(
     'migrate-set-capabilities',
-    capabilities(true, { events: true, 'return-path': false, 'pause-before-switchover': false, 'auto-converge': false }),
+    capabilities(true, {
+      events: true,
+      multifd: false,
+      'return-path': false,
+      'pause-before-switchover': false,
+      'auto-converge': false,
+    }),
   );
-  await qmp.execute('migrate-set-parameters', { 'tls-creds': '', 'max-bandwidth': 0, 'downtime-limit': stopsAtOnceMs });
 }
 
 /** Begins to load a memory. As for an arriving guest, disks are opened for writing only when it runs. */

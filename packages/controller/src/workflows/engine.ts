@@ -164,6 +164,8 @@ export async function startWorkflowEngine(parts: EngineParts): Promise<Engine> {
       stop: (caller, server) => acceptPower(db, workflows, caller, server, 'stop'),
       pause: (caller, server) => acceptPower(db, workflows, caller, server, 'pause'),
       unpause: (caller, server) => acceptPower(db, workflows, caller, server, 'unpause'),
+      suspend: (caller, server) => acceptPower(db, workflows, caller, server, 'suspend'),
+      resume: (caller, server) => acceptPower(db, workflows, caller, server, 'resume'),
       reboot: (caller, server, type) => acceptPower(db, workflows, caller, server, type === 'HARD' ? 'reboot-hard' : 'reboot-soft'),
       liveMigrate: (caller, server, request) => acceptLiveMigrate(db, workflows, config, caller, server, request),
       migrate: (caller, server, request) => acceptMigrate(db, workflows, caller, server, request),

@@ -77,6 +77,9 @@ export type ServerOperations = {
   stop(caller: Caller, server: ServerId): Promise<void>;
   pause(caller: Caller, server: ServerId): Promise<void>;
   unpause(caller: Caller, server: ServerId): Promise<void>;
+  /** Saves the guest's memory to a file on its host, and ends it there; and lets it go on from it, there. */
+  suspend(caller: Caller, server: ServerId): Promise<void>;
+  resume(caller: Caller, server: ServerId): Promise<void>;
   reboot(caller: Caller, server: ServerId, type: 'SOFT' | 'HARD'): Promise<void>;
   liveMigrate(caller: Caller, server: ServerId, request: LiveMigrateRequest): Promise<MigrationId>;
   migrate(caller: Caller, server: ServerId, request: MigrateRequest): Promise<MigrationId>;

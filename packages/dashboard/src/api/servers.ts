@@ -195,6 +195,8 @@ const actionBodies = {
   stop: { 'os-stop': null },
   pause: { pause: null },
   unpause: { unpause: null },
+  suspend: { suspend: null },
+  resume: { resume: null },
   reboot: { reboot: { type: 'SOFT' } },
   'reboot-hard': { reboot: { type: 'HARD' } },
   rescue: { rescue: {} },

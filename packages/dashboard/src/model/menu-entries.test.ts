@@ -37,6 +37,9 @@ describe('the More menu', () => {
     const stopped = reasons(server({ vmState: 'stopped' }));
     expect(stopped.get('Live Migrate')).toBe('Needs status Active or Paused; this instance is Shutoff.');
     expect(stopped.get('Migrate')).toBeNull();
+    const suspended = reasons(server({ vmState: 'suspended' }));
+    expect(['Resume', 'Hard Reboot', 'Delete', 'Shelve'].map((label) => suspended.get(label))).toEqual([null, null, null, null]);
+    expect(suspended.get('Live Migrate')).toBe('Needs status Active or Paused; this instance is Suspended.');
     expect(reasons(server({ taskState: 'migrating' })).get('Live Migrate')).toBe('Another task is in progress (migrating).');
     expect(reasons(server({ hypervisorType: 'ironic' })).get('Migrate')).toBe('Bare metal instances cannot be migrated.');
     expect(reasons(server()).get('Confirm Resize or Migrate')).toBe('Needs status Verify Resize; this instance is Active.');

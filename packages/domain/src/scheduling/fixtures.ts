@@ -23,6 +23,7 @@ export const factsFixture = (over: Partial<HostFacts> = {}): HostFacts => ({
   ],
   bridges: ['br0'],
   selfTest: [],
+  suspends: true,
   deviceLayout: 2,
   agentVersion: '0.1.0',
   ...over,

@@ -3,18 +3,21 @@ import { CustodyRefused } from '../../custody/custody-refused.ts';
 import type { Authority } from '../host-driver.ts';
 import type { QemuHost } from './qemu-host.ts';
 
-/** A copy that lives here is the one that is meant and is not on its way elsewhere; where none lives, no younger order is known. Reads only: nothing of custody changes. */
-export function demandOurs(host: QemuHost, { serverId, epoch, fence }: Authority): void {
+/** A copy that lives here is the one that is meant and is not on its way elsewhere; where none lives, no younger order is known. A suspended guest's disk may be read, not changed: its memory knows it as it is. Nothing of custody changes. */
+export function demandOurs(host: QemuHost, { serverId, epoch, fence }: Authority, only: 'reads' | 'changes' = 'changes'): void {
   const state = host.custody.state(serverId);
   const { copy } = state;
   const refuse = (code: RefusalCode): never => {
     throw new CustodyRefused({ code, message: REFUSALS[code], epoch, knownEpoch: state.knownEpoch, knownFence: state.fence });
   };
   if (fence < state.fence) refuse('custody-fence-low');
-  if (copy.kind === 'granted' || copy.kind === 'released' || copy.kind === 'suspended') refuse('custody-not-stopped');
+  if (copy.kind === 'granted' || copy.kind === 'released' || (copy.kind === 'suspended' && only === 'changes'))
+    refuse('custody-not-stopped');
   if (copy.kind === 'held' && copy.alive) {
     // Its own epoch, whatever higher ones were burned by moves that failed.
     if (copy.grant.epoch !== epoch) refuse('custody-epoch-unknown');
     if (copy.outgoing !== null || host.guests.report(serverId).migrationId !== null) refuse('custody-migrating');
+  } else if (copy.kind === 'suspended') {
+    if (copy.grant.epoch !== epoch) refuse('custody-epoch-unknown');
   } else if (epoch < state.knownEpoch) refuse('custody-epoch-stale');
 }

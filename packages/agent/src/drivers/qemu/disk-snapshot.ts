@@ -38,7 +38,7 @@ export async function* snapshotDisk(
   const path = diskPath(pool, wanted.serverId, disk.diskId, disk.format);
   const target = snapshotPath(path);
   const copy = await host.exclusive(wanted.serverId, async () => {
-    demandOurs(host, authority);
+    demandOurs(host, authority, 'reads');
     await refuseEscape(pool.path, path);
     await refuseEscape(pool.path, target);
     const release = await space.claim(pool, await roomOf(pool, disk, path));

@@ -44,8 +44,9 @@ export async function startGuest(host: QemuHost, grant: Grant, wanted: WantedGue
         .then(() => makeTaps(host.tools, spec.nics, host.config.bridge.name, true))
         .then(() => host.dhcp?.serve(spec.nics)),
     ]);
-    const file = memory === undefined ? null : await memoryOfGrant(host, serverId, memory);
-    const process = await startQemu(host, await makeConfigDrive(host.config.stateDir, spec, wanted), grant.epoch, file !== null);
+    const machine = await makeConfigDrive(host.config.stateDir, spec, wanted);
+    const file = memory === undefined ? null : await memoryOfGrant(host, machine, memory);
+    const process = await startQemu(host, machine, grant.epoch, file !== null);
     if (file !== null) await loadSavedMemory(process, serverId, file);
     await host.custody.feed(serverId, { kind: 'launch', fence: grant.fence, epoch: grant.epoch });
   } catch (error) {

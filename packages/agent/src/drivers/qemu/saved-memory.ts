@@ -4,6 +4,7 @@ import { GodwitError } from '@godwit/domain/errors';
 import type { GuestSpec } from '@godwit/domain/guest-spec';
 import { asEpoch, type Epoch, type ServerId } from '@godwit/domain/ids';
 import { runDir } from '../../qemu/run-dir.ts';
+import { type SavedMachine, savedMachineOf, unlikeSaved } from './saved-machine.ts';
 
 /** The file that a guest's memory is in, as this host remembers it beside the guest's other files. Which memory counts, if any, is custody's to say. */
 export type SavedMemory = {
@@ -11,6 +12,7 @@ export type SavedMemory = {
   readonly path: string;
   /** Its length once it was durable; null: it was never finished. */
   readonly bytes: number | null;
+  readonly machine: SavedMachine;
 };
 
 const recordOf = (stateDir: string, serverId: ServerId): string => join(runDir(stateDir, serverId).dir, 'memory.json');
@@ -22,11 +24,12 @@ export function memoryPath(stateDir: string, spec: Pick<GuestSpec, 'serverId' | 
 }
 
 /** Remembers where the memory goes, before anything is written there, and takes away what an earlier attempt left. */
-export async function beginMemory(stateDir: string, serverId: ServerId, epoch: Epoch, path: string): Promise<void> {
+export async function beginMemory(stateDir: string, spec: GuestSpec, epoch: Epoch, path: string): Promise<void> {
+  const { serverId } = spec;
   await removeMemory(stateDir, serverId);
   await mkdir(dirname(path), { recursive: true, mode: 0o700 });
   await rm(path, { force: true });
-  await writeRecord(stateDir, serverId, { epoch, path, bytes: null });
+  await writeRecord(stateDir, serverId, { epoch, path, bytes: null, machine: savedMachineOf(spec) });
 }
 
 /** When it resolves the file, its name and this host's record of both survive a power loss. */
@@ -40,16 +43,17 @@ export async function syncMemory(stateDir: string, serverId: ServerId, epoch: Ep
 
 export async function readMemory(stateDir: string, serverId: ServerId): Promise<SavedMemory | null> {
   try {
-    const { epoch, path, bytes } = JSON.parse(await readFile(recordOf(stateDir, serverId), 'utf8')) as SavedMemory;
-    return { epoch: asEpoch(epoch), path, bytes };
+    const { epoch, path, bytes, machine } = JSON.parse(await readFile(recordOf(stateDir, serverId), 'utf8')) as SavedMemory;
+    return { epoch: asEpoch(epoch), path, bytes, machine };
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
     throw error;
   }
 }
 
-/** The file of this epoch's memory, as long as it was. Throws GodwitError SavedMemoryUnusable saying what is wrong with it. */
-export async function usableMemory(stateDir: string, serverId: ServerId, epoch: Epoch): Promise<string> {
+/** The file of this epoch's memory, as long as it was, for the machine that it is of. Throws GodwitError SavedMemoryUnusable saying what is wrong with it. */
+export async function usableMemory(stateDir: string, spec: GuestSpec, epoch: Epoch): Promise<string> {
+  const { serverId } = spec;
   const unusable = (why: string, cause?: unknown): GodwitError =>
     new GodwitError('SavedMemoryUnusable', `the saved memory of server ${serverId} cannot be loaded: ${why}`, {}, { cause });
   const saved = await readMemory(stateDir, serverId).catch((error: unknown) => {
@@ -60,6 +64,8 @@ export async function usableMemory(stateDir: string, serverId: ServerId, epoch: 
     throw unusable(`its file is not there (${(error as NodeJS.ErrnoException).code ?? String(error)})`, error);
   });
   if (size !== saved.bytes) throw unusable(`its file has ${size} bytes, and was ${saved.bytes} long`);
+  const unlike = unlikeSaved(saved.machine, savedMachineOf(spec));
+  if (unlike !== null) throw unusable(unlike);
   return saved.path;
 }
 

@@ -48,7 +48,7 @@ export async function suspendGuest(host: QemuHost, space: SpaceLedger, authority
   const pool = poolOf(host.pools, spec);
   const giveBack = pool === null ? () => undefined : await space.claim(pool, spec.ramMib * 1_048_576 + besideMemoryBytes);
   try {
-    await beginMemory(stateDir, serverId, epoch, path);
+    await beginMemory(stateDir, spec, epoch, path);
     await setUpSaving(process.qmp);
     await host.custody.feed(serverId, order);
     await faultPoint('suspend.saving');
@@ -117,8 +117,8 @@ export async function forgetSpentMemory(host: QemuHost, process: GuestProcess, s
 }
 
 /** Where the memory of a grant that resumes is. */
-export const memoryOfGrant = (host: QemuHost, serverId: ServerId, memory: Epoch): Promise<string> =>
-  usableMemory(host.config.stateDir, serverId, memory);
+export const memoryOfGrant = (host: QemuHost, spec: GuestSpec, memory: Epoch): Promise<string> =>
+  usableMemory(host.config.stateDir, spec, memory);
 
 async function untilSaved(host: QemuHost, process: GuestProcess, serverId: ServerId, epoch: Epoch): Promise<void> {
   for (const until = performance.now() + saveWithinMs; performance.now() < until; await delay(lookEveryMs)) {

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { type TaskState, taskStates, type VmState, vmStates } from '@godwit/domain/server';
 import { checkAction, type ServerAction } from '@godwit/domain/server-states';
 import fc from 'fast-check';
+import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startTestServer, type TestServer } from '../../store/test-database.ts';
 import { httpStatus } from '../http-status.ts';
@@ -41,6 +42,8 @@ describe('the table of states', () => {
     ['confirm-resize', { confirmResize: {} }],
     ['revert-resize', { revertResize: null }],
     ['evacuate', { evacuate: { onSharedStorage: true } }],
+    ['suspend', { suspend: null }],
+    ['resume', { resume: null }],
     ['shelve', { shelve: null }],
     ['shelve-offload', { shelveOffload: {} }],
     ['unshelve', { unshelve: null }],
@@ -86,9 +89,17 @@ describe('the table of states', () => {
             // What the table lets through may still be refused for what it names or needs (hosts, records of a move, what is not offered), but not for its state.
             expect([202, 204, 400, 409, 501]).toContain(answer.statusCode);
             if (
-              !['live-migrate', 'migrate', 'resize', 'confirm-resize', 'revert-resize', 'evacuate', 'shelve', 'shelve-offload'].includes(
-                action,
-              )
+              ![
+                'live-migrate',
+                'migrate',
+                'resize',
+                'confirm-resize',
+                'revert-resize',
+                'evacuate',
+                'suspend',
+                'shelve',
+                'shelve-offload',
+              ].includes(action)
             )
               expect(answer.statusCode).toBe(202);
             if (answer.statusCode === 409) expect(answer.body).not.toMatch(/while it is in|is locked|bare metal/);
@@ -136,6 +147,45 @@ describe('evacuate', () => {
     const other = await cloud.server(member);
     expect((await act(other, { evacuate: { onSharedStorage: true } })).json()).toEqual({ adminPass: expect.any(String) });
     await host({ reachable: true, forced_down: false, fenced_at: null });
+  });
+});
+
+describe('suspend', () => {
+  it('is accepted where the host says that it can, refused in words where it does not; a suspended server is resumed, and cannot be moved', async () => {
+    const id = await cloud.server(member);
+    const other = await cloud.server(member, { host_id: cloud.hosts.metal1 });
+    await cloud.db.updateTable('host').set({ facts: sql<string>`facts - 'suspends'` }).where('id', '=', cloud.hosts.metal1).execute();
+    const refused = await act(other, { suspend: null }, member);
+    expect([refused.statusCode, refused.json()]).toEqual([
+      409,
+      {
+        conflictingRequest: {
+          code: 409,
+          message: `Cannot 'suspend' instance ${other}: host metal1 has no QEMU whose memory could be saved`,
+        },
+      },
+    ]);
+    expect((await stateOf(other)).task_state).toBeNull();
+    const suspending = await act(id, { suspend: null }, member);
+    expect([suspending.statusCode, suspending.body, (await stateOf(id)).task_state]).toEqual([202, '', 'suspending']);
+    await cloud.db.updateTable('server').set({ vm_state: 'suspended', power_state: 7, task_state: null }).where('id', '=', id).execute();
+    const { server } = (await cloud.call('GET', `${base}/servers/${id}`, { as: member })).json<{ server: Record<string, unknown> }>();
+    expect(server).toMatchObject({ status: 'SUSPENDED', 'OS-EXT-STS:vm_state': 'suspended', 'OS-EXT-STS:power_state': 7 });
+    for (const [words, body] of [
+      ['os-migrateLive', { 'os-migrateLive': { host: null, block_migration: 'auto' } }],
+      ['migrate', { migrate: null }],
+      ['start', { 'os-start': null }],
+      ['stop', { 'os-stop': null }],
+      ['rebuild', { rebuild: { imageRef: cloud.imageId } }],
+    ] as const) {
+      const answer = await act(id, body, cloud.admin, '2.25');
+      expect([answer.statusCode, answer.json().conflictingRequest.message]).toEqual([
+        409,
+        `Cannot '${words}' instance ${id} while it is in vm_state suspended`,
+      ]);
+    }
+    const resuming = await act(id, { resume: null }, member);
+    expect([resuming.statusCode, resuming.body, (await stateOf(id)).task_state]).toEqual([202, '', 'resuming']);
   });
 });
 

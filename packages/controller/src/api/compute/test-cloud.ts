@@ -178,6 +178,8 @@ function acceptingOperations(db: Db, enqueued: NewWorkflow[], attaching: Attachi
     stop: (caller, server) => acceptPower(db, workflows, caller, server, 'stop'),
     pause: (caller, server) => acceptPower(db, workflows, caller, server, 'pause'),
     unpause: (caller, server) => acceptPower(db, workflows, caller, server, 'unpause'),
+    suspend: (caller, server) => acceptPower(db, workflows, caller, server, 'suspend'),
+    resume: (caller, server) => acceptPower(db, workflows, caller, server, 'resume'),
     reboot: (caller, server, type) => acceptPower(db, workflows, caller, server, type === 'HARD' ? 'reboot-hard' : 'reboot-soft'),
     liveMigrate: (caller, server, request) =>
       acceptLiveMigrate(db, workflows, { cpuAllocationRatio: 4, ramAllocationRatio: 1, diskAllocationRatio: 1 }, caller, server, request),

@@ -10,7 +10,7 @@ import { tellServer } from '../record/server-event.ts';
 import { lockForAction, shutOutRunning } from './lock-server.ts';
 
 /** What can be asked of a guest where it is. */
-export type PowerOperation = 'start' | 'stop' | 'pause' | 'unpause' | 'reboot-soft' | 'reboot-hard';
+export type PowerOperation = 'start' | 'stop' | 'pause' | 'unpause' | 'suspend' | 'resume' | 'reboot-soft' | 'reboot-hard';
 
 type Words = { readonly action: ServerAction; readonly recorded: string; readonly taskState: Exclude<TaskState, null> };
 const words: Readonly<Record<PowerOperation, Words>> = {
@@ -18,6 +18,8 @@ const words: Readonly<Record<PowerOperation, Words>> = {
   stop: { action: 'stop', recorded: 'stop', taskState: 'powering-off' },
   pause: { action: 'pause', recorded: 'pause', taskState: 'pausing' },
   unpause: { action: 'unpause', recorded: 'unpause', taskState: 'unpausing' },
+  suspend: { action: 'suspend', recorded: 'suspend', taskState: 'suspending' },
+  resume: { action: 'resume', recorded: 'resume', taskState: 'resuming' },
   'reboot-soft': { action: 'reboot', recorded: 'reboot', taskState: 'rebooting' },
   'reboot-hard': { action: 'reboot-hard', recorded: 'reboot', taskState: 'rebooting_hard' },
 };
@@ -34,10 +36,22 @@ export async function acceptPower(
   await db.transaction().execute(async (tx) => {
     const server = await lockForAction(tx, action, serverId, caller);
     if (server.host_id === null) throw new GodwitError('InvalidState', `Instance ${serverId} has no host.`);
+    if (operation === 'suspend') await demandSuspends(tx, server.host_id, serverId);
     if (server.task_state !== null) await shutOutRunning(tx, serverId);
     await tx.updateTable('server').set({ task_state: taskState, updated_at: new Date() }).where('id', '=', serverId).execute();
     const actionId = await recordAction(tx, serverId, recorded, caller);
     await workflows.enqueue(tx, { kind: 'power-server', subjectId: serverId, input: { operation, actionId } });
     await tellServer(tx, serverId);
   });
+}
+
+/** Throws SuspendUnsupported when the server's host has not said that it can save a guest's memory. */
+async function demandSuspends(tx: Db, hostId: string, serverId: ServerId): Promise<void> {
+  const { name, facts } = await tx.selectFrom('host').select(['name', 'facts']).where('id', '=', hostId).executeTakeFirstOrThrow();
+  if (facts.suspends === true) return;
+  const why =
+    facts.hypervisorType === 'QEMU'
+      ? `host ${name} cannot save a guest's memory: it needs QEMU 9.0 and an agent that knows how`
+      : `host ${name} has no QEMU whose memory could be saved`;
+  throw new GodwitError('SuspendUnsupported', `Cannot 'suspend' instance ${serverId}: ${why}`);
 }

@@ -42,7 +42,7 @@ export async function beginRecovery(db: Db, workflows: Pick<Workflows, 'enqueue'
     const servers = await tx
       .updateTable('server')
       .set({ custody: sql`jsonb_set(custody, '{behind}', 'true')` })
-      .where((eb) => eb.or([eb('deleted_at', 'is', null), sql<boolean>`custody -> 'holder' ->> 'kind' = 'host'`]))
+      .where((eb) => eb.or([eb('deleted_at', 'is', null), sql<boolean>`custody -> 'holder' ->> 'kind' <> 'nowhere'`]))
       .returning('id')
       .execute();
     for (const { id } of servers) await workflows.enqueue(tx, { kind: 'settle-server', subjectId: id });

@@ -206,5 +206,5 @@ export function grantOf(row: CustodyRow): Grant | null {
 
 function hostOf(row: CustodyRow): HostId {
   const grant = grantOf(row);
-  return grant?.source ?? grant?.destination ?? (row.holder.kind === 'host' ? row.holder.hostId : as<HostId>(''));
+  return grant?.source ?? grant?.destination ?? (row.holder.kind === 'nowhere' ? as<HostId>('') : row.holder.hostId);
 }

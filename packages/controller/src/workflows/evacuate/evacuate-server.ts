@@ -1,5 +1,6 @@
 import { as, type HostId, type MigrationId, type ServerId } from '@godwit/domain/ids';
 import { noValidHostMessage } from '@godwit/domain/scheduling/no-valid-host';
+import { isFenced } from '../../hosts/fence-host.ts';
 import { switchHost } from '../cold-migrate/switch-host.ts';
 import { applyFences } from '../custody/apply-fences.ts';
 import { readCustody, stepCustody, takeCharge } from '../custody/custody-store.ts';
@@ -86,6 +87,7 @@ async function schedule(context: WorkflowContext, run: WorkflowRun, move: Move, 
 /** Whether no copy of the guest is left that may run. Where one may, nothing is started: the record waits, or ends with that. */
 async function isNowhere(context: WorkflowContext, run: WorkflowRun, move: Move, actionId: number): Promise<boolean> {
   await applyFences(context, run, move.serverId);
+  await giveUpMemory(context, run, move.serverId);
   const row = await readCustody(context.db, move.serverId);
   if (row.operation === null && row.holder.kind === 'nowhere' && !row.behind) return true;
   if (row.operation !== null && row.operation.kind !== 'recovery') {
@@ -101,7 +103,7 @@ async function isNowhere(context: WorkflowContext, run: WorkflowRun, move: Move,
       ...notMoved(
         move,
         'CustodyUnknown',
-        row.holder.kind === 'host' && row.holder.hostId === move.source
+        row.holder.kind !== 'nowhere' && row.holder.hostId === move.source
           ? 'Its host is no longer fenced, and may run it.'
           : 'Whether another copy of it runs is not known.',
         [],
@@ -110,6 +112,14 @@ async function isNowhere(context: WorkflowContext, run: WorkflowRun, move: Move,
     }),
   );
   return false;
+}
+
+/** A memory that is kept on a fenced host is not waited for when the server is to start from its disk elsewhere: it is cleared away there when the host is back. */
+async function giveUpMemory(context: WorkflowContext, run: WorkflowRun, serverId: ServerId): Promise<void> {
+  const { holder, operation, behind } = await readCustody(context.db, serverId);
+  if (holder.kind !== 'suspended' || operation !== null || behind || !(await isFenced(context.db, holder.hostId))) return;
+  await context.db.transaction().execute((tx) => stepCustody(tx, serverId, run.fence, [{ kind: 'destroy' }]));
+  await applyFences(context, run, serverId);
 }
 
 /** starting → completed. A guest that was stopped stays so. A destination that cannot start it is given back, and another is chosen. */

@@ -1,10 +1,11 @@
 import { TakeAnswer } from '@godwit/contract/gen/custody_pb';
 import { GuestState } from '@godwit/contract/gen/guest_pb';
+import { asEpoch } from '@godwit/domain/ids';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Database } from '../../store/database.ts';
 import { startTestServer, type TestServer } from '../../store/test-database.ts';
 import { type FakeHost, refusal, runningCopies } from '../testing/fake-agents.ts';
-import { type FakeCloud, fakeCloud, fallSilent, until } from '../testing/fake-cloud.ts';
+import { answerAgain, type FakeCloud, fakeCloud, fallSilent, until } from '../testing/fake-cloud.ts';
 
 let postgres: TestServer;
 let database: Database;
@@ -25,6 +26,7 @@ afterEach(async () => {
 const read = (id: string) => database.db.selectFrom('server').selectAll().where('id', '=', id).executeTakeFirstOrThrow();
 const state = (id: string, vmState: string) => until(async () => (await read(id)).vm_state === vmState);
 const [first, second] = [() => cloud.hosts[0] as FakeHost, () => cloud.hosts[1] as FakeHost];
+
 const messages = async (id: string) =>
   (await database.db.selectFrom('instance_action').select(['action', 'message']).where('server_id', '=', id).orderBy('id').execute()).map(
     (one) => `${one.action}: ${one.message}`,
@@ -103,6 +105,64 @@ describe('guests outside a move', () => {
     expect(await read(id)).toMatchObject({ vm_state: 'active', custody: { holder: { epoch: 2, bootId: 'boot-node1-2' } } });
     expect(runningCopies(cloud.hosts, id)).toBe(1);
   });
+
+  it('one whose host has suspended it unheard is SUSPENDED, also after a reboot of the host; without its memory it is SHUTOFF', async () => {
+    const engine = await cloud.controller('c1');
+    const id = await cloud.server(engine, 'node1');
+    Object.assign(first().guests.get(id) ?? {}, { state: GuestState.SUSPENDED });
+    await state(id, 'suspended');
+    const holder = { kind: 'suspended', hostId: first().id, epoch: 1 };
+    expect(await read(id)).toMatchObject({ power_state: 7, task_state: null, custody: { holder } });
+    first().bootId = 'boot-node1-2';
+    await until(async () => (await hostRow(first())).boot_id === 'boot-node1-2');
+    // And whatever an administrator writes.
+    await database.db.updateTable('server').set({ vm_state: 'active' }).where('id', '=', id).execute();
+    await state(id, 'suspended');
+    expect((await read(id)).custody.holder).toEqual(holder);
+    first().guests.set(id, { epoch: 0, state: GuestState.SHUTOFF, fence: 0, refusedThrough: 1 });
+    await state(id, 'stopped');
+    expect((await read(id)).custody.holder).toEqual({ kind: 'nowhere' });
+    expect(await messages(id)).toEqual(['create: null', 'stop: Its saved memory is not there any more: it starts from its disk.']);
+  });
+
+  it('a memory that was given up while its host was silent is destroyed when that answers: the server is SHUTOFF', async () => {
+    const engine = await cloud.controller('c1');
+    const id = await cloud.server(engine, 'node1');
+    await engine.operations.suspend(cloud.admin, id);
+    await state(id, 'suspended');
+    first().down = true;
+    const { custody } = await read(id);
+    const operation = { kind: 'destroy' as const, hostId: first().id, epoch: asEpoch(2) };
+    await database.db
+      .updateTable('server')
+      .set({ highest_epoch: 2, custody: JSON.stringify({ ...custody, operation }) })
+      .where('id', '=', id)
+      .execute();
+    first().down = false;
+    await state(id, 'stopped');
+    expect(await read(id)).toMatchObject({ power_state: 4, custody: { holder: { kind: 'nowhere' }, operation: null } });
+    expect(first().guests.get(id)?.state).toBe(GuestState.SHUTOFF);
+  });
+
+  it('one that is suspended on a fenced host stays so, until an administrator gives its memory up and evacuates it', async () => {
+    const engine = await cloud.controller('c1');
+    const id = await cloud.server(engine, 'node1');
+    await engine.operations.suspend(cloud.admin, id);
+    await state(id, 'suspended');
+    await fallSilent(database, first());
+    await engine.operations.fenceHost(cloud.admin, 'node1');
+    await until(async () => engine.idle());
+    expect(await read(id)).toMatchObject({ vm_state: 'suspended', custody: { holder: { kind: 'suspended', epoch: 1 } } });
+    await expect(engine.operations.evacuate(cloud.admin, id, { host: 'node2' })).rejects.toMatchObject({ code: 'InvalidState' });
+    await database.db.updateTable('server').set({ vm_state: 'error' }).where('id', '=', id).execute();
+    await engine.operations.evacuate(cloud.admin, id, { host: 'node2' });
+    await state(id, 'active');
+    expect(await read(id)).toMatchObject({ host_id: second().id, custody: { holder: { kind: 'host', hostId: second().id } } });
+    // The memory is not loaded when the host is back: it is destroyed.
+    await answerAgain(database, first());
+    await until(async () => first().guests.get(id)?.state === GuestState.SHUTOFF);
+    expect(runningCopies(cloud.hosts, id)).toBe(1);
+  }, 60_000);
 
   it('a copy that the controller does not know to be there is superseded, never the one that it knows', async () => {
     const engine = await cloud.controller('c1');

@@ -15,6 +15,7 @@ import { keepsCopiedDisks } from '../live-migrate/clear-copied-disks.ts';
 import { recordFact } from '../record/actions.ts';
 import { tellServer } from '../record/server-event.ts';
 import { serverFault } from '../server/fault.ts';
+import { memoryGone } from '../server/memory-gone.ts';
 import { noteReboot } from '../server/note-reboot.ts';
 import { observed } from '../server/power-server.ts';
 import { readServer, type ServerRecord } from '../server/server-record.ts';
@@ -187,7 +188,7 @@ export async function noteGuest(
   const { holder, operation } = known.custody;
   const otherQemu = guest.qemuVersion !== '' && guest.qemuVersion !== known.qemu_version;
   // Moved away for good: what ends here is the copy that was left behind.
-  const leftBehind = operation === null && holder.kind === 'host' && holder.hostId !== host;
+  const leftBehind = operation === null && holder.kind !== 'nowhere' && holder.hostId !== host;
   const news = otherQemu || (endsUnasked(guest.state) && !leftBehind);
   if (underWay && !news && context.workflows.wakeHere(serverId)) return;
   // What was told during an operation may be read when that is over: a guest that was paused since is not running. Only a word asked for now contradicts the row.
@@ -207,11 +208,11 @@ export async function noteGuest(
       await wakeOperation(context, tx, serverId);
       if (!endsUnasked(guest.state) || endsGuests.includes(server.task_state)) return false;
       // Moved away for good: what ends here is the copy that was left behind.
-      if (row.operation === null && row.holder.kind === 'host' && row.holder.hostId !== host) return false;
+      if (row.operation === null && row.holder.kind !== 'nowhere' && row.holder.hostId !== host) return false;
       await settleLater(context, tx, serverId);
       return false;
     }
-    const here = row.holder.kind === 'host' && row.holder.hostId === host && row.holder.epoch === copyEpoch(guest);
+    const here = isHeld(row, host, guest);
     const ended = guest.state === GuestState.SHUTOFF || guest.state === GuestState.CRASHED;
     const heard = controllerStep(row, {
       kind: 'heard',
@@ -222,6 +223,11 @@ export async function noteGuest(
     // Under the lock: a start under the new boot may just have ended, and what it started is not gone.
     if (bootedSince(row, host, bootId) && heard.holder.kind === 'nowhere') {
       await noteGone(context, tx, server, heard, host);
+      return heard.remains.length > 0;
+    }
+    if (row.holder.kind === 'suspended' && heard.holder.kind === 'nowhere') {
+      await writeFact(tx, server, heard, { vm_state: 'stopped', power_state: powerState.shutdown });
+      await recordFact(tx, server, 'stop', memoryGone);
       return heard.remains.length > 0;
     }
     if (heard.behind && !row.behind)
@@ -263,10 +269,15 @@ export async function noteGuest(
   if (settle) await enqueueSettling(context, serverId);
 }
 
+/** True when this is the copy that the row has: the guest, or the memory that it was suspended to. */
+function isHeld({ holder }: CustodyRow, host: HostId, guest: GuestReport): boolean {
+  if (holder.kind === 'nowhere' || holder.hostId !== host || holder.epoch !== copyEpoch(guest)) return false;
+  return holder.kind === 'host' || guest.state === GuestState.SUSPENDED;
+}
+
 /** True when custody would not change by what the host says of this copy, which is the holder's. */
 function saysNothingNew(row: CustodyRow, host: HostId, bootId: string, guest: GuestReport): boolean {
-  const holds = row.holder.kind === 'host' && row.holder.hostId === host && row.holder.epoch === copyEpoch(guest);
-  if (!holds || row.behind || row.remains.length > 0 || bootedSince(row, host, bootId)) return false;
+  if (!isHeld(row, host, guest) || row.behind || row.remains.length > 0 || bootedSince(row, host, bootId)) return false;
   return controllerStep(row, { kind: 'heard', fence: row.fence, from: host, message: custodyReport(row, bootId, guest) }).row === row;
 }
 

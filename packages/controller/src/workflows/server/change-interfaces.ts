@@ -97,6 +97,8 @@ async function atTheHost(
     checkpoint(run);
     const { holder } = await readCustody(context.db, serverId);
     if (holder.kind === 'nowhere') return { kind: 'done' };
+    if (holder.kind === 'suspended')
+      return { kind: 'failed', why: 'the guest is suspended: its saved memory knows the interfaces that it had' };
     const withPort = await wireGuest(context.db, serverId);
     const without = { ...withPort, nics: withPort.nics.filter((nic) => nic.portId !== portId) };
     const give = async (guest: Guest, timeoutMs: number): Promise<AgentFailure | null> => {

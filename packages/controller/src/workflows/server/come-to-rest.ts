@@ -8,7 +8,7 @@ import { stopGuest } from './stop-guest.ts';
 const RETRY_MS = 500;
 
 /**
- * Ends whatever runs of a server, a start that nobody knows the end of included, so that its disk is nobody's. Returns null then, else why it is not so after `patienceMs`: nothing may be done with the
+ * Ends whatever runs of a server, a start that nobody knows the end of and a saved memory included, so that its disk is nobody's. Returns null then, else why it is not so after `patienceMs`: nothing may be done with the
  * disk. The guest has `shutdownMs` to shut itself down.
  */
 export async function comeToRest(
@@ -35,6 +35,11 @@ export async function comeToRest(
       const stopped = await stopGuest(context, run, serverId, Math.max(0, deadline - Date.now()), shutdownMs);
       if (stopped.kind === 'stopped') continue;
       return stopped.failure.message;
+    } else if (row.holder.kind === 'suspended') {
+      // What comes next runs with its disk: the memory is never loaded after that.
+      await context.db.transaction().execute((tx) => stepCustody(tx, serverId, run.fence, [{ kind: 'destroy' }]));
+      await context.faultPoint('rest:burned');
+      continue;
     } else return null;
     if (Date.now() > deadline) return why;
     await run.pause(RETRY_MS);

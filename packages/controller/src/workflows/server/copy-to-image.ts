@@ -45,7 +45,7 @@ async function copy(context: WorkflowContext, run: WorkflowRun, serverId: Server
   const { holder, operation, epoch } = await readCustody(db, serverId);
   if (server.host_id === null) throw new GodwitError('InvalidState', `Instance ${serverId} has no host.`);
   if (operation !== null) throw new GodwitError('CustodyRefused', 'Whether the server runs is not known.');
-  const [host, under]: [HostId, Epoch] = holder.kind === 'host' ? [holder.hostId, holder.epoch] : [as<HostId>(server.host_id), epoch];
+  const [host, under]: [HostId, Epoch] = holder.kind !== 'nowhere' ? [holder.hostId, holder.epoch] : [as<HostId>(server.host_id), epoch];
   const guest = await wireGuest(db, serverId);
   const disk = guest.disks[0];
   if (disk === undefined) throw new GodwitError('NotFound', `Instance ${serverId} has no disk.`);

@@ -42,7 +42,7 @@ export async function deleteServer(context: WorkflowContext, run: WorkflowRun): 
       const settled = await settle(context, run, serverId, { deleteDisks: false });
       if (settled.kind === 'settled') continue;
       unanswered = settled.why;
-    } else if (row.holder.kind === 'host') {
+    } else if (row.holder.kind !== 'nowhere') {
       await db.transaction().execute((tx) => stepCustody(tx, serverId, run.fence, [{ kind: 'destroy' }]));
       await context.faultPoint('delete:burned');
       continue;

@@ -5,32 +5,57 @@ import { powerState, type TaskState, type VmState } from '@godwit/domain/server'
 import { agentFailure } from '../../agents/agent-error.ts';
 import type { PowerOperation } from '../accept/power-action.ts';
 import { readCustody, stepCustody, takeCharge } from '../custody/custody-store.ts';
+import { copyEpoch } from '../custody/guest-report.ts';
 import { noteRefusal } from '../custody/note-refusal.ts';
 import { wireCustody } from '../custody/wire-grant.ts';
 import { checkpoint, type WorkflowRun } from '../port.ts';
 import { beginEvent, finishEvent } from '../record/actions.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
+import { comeToRest } from './come-to-rest.ts';
 import { serverFault } from './fault.ts';
 import { readServer, writeServer } from './server-record.ts';
 import { startGuest } from './start-guest.ts';
 
-const taskStates: readonly TaskState[] = ['powering-on', 'powering-off', 'pausing', 'unpausing', 'rebooting', 'rebooting_hard'];
+const taskStates: readonly TaskState[] = [
+  'powering-on',
+  'powering-off',
+  'pausing',
+  'unpausing',
+  'suspending',
+  'resuming',
+  'rebooting',
+  'rebooting_hard',
+];
 const eventNames: Readonly<Record<PowerOperation, string>> = {
   start: 'compute_start_instance',
   stop: 'compute_stop_instance',
   pause: 'compute_pause_instance',
   unpause: 'compute_unpause_instance',
+  suspend: 'compute_suspend_instance',
+  resume: 'compute_resume_instance',
   'reboot-soft': 'compute_reboot_instance',
   'reboot-hard': 'compute_reboot_instance',
 };
 /** How long a guest may take to shut itself down before it is powered off. */
 const SHUTDOWN_TIMEOUT_MS = 15_000;
 const RPC_TIMEOUT_MS = SHUTDOWN_TIMEOUT_MS + 30_000;
+/** Longer than an agent takes at most to save a memory, or to give that up. */
+const SUSPEND_TIMEOUT_MS = 660_000;
 const PATIENCE_MS = 60_000;
+const LIST_TIMEOUT_MS = 10_000;
 const RETRY_MS = 500;
+const endsIn: Readonly<Record<Exclude<PowerOperation, 'start' | 'resume'>, VmState>> = {
+  stop: 'stopped',
+  pause: 'paused',
+  unpause: 'active',
+  suspend: 'suspended',
+  'reboot-soft': 'active',
+  'reboot-hard': 'active',
+};
+const stopped = { vmState: 'stopped', power: powerState.shutdown } as const;
 
 /**
- * Starts, stops, pauses, unpauses or reboots a guest on the host where it is. Ends with task_state null and the server in the state that was *observed*; the action says whether
+ * Starts, stops, pauses, unpauses, suspends, resumes or reboots a guest on the host where it is. Ends with task_state null and the server in the state that was *observed*; the action says whether
  * what was asked for was done. A host that does not answer for a minute ends the action in error; what it did is learnt when it returns.
  */
 export async function powerServer(context: WorkflowContext, run: WorkflowRun): Promise<void> {
@@ -66,32 +91,53 @@ export async function powerServer(context: WorkflowContext, run: WorkflowRun): P
     });
   };
   const unchanged = { vmState: server.vm_state, power: server.power_state } as const;
+  /** As it was, but for a memory that is there no more. */
+  const left = async (): Promise<typeof unchanged | typeof stopped> => {
+    const row = await readCustody(db, serverId);
+    return server.vm_state === 'suspended' && row.holder.kind === 'nowhere' && row.operation === null ? stopped : unchanged;
+  };
 
   const deadline = Date.now() + PATIENCE_MS;
   for (;;) {
     checkpoint(run);
     const { holder } = await readCustody(db, serverId);
+    if (operation === 'resume') {
+      const outcome = await startGuest(context, run, serverId, hostId, {
+        deleteDisksOnFailure: false,
+        patienceMs: PATIENCE_MS,
+        resumes: true,
+      });
+      await context.faultPoint('power:answered');
+      if (outcome.kind === 'running') return finish({ vmState: 'active', power: powerState.running }, null);
+      if (outcome.kind === 'failed' && outcome.code === 'GuestCrashed')
+        return finish({ vmState: 'error', power: powerState.shutdown }, outcome.why);
+      return finish(await left(), outcome.why);
+    }
+    if (operation === 'reboot-hard' && holder.kind === 'suspended') {
+      // From its disk: the memory that knows nothing of what the guest will write there is destroyed first.
+      const unrest = await comeToRest(context, run, serverId, Math.max(0, deadline - Date.now()), 0);
+      if (unrest === null) continue;
+      return finish(await left(), unrest);
+    }
     if (operation === 'start' || (operation === 'reboot-hard' && holder.kind === 'nowhere')) {
       const outcome = await startGuest(context, run, serverId, hostId, { deleteDisksOnFailure: false, patienceMs: PATIENCE_MS });
       if (outcome.kind === 'running') await finish({ vmState: 'active', power: powerState.running }, null);
-      else await finish(unchanged, outcome.why);
+      else await finish(await left(), outcome.why);
       return;
     }
     if (holder.kind === 'nowhere') {
-      await finish({ vmState: 'stopped', power: powerState.shutdown }, operation === 'stop' ? null : 'the guest does not run');
+      await finish(stopped, operation === 'stop' ? null : 'the guest does not run');
       return;
     }
+    if (holder.kind === 'suspended')
+      return finish({ vmState: 'suspended', power: powerState.suspended }, operation === 'suspend' ? null : 'the guest is suspended');
     try {
       const report = await order(context, run, serverId, holder.hostId, holder.epoch, operation);
       await context.faultPoint('power:answered');
       const seen = observed(report);
-      const wanted = operation === 'stop' ? 'stopped' : operation === 'pause' ? 'paused' : 'active';
+      const wanted = endsIn[operation];
       const error = seen.vmState === wanted ? null : `the guest is ${seen.vmState} now${report.detail === '' ? '' : `: ${report.detail}`}`;
-      await finish(
-        seen,
-        error,
-        report.state === GuestState.SHUTOFF || report.state === GuestState.CRASHED ? [{ kind: 'ended', epoch: holder.epoch }] : [],
-      );
+      await finish(seen, error, news(report, holder.epoch));
       return;
     } catch (error) {
       checkpoint(run);
@@ -99,6 +145,12 @@ export async function powerServer(context: WorkflowContext, run: WorkflowRun): P
       if (failure.kind === 'unreachable' && Date.now() < deadline) {
         await run.pause(RETRY_MS);
         continue;
+      }
+      if (operation === 'reboot-hard' && failure.kind === 'refused') {
+        // It was accepted while a suspension was under way, which only its host can tell the end of.
+        const suspending = failure.code === 'custody-suspending' && Date.now() < deadline;
+        if (suspending) await run.pause(RETRY_MS);
+        if (suspending || (await noteSuspended(context, run, serverId, holder.hostId))) continue;
       }
       await noteRefusal(context, run, serverId, holder.hostId, failure);
       await finish(unchanged, failure.message);
@@ -113,7 +165,7 @@ async function order(
   serverId: ServerId,
   hostId: HostId,
   epoch: Epoch,
-  operation: Exclude<PowerOperation, 'start'>,
+  operation: Exclude<PowerOperation, 'start' | 'resume'>,
 ): Promise<GuestReport> {
   const client = await context.agents.client(hostId);
   const custody = wireCustody(serverId, epoch, run.fence);
@@ -126,10 +178,37 @@ async function order(
       return client.pauseGuest({ custody, requestId }, call);
     case 'unpause':
       return client.unpauseGuest({ custody, requestId }, call);
+    case 'suspend':
+      return client.suspendGuest({ custody, requestId }, { ...call, timeoutMs: SUSPEND_TIMEOUT_MS });
     case 'reboot-soft':
       return client.rebootGuest({ custody, hard: false, requestId }, call);
     case 'reboot-hard':
       return client.rebootGuest({ custody, hard: true, requestId }, call);
+  }
+}
+
+/** What custody has to know of an order's answer. */
+function news({ state }: GuestReport, epoch: Epoch): readonly HostMessage[] {
+  if (state === GuestState.SUSPENDED) return [{ kind: 'suspended', epoch }];
+  return state === GuestState.SHUTOFF || state === GuestState.CRASHED ? [{ kind: 'ended', epoch }] : [];
+}
+
+/** Writes what a host has suspended that holds the server by the row. False when it has not, or does not say. */
+async function noteSuspended(context: WorkflowContext, run: WorkflowRun, serverId: ServerId, from: HostId): Promise<boolean> {
+  try {
+    const client = await context.agents.client(from);
+    const { guests } = await client.listGuests({}, { timeoutMs: LIST_TIMEOUT_MS, signal: run.signal });
+    const guest = guests.find((one) => one.serverId === serverId);
+    if (guest?.state !== GuestState.SUSPENDED) return false;
+    const message = { kind: 'suspended', epoch: copyEpoch(guest) } as const;
+    const { row } = await context.db
+      .transaction()
+      .execute((tx) => stepCustody(tx, serverId, run.fence, [{ kind: 'heard', from, message }]));
+    return row.holder.kind === 'suspended';
+  } catch (error) {
+    checkpoint(run);
+    agentFailure(error);
+    return false;
   }
 }
 
@@ -141,6 +220,8 @@ export function observed(report: Pick<GuestReport, 'state'>): {
   switch (report.state) {
     case GuestState.PAUSED:
       return { vmState: 'paused', power: powerState.paused };
+    case GuestState.SUSPENDED:
+      return { vmState: 'suspended', power: powerState.suspended };
     case GuestState.SHUTOFF:
       return { vmState: 'stopped', power: powerState.shutdown };
     case GuestState.CRASHED:

@@ -73,7 +73,7 @@ export async function recoverServer(context: WorkflowContext, run: WorkflowRun, 
   const { complete, hosts, found } = await recoverCustody(context, run, serverId);
   if (!complete) return false;
   const row = await readCustody(db, serverId);
-  const holder = row.holder.kind === 'host' ? row.holder.hostId : null;
+  const holder = row.holder.kind === 'nowhere' ? null : row.holder.hostId;
   // The holder may have reported to a run before this one.
   const told = holder === null ? null : (found.get(holder) ?? (await guestOn(context, run, serverId, holder)));
   const guest = told !== null && mayRun(told) ? told : null;
@@ -97,7 +97,7 @@ export async function recoverServer(context: WorkflowContext, run: WorkflowRun, 
       tx,
       server,
       'reconcile',
-      `The database was older than the hosts. The guest ${name === undefined ? 'runs nowhere' : `is on ${name}`}.`,
+      `The database was older than the hosts. The guest ${name === undefined ? 'runs nowhere' : `is ${row.holder.kind === 'suspended' ? 'suspended ' : ''}on ${name}`}.`,
     );
   });
   return true;

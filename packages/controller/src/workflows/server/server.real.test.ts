@@ -4,7 +4,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import type { Database } from '../../store/database.ts';
 import { startTestServer, type TestServer } from '../../store/test-database.ts';
 import type { Engine } from '../engine.ts';
-import { refusal, runningCopies, silence } from '../testing/fake-agents.ts';
+import { fakeFacts, refusal, runningCopies, silence } from '../testing/fake-agents.ts';
 import { type FakeCloud, fakeCloud, until } from '../testing/fake-cloud.ts';
 
 let postgres: TestServer;
@@ -139,6 +139,122 @@ describe('power', () => {
     expect(
       await database.db.selectFrom('instance_action_event').select(['result', 'details']).where('action_id', '=', action.id).execute(),
     ).toEqual([{ result: 'Error', details: 'it is being migrated' }]);
+  });
+});
+
+describe('suspend', () => {
+  const calls = (name: string) => cloud.hosts.find((host) => host.name === name)?.calls.map(({ call }) => call) ?? [];
+  const why = async (id: string, action: string) =>
+    database.db
+      .selectFrom('instance_action_event')
+      .innerJoin('instance_action', 'instance_action.id', 'action_id')
+      .select(['event', 'result', 'details'])
+      .where('server_id', '=', id)
+      .where('action', '=', action)
+      .orderBy('instance_action_event.id', 'desc')
+      .executeTakeFirstOrThrow();
+  const suspended = async (engine: Engine): Promise<ServerId> => {
+    const id = await cloud.server(engine, 'node1');
+    await engine.operations.suspend(cloud.admin, id);
+    await idle(id);
+    return id;
+  };
+
+  it.each([null, 'power:answered', 'start:granted', 'start:answered'])(
+    'keeps the guest in one place, its memory or a process, its controller losing the thread at %s',
+    async (point) => {
+      const lost = new Set<string>();
+      let round = '';
+      const engine = await cloud.controller('c1', async (name) => {
+        if (round === '' || name !== point || lost.has(round)) return;
+        lost.add(round);
+        throw new Error(`lost at ${name}`);
+      });
+      const id = await cloud.server(engine, 'node1');
+      round = 'suspend';
+      await engine.operations.suspend(cloud.admin, id);
+      expect(await read(id)).toMatchObject({ vm_state: 'active', task_state: 'suspending' });
+      await idle(id);
+      const held = { kind: 'suspended', hostId: cloud.hosts[0]?.id, epoch: 1 };
+      expect(await read(id)).toMatchObject({ vm_state: 'suspended', power_state: 7, custody: { holder: held, operation: null } });
+      expect(await why(id, 'suspend')).toMatchObject({ event: 'compute_suspend_instance', result: 'Success' });
+      expect(guest(id)).toMatchObject([{ state: GuestState.SUSPENDED }]);
+      const { operations } = engine;
+      for (const call of [operations.start, operations.stop, operations.pause, operations.suspend])
+        await expect(call(cloud.admin, id)).rejects.toMatchObject({ code: 'InvalidState' });
+      round = 'resume';
+      await operations.resume(cloud.admin, id);
+      expect(await read(id)).toMatchObject({ vm_state: 'suspended', task_state: 'resuming' });
+      await idle(id);
+      expect(await read(id)).toMatchObject({ vm_state: 'active', power_state: 1, epoch: 2, custody: { holder: { kind: 'host' } } });
+      expect(await why(id, 'resume')).toMatchObject({ event: 'compute_resume_instance', result: 'Success' });
+      expect(runningCopies(cloud.hosts, id)).toBe(1);
+      expect(lost.size).toBe(point === null ? 0 : point === 'power:answered' ? 2 : 1);
+    },
+  );
+
+  it('leaves a server whose memory is not saved as it was, and one whose memory is not loaded suspended', async () => {
+    const engine = await cloud.controller('c1');
+    const id = await cloud.server(engine, 'node1');
+    const [host] = cloud.hosts;
+    host?.faults.push({ call: 'suspendGuest', when: 'before', error: refusal('NoSpace', 'no space left: its guest runs on') });
+    await engine.operations.suspend(cloud.admin, id);
+    await idle(id);
+    expect(await read(id)).toMatchObject({ vm_state: 'active', power_state: 1, custody: { holder: { kind: 'host' } } });
+    expect(await why(id, 'suspend')).toMatchObject({ result: 'Error', details: 'no space left: its guest runs on' });
+    await engine.operations.suspend(cloud.admin, id);
+    await idle(id);
+    host?.faults.push({ call: 'startGuest', when: 'before', error: refusal('SavedMemoryUnusable', 'its file is not there') });
+    await engine.operations.resume(cloud.admin, id);
+    await idle(id);
+    expect(await read(id)).toMatchObject({ vm_state: 'suspended', power_state: 7, custody: { holder: { kind: 'suspended', epoch: 1 } } });
+    expect(await why(id, 'resume')).toMatchObject({ result: 'Error', details: 'its file is not there' });
+    await engine.operations.resume(cloud.admin, id);
+    await idle(id);
+    expect(await read(id)).toMatchObject({ vm_state: 'active', power_state: 1 });
+    expect(runningCopies(cloud.hosts, id)).toBe(1);
+  });
+
+  it('ends with a hard reboot: the memory is destroyed before the guest starts from its disk', async () => {
+    const engine = await cloud.controller('c1');
+    const id = await suspended(engine);
+    await engine.operations.reboot(cloud.admin, id, 'HARD');
+    await idle(id);
+    expect(await read(id)).toMatchObject({ vm_state: 'active', power_state: 1, custody: { holder: { kind: 'host' } } });
+    const told = calls('node1');
+    expect(told.lastIndexOf('startGuest')).toBeGreaterThan(told.lastIndexOf('destroyGuest'));
+    expect(told).not.toContain('rebootGuest');
+    // And one that was accepted while the memory was being saved.
+    cloud.hosts[0]?.faults.push({ call: 'suspendGuest', when: 'after', error: refusal('Internal', 'the answer was lost') });
+    await engine.operations.suspend(cloud.admin, id);
+    await idle(id);
+    await engine.operations.reboot(cloud.admin, id, 'HARD');
+    await idle(id);
+    expect(await read(id)).toMatchObject({ vm_state: 'active', power_state: 1, custody: { holder: { kind: 'host' } } });
+    expect(runningCopies(cloud.hosts, id)).toBe(1);
+    expect(guest(id)[0]?.epoch).toBeGreaterThan(4);
+  });
+
+  it('is over with the server: its memory is destroyed', async () => {
+    const engine = await cloud.controller('c1');
+    const id = await suspended(engine);
+    await engine.operations.delete(cloud.admin, id);
+    await until(async () => (await read(id)).deleted_at !== null);
+    expect(await read(id)).toMatchObject({ custody: { holder: { kind: 'nowhere' }, operation: null, remains: [] } });
+    expect(guest(id)[0]?.state).toBe(GuestState.SHUTOFF);
+  });
+
+  it('is not offered by a host that has not said that it can', async () => {
+    const engine = await cloud.controller('c1');
+    const id = await cloud.server(engine, 'node1');
+    const { suspends: _, ...facts } = fakeFacts('node1');
+    await database.db
+      .updateTable('host')
+      .set({ facts: JSON.stringify(facts) })
+      .where('name', '=', 'node1')
+      .execute();
+    await expect(engine.operations.suspend(cloud.admin, id)).rejects.toMatchObject({ code: 'SuspendUnsupported' });
+    expect(await read(id)).toMatchObject({ vm_state: 'active', task_state: null });
   });
 });
 

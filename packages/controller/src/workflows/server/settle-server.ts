@@ -11,6 +11,7 @@ import { checkpoint, type WorkflowRun } from '../port.ts';
 import { recordFact } from '../record/actions.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
 import { serverFault } from './fault.ts';
+import { memoryGone } from './memory-gone.ts';
 import { recoverServer } from './recover-server.ts';
 import { removeDisks } from './remove-disks.ts';
 import { readServer, writeServer } from './server-record.ts';
@@ -46,12 +47,13 @@ export async function settleServer(context: WorkflowContext, run: WorkflowRun): 
   const settled = await settle(context, run, serverId, { deleteDisks: false });
   row = settled.row;
   if (settled.kind === 'settled' && deleted) {
-    if (row.holder.kind === 'host') {
+    if (row.holder.kind !== 'nowhere') {
       await db.transaction().execute((tx) => stepCustody(tx, serverId, run.fence, [{ kind: 'destroy' }]));
       await settle(context, run, serverId, { deleteDisks: true });
     }
     if (await removeDisks(context, run, serverId)) await db.deleteFrom('disk').where('server_id', '=', serverId).execute();
-  } else if (settled.kind === 'settled' && row.holder.kind === 'host') await showGuest(context, run, serverId, row.holder.hostId);
+  } else if (settled.kind === 'settled' && row.holder.kind !== 'nowhere') await showGuest(context, run, serverId, row.holder.hostId);
+  await withoutMemory(context, run, serverId);
   const left = await clearRemains(context, run, serverId);
   await clearCopiedDisks(context, run, serverId);
   // It is there and will not return: a full disk, for one, keeps it from writing down that it drops its copy. This is run again.
@@ -65,7 +67,7 @@ async function withoutFenced(context: WorkflowContext, run: WorkflowRun, serverI
   const before = await readCustody(db, serverId);
   const fenced = await applyFences(context, run, serverId);
   const { holder } = before;
-  const lost = fenced.find(({ id }) => holder.kind === 'host' && holder.hostId === id);
+  const lost = fenced.find(({ id }) => holder.kind !== 'nowhere' && holder.hostId === id);
   if (lost === undefined || (await readCustody(db, serverId)).holder.kind !== 'nowhere') return;
   const server = await readServer(db, serverId);
   if (server.deleted_at !== null) return;
@@ -80,6 +82,17 @@ async function withoutFenced(context: WorkflowContext, run: WorkflowRun, serverI
       power_state: powerState.shutdown,
     });
     await recordFact(tx, server, 'stop', why);
+  });
+}
+
+/** A memory that was to be destroyed, and whose host did not answer then, is gone: the server is off. */
+async function withoutMemory({ db }: WorkflowContext, run: WorkflowRun, serverId: ServerId): Promise<void> {
+  await db.transaction().execute(async (tx) => {
+    const { holder, operation } = await readCustody(tx, serverId, true);
+    const server = await readServer(tx, serverId);
+    if (holder.kind !== 'nowhere' || operation !== null || server.vm_state !== 'suspended') return;
+    await writeServer(tx, run, serverId, { vm_state: 'stopped', power_state: powerState.shutdown });
+    await recordFact(tx, server, 'stop', memoryGone);
   });
 }
 

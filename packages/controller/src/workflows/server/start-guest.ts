@@ -13,6 +13,7 @@ import { clearRemains, settle } from '../custody/settle.ts';
 import { wireGrant } from '../custody/wire-grant.ts';
 import { checkpoint, type WorkflowRun } from '../port.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
+import { memoryGone } from './memory-gone.ts';
 import { wireGuest } from './wire-guest.ts';
 import { writeConfigDrive } from './write-config-drive.ts';
 
@@ -36,7 +37,12 @@ export async function startGuest(
   run: WorkflowRun,
   serverId: ServerId,
   hostId: HostId,
-  options: { readonly deleteDisksOnFailure: boolean; readonly patienceMs: number },
+  options: {
+    readonly deleteDisksOnFailure: boolean;
+    readonly patienceMs: number;
+    /** From its saved memory, if it has one: it goes on where it was suspended, or still is when this fails. Else such a server is not started. */
+    readonly resumes?: boolean;
+  },
 ): Promise<StartOutcome> {
   const deadline = Date.now() + options.patienceMs;
   let why = 'the host does not answer';
@@ -78,7 +84,12 @@ export async function startGuest(
         .transaction()
         .execute((tx) => stepCustody(tx, serverId, run.fence, [{ kind: 'heard', from, message: { kind: 'ended', epoch } }]));
       continue;
+    } else if (row.holder.kind === 'suspended' && options.resumes !== true) {
+      return { kind: 'failed', code: 'CustodyRefused', why: REFUSALS['custody-not-stopped'] };
+    } else if (row.holder.kind === 'nowhere' && options.resumes === true) {
+      return { kind: 'failed', code: 'SavedMemoryUnusable', why: memoryGone };
     } else {
+      const { holder } = row;
       const host = await context.db.selectFrom('host').select(['boot_id', 'name', 'fenced_at']).where('id', '=', hostId).executeTakeFirst();
       if (host !== undefined && host.fenced_at !== null) {
         // It may just have come back, and be compared.
@@ -106,13 +117,17 @@ export async function startGuest(
         continue;
       }
       try {
-        const begun = await context.db
-          .transaction()
-          .execute((tx) =>
-            stepCustody(tx, serverId, run.fence, [
-              { kind: 'beginStart', destination: hostId, bootId: as<BootId>(bootId), endState: 'running' },
-            ]),
-          );
+        const begun = await context.db.transaction().execute((tx) =>
+          stepCustody(tx, serverId, run.fence, [
+            {
+              kind: 'beginStart',
+              destination: hostId,
+              bootId: as<BootId>(bootId),
+              endState: 'running',
+              ...(holder.kind === 'suspended' && { memory: holder.epoch }),
+            },
+          ]),
+        );
         if (begun.row.operation?.kind !== 'start') throw new Error('custody began no start');
         grant = begun.row.operation.grant;
       } catch (error) {

@@ -33,6 +33,11 @@ export async function stopGuest(
     checkpoint(run);
     const { holder } = await readCustody(context.db, serverId);
     if (holder.kind === 'nowhere') return { kind: 'stopped', report: null };
+    if (holder.kind === 'suspended')
+      return {
+        kind: 'failed',
+        failure: { kind: 'refused', code: 'CustodyRefused', message: 'the guest is suspended, and its memory is kept' },
+      };
     const { hostId, epoch } = holder;
     try {
       const client = await context.agents.client(hostId);

@@ -96,6 +96,7 @@ export const fakeFacts = (name: string): HostFacts => ({
   load: [0, 0, 0],
   bridges: [],
   selfTest: [],
+  suspends: true,
   deviceLayout: 2,
   agentVersion: '0',
   pools: [
@@ -169,7 +170,8 @@ function clientOf(host: FakeHost, all: ReadonlyMap<HostId, FakeHost>): AgentClie
     if (custody === undefined) throw refusal('BadRequest');
     obey(custody.serverId, custody.fence);
     const guest = host.guests.get(custody.serverId);
-    if (guest === undefined || guest.epoch !== Number(custody.epoch)) throw refusal('custody-epoch-unknown');
+    if (guest === undefined || guest.epoch !== Number(custody.epoch) || guest.state === GuestState.SUSPENDED)
+      throw refusal('custody-epoch-unknown');
     return guest;
   };
   const report = (move: FakeMove): MigrationReport =>
@@ -251,6 +253,8 @@ function clientOf(host: FakeHost, all: ReadonlyMap<HostId, FakeHost>): AgentClie
         throw refusal('custody-epoch-stale', 'stale', Math.max(guest.epoch, guest.refusedThrough ?? 0));
       }
       if (grant.destinationBootId !== host.bootId) throw refusal('custody-boot-changed');
+      const memory = guest?.state === GuestState.SUSPENDED ? guest.epoch : 0;
+      if (Number(grant.memoryEpoch) !== memory) throw refusal(memory === 0 ? 'custody-no-memory' : 'custody-copy-present');
       for (const { diskId, imageId, exists } of wanted?.disks ?? []) if (!exists) host.madeDisks.push({ diskId, imageId });
       host.guests.set(grant.serverId, {
         epoch: Number(grant.epoch),
@@ -270,6 +274,11 @@ function clientOf(host: FakeHost, all: ReadonlyMap<HostId, FakeHost>): AgentClie
     },
     unpauseGuest: async ({ custody }: { custody?: Custody }) => {
       under(custody).state = GuestState.RUNNING;
+      return guestReport(custody?.serverId ?? '');
+    },
+    suspendGuest: async ({ custody }: { custody?: Custody }) => {
+      const known = host.guests.get(custody?.serverId ?? '');
+      if (known?.state !== GuestState.SUSPENDED || known.epoch !== Number(custody?.epoch)) under(custody).state = GuestState.SUSPENDED;
       return guestReport(custody?.serverId ?? '');
     },
     rebootGuest: async ({ custody }: { custody?: Custody }) => {
@@ -530,6 +539,7 @@ function fakeCustody(host: FakeHost, serverId: string, guest: FakeGuest | undefi
         };
   const incoming = guest?.state === GuestState.INCOMING ? moved : null;
   const outgoing = moving?.state === 'copying' && moved !== null ? ({ phase: 'migrating', grant: moved } as const) : null;
+  const process = { pid: 1, startTicks: 0 };
   return {
     kind: 'report',
     bootId: as<BootId>(host.bootId),
@@ -538,11 +548,13 @@ function fakeCustody(host: FakeHost, serverId: string, guest: FakeGuest | undefi
     refusedThrough: asEpoch(guest?.refusedThrough ?? 0),
     forfeited: null,
     copy:
-      guest === undefined
+      guest === undefined || guest.epoch === 0
         ? { kind: 'none' }
         : incoming !== null
           ? { kind: 'granted', grant: incoming, process: null, released: false }
-          : { kind: 'held', grant, process: { pid: 1, startTicks: 0 }, alive, settled: true, outgoing },
+          : guest.state === GuestState.SUSPENDED
+            ? { kind: 'suspended', grant, process }
+            : { kind: 'held', grant, process, alive, settled: true, outgoing },
     floor: null,
   };
 }
