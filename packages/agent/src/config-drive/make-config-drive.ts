@@ -21,8 +21,12 @@ export async function makeConfigDrive(
   await mkdir(dirname(path), { recursive: true, mode: 0o700 });
   await writeFile(`${path}.part`, image, { mode: 0o600 });
   await rename(`${path}.part`, path);
-  return { ...spec, configDrive: path };
+  return withConfigDrive(stateDir, spec, { configDrive });
 }
+
+/** The same spec, with nothing written. */
+export const withConfigDrive = (stateDir: string, spec: GuestSpec, { configDrive }: Pick<WantedGuest, 'configDrive'>): GuestSpec =>
+  configDrive === undefined ? spec : { ...spec, configDrive: runDir(stateDir, spec.serverId).configDrive };
 
 /** It may hold what only the guest should read: it goes when the guest is no longer here. */
 export async function removeConfigDrive(stateDir: string, serverId: ServerId): Promise<void> {

@@ -1,5 +1,6 @@
 import { type MemoryStream, multifdChannels } from '@godwit/domain/memory-stream';
 import type { MigrationPolicy } from '../drivers/host-driver.ts';
+import { savesInPlace } from '../qemu/memory-stream.ts';
 import type { QmpClient } from '../qemu/qmp-client.ts';
 
 /**
@@ -68,16 +69,15 @@ export async function setUpOutgoing(
 ): Promise<void> {
   const id = credentialsId(options.migrationId);
   const maySlowDown = (options.policy.convergence?.slowDownPercent ?? 0) > 0;
+  const asked = [
+    ...setCapabilities.capabilities,
+    channelling(options.stream),
+    slowingDown(maySlowDown),
+    pausing(options.pauseBeforeSwitchover),
+  ];
   await Promise.all([
     addCredentials(qmp, id, options.tlsDir, 'client'),
-    qmp.execute('migrate-set-capabilities', {
-      capabilities: [
-        ...setCapabilities.capabilities,
-        channelling(options.stream),
-        slowingDown(maySlowDown),
-        pausing(options.pauseBeforeSwitchover),
-      ],
-    }),
+    forStreams(qmp).then((more) => qmp.execute('migrate-set-capabilities', { capabilities: [...asked, ...more] })),
   ]);
   await qmp.execute('migrate-set-parameters', {
     // Said either way: a QEMU keeps what an earlier move has set.
@@ -91,6 +91,17 @@ export async function setUpOutgoing(
 
 /** QEMU's own ceiling of its downtime limit: with it whatever is left may be sent while the guest stands. */
 export const anyDowntimeMs = 2_000_000;
+
+type Capability = { readonly capability: string; readonly state: boolean };
+
+/** What an earlier saving or loading of the guest's memory may have left on, and QEMU refuses to send streams with. Asked of this QEMU: it may be older than the host's, and know no such word. */
+async function forStreams(qmp: QmpClient): Promise<readonly Capability[]> {
+  const set = (await qmp.execute('query-migrate-capabilities')) as readonly Capability[];
+  return set
+    .filter(({ capability, state }) => capability === savesInPlace && state)
+    .map(({ capability }) => ({ capability, state: false }));
+}
+
 /** A stream whose link is dead may hold QEMU's main loop: nobody waits long for a limit. */
 const limitsAnswerMs = 2_000;
 

@@ -98,4 +98,6 @@ async function serversConcerned(db: Db, hostId: string): Promise<readonly string
 
 /** The holder, an operation or remains: any mention of the host in a server's custody. Ids are UUIDs: no other text looks like one. */
 const namesHost = (hostId: string): RawBuilder<boolean> => sql<boolean>`strpos(custody::text, ${hostId}) > 0`;
-const anyNames = (hostId: string): RawBuilder<boolean> => sql<boolean>`exists (select 1 from server where ${namesHost(hostId)})`;
+/** Other than as the holder of a saved memory: that runs nowhere, and is what the host is to have still. */
+const anyNames = (hostId: string): RawBuilder<boolean> => sql<boolean>`exists (select 1 from server
+  where strpos((case custody->'holder'->>'kind' when 'suspended' then custody - 'holder' else custody end)::text, ${hostId}) > 0)`;

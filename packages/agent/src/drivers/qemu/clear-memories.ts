@@ -17,13 +17,16 @@ export async function clearMemories(host: QemuHost): Promise<void> {
     const serverId = as<ServerId>(name);
     const { copy } = custody.state(serverId);
     const failed = (error: unknown): void => log.warn({ err: error, serverId }, 'a memory that is none could not be cleared away yet');
-    const saved = await readMemory(config.stateDir, serverId).catch(() => null);
+    const saved = await readMemory(config.stateDir, serverId).catch((error: unknown) => {
+      log.warn({ err: error, serverId }, "the record of a guest's saved memory is not readable");
+      return null;
+    });
     if (saved === null) continue;
     const counts = copy.kind === 'suspended' ? copy.grant.epoch : copy.kind === 'granted' ? copy.memory?.epoch : undefined;
     if (counts === saved.epoch) continue;
     // Not waited for without end: a QEMU that does not answer must not keep the others from being served.
     if (copy.kind === 'held' && copy.alive)
       await within(host.exclusive(serverId, () => letGoOn(host, serverId, copy.grant.epoch)).catch(failed), letGoOnMs, undefined);
-    else await removeMemory(config.stateDir, serverId).catch(failed);
+    else await removeMemory(host, serverId, saved.epoch).catch(failed);
   }
 }

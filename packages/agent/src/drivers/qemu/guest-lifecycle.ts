@@ -2,8 +2,8 @@ import { rm } from 'node:fs/promises';
 import type { Grant } from '@godwit/domain/custody/grant';
 import { GodwitError } from '@godwit/domain/errors';
 import type { GuestSpec } from '@godwit/domain/guest-spec';
-import type { ServerId } from '@godwit/domain/ids';
-import { makeConfigDrive, removeConfigDrive } from '../../config-drive/make-config-drive.ts';
+import { asEpoch, type Epoch, type ServerId } from '@godwit/domain/ids';
+import { makeConfigDrive, removeConfigDrive, withConfigDrive } from '../../config-drive/make-config-drive.ts';
 import { delay } from '../../migration/deadline.ts';
 import { makeTaps } from '../../migration/destination-network.ts';
 import { removeTaps } from '../../network/remove-taps.ts';
@@ -16,7 +16,7 @@ import { fetchImage } from './fetch-image.ts';
 import { createGuestDisks, deleteGuestDisks } from './guest-disks.ts';
 import { guestSpecOf } from './guest-spec-of.ts';
 import type { QemuHost } from './qemu-host.ts';
-import { removeMemory } from './saved-memory.ts';
+import { removeMemories, removeMemory } from './saved-memory.ts';
 import { startQemu } from './start-qemu.ts';
 import { forgetSpentMemory, loadSavedMemory, memoryOfGrant } from './suspend-guest.ts';
 
@@ -36,6 +36,8 @@ export async function startGuest(host: QemuHost, grant: Grant, wanted: WantedGue
   const { memory } = grant;
   const spec = guestSpecOf(wanted, host.pools, host.defaults);
   try {
+    // Before a disk is grown or a drive written: what is refused leaves all as the memory knows it.
+    const file = memory === undefined ? null : await memoryOfGrant(host, withConfigDrive(host.config.stateDir, spec, wanted), memory);
     await Promise.all([
       createGuestDisks(wanted, host.pools, (imageId) => fetchImage(host.config.controllerUrl, host.identity.current, imageId)),
       // The rules first: from its first frame on the guest is held to them.
@@ -45,7 +47,6 @@ export async function startGuest(host: QemuHost, grant: Grant, wanted: WantedGue
         .then(() => host.dhcp?.serve(spec.nics)),
     ]);
     const machine = await makeConfigDrive(host.config.stateDir, spec, wanted);
-    const file = memory === undefined ? null : await memoryOfGrant(host, machine, memory);
     const process = await startQemu(host, machine, grant.epoch, file !== null);
     if (file !== null) await loadSavedMemory(process, serverId, file);
     await host.custody.feed(serverId, { kind: 'launch', fence: grant.fence, epoch: grant.epoch });
@@ -57,16 +58,16 @@ export async function startGuest(host: QemuHost, grant: Grant, wanted: WantedGue
     if (kind === 'none' || kind === 'suspended') await removeTraces(host, serverId, spec);
     throw error;
   }
-  if (memory !== undefined) await resumed(host, serverId);
+  if (memory !== undefined) await resumed(host, serverId, memory);
   await settledIn(host, serverId, 'running');
   return host.guests.report(serverId);
 }
 
 /** The guest runs on from its memory: what is left is courtesy, and its failure is nobody's. */
-async function resumed(host: QemuHost, serverId: ServerId): Promise<void> {
+async function resumed(host: QemuHost, serverId: ServerId, memory: Epoch): Promise<void> {
   const process = host.guests.process(serverId);
   if (process === null) return;
-  await forgetSpentMemory(host, process, serverId).catch((error: unknown) =>
+  await forgetSpentMemory(host, process, serverId, memory).catch((error: unknown) =>
     host.log.warn({ err: error, serverId }, 'a memory that is spent could not be cleared away'),
   );
   await announce(host, serverId);
@@ -131,10 +132,12 @@ export async function destroyGuest(
   // Also of a QEMU that has died before.
   const spec = host.guests.spec(serverId) ?? (wanted && guestSpecOf(wanted, host.pools, host.defaults));
   await host.custody.feed(serverId, { kind: 'destroy', fence: authority.fence, epoch: authority.epoch });
-  await removeMemory(host.config.stateDir, serverId);
+  const through = asEpoch(Math.max(0, authority.epoch - 1));
+  await removeMemory(host, serverId, through);
   await removeConfigDrive(host.config.stateDir, serverId);
   if (spec) await removeTraces(host, serverId, spec);
   if (deleteDisks) {
+    await removeMemories(host, serverId, through);
     await deleteGuestDisks(serverId, wanted, host.pools);
     const run = runDir(host.config.stateDir, serverId);
     const said = await lastLogLines(run).catch(() => []);

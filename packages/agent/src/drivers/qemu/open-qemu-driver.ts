@@ -42,7 +42,7 @@ import { Moves } from './moves.ts';
 import { QemuConsoles } from './qemu-consoles.ts';
 import type { DriverLog, QemuHost } from './qemu-host.ts';
 import { memoryPath, syncMemory } from './saved-memory.ts';
-import { suspendGuest } from './suspend-guest.ts';
+import { abandonSaving, suspendGuest } from './suspend-guest.ts';
 
 /** How long a QEMU that outlived the agent may take to answer. */
 const adoptDeadlineMs = 5_000;
@@ -140,15 +140,23 @@ export async function openQemuDriver(
     guests: () => Promise.resolve(guests.servers().map((serverId) => guests.report(serverId))),
     migrations: () => moves.reports(),
     startGuest: (grant, wanted) =>
-      exclusive(wanted.serverId, async () => {
-        await moves.cleared(wanted.serverId);
-        return startGuest(host, grant, wanted);
-      }),
+      exclusive(
+        wanted.serverId,
+        async () => {
+          await moves.cleared(wanted.serverId);
+          return startGuest(host, grant, wanted);
+        },
+        `start ${grant.epoch}`,
+      ),
     stopGuest: (authority, timeoutMs) => exclusive(authority.serverId, () => stopGuest(host, authority, timeoutMs)),
     pauseGuest: (authority) => exclusive(authority.serverId, () => pauseGuest(host, authority)),
     unpauseGuest: (authority) => exclusive(authority.serverId, () => unpauseGuest(host, authority)),
-    suspendGuest: (authority) => exclusive(authority.serverId, () => suspendGuest(host, space, authority)),
-    rebootGuest: (authority, hard) => exclusive(authority.serverId, () => rebootGuest(host, authority, hard)),
+    suspendGuest: (authority) => exclusive(authority.serverId, () => suspendGuest(host, space, authority), `suspend ${authority.epoch}`),
+    rebootGuest: async (authority, hard) => {
+      // Outside the lock, which whoever saves holds until the end.
+      if (hard) await abandonSaving(host, authority);
+      return exclusive(authority.serverId, () => rebootGuest(host, authority, hard));
+    },
     changeNics: (authority, wanted) => exclusive(authority.serverId, () => changeNics(host, authority, wanted)),
     destroyGuest: async (authority, deleteDisks, wanted) => {
       const existed = await destroyGuest(host, authority, deleteDisks, wanted);

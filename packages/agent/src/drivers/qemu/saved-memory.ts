@@ -1,9 +1,11 @@
-import { mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { GodwitError } from '@godwit/domain/errors';
 import type { GuestSpec } from '@godwit/domain/guest-spec';
 import { asEpoch, type Epoch, type ServerId } from '@godwit/domain/ids';
 import { runDir } from '../../qemu/run-dir.ts';
+import { confinedPath } from '../../storage/confined-path.ts';
+import type { QemuHost } from './qemu-host.ts';
 import { type SavedMachine, savedMachineOf, unlikeSaved } from './saved-machine.ts';
 
 /** The file that a guest's memory is in, as this host remembers it beside the guest's other files. Which memory counts, if any, is custody's to say. */
@@ -17,6 +19,14 @@ export type SavedMemory = {
 
 const recordOf = (stateDir: string, serverId: ServerId): string => join(runDir(stateDir, serverId).dir, 'memory.json');
 
+/**
+ * By record: what this agent has begun, open from before QEMU opened it. What a storage has failed to write (NFS: at QEMU's close) the kernel tells once to each description that was open then, and to none that is
+ * opened later: only the fsync of this one says that the file is whole.
+ */
+const begunFiles = new Map<string, FileHandle>();
+
+type MemoryHost = Pick<QemuHost, 'pools' | 'log'> & { readonly config: Pick<QemuHost['config'], 'stateDir'> };
+
 /** Beside the guest's first disk, where there is room for such things; without a disk with its other files. Its name has the epoch: no two memories are ever taken for each other. */
 export function memoryPath(stateDir: string, spec: Pick<GuestSpec, 'serverId' | 'disks'>, epoch: Epoch): string {
   const [disk] = spec.disks;
@@ -24,11 +34,13 @@ export function memoryPath(stateDir: string, spec: Pick<GuestSpec, 'serverId' | 
 }
 
 /** Remembers where the memory goes, before anything is written there, and takes away what an earlier attempt left. */
-export async function beginMemory(stateDir: string, spec: GuestSpec, epoch: Epoch, path: string): Promise<void> {
+export async function beginMemory(host: MemoryHost, spec: GuestSpec, epoch: Epoch, path: string): Promise<void> {
   const { serverId } = spec;
-  await removeMemory(stateDir, serverId);
+  const { stateDir } = host.config;
+  await removeMemory(host, serverId, epoch);
   await mkdir(dirname(path), { recursive: true, mode: 0o700 });
   await rm(path, { force: true });
+  begunFiles.set(recordOf(stateDir, serverId), await open(path, 'wx', 0o600));
   await writeRecord(stateDir, serverId, { epoch, path, bytes: null, machine: savedMachineOf(spec) });
 }
 
@@ -36,9 +48,15 @@ export async function beginMemory(stateDir: string, spec: GuestSpec, epoch: Epoc
 export async function syncMemory(stateDir: string, serverId: ServerId, epoch: Epoch): Promise<void> {
   const begun = await readMemory(stateDir, serverId);
   if (begun?.epoch !== epoch) throw new GodwitError('SuspendFailed', `no memory of server ${serverId} was begun under epoch ${epoch}`);
-  await synced(begun.path);
+  const file = begunFiles.get(recordOf(stateDir, serverId));
+  // Nobody knows any more whether all of it was written: the guest runs on.
+  if (file === undefined) throw new GodwitError('SuspendFailed', `the memory of server ${serverId} was begun by an agent that is gone`);
+  await file.sync();
+  const { size, ino } = await file.stat();
+  if ((await stat(begun.path)).ino !== ino) throw new GodwitError('SuspendFailed', `${begun.path} is another file than was begun`);
   await synced(dirname(begun.path));
-  await writeRecord(stateDir, serverId, { ...begun, bytes: (await stat(begun.path)).size });
+  await writeRecord(stateDir, serverId, { ...begun, bytes: size });
+  await closeBegun(stateDir, serverId);
 }
 
 export async function readMemory(stateDir: string, serverId: ServerId): Promise<SavedMemory | null> {
@@ -69,11 +87,42 @@ export async function usableMemory(stateDir: string, spec: GuestSpec, epoch: Epo
   return saved.path;
 }
 
-/** Takes the file away, and the record of it. Nothing of custody rests on this: it gives room back. */
-export async function removeMemory(stateDir: string, serverId: ServerId): Promise<void> {
-  const saved = await readMemory(stateDir, serverId).catch(() => null);
-  if (saved !== null) await rm(saved.path, { force: true });
+/**
+ * Takes the file away, and the record of it; when that is not readable, every file of a memory up to epoch `through`, none of which may be loaded any more. Nothing of custody rests on this: it gives room back.
+ */
+export async function removeMemory(host: MemoryHost, serverId: ServerId, through: Epoch): Promise<void> {
+  const { stateDir } = host.config;
+  await closeBegun(stateDir, serverId);
+  const saved = await readMemory(stateDir, serverId).catch((error: unknown) => {
+    host.log.warn({ err: error, serverId, through }, "the record of a guest's saved memory is not readable: all that may be its files go");
+    return 'unreadable' as const;
+  });
+  if (saved === 'unreadable') await removeMemories(host, serverId, through);
+  else if (saved !== null) await rm(saved.path, { force: true });
   await rm(recordOf(stateDir, serverId), { force: true });
+}
+
+/** Takes away every file of a memory of this server up to epoch `through`, also what another host has left on a pool that both see. Only when custody has destroyed, or spent, all of them. */
+export async function removeMemories({ config, pools }: MemoryHost, serverId: ServerId, through: Epoch): Promise<void> {
+  const folders = [...pools.values()].map((pool) => confinedPath(join(pool.path, 'disks'), serverId));
+  for (const folder of [runDir(config.stateDir, serverId).dir, ...folders]) {
+    const names = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return [];
+      throw error;
+    });
+    for (const name of names) {
+      const [, epoch] = /^memory-(\d+)$/.exec(name) ?? [];
+      if (epoch !== undefined && Number(epoch) <= through) await rm(join(folder, name), { force: true });
+    }
+  }
+}
+
+async function closeBegun(stateDir: string, serverId: ServerId): Promise<void> {
+  const key = recordOf(stateDir, serverId);
+  const file = begunFiles.get(key);
+  begunFiles.delete(key);
+  // What it has to say was asked by the fsync.
+  await file?.close().catch(() => undefined);
 }
 
 async function writeRecord(stateDir: string, serverId: ServerId, memory: SavedMemory): Promise<void> {

@@ -6,6 +6,7 @@ import { type GuestReport, GuestState } from '@godwit/contract/gen/guest_pb';
 import type { HostFacts } from '@godwit/domain/host';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { FaultPoint } from '../../fault-point.ts';
+import { diskFacts } from '../../storage/disk-store.ts';
 import { demoImages } from '../../testing/demo-images.ts';
 import { controlGuest, untilGuestAnswers } from '../../testing/guest-control.ts';
 import { custodyOf, type GrantInit, moveGuest, startTestGuest, type TestGuest, testGuest } from '../../testing/test-guest.ts';
@@ -41,6 +42,9 @@ const qemus = async (): Promise<readonly string[]> =>
   (await two.in(guest.at.namespace, 'ps', '-eo', 'args'))
     .split('\n')
     .filter((line) => /qemu-system/.test(line) && line.includes(guest.serverId));
+
+const diskFiles = () => (guest.wire.disks ?? []).map((disk) => join(two.poolPath, 'disks', guest.serverId, `${disk.diskId}.qcow2`));
+const diskSize = async (path: string) => (await diskFacts(path, 'qcow2'))?.virtualSizeBytes;
 
 const suspend = () => guest.at.client.suspendGuest({ custody: custodyOf(guest) });
 const resumeGrant = (memory: number): GrantInit => {
@@ -140,8 +144,56 @@ test('a memory that is damaged or not there is refused by name; the guest stays 
   // QEMU would load it.
   const wire = { ...guest.wire, ramMib: 128n };
   await expect(guest.at.client.startGuest({ grant: resumeGrant(memory), guest: wire })).rejects.toThrow(/ram MiB: 96, now 128/);
+  // And nothing of it is grown before that was seen.
+  const disks = await Promise.all(diskFiles().map(diskSize));
+  const grown = (guest.wire.disks ?? []).map((disk) => ({ ...disk, sizeBytes: (disk.sizeBytes ?? 0n) + 1_048_576n }));
+  const larger = { ...guest.wire, disks: grown } as typeof guest.wire;
+  await expect(guest.at.client.startGuest({ grant: resumeGrant(memory), guest: larger })).rejects.toThrow(/another machine \(disks:/);
+  expect(disks.length).toBeGreaterThan(0);
+  expect(await Promise.all(diskFiles().map(diskSize))).toEqual(disks);
   await expectItIsSuspended();
   await resume();
+  await expectItRunsOn();
+});
+
+test('who asks again for what is under way gets its result; a hard reboot does not wait for a memory that is being saved', async () => {
+  const twice = async (point: FaultPoint, call: () => Promise<GuestReport>): Promise<void> => {
+    const hold = await holdAt(guest.at, point);
+    const answers = [call()];
+    try {
+      await hold.held();
+      answers.push(call());
+      // Refused, it would be at once.
+      await expect(Promise.race([answers[1], new Promise((resolve) => setTimeout(resolve, 300, 'waits'))])).resolves.toBe('waits');
+    } finally {
+      await hold.letGo();
+    }
+    expect((await Promise.all(answers)).map(({ state }) => state)).toHaveLength(2);
+  };
+  await twice('suspend.saving', suspend);
+  await expectItIsSuspended();
+  const grant = resumeGrant(guest.held);
+  await twice('resume.loaded', () => guest.at.client.startGuest({ grant, guest: guest.wire }));
+  guest.held = guest.epoch;
+  await expectItRunsOn();
+
+  const hold = await holdAt(guest.at, 'suspend.saving');
+  const saving = suspend().then(
+    () => null,
+    (error: unknown) => error,
+  );
+  const reboot = () => guest.at.client.rebootGuest({ custody: custodyOf(guest), hard: true });
+  try {
+    await hold.held();
+    await expect(reboot()).rejects.toMatchObject(codeIs('Conflict'));
+  } finally {
+    await hold.letGo();
+  }
+  expect(await saving).toMatchObject(codeIs('SuspendFailed'));
+  await reboot();
+  await untilGuestAnswers(two, guest);
+  await expect.poll(async () => (await controlGuest(two, guest, 'status')).nonce, { timeout: 60_000 }).not.toBe(nonce);
+  nonce = (await controlGuest(two, guest, 'status')).nonce;
   await expectItRunsOn();
 });
 

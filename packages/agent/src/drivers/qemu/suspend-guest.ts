@@ -20,6 +20,8 @@ const loadWithinMs = 600_000;
 const lookEveryMs = 20;
 const answerMs = 10_000;
 const askAgainMs = 1_000;
+/** A cancel takes QEMU some milliseconds; whoever asked asks again. */
+const abandonWithinMs = 5_000;
 /** QEMU's device states and the file's own tables, beside the memory. */
 const besideMemoryBytes = 64 * 1_048_576;
 
@@ -48,14 +50,16 @@ export async function suspendGuest(host: QemuHost, space: SpaceLedger, authority
   const pool = poolOf(host.pools, spec);
   const giveBack = pool === null ? () => undefined : await space.claim(pool, spec.ramMib * 1_048_576 + besideMemoryBytes);
   try {
-    await beginMemory(stateDir, spec, epoch, path);
+    await beginMemory(host, spec, epoch, path);
     await setUpSaving(process.qmp);
     await host.custody.feed(serverId, order);
     await faultPoint('suspend.saving');
     await untilSaved(host, process, serverId, epoch);
   } catch (error) {
     await letGoOn(host, serverId, epoch);
-    throw named(error, serverId);
+    const { copy } = host.custody.state(serverId);
+    // Whoever else looked saw its end first, and custody ended the QEMU that was being asked here.
+    if (copy.kind !== 'suspended' || copy.grant.epoch !== epoch) throw named(error, serverId);
   } finally {
     giveBack();
   }
@@ -83,7 +87,16 @@ export async function letGoOn(host: QemuHost, serverId: ServerId, epoch: Epoch):
     await setUpForMoves(process.qmp).catch((error: unknown) =>
       host.log.warn({ err: error, serverId }, 'QEMU keeps its settings for files'),
     );
-  await removeMemory(host.config.stateDir, serverId);
+  await removeMemory(host, serverId, epoch);
+}
+
+/** A memory of this guest that is being saved is given up, for an order that is not to wait for it: whoever saves it sees that, and clears up after it. Does nothing for an order that custody would not obey. */
+export async function abandonSaving(host: QemuHost, { serverId, epoch, fence }: Authority): Promise<void> {
+  for (const until = performance.now() + abandonWithinMs; performance.now() < until; await delay(lookEveryMs)) {
+    const { copy, fence: obeyed } = host.custody.state(serverId);
+    if (fence < obeyed || copy.kind !== 'held' || copy.grant.epoch !== epoch || copy.suspending !== true || !copy.alive) return;
+    await host.custody.feed(serverId, { kind: 'suspendAbandoned', epoch });
+  }
 }
 
 /** Loads the memory of this epoch into a QEMU that waits for it. When it resolves the guest is here, stopped. Throws GodwitError SavedMemoryUnusable when QEMU refuses it. */
@@ -111,9 +124,10 @@ export async function loadSavedMemory(process: GuestProcess, serverId: ServerId,
 }
 
 /** After the take: the memory is spent, and the guest may be moved again. */
-export async function forgetSpentMemory(host: QemuHost, process: GuestProcess, serverId: ServerId): Promise<void> {
+export async function forgetSpentMemory(host: QemuHost, process: GuestProcess, serverId: ServerId, memory: Epoch): Promise<void> {
+  // A QEMU that does not answer keeps no room.
+  await removeMemory(host, serverId, memory);
   await setUpForMoves(process.qmp);
-  await removeMemory(host.config.stateDir, serverId);
 }
 
 /** Where the memory of a grant that resumes is. */

@@ -24,6 +24,9 @@ const words: Readonly<Record<PowerOperation, Words>> = {
   'reboot-hard': { action: 'reboot-hard', recorded: 'reboot', taskState: 'rebooting_hard' },
 };
 
+/** The word that says, while it is under way, that it is this one and no other. */
+export const taskStateOf = (operation: PowerOperation): Exclude<TaskState, null> => words[operation].taskState;
+
 /** Accepts one of them: task_state, action record and workflow in one transaction. Throws what the API answers, nothing changed. */
 export async function acceptPower(
   db: Db,
@@ -36,7 +39,8 @@ export async function acceptPower(
   await db.transaction().execute(async (tx) => {
     const server = await lockForAction(tx, action, serverId, caller);
     if (server.host_id === null) throw new GodwitError('InvalidState', `Instance ${serverId} has no host.`);
-    if (operation === 'suspend') await demandSuspends(tx, server.host_id, serverId);
+    // An agent that knows nothing of memories would start the guest from its disk instead.
+    if (operation === 'suspend' || operation === 'resume') await demandSuspends(tx, server.host_id, serverId, operation);
     if (server.task_state !== null) await shutOutRunning(tx, serverId);
     await tx.updateTable('server').set({ task_state: taskState, updated_at: new Date() }).where('id', '=', serverId).execute();
     const actionId = await recordAction(tx, serverId, recorded, caller);
@@ -45,13 +49,13 @@ export async function acceptPower(
   });
 }
 
-/** Throws SuspendUnsupported when the server's host has not said that it can save a guest's memory. */
-async function demandSuspends(tx: Db, hostId: string, serverId: ServerId): Promise<void> {
+/** Throws SuspendUnsupported when the server's host has not said that it can save a guest's memory, and load it again. */
+async function demandSuspends(tx: Db, hostId: string, serverId: ServerId, operation: 'suspend' | 'resume'): Promise<void> {
   const { name, facts } = await tx.selectFrom('host').select(['name', 'facts']).where('id', '=', hostId).executeTakeFirstOrThrow();
   if (facts.suspends === true) return;
   const why =
     facts.hypervisorType === 'QEMU'
       ? `host ${name} cannot save a guest's memory: it needs QEMU 9.0 and an agent that knows how`
       : `host ${name} has no QEMU whose memory could be saved`;
-  throw new GodwitError('SuspendUnsupported', `Cannot 'suspend' instance ${serverId}: ${why}`);
+  throw new GodwitError('SuspendUnsupported', `Cannot '${operation}' instance ${serverId}: ${why}`);
 }

@@ -164,6 +164,24 @@ describe('guests outside a move', () => {
     expect(runningCopies(cloud.hosts, id)).toBe(1);
   }, 60_000);
 
+  it('a host that comes back in the same boot is let back with the memory that it has; the server is resumed there', async () => {
+    const engine = await cloud.controller('c1');
+    const id = await cloud.server(engine, 'node1');
+    await engine.operations.suspend(cloud.admin, id);
+    await state(id, 'suspended');
+    await fallSilent(database, first());
+    await engine.operations.fenceHost(cloud.admin, 'node1');
+    await until(async () => engine.idle());
+    await answerAgain(database, first());
+    const fencedAt = async () =>
+      (await database.db.selectFrom('host').select('fenced_at').where('id', '=', first().id).executeTakeFirstOrThrow()).fenced_at;
+    await until(async () => (await fencedAt()) === null);
+    await engine.operations.resume(cloud.admin, id);
+    await state(id, 'active');
+    expect(await read(id)).toMatchObject({ epoch: 2, custody: { holder: { kind: 'host', hostId: first().id } } });
+    expect(runningCopies(cloud.hosts, id)).toBe(1);
+  });
+
   it('a copy that the controller does not know to be there is superseded, never the one that it knows', async () => {
     const engine = await cloud.controller('c1');
     const id = await cloud.server(engine, 'node1');

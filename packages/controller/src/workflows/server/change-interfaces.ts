@@ -2,14 +2,14 @@ import type { Guest } from '@godwit/contract/gen/guest_pb';
 import { as, type ServerId } from '@godwit/domain/ids';
 import { type AgentFailure, agentFailure } from '../../agents/agent-error.ts';
 import { releasePorts } from '../../networks/allocate-ports.ts';
-import type { Db } from '../../store/database.ts';
 import type { InterfaceInput } from '../accept/change-interfaces.ts';
-import { readCustody, takeCharge } from '../custody/custody-store.ts';
+import { readCustody } from '../custody/custody-store.ts';
 import { noteRefusal } from '../custody/note-refusal.ts';
 import { wireCustody } from '../custody/wire-grant.ts';
 import { checkpoint, type WorkflowRun } from '../port.ts';
-import { beginEvent, finishEvent } from '../record/actions.ts';
+import { finishEvent } from '../record/actions.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
+import { beginTask } from './begin-task.ts';
 import { readServer, writeServer } from './server-record.ts';
 import { wireGuest } from './wire-guest.ts';
 
@@ -36,7 +36,8 @@ export async function changeInterfaces(context: WorkflowContext, run: WorkflowRu
   const input = run.input as unknown as InterfaceInput;
   const { operation, portId, actionId } = input;
   const event = `compute_${operation}_interface`;
-  if (!(await begun(db, run, serverId, actionId, event))) return;
+  const task = { taskState: 'networking', actionId, event, before: 'its interfaces were changed' } as const;
+  if (!(await beginTask(db, run, serverId, task))) return;
   const { host_id } = await readServer(db, serverId);
   const outcome = await atTheHost(context, run, serverId, input);
   await db.transaction().execute(async (tx) => {
@@ -54,37 +55,6 @@ const toldOf = (outcome: Exclude<Outcome, { readonly kind: 'done' }>, operation:
   const unknown = "it is not known whether the guest has the interface: the port stays the server's";
   return `${outcome.why}; ${unknown}${operation === 'attach' ? '; detach it to give it up' : ''}`;
 };
-
-/** Takes charge and opens the event. False when nothing is left to do: an earlier run has written its end, or another task has the server now, and the event tells so. */
-async function begun(db: Db, run: WorkflowRun, serverId: ServerId, actionId: number, event: string): Promise<boolean> {
-  return db.transaction().execute(async (tx) => {
-    // An earlier run that writes its end has this row, and lets it go with the event closed.
-    const server = await tx
-      .selectFrom('server')
-      .select(['host_id', 'task_state'])
-      .where('id', '=', serverId)
-      .forUpdate()
-      .executeTakeFirst();
-    const over = await tx
-      .selectFrom('instance_action_event')
-      .select('id')
-      .where('action_id', '=', actionId)
-      .where('event', '=', event)
-      .where('finish_time', 'is not', null)
-      .executeTakeFirst();
-    if (server === undefined) return false;
-    // The server may be in the charge of a newer change, which has the same word for its task.
-    if (over !== undefined) return false;
-    const ours = await takeCharge(tx, serverId, run.fence, ['networking']);
-    await beginEvent(tx, actionId, event, server.host_id);
-    if (!ours) {
-      const task = server.task_state;
-      const details = `the server was taken over${task === null ? '' : ` by another task (${task})`} before its interfaces were changed`;
-      await finishEvent(tx, actionId, event, { ok: false, details });
-    }
-    return ours;
-  });
-}
 
 async function atTheHost(
   context: WorkflowContext,

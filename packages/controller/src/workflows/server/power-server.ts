@@ -1,31 +1,22 @@
 import { type GuestReport, GuestState } from '@godwit/contract/gen/guest_pb';
 import type { HostMessage } from '@godwit/domain/custody/host-effect';
 import { as, type Epoch, type HostId, type ServerId } from '@godwit/domain/ids';
-import { powerState, type TaskState, type VmState } from '@godwit/domain/server';
-import { agentFailure } from '../../agents/agent-error.ts';
-import type { PowerOperation } from '../accept/power-action.ts';
-import { readCustody, stepCustody, takeCharge } from '../custody/custody-store.ts';
+import { powerState, type VmState } from '@godwit/domain/server';
+import { type AgentFailure, agentFailure } from '../../agents/agent-error.ts';
+import { type PowerOperation, taskStateOf } from '../accept/power-action.ts';
+import { readCustody, stepCustody } from '../custody/custody-store.ts';
 import { copyEpoch } from '../custody/guest-report.ts';
 import { noteRefusal } from '../custody/note-refusal.ts';
 import { wireCustody } from '../custody/wire-grant.ts';
 import { checkpoint, type WorkflowRun } from '../port.ts';
-import { beginEvent, finishEvent } from '../record/actions.ts';
+import { finishEvent } from '../record/actions.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
+import { beginTask } from './begin-task.ts';
 import { comeToRest } from './come-to-rest.ts';
 import { serverFault } from './fault.ts';
 import { readServer, writeServer } from './server-record.ts';
 import { startGuest } from './start-guest.ts';
 
-const taskStates: readonly TaskState[] = [
-  'powering-on',
-  'powering-off',
-  'pausing',
-  'unpausing',
-  'suspending',
-  'resuming',
-  'rebooting',
-  'rebooting_hard',
-];
 const eventNames: Readonly<Record<PowerOperation, string>> = {
   start: 'compute_start_instance',
   stop: 'compute_stop_instance',
@@ -62,11 +53,11 @@ export async function powerServer(context: WorkflowContext, run: WorkflowRun): P
   const { db } = context;
   const serverId = as<ServerId>(run.subjectId);
   const { operation, actionId } = run.input as unknown as { readonly operation: PowerOperation; readonly actionId: number };
-  if (!(await takeCharge(db, serverId, run.fence, taskStates))) return;
+  const task = { taskState: taskStateOf(operation), actionId, event: eventNames[operation], before: 'this was over' };
+  if (!(await beginTask(db, run, serverId, task))) return;
   const server = await readServer(db, serverId);
   if (server.host_id === null) throw new Error(`server ${serverId} has no host`);
   const hostId = as<HostId>(server.host_id);
-  await beginEvent(db, actionId, eventNames[operation], hostId);
 
   const finish = async (
     values: { readonly vmState: VmState; readonly power: (typeof powerState)[keyof typeof powerState] },
@@ -97,7 +88,7 @@ export async function powerServer(context: WorkflowContext, run: WorkflowRun): P
     return server.vm_state === 'suspended' && row.holder.kind === 'nowhere' && row.operation === null ? stopped : unchanged;
   };
 
-  const deadline = Date.now() + PATIENCE_MS;
+  const waits = new Waits();
   for (;;) {
     checkpoint(run);
     const { holder } = await readCustody(db, serverId);
@@ -115,7 +106,7 @@ export async function powerServer(context: WorkflowContext, run: WorkflowRun): P
     }
     if (operation === 'reboot-hard' && holder.kind === 'suspended') {
       // From its disk: the memory that knows nothing of what the guest will write there is destroyed first.
-      const unrest = await comeToRest(context, run, serverId, Math.max(0, deadline - Date.now()), 0);
+      const unrest = await comeToRest(context, run, serverId, PATIENCE_MS, 0);
       if (unrest === null) continue;
       return finish(await left(), unrest);
     }
@@ -142,20 +133,35 @@ export async function powerServer(context: WorkflowContext, run: WorkflowRun): P
     } catch (error) {
       checkpoint(run);
       const failure = agentFailure(error);
-      if (failure.kind === 'unreachable' && Date.now() < deadline) {
+      if (waits.goOn(operation, failure)) {
         await run.pause(RETRY_MS);
         continue;
       }
-      if (operation === 'reboot-hard' && failure.kind === 'refused') {
-        // It was accepted while a suspension was under way, which only its host can tell the end of.
-        const suspending = failure.code === 'custody-suspending' && Date.now() < deadline;
-        if (suspending) await run.pause(RETRY_MS);
-        if (suspending || (await noteSuspended(context, run, serverId, holder.hostId))) continue;
-      }
+      // It was accepted while a suspension was under way, which only its host can tell the end of.
+      if (operation === 'reboot-hard' && failure.kind === 'refused' && (await noteSuspended(context, run, serverId, holder.hostId)))
+        continue;
       await noteRefusal(context, run, serverId, holder.hostId, failure);
       await finish(unchanged, failure.message);
       return;
     }
+  }
+}
+
+/** How long one run asks again: each patience begins with the first answer that calls for it, since a call may have gone well for minutes before. */
+class Waits {
+  readonly #until = new Map<'silent' | 'busy', number>();
+
+  goOn(operation: PowerOperation, { kind, code }: AgentFailure): boolean {
+    if (kind === 'unreachable') return this.#within('silent', PATIENCE_MS);
+    // In conflict with a call that the agent carries out still: that of an earlier run, or of what this was accepted over.
+    if (code !== 'Conflict' && code !== 'custody-suspending') return false;
+    return this.#within('busy', operation === 'reboot-hard' ? SUSPEND_TIMEOUT_MS : PATIENCE_MS);
+  }
+
+  #within(what: 'silent' | 'busy', patienceMs: number): boolean {
+    const until = this.#until.get(what) ?? Date.now() + patienceMs;
+    this.#until.set(what, until);
+    return Date.now() < until;
   }
 }
 

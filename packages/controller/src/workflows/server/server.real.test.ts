@@ -235,6 +235,51 @@ describe('suspend', () => {
     expect(guest(id)[0]?.epoch).toBeGreaterThan(4);
   });
 
+  it('asks again while the host carries an earlier call out still, and gives neither the saving nor the loading up for it', async () => {
+    const engine = await cloud.controller('c1');
+    const id = await cloud.server(engine, 'node1');
+    const [host] = cloud.hosts;
+    host?.faults.push({ call: 'suspendGuest', when: 'before', error: refusal('Conflict', 'another operation has not ended') });
+    await engine.operations.suspend(cloud.admin, id);
+    await idle(id);
+    expect(await read(id)).toMatchObject({ vm_state: 'suspended' });
+    host?.faults.push({ call: 'startGuest', when: 'before', error: refusal('Conflict', 'another operation has not ended') });
+    await engine.operations.resume(cloud.admin, id);
+    await idle(id);
+    expect(await read(id)).toMatchObject({ vm_state: 'active', epoch: 2 });
+    expect(calls('node1')).not.toContain('forfeitIncoming');
+    host?.faults.push({ call: 'rebootGuest', when: 'before', error: refusal('Conflict', 'its memory is being saved') });
+    await engine.operations.reboot(cloud.admin, id, 'HARD');
+    await idle(id);
+    expect(await why(id, 'reboot')).toMatchObject({ result: 'Success' });
+  });
+
+  it.each(['suspend', 'resume'] as const)('a %s that a hard reboot was accepted over does nothing more, and says so', async (operation) => {
+    const holdAt = [operation === 'suspend' ? 'power:answered' : 'start:granted', 'rest:burned'];
+    const held: (() => void)[] = [];
+    let armed = false;
+    const engine = await cloud.controller('c1', (name) => {
+      if (!armed || name !== holdAt[held.length]) return Promise.resolve();
+      return new Promise((resolve) => held.push(resolve));
+    });
+    const id = operation === 'suspend' ? await cloud.server(engine, 'node1') : await suspended(engine);
+    armed = true;
+    await engine.operations[operation](cloud.admin, id);
+    await until(async () => held.length === 1);
+    await engine.operations.reboot(cloud.admin, id, 'HARD');
+    // In the middle of it the other comes back: it may write nothing, and its next run finds the server in another's charge.
+    await until(async () => held.length === 2);
+    held[0]?.();
+    await until(async () => (await why(id, operation)).result !== null);
+    expect(await why(id, operation)).toMatchObject({ result: 'Error', details: expect.stringContaining('another task (rebooting_hard)') });
+    held[1]?.();
+    await idle(id);
+    expect(await why(id, 'reboot')).toMatchObject({ result: 'Success' });
+    expect(await read(id)).toMatchObject({ vm_state: 'active', power_state: 1, custody: { holder: { kind: 'host' } } });
+    expect(calls('node1').slice(-2)).toEqual(['destroyGuest', 'startGuest']);
+    expect(runningCopies(cloud.hosts, id)).toBe(1);
+  });
+
   it('is over with the server: its memory is destroyed', async () => {
     const engine = await cloud.controller('c1');
     const id = await suspended(engine);
@@ -255,6 +300,10 @@ describe('suspend', () => {
       .execute();
     await expect(engine.operations.suspend(cloud.admin, id)).rejects.toMatchObject({ code: 'SuspendUnsupported' });
     expect(await read(id)).toMatchObject({ vm_state: 'active', task_state: null });
+    // Nor is a memory loaded by one that would start the guest from its disk instead.
+    await database.db.updateTable('server').set({ vm_state: 'suspended' }).where('id', '=', id).execute();
+    await expect(engine.operations.resume(cloud.admin, id)).rejects.toMatchObject({ code: 'SuspendUnsupported' });
+    expect(await read(id)).toMatchObject({ vm_state: 'suspended', task_state: null });
   });
 });
 

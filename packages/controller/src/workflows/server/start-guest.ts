@@ -159,7 +159,9 @@ export async function startGuest(
     } catch (error) {
       checkpoint(run);
       const failure = agentFailure(error);
-      if (failure.kind === 'unreachable') {
+      // A memory that is being loaded is not given up for a call that found another one there: that may be an earlier run's, of this same grant.
+      const isBusy = options.resumes === true && failure.code === 'Conflict';
+      if (failure.kind === 'unreachable' || isBusy) {
         why = failure.message;
         if (Date.now() <= deadline) {
           await run.pause(RETRY_MS);
