@@ -4,6 +4,7 @@ import { commandsFor, controllerStep } from './controller.ts';
 import type { ControllerEvent } from './controller-event.ts';
 import type { CustodyRow } from './custody-row.ts';
 import { fencingDecides } from './fencing.ts';
+import type { Grant } from './grant.ts';
 import type { HostMessage, HostReport } from './host-effect.ts';
 import { waysOut } from './ways-out.ts';
 
@@ -185,4 +186,80 @@ test('a fencing decides where the host is waited for or holds, once; and nothing
   expect(orders({ ...lost, remains: [] })).toEqual(['forfeit → b']);
   expect(fencingDecides(lost, a)).toBe(false);
   expect(fencingDecides(lost, b)).toBe(true);
+});
+
+describe('a memory, after the database travelled back', () => {
+  const suspended: CustodyRow = { ...onA, holder: { kind: 'suspended', hostId: a, epoch: asEpoch(1) } };
+  const restored = after(suspended, { kind: 'restored', fence, hosts: [a, b] });
+  const floor = restored.epoch;
+  const grant = (host: HostId, at: number) => ({
+    serverId: onA.serverId,
+    migrationId: null,
+    source: null,
+    destination: host,
+    epoch: asEpoch(at),
+    previousEpoch: asEpoch(at - 1),
+    fence,
+    endState: 'running' as const,
+    bootId: boot(host),
+    postCopy: false,
+  });
+  const process = { pid: 1, startTicks: 1 };
+  const memory = heard(
+    a,
+    report({ knownEpoch: floor, floor, ranThrough: asEpoch(1), copy: { kind: 'suspended', grant: grant(a, 1), process } }),
+  );
+  const fromB = (message: Partial<HostReport>) => heard(b, report({ bootId: boot(b), knownEpoch: floor, floor, ...message }));
+  const outcome = (...events: readonly ControllerEvent[]) => after(restored, ...events);
+  const died = { kind: 'held', grant: grant(b, 3), process, alive: false, settled: true, outgoing: null } as const;
+
+  test('it is the copy when the guest has run nowhere since', () => {
+    const row = outcome(memory, fromB({ ranThrough: asEpoch(0), refusedThrough: floor }));
+    expect(row).toMatchObject({ operation: null, holder: { kind: 'suspended', hostId: a, epoch: 1 } });
+  });
+  test.each([
+    ['has died there since', { copy: died }],
+    ['was destroyed there since', { ranThrough: asEpoch(3) }],
+  ] as const)('it is none when the guest %s, and is destroyed when it is told of', (_, message) => {
+    for (const row of [outcome(memory, fromB(message)), outcome(fromB(message), memory)]) {
+      expect(row).toMatchObject({ operation: null, holder: { kind: 'nowhere' } });
+      expect(orders(after(row, memory))).toEqual(['destroy → a']);
+    }
+  });
+  test('nor when a resume of it was granted, and is not taken', () => {
+    const copy = {
+      kind: 'granted',
+      grant: { ...grant(a, 5), memory: asEpoch(1) },
+      process: null,
+      released: false,
+      memory: grant(a, 1),
+    } as const;
+    const pending = heard(a, report({ knownEpoch: floor, floor, copy }));
+    expect(outcome(pending, fromB({ copy: died }))).toMatchObject({ operation: null, holder: { kind: 'nowhere' } });
+    expect(outcome(pending, fromB({}))).toMatchObject({ operation: { step: 'forfeiting' }, holder: { kind: 'suspended', epoch: 1 } });
+  });
+  test('a host that is fenced before it is heard may have run anything; one that was heard, what it told', () => {
+    const fenced: ControllerEvent = { kind: 'fenced', fence, hostId: b };
+    expect(outcome(memory, fenced).holder).toEqual({ kind: 'nowhere' });
+    expect(outcome(fenced, memory).holder).toEqual({ kind: 'nowhere' });
+    expect(outcome(fromB({}), fenced, memory).holder).toMatchObject({ kind: 'suspended' });
+    expect(outcome(fromB({ copy: died }), fenced, memory).holder).toEqual({ kind: 'nowhere' });
+    // A census that begins anew, above what somebody knows, does not forget it.
+    const higher = asEpoch(floor + 1);
+    const anew = outcome(fenced, heard(a, report({ knownEpoch: higher, floor })));
+    expect(anew).toMatchObject({ operation: { kind: 'recovery', waitingFor: [a] } });
+    const told = heard(a, report({ knownEpoch: anew.epoch, floor: anew.epoch, copy: { kind: 'suspended', grant: grant(a, 1), process } }));
+    expect(after(anew, told).holder).toEqual({ kind: 'nowhere' });
+  });
+});
+
+test('a memory that its host says is a dead guest, or nothing, is lost; an older report says nothing of it', () => {
+  const suspended: CustodyRow = { ...onA, holder: { kind: 'suspended', hostId: a, epoch: asEpoch(1) } };
+  const grant = { ...(after(onA, move).operation as { readonly grant: Grant }).grant, source: null, destination: a, epoch: asEpoch(1) };
+  const held = { kind: 'held', grant, process: { pid: 1, startTicks: 1 }, alive: false, settled: true, outgoing: null } as const;
+  const row = (message: Partial<HostReport>) => after(suspended, heard(a, report(message))).holder;
+  expect(row({ copy: held })).toEqual({ kind: 'nowhere' });
+  expect(row({ copy: { ...held, alive: true, suspending: true } })).toEqual(suspended.holder);
+  expect(row({ copy: { kind: 'none' } })).toEqual({ kind: 'nowhere' });
+  expect(row({ copy: { kind: 'none' }, knownEpoch: asEpoch(0) })).toEqual(suspended.holder);
 });

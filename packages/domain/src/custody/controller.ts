@@ -271,7 +271,7 @@ function holderLost(row: CustodyRow): CustodyRow {
 /** Rule 7: fenced means that nothing there can run or reach anything. Its copies are destroyed, under a fresh epoch, before it counts as returned. */
 function hostFenced(row: CustodyRow, host: HostId, rules: Rules): CustodyRow {
   const { operation, holder } = row;
-  if (operation?.kind === 'recovery') return recoveryWithout(cutOffHost(row, host), host);
+  if (operation?.kind === 'recovery') return recoveryWithout(cutOffHost(row, host), host, rules);
   if (operation !== null && operation.kind !== 'destroy' && operation.grant.destination === host) {
     const next = cutOffHost(row, host);
     if (operation.kind === 'start') return { ...next, operation: null, holder: { kind: 'nowhere' } };
@@ -290,7 +290,8 @@ function hostFenced(row: CustodyRow, host: HostId, rules: Rules): CustodyRow {
         return next;
     }
   }
-  // A memory on a disk neither runs nor is lost by a fencing, and nothing is waited for: it is there again with its host.
+  // A memory on a disk neither runs nor is lost by a fencing, and nothing is waited for: it is there again with its host. Not when its resume was under way (above), granted
+  // or not: that may have run, and what is there is destroyed with everything else.
   if (holder.kind === 'suspended' && holder.hostId === host && operation === null) return row;
   if (holder.kind !== 'nowhere' && holder.hostId === host) {
     if (operation?.kind === 'destroy') return { ...cutOffHost(row, host), operation: null, holder: { kind: 'nowhere' } };
@@ -324,9 +325,9 @@ function reported(row: CustodyRow, from: HostId, report: HostReport, rules: Rule
       copy.kind !== 'none' && copy.grant.epoch === holder.epoch && (copy.kind === 'granted' || copy.kind === 'suspended' || copy.alive);
     if (rebooted || !holds) return holderLost(row);
   }
-  // It knew that epoch and has no copy at all: the memory was destroyed there, under a newer one.
-  if (holder.kind === 'suspended' && holder.hostId === from && copy.kind === 'none' && report.knownEpoch >= holder.epoch)
-    return holderLost(row);
+  // It knew that epoch, and nothing is left there: the memory was destroyed under a newer one, or what told that it is the copy did not outlive the power.
+  const gone = copy.kind === 'none' || copyIsGone(copy, report.bootId);
+  if (holder.kind === 'suspended' && holder.hostId === from && gone && report.knownEpoch >= holder.epoch) return holderLost(row);
   if (copy.kind === 'none' || copyIsGone(copy, report.bootId) || !rules.supersededDestroyed) return row;
   const { epoch } = copy.grant;
   if (holder.kind !== 'nowhere' && holder.hostId === from && epoch >= holder.epoch) return row;

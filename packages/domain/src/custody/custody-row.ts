@@ -60,6 +60,8 @@ export type RecoveryOperation = {
   readonly floor: Epoch;
   readonly waitingFor: readonly HostId[];
   readonly reports: readonly RecoveryReport[];
+  /** Highest epoch that a host which was fenced meanwhile may have taken: a memory below it may be older than the disk. Absent: none was fenced. */
+  readonly fencedThrough?: Epoch;
 };
 
 export type RecoveryReport = {
@@ -67,6 +69,8 @@ export type RecoveryReport = {
   readonly bootId: BootId;
   readonly copy: Copy;
   readonly forfeited: Epoch | null;
+  /** Highest epoch under which the guest may have run here; absent: written before this was asked. */
+  readonly ranThrough?: Epoch;
 };
 
 /** The ways out shown to the operator when the next step waits for a host that does not answer (rule 5). There are never others. */

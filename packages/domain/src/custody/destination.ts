@@ -6,6 +6,7 @@ import { type Grant, sameGrant } from './grant.ts';
 import type { GrantedCopy, HostCustody } from './host-custody.ts';
 import type { HostEffect } from './host-effect.ts';
 import type { Release } from './host-event.ts';
+import { withLostTake } from './lost-take.ts';
 import type { QemuProcess, QemuView } from './qemu-view.ts';
 import type { RefusalCode } from './refusal.ts';
 import type { Rules } from './rules.ts';
@@ -26,7 +27,7 @@ export function grantReceived(state: HostCustody, grant: Grant, rules: Rules): H
   if (memory === undefined && occupied(state)) return refuse(state, 'custody-copy-present', grant.epoch);
   const granted: GrantedCopy = { kind: 'granted', grant, process: null, released: false, ...(memory && { memory }) };
   return {
-    state: { ...state, knownEpoch: later(state.knownEpoch, grant.epoch), copy: granted },
+    state: { ...withLostTake(state), knownEpoch: later(state.knownEpoch, grant.epoch), copy: granted },
     effects: [
       { kind: 'journal', record: { kind: 'grant', grant }, durability: rules.grantFsynced ? 'fsync' : 'plain' },
       tell({ kind: 'granted', epoch: grant.epoch }),
@@ -63,10 +64,11 @@ export function launchOrdered(state: HostCustody, epoch: Epoch, view: QemuView |
     return refuse(state, 'custody-epoch-unknown', epoch);
   if (rules.takeBootProof && copy.grant.bootId !== state.bootId) return refuse(state, 'custody-boot-changed', epoch);
   // What is loaded from a memory stands where an arrived guest does; rule 1 is the same.
-  const loaded = view?.runstate === 'paused' && view.migration === 'completed';
+  const loaded = (view?.runstate === 'paused' || view?.runstate === 'other') && view.migration === 'completed';
   const ready = copy.grant.memory === undefined ? view?.runstate === 'prelaunch' : loaded || !rules.contGuarded;
   if (view === null || copy.process === null || !ready) return refuse(state, 'custody-not-ready', epoch);
-  return take(state, copy, copy.process, true, rules);
+  // A guest that shut down, or stopped on an error, while it was being saved comes back in that very state: there is nothing to continue.
+  return take(state, copy, copy.process, view.runstate !== 'other', rules);
 }
 
 /** Takes if QEMU is ready; if it is still loading, takes at the observation that shows it ready. */
@@ -116,7 +118,7 @@ export function forfeitOrdered(state: HostCustody, epoch: Epoch, bootId: BootId,
     // The take of a memory is on the disk before `cont`: that it is not there is proof in any boot, and the memory is as it was.
     if (rules.forfeitBootProof && copy.grant.bootId !== state.bootId && !(copy.kind === 'granted' && copy.memory))
       return {
-        state: dropped(state, epoch),
+        state: dropped(withLostTake(state), epoch),
         effects: [{ kind: 'journal', record: { kind: 'destroyed', epoch: after(epoch) }, durability: 'fsync' }, unknown],
       };
     return {
@@ -136,15 +138,24 @@ export function forfeitOrdered(state: HostCustody, epoch: Epoch, bootId: BootId,
   };
 }
 
-/** Finishes a take that an earlier agent began: `taking` is in the journal, so the source is never resumed and `cont` is due, once. */
-export function takeFinished(state: HostCustody, view: QemuView): HostTransition {
+/**
+ * Finishes a take that an earlier agent, or a turn that failed, began: `taking` is in the journal, so the source is never resumed and `cont` is due, once. That it is there does not say that it is
+ * durable, which the end of a memory has to be: it is written again then (replayed twice it says the same).
+ */
+export function takeFinished(state: HostCustody, view: QemuView, rules: Rules): HostTransition {
   const { copy } = state;
   if (copy.kind !== 'held' || copy.settled) return stay(state);
-  const { epoch, endState } = copy.grant;
+  const { epoch, endState, memory } = copy.grant;
+  const taking: HostEffect = {
+    kind: 'journal',
+    record: { kind: 'taking', epoch, bootId: state.bootId, process: copy.process },
+    durability: 'fsync',
+  };
   const waiting = view.runstate === 'paused' || view.runstate === 'prelaunch';
   return {
     state: { ...state, copy: { ...copy, settled: true } },
     effects: [
+      ...(memory !== undefined && rules.memoryTakeFinishedFsynced ? [taking] : []),
       ...(waiting && endState === 'running' ? [{ kind: 'cont' } as const] : []),
       { kind: 'journal', record: { kind: 'taken', epoch }, durability: 'plain' },
       tell({ kind: 'took', epoch, alive: true }),

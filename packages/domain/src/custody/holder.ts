@@ -3,6 +3,7 @@ import type { Epoch } from '../ids.ts';
 import { takeFinished } from './destination.ts';
 import type { HostCustody } from './host-custody.ts';
 import type { HostEffect, HostReport } from './host-effect.ts';
+import { withLostTake } from './lost-take.ts';
 import { migrationInProgress, type QemuView } from './qemu-view.ts';
 import type { Rules } from './rules.ts';
 import { migrationObserved, outgoingAdopted, releaseEffects } from './source.ts';
@@ -45,7 +46,7 @@ export function destroyOrdered(state: HostCustody, epoch: Epoch, rules: Rules): 
   if (copy.kind === 'none' && before(epoch) <= state.refusedThrough) return { state, effects: [destroyed] };
   return {
     state: {
-      ...state,
+      ...withLostTake(state),
       knownEpoch: later(state.knownEpoch, before(epoch)),
       refusedThrough: later(state.refusedThrough, before(epoch)),
       copy: { kind: 'none' },
@@ -96,7 +97,7 @@ function adoptedCopy(state: HostCustody, view: QemuView | null, rules: Rules): H
       return { state, effects: copy.process === null ? orphan : [] };
     case 'held': {
       if (view === null) return holderObserved(state, null, rules);
-      const taken = takeFinished(state, view);
+      const taken = takeFinished(state, view, rules);
       if (taken.state.copy.kind !== 'held') return taken;
       // Whoever saved it is gone, and with it all that it knew of the file.
       if (taken.state.copy.suspending === true) return suspensionGivenUp(taken.state, taken.state.copy, view);
@@ -112,6 +113,13 @@ function adoptedCopy(state: HostCustody, view: QemuView | null, rules: Rules): H
   }
 }
 
+/** A power loss takes a plain `taking`: a grant of an earlier boot may have been taken. */
+function ranThrough(state: HostCustody): Epoch {
+  const { copy, bootId, lastTaken, mayHaveTaken = lastTaken } = state;
+  const told = later(lastTaken, mayHaveTaken);
+  return copy.kind === 'granted' && copy.grant.bootId !== bootId ? (withLostTake(state).mayHaveTaken ?? told) : told;
+}
+
 export const hostReport = (state: HostCustody, floor: Epoch | null): HostReport => ({
   kind: 'report',
   bootId: state.bootId,
@@ -119,6 +127,7 @@ export const hostReport = (state: HostCustody, floor: Epoch | null): HostReport 
   knownFence: state.fence,
   refusedThrough: state.refusedThrough,
   forfeited: state.forfeited,
+  ranThrough: ranThrough(state),
   copy: state.copy,
   floor,
 });

@@ -16,6 +16,8 @@ export type HostCustody = {
   readonly forfeited: Epoch | null;
   /** Highest epoch ever taken here; with the boot id it proves that a later one was not. */
   readonly lastTaken: Epoch;
+  /** Highest epoch whose grant ended here without a forfeit and without a known take, which a power loss may have taken: the guest may have run under it. Absent: none. */
+  readonly mayHaveTaken?: Epoch;
   /** No arm with an epoch up to here is accepted. */
   readonly disarmedThrough: Epoch;
   /** Highest executor fence obeyed. */

@@ -74,6 +74,8 @@ export type HostReport = {
   readonly knownFence: Fence;
   readonly refusedThrough: Epoch;
   readonly forfeited: Epoch | null;
+  /** Highest epoch under which the guest may have run here; absent: from an agent that did not tell it yet. */
+  readonly ranThrough?: Epoch;
   readonly copy: Copy;
   /** Floor of the census that this answers; null when unasked. */
   readonly floor: Epoch | null;

@@ -276,3 +276,72 @@ test('a resume spends the memory durably before the guest runs; given up, it lea
   expect(back.state.copy).toMatchObject({ kind: 'suspended', grant: { epoch: 1 } });
   expect(back.effects.at(-1)).toMatchObject({ message: { kind: 'forfeited', epoch: 2 } });
 });
+
+test('a guest that shut down while its memory was saved comes back in that state, and nothing lets it run', () => {
+  const state = recover(
+    [...begun, { kind: 'suspending', epoch: asEpoch(1) }, { kind: 'suspended', epoch: asEpoch(1) }],
+    serverId,
+    here,
+    boot,
+  );
+  const grant = { ...firstGrant, epoch: asEpoch(2), previousEpoch: asEpoch(1), memory: asEpoch(1) };
+  const granted = hostStep(state, { kind: 'grant', fence: asFence(3), grant }).state;
+  const bound = hostStep(granted, { kind: 'bind', epoch: asEpoch(2), process: { pid: 2, startTicks: 2 } }).state;
+  const launch = (view: QemuView) => hostStep(bound, { kind: 'launch', fence: asFence(3), epoch: asEpoch(2), view });
+  const took = launch({ runstate: 'other', migration: 'completed' });
+  expect(took.effects.map(({ kind }) => kind)).toEqual(['journal', 'tell', 'journal']);
+  expect(took.effects[0]).toMatchObject({ record: { kind: 'taking' }, durability: 'fsync' });
+  expect(took.state.copy).toMatchObject({ kind: 'held', alive: true });
+  expect(launch({ runstate: 'other', migration: 'active' }).effects).toMatchObject([
+    { message: { refusal: { code: 'custody-not-ready' } } },
+  ]);
+});
+
+test('a take from a memory that is finished later is fsynced again before the guest runs; one without a memory is not', () => {
+  const view: QemuView = { runstate: 'paused', migration: 'completed' };
+  const memory: readonly JournalRecord[] = [
+    ...begun,
+    { kind: 'suspending', epoch: asEpoch(1) },
+    { kind: 'suspended', epoch: asEpoch(1) },
+    { kind: 'grant', grant: { ...firstGrant, epoch: asEpoch(2), previousEpoch: asEpoch(1), memory: asEpoch(1) } },
+    { kind: 'bound', epoch: asEpoch(2), process },
+    { kind: 'taking', epoch: asEpoch(2), bootId: boot, process },
+  ];
+  const adopted = (records: readonly JournalRecord[]) => hostStep(recover(records, serverId, here, boot), { kind: 'adopt', view });
+  expect(adopted(memory).effects.slice(0, 3)).toMatchObject([
+    { kind: 'journal', record: { kind: 'taking', epoch: 2, bootId: boot }, durability: 'fsync' },
+    { kind: 'cont' },
+    { kind: 'journal', record: { kind: 'taken' } },
+  ]);
+  const again: JournalRecord = { kind: 'taking', epoch: asEpoch(2), bootId: boot, process };
+  expect(recover([...memory, again], serverId, here, boot)).toEqual(recover(memory, serverId, here, boot));
+  const unsettled = begun.filter(({ kind }) => kind !== 'taken');
+  expect(adopted(unsettled).effects[0]).toMatchObject({ kind: 'cont' });
+});
+
+test('what may have run here is told: a take that a power loss took, also when its grant is destroyed or followed by another', () => {
+  const later = as<BootId>('boot-9');
+  const lost = recover([{ kind: 'grant', grant: firstGrant }], serverId, here, later);
+  const told = (state: HostCustody) =>
+    hostStep(state, { kind: 'census', fence: asFence(3), floor: asEpoch(9) }).effects.find((effect) => effect.kind === 'tell');
+  expect(told(lost)).toMatchObject({ message: { ranThrough: 1 } });
+  const next = { ...firstGrant, epoch: asEpoch(2), previousEpoch: asEpoch(1), bootId: later };
+  for (const event of [
+    { kind: 'destroy', fence: asFence(3), epoch: asEpoch(2) },
+    { kind: 'forfeit', fence: asFence(3), epoch: asEpoch(1), bootId: boot },
+    { kind: 'grant', fence: asFence(3), grant: next },
+  ] as const) {
+    const { state, effects } = hostStep(lost, event);
+    expect(told(state)).toMatchObject({ message: { ranThrough: 1 } });
+    const records = effects.flatMap((effect) => (effect.kind === 'journal' ? [effect.record] : []));
+    const replayed = recover([{ kind: 'grant', grant: firstGrant }, ...records], serverId, here, later);
+    expect(told(recover([compacted(replayed)], serverId, here, later))).toMatchObject({ message: { ranThrough: 1 } });
+  }
+  const proven = hostStep(recover([{ kind: 'grant', grant: firstGrant }], serverId, here, boot), {
+    kind: 'forfeit',
+    fence: asFence(3),
+    epoch: asEpoch(1),
+    bootId: boot,
+  });
+  expect(told(proven.state)).toMatchObject({ message: { ranThrough: 0 } });
+});

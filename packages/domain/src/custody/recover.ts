@@ -1,6 +1,7 @@
 import { asEpoch, asFence, type BootId, type Epoch, type HostId, type ServerId } from '../ids.ts';
 import type { HostCustody } from './host-custody.ts';
 import type { JournalRecord } from './journal-record.ts';
+import { withLostTake } from './lost-take.ts';
 import { goneOn, withoutGrant } from './suspend.ts';
 import { before, later } from './transition.ts';
 
@@ -32,7 +33,7 @@ export function replayed(state: HostCustody, record: JournalRecord): HostCustody
     case 'grant': {
       const { grant } = record;
       const memory = copy.kind === 'suspended' && copy.grant.epoch === grant.memory ? { memory: copy.grant } : {};
-      return { ...known(state, grant.epoch), copy: { kind: 'granted', grant, process: null, released: false, ...memory } };
+      return { ...known(withLostTake(state), grant.epoch), copy: { kind: 'granted', grant, process: null, released: false, ...memory } };
     }
     case 'bound':
       if (copy.kind !== 'granted' || copy.grant.epoch !== record.epoch) return state;
@@ -93,11 +94,12 @@ const known = (state: HostCustody, epoch: Epoch): HostCustody => ({ ...state, kn
 /** A forfeit of an epoch that was never here leaves a copy under another one alone; one of a grant that was to resume leaves the memory. */
 function gone(state: HostCustody, epoch: Epoch, copyToo: boolean, left: 'none' | 'memory' = 'memory'): HostCustody {
   const next = { ...known(state, epoch), refusedThrough: later(state.refusedThrough, epoch) };
-  return copyToo ? { ...next, copy: left === 'none' ? { kind: 'none' } : withoutGrant(state.copy) } : next;
+  if (left === 'none' && copyToo) return { ...withLostTake(next), copy: { kind: 'none' } };
+  return copyToo ? { ...next, copy: withoutGrant(state.copy) } : next;
 }
 
 /** A journal's records of one server as one record: `recover` makes the same of it, in this boot and in any later one. */
 export function compacted(custody: HostCustody): JournalRecord {
-  const { bootId, knownEpoch, refusedThrough, forfeited, lastTaken, disarmedThrough, fence, copy } = custody;
-  return { kind: 'state', state: { bootId, knownEpoch, refusedThrough, forfeited, lastTaken, disarmedThrough, fence, copy } };
+  const { serverId: _, hostId: __, ...state } = custody;
+  return { kind: 'state', state };
 }

@@ -4,6 +4,7 @@ import type { CustodyRow, Operation, RecoveryOperation, RecoveryReport } from '.
 import type { Grant } from './grant.ts';
 import type { HostReport } from './host-effect.ts';
 import type { Rules } from './rules.ts';
+import { later } from './transition.ts';
 
 /**
  * More epochs than can have been burned for one server in the commits that were lost. Every host promises in the census to accept no unseen grant below the
@@ -14,7 +15,14 @@ export const EPOCH_HEADROOM = 1_000_000;
 /** Starts (or starts again, higher) the census of `hosts`. */
 export function recoveryBegun(row: CustodyRow, hosts: readonly HostId[], above: Epoch = row.epoch): CustodyRow {
   const floor = asEpoch(above + EPOCH_HEADROOM);
-  return { ...row, epoch: floor, behind: false, remains: [], operation: { kind: 'recovery', floor, waitingFor: hosts, reports: [] } };
+  const fenced = row.operation?.kind === 'recovery' && row.operation.fencedThrough !== undefined ? { fencedThrough: floor } : {};
+  return {
+    ...row,
+    epoch: floor,
+    behind: false,
+    remains: [],
+    operation: { kind: 'recovery', floor, waitingFor: hosts, reports: [], ...fenced },
+  };
 }
 
 /** Takes one host's report; the last one ends the recovery. A host that knows a higher epoch than the floor makes the census start again above it. */
@@ -25,28 +33,45 @@ export function recoveryHeard(row: CustodyRow, from: HostId, report: HostReport,
   if (report.knownEpoch > operation.floor) return recoveryBegun(row, hosts, report.knownEpoch);
   if (report.floor !== operation.floor || !operation.waitingFor.includes(from)) return row;
   const { bootId, copy, forfeited } = report;
-  return settled(row, {
+  const next: RecoveryOperation = {
     ...operation,
     waitingFor: rules.recoveryWaits ? operation.waitingFor.filter((host) => host !== from) : [],
-    reports: [...operation.reports, { hostId: from, bootId, copy, forfeited }],
-  });
+    reports: [...operation.reports, { hostId: from, bootId, copy, forfeited, ranThrough: ranThrough(report) }],
+  };
+  return settled(row, next, rules);
 }
 
-/** A fenced host will not report; whatever it has is destroyed when it returns. */
-export function recoveryWithout(row: CustodyRow, host: HostId): CustodyRow {
+/** A fenced host will not report; whatever it has is destroyed when it returns. What it has taken before stays: not having been heard, it may have taken anything. */
+export function recoveryWithout(row: CustodyRow, host: HostId, rules: Rules): CustodyRow {
   const { operation } = row;
   if (operation?.kind !== 'recovery') return row;
-  return settled(row, {
+  const report = operation.reports.find(({ hostId }) => hostId === host);
+  if (report === undefined && !operation.waitingFor.includes(host)) return row;
+  const through = report === undefined ? operation.floor : later(report.ranThrough ?? asEpoch(0), aboutEpoch(report));
+  const next: RecoveryOperation = {
     ...operation,
     waitingFor: operation.waitingFor.filter((one) => one !== host),
     reports: operation.reports.filter((one) => one.hostId !== host),
-  });
+    fencedThrough: later(operation.fencedThrough ?? through, through),
+  };
+  return settled(row, next, rules);
 }
 
-function settled(row: CustodyRow, recovery: RecoveryOperation): CustodyRow {
+function settled(row: CustodyRow, recovery: RecoveryOperation, rules: Rules): CustodyRow {
   if (recovery.waitingFor.length > 0) return { ...row, operation: recovery };
   const nowhere: CustodyRow = { ...row, operation: null, holder: { kind: 'nowhere' } };
-  const newest = recovery.reports.flatMap(claims).sort(newestFirst)[0];
+  const { reports, fencedThrough = asEpoch(0) } = recovery;
+  // A guest that has run since has written to its disk, whatever became of it there: loaded now, the memory would damage that. The host that has it proves by its journal that it has not run there.
+  const overtaken = ({ suspended, grant, report }: Claim): boolean =>
+    suspended === true &&
+    rules.overtakenMemoryDropped &&
+    [fencedThrough, ...reports.map((other) => (other === report ? asEpoch(0) : (other.ranThrough ?? asEpoch(0))))].some(
+      (epoch) => epoch > grant.epoch,
+    );
+  const newest = reports
+    .flatMap(claims)
+    .filter((claim) => !overtaken(claim))
+    .sort(newestFirst)[0];
   if (newest === undefined) return nowhere;
   const { report, grant, pending, suspended } = newest;
   const { hostId, bootId } = report;
@@ -58,6 +83,14 @@ function settled(row: CustodyRow, recovery: RecoveryOperation): CustodyRow {
   }
   return { ...nowhere, ...moveUndone(row, pending, recovery.reports) };
 }
+
+/** Highest epoch under which the guest may have run on this host. */
+function ranThrough({ copy, ranThrough: told = asEpoch(0) }: HostReport): Epoch {
+  return copy.kind === 'held' || copy.kind === 'released' ? later(told, copy.grant.epoch) : told;
+}
+
+/** Of its copy, taken or not. */
+const aboutEpoch = ({ copy }: RecoveryReport): Epoch => (copy.kind === 'none' ? asEpoch(0) : copy.grant.epoch);
 
 /** A move that was under way is aborted in the usual order: the source answers first, unless it is fenced; then the destination. */
 function moveUndone(row: CustodyRow, grant: Grant, reports: readonly RecoveryReport[]): Pick<CustodyRow, 'holder' | 'operation'> {

@@ -63,6 +63,10 @@ export type Rules = {
   readonly memoryTakeFsynced: boolean;
   /** A memory is granted only while its copy is the suspended one: never after a take, never after a start from disk. */
   readonly memorySpentOnce: boolean;
+  /** A take from a memory that an adopting agent finishes is fsynced again first: the fsync of `taking` may have failed, and the record be there all the same. */
+  readonly memoryTakeFinishedFsynced: boolean;
+  /** After a restore a memory is a copy only when no host has taken, or may have taken, a later epoch. */
+  readonly overtakenMemoryDropped: boolean;
   /** The process whose memory was saved is killed. */
   readonly suspendedKills: boolean;
 };
@@ -98,5 +102,7 @@ export const RULES: Rules = {
   memorySynced: true,
   memoryTakeFsynced: true,
   memorySpentOnce: true,
+  memoryTakeFinishedFsynced: true,
+  overtakenMemoryDropped: true,
   suspendedKills: true,
 };

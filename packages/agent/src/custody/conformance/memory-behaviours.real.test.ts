@@ -154,6 +154,24 @@ conforms('full-disk-runs-on', async (lab) => {
   }
 });
 
+conforms('shut-down-while-saved-loads-as-shutdown', async (lab) => {
+  const machine = [...counting(lab), '-no-shutdown', '-action', 'reboot=shutdown'];
+  const qemu = await lab.running(machine);
+  const path = join(lab.dir, 'memory');
+  await save(qemu, path, 100_000);
+  await qemu.shows({ runstate: 'running', migration: 'active' });
+  await qemu.qmp.execute('system_reset');
+  await qemu.shows({ runstate: 'shutdown', migration: 'active' });
+  await qemu.qmp.execute('migrate-set-parameters', { 'max-bandwidth': 0 });
+  await qemu.shows({ runstate: 'postmigrate', migration: 'completed' });
+  qemu.kill();
+  await qemu.exited;
+  const back = await loading(lab, machine, path);
+  await back.shows({ runstate: 'shutdown', migration: 'completed' });
+  await expect(back.qmp.execute('cont')).rejects.toThrow();
+  expect((await back.now()).runstate).toBe('shutdown');
+});
+
 conforms('damaged-memory-is-refused', async (lab) => {
   const { machine, path } = await saved(lab);
   const { size } = statSync(path);

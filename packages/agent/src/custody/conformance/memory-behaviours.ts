@@ -10,6 +10,8 @@ export const MEMORY_BEHAVIOURS = {
   'cont-after-saving-runs-on': 'cont lets the guest of a QEMU that has saved its memory run on',
   'cancelled-saving-resumes': 'the guest runs while its memory is saved, and runs on by itself after a cancel',
   'full-disk-runs-on': 'without room for the file the saving fails, saying so, and the guest runs on by itself',
+  'shut-down-while-saved-loads-as-shutdown':
+    'a guest that shuts down while its memory is saved is saved all the same; loaded it stands in that state, completed, and cannot be continued',
   'damaged-memory-is-refused': 'a file that is cut off by half, empty or not there is not loaded: QEMU ends, and has never run',
   'cut-tail-is-not-noticed': 'a file without its last bytes is loaded all the same: that it is whole is for us to look at, by its length',
   'spent-memory-loads-again':

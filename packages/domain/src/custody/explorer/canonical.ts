@@ -40,7 +40,7 @@ export function undyingHost(host: Host): Host {
  */
 export function canonicalReport(report: HostReport): HostReport {
   const { copy } = report;
-  const plain = { ...report, knownFence: asFence(0), refusedThrough: asEpoch(0), forfeited: null };
+  const plain = { ...report, knownFence: asFence(0), refusedThrough: asEpoch(0), forfeited: null, ranThrough: asEpoch(0) };
   switch (copy.kind) {
     case 'none':
       return plain;

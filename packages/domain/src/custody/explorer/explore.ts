@@ -22,6 +22,8 @@ export type Scenario = {
   readonly faults: number;
   readonly timeTravel: boolean;
   readonly stopped: boolean;
+  /** What else it begins with: a server that is suspended on A; or one that was, given up when A had been cut off and had not heard of it. */
+  readonly memory?: 'kept' | 'left';
   /** End the search after so many worlds: it has then seen all of them up to some depth, and says nothing about settling. */
   readonly limit?: number;
 };

@@ -40,6 +40,11 @@ export function hostTurn(
       for (const host of powerLost(current.host, index)) outcomes.push({ ...current, host, fault: `power loss after step ${done}` });
     }
     const effect = effects[done];
+    if (effect?.kind === 'journal' && effect.record.kind === 'taking' && effect.durability === 'fsync') {
+      // As the journal leaves it: the record is there, whoever looks, and the next power loss may take it. The turn is over, and QEMU is adopted anew.
+      const journal = appended(current.host.journal, effect.record, 'plain');
+      outcomes.push({ ...current, host: { ...current.host, journal, machine: null }, fault: `the fsync of step ${done + 1} fails` });
+    }
     if (effect !== undefined) current = carriedOut(current, index, pid, effect, event, idOf);
   }
   const after = current.host;

@@ -30,6 +30,8 @@ export function violation(world: World): string | null {
   if (running > 1) return 'two copies run';
   if (world.unharmed && world.row.value.holder.kind === 'nowhere') return 'the guest is lost although nothing has failed but a migration';
   const { holder, operation } = world.row.value;
+  if (holder.kind === 'suspended' && operation === null && !world.row.value.behind && world.ran > holder.epoch)
+    return `the database takes the memory of epoch ${holder.epoch} for the copy, and the guest has run under epoch ${world.ran} since`;
   if (running > 0 && holder.kind !== 'host' && operation === null && !world.row.value.behind)
     return `the database says that no copy ${holder.kind === 'nowhere' ? 'is left' : 'runs'}, and one runs`;
   return null;

@@ -47,7 +47,9 @@ export function forgetful(before: HostCustody, restores: boolean): HostCustody {
   // `resume` asks for it, for the epoch of the operation under way, and there is one at a time, each above all before. Not when the database travels back: the floor of
   // a census is far above the move that is undone after it.
   const older = !restores && before.disarmedThrough < before.knownEpoch && before.disarmedThrough > 0;
-  const state = older ? { ...before, disarmedThrough: asEpoch(0) } : before;
+  const { mayHaveTaken: _, ...rest } = before;
+  const kept = restores ? before : rest;
+  const state = older ? { ...kept, disarmedThrough: asEpoch(0) } : kept;
   return isGone(state) ? withoutProcess(state) : state;
 }
 

@@ -53,6 +53,16 @@ export const MUTANTS: readonly Mutant[] = [
   { name: 'suspended-before-durable', rules: without('memorySynced'), scenario: { ...resumed, starts: 1, faults: 0 } },
   { name: 'memory-spent-after-cont', rules: without('memoryTakeFsynced'), scenario: { ...resumed, starts: 1, faults: 1 } },
   { name: 'memory-resumed-twice', rules: without('memorySpentOnce'), scenario: { ...resumed, faults: 1 } },
+  {
+    name: 'memory-take-finished-unsynced',
+    rules: without('memoryTakeFinishedFsynced'),
+    scenario: { ...two, moves: 0, starts: 1, faults: 2, memory: 'kept' },
+  },
+  {
+    name: 'memory-overtaken-resumed',
+    rules: without('overtakenMemoryDropped'),
+    scenario: { ...two, moves: 0, starts: 1, faults: 2, timeTravel: true, memory: 'left' },
+  },
   { name: 'suspended-qemu-left-alive', rules: without('suspendedKills'), scenario: { ...resumed, starts: 0, faults: 0 } },
   {
     name: 'agent-starts-guests-after-boot',

@@ -12,6 +12,16 @@ export const SCENARIOS: readonly Scenario[] = [
   { name: 'a suspend and two starts, one fault', ...two, moves: 0, starts: 2, suspends: 1, faults: 1 },
   { name: 'a suspend and a move, one fault', ...two, moves: 1, starts: 0, suspends: 1, faults: 1 },
   { name: 'a suspend and a resume, and the database travels back', ...two, moves: 0, starts: 1, suspends: 1, faults: 1, timeTravel: true },
+  { name: 'a resume, two faults', ...two, moves: 0, starts: 1, faults: 2, memory: 'kept' },
+  {
+    name: 'a memory that was given up on a host cut off, a start, a fault, and the database travels back',
+    ...two,
+    moves: 0,
+    starts: 1,
+    faults: 2,
+    timeTravel: true,
+    memory: 'left',
+  },
   { name: 'two moves, two faults', ...two, moves: 2, starts: 0, faults: 2 },
   { name: 'two moves between three hosts, three faults', ...two, hosts: 3, moves: 2, starts: 1, faults: 3, limit: 60_000 },
 ];

@@ -1,7 +1,8 @@
 /** One state of everything: the row, the hosts with their journals and QEMUs, and every message ever sent. Plain data, never changed in place. */
 import { as, asEpoch, asFence, type BootId, type HostId, type MigrationId, type ServerId } from '../../ids.ts';
+import { controllerStep } from '../controller.ts';
 import type { ControllerCommand } from '../controller-event.ts';
-import type { CustodyRow } from '../custody-row.ts';
+import type { CustodyRow, Holder } from '../custody-row.ts';
 import type { Grant } from '../grant.ts';
 import { hostStep } from '../host.ts';
 import type { HostCustody } from '../host-custody.ts';
@@ -70,7 +71,7 @@ export function saved(host: Host, qemu: Qemu): Host {
   return { ...host, memories, qemus: host.qemus.map((one) => (one === qemu ? completed(qemu) : one)) };
 }
 
-/** The server runs on A under epoch 1 and came there by a migration; or it is stopped, and has never been anywhere. */
+/** The server runs on A under epoch 1 and came there by a migration; or it is suspended there (and given up, which A has not heard); or it is stopped, and has never been anywhere. */
 export function firstWorld(
   parts: { readonly hosts: Interner<Host>; readonly rows: Interner<CustodyRow> },
   options: {
@@ -81,6 +82,7 @@ export function firstWorld(
     readonly suspends?: number;
     readonly timeTravel: boolean;
     readonly stopped: boolean;
+    readonly memory?: 'kept' | 'left';
     readonly rules: Rules;
   },
 ): World {
@@ -98,17 +100,25 @@ export function firstWorld(
   };
   const qemu: Qemu = { epoch: 1, run: 'running', out: 'none', inc: 'completed', autostart: false, peer: null };
   const process = { pid: 1, startTicks: 0 };
+  const suspended: readonly JournalRecord[] = [
+    { kind: 'suspending', epoch: grant.epoch },
+    { kind: 'suspended', epoch: grant.epoch },
+  ];
+  const { memory } = options;
   const journal: readonly JournalRecord[] = [
     { kind: 'grant', grant },
     { kind: 'bound', epoch: grant.epoch, process },
     { kind: 'taking', epoch: grant.epoch, bootId: grant.bootId, process },
     { kind: 'taken', epoch: grant.epoch },
+    ...(memory === undefined ? [] : suspended),
   ];
+  const onA = { hostId: as<HostId>('A'), epoch: asEpoch(1) };
+  const running: Holder = memory === undefined ? { kind: 'host', ...onA, bootId: bootOf(0, 0) } : { kind: 'suspended', ...onA };
   const row: CustodyRow = {
     serverId: SERVER,
     epoch: asEpoch(1),
     fence: asFence(1),
-    holder: options.stopped ? { kind: 'nowhere' } : { kind: 'host', hostId: as<HostId>('A'), epoch: asEpoch(1), bootId: bootOf(0, 0) },
+    holder: options.stopped ? { kind: 'nowhere' } : running,
     operation: null,
     remains: [],
     behind: false,
@@ -117,26 +127,30 @@ export function firstWorld(
     const holds = index === 0 && !options.stopped;
     const records = holds ? journal : [];
     const recovered = recover(records, SERVER, HOSTS[index] ?? as<HostId>('?'), bootOf(index, 0));
-    const qemus = holds ? [qemu] : [];
+    const qemus = holds && memory === undefined ? [qemu] : [];
     return {
       boot: 0,
       machine: hostStep(recovered, { kind: 'adopt', view: viewOf(qemus[0]) }, options.rules).state,
       journal: written(recovered),
       qemus,
-      memories: [],
-      cutOff: false,
+      memories: holds && memory !== undefined ? [{ epoch: 1, durable: true }] : [],
+      cutOff: index === 0 && memory === 'left',
       promised: { granted: holds ? 1 : 0, forfeited: 0, fence: 0, resumed: 0 },
     };
   };
-  const first = parts.rows.of(row);
+  const lost = (['destroy', 'fenced'] as const).reduce(
+    (at, kind) => controllerStep(at, kind === 'destroy' ? { kind, fence: at.fence } : { kind, fence: at.fence, hostId: onA.hostId }).row,
+    row,
+  );
+  const first = parts.rows.of(memory === 'left' ? lost : row);
   return {
     row: first,
-    backup: options.timeTravel ? first : null,
+    backup: options.timeTravel ? parts.rows.of(row) : null,
     frozen: null,
     hosts: Array.from({ length: options.hosts }, (_, index) => parts.hosts.of(host(index))),
     net: [],
     faults: options.faults,
-    unharmed: !options.stopped,
+    unharmed: !options.stopped && memory !== 'left',
     moves: options.moves,
     starts: options.starts,
     suspends: options.suspends ?? 0,
