@@ -51,10 +51,10 @@ file_report() { printf '{"success":%s,"numTotalTests":2,"numPassedTests":%s,"num
 ${body}`,
   );
 /** The stage \`real\` has one file, in which one of two tests fails at the first run, or at both. */
-const failing = (path: string, times: 1 | 2) =>
+const failing = (path: string, times: 1 | 2, says = ':') =>
   vitest(`[ $stage = real ] || { report 2 0; exit 0; }
 echo "$*" >>'${checkout}/asked'
-if [ $(wc -l <'${checkout}/asked') -le ${times} ]; then file_report ${path} false 1 1 failed; exit 1; fi
+if [ $(wc -l <'${checkout}/asked') -le ${times} ]; then ${says}; file_report ${path} false 1 1 failed; exit 1; fi
 file_report ${path} true 2 0 passed; exit 0`);
 
 function start(): { readonly child: ChildProcess; readonly output: () => string } {
@@ -111,6 +111,11 @@ it('a file of slow tests that failed is run once more, alone; that it passed the
   expect(output).toMatch(/UNSTEADY.*: packages\/a\/src\/b\.real\.test\.ts: it holds/);
   const asked = (await readFile(join(checkout, 'asked'), 'utf8')).trim().split('\n');
   expect(asked[1]).toMatch(/--maxWorkers=1 packages\/a\/src\/b\.real\.test\.ts$/);
+});
+
+it('an error that belongs to no test is not forgiven with one that does', async () => {
+  await failing('packages/a/src/b.real.test.ts', 1, 'echo Unhandled Rejection');
+  expect(await ci()).toMatchObject({ code: 1, last: `${checks.length + 5} passed, 1 failed`, ran: 'unit real e2e' });
 });
 
 it('one that fails again has failed, and one of custody at once', async () => {

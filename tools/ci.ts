@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { CHECKS_BUDGET_SECONDS, type Check, checks } from './checks.ts';
 import { leftovers, leftSince } from './leftovers.ts';
 import { type Run, runCommand } from './run-command.ts';
-import { afterSecondLook, secondLook, unsteady } from './second-look.ts';
+import { afterSecondLook, allPassed, secondLook, unsteady } from './second-look.ts';
 import { countOf, type Report, type Stage, stages } from './stages.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -94,24 +94,39 @@ async function runStage(stage: Stage): Promise<boolean> {
   process.stdout.write(`\n== ${stage.name}: ${stage.contents} (budget ${stage.budgetSeconds} s)\n`);
   const reportPath = join(reports, `${stage.name}.json`);
   const before = leftovers();
+  // The report does not tell of them, and they belong to no file.
+  let unhandled = false;
+  let end = '';
+  const show = (chunk: Buffer): void => {
+    process.stdout.write(chunk);
+    const text = end + chunk.toString();
+    unhandled ||= /Unhandled (Error|Rejection)/.test(text);
+    end = text.slice(-40);
+  };
   const vitest = (limitSeconds: number, path: string, ...options: readonly string[]): Promise<Run> =>
     runCommand(
       ['vitest', 'run', '--project', stage.name, '--reporter=default', '--reporter=json', `--outputFile.json=${path}`, ...options],
-      { cwd: root, env: environment, limitSeconds, show: (chunk) => process.stdout.write(chunk) },
+      { cwd: root, env: environment, limitSeconds, show },
     );
   const result = await vitest(2 * stage.budgetSeconds, reportPath);
   const report = readReport(reportPath);
   let count = countOf(report, result.exitCode, result.timedOut);
   let seconds = result.seconds;
   const unsteadyOnes: string[] = [];
-  const again = stage.name === 'unit' || interrupted ? [] : secondLook(report, result.timedOut, root);
+  const again = stage.name === 'unit' || interrupted || unhandled ? [] : secondLook(report, result.timedOut, root);
   if (report !== null && again.length > 0) {
     process.stdout.write(`\n== ${stage.name}, again and alone: ${again.join(', ')}\n`);
     const path = join(reports, `${stage.name}-again.json`);
     const second = await vitest(stage.budgetSeconds, path, '--maxWorkers=1', ...again);
     const secondReport = readReport(path);
     seconds += second.seconds;
-    if (second.exitCode === 0 && !second.timedOut && secondReport !== null && secondReport.numPassedTests > 0) {
+    if (
+      second.exitCode === 0 &&
+      !second.timedOut &&
+      secondReport !== null &&
+      secondReport.numPassedTests > 0 &&
+      allPassed(report, secondReport)
+    ) {
       count = countOf(afterSecondLook(report, secondReport), 0, false);
       unsteadyOnes.push(...unsteady(report, root));
     }

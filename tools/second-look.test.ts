@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { afterSecondLook, secondLook, unsteady } from './second-look.ts';
+import { afterSecondLook, allPassed, secondLook, unsteady } from './second-look.ts';
 import type { FileReport, Report } from './stages.ts';
 
 const file = (name: string, status: string, ...tests: readonly string[]): FileReport => ({
@@ -26,8 +26,19 @@ it('what failed is looked at again, unless there is much of it, it hung, or it g
   expect(secondLook(report(a, b, c), false, '/root')).toEqual([]);
   expect(secondLook(report(a), true, '/root')).toEqual([]);
   expect(secondLook(null, false, '/root')).toEqual([]);
-  for (const strict of ['packages/agent/src/custody/gate.real.test.ts', 'packages/agent/src/custody/conformance/a.real.test.ts'])
+  for (const strict of [
+    'packages/agent/src/migration/agent-death.real.test.ts',
+    'e2e/40-faults.e2e.ts',
+    'packages/agent/src/custody/gate.real.test.ts',
+    'packages/agent/src/custody/conformance/a.real.test.ts',
+  ])
     expect(secondLook(report(a, file(strict, 'failed', 'failed')), false, '/root')).toEqual([]);
+});
+
+it('what failed has to pass: skipped is not enough', () => {
+  const first = report(file('a', 'failed', 'failed', 'passed'));
+  expect(allPassed(first, report(file('a', 'passed', 'passed', 'passed')))).toBe(true);
+  expect(allPassed(first, report(file('a', 'passed', 'skipped', 'passed')))).toBe(false);
 });
 
 it('what was run again counts as it ended then, a hook that failed in it too, and nothing counts twice', () => {

@@ -3,8 +3,8 @@ import type { FileReport, Report } from './stages.ts';
 
 /** More files than this that fail at once are no accident. */
 const MOST_FILES = 2;
-/** What guards the rule that a guest runs once: there, a failure in twenty runs is a failure. */
-const STRICT = /(^|\/)custody\//;
+/** What is there for the rule that a guest runs once, and for acknowledged writes: there, a failure in twenty runs is a failure. */
+const STRICT = /(^|\/)(custody\/|agent-death|late-self-resume|recover-server|database-failover|40-faults)/;
 
 /**
  * The files of a stage that are run once more, alone on the machine, after some of their tests have failed; empty: its failures stand. Never asked for a stage that was stopped, for more than two
@@ -14,6 +14,18 @@ export function secondLook(report: Report | null, timedOut: boolean, root: strin
   const failed = (report?.testResults ?? []).filter(({ status }) => status === 'failed').map(({ name }) => relative(root, name));
   if (timedOut || failed.length > MOST_FILES || failed.some((file) => STRICT.test(file))) return [];
   return failed;
+}
+
+/** Whether everything that had failed has passed: what is skipped the second time has not. */
+export function allPassed(first: Report, second: Report): boolean {
+  const passed = new Set(
+    (second.testResults ?? []).flatMap(({ name, assertionResults }) =>
+      assertionResults.filter(({ status }) => status === 'passed').map(({ fullName }) => `${name} ${fullName}`),
+    ),
+  );
+  return (first.testResults ?? []).every(({ name, assertionResults }) =>
+    assertionResults.every(({ status, fullName }) => status !== 'failed' || passed.has(`${name} ${fullName}`)),
+  );
 }
 
 /** The stage as it stands after the second look: what was run again counts as it ended then, the rest as before. */

@@ -3,7 +3,7 @@ import type { Grant } from '@godwit/domain/custody/grant';
 import type { HostMessage, PeerMessage } from '@godwit/domain/custody/host-effect';
 import { as, asEpoch, asFence, type BootId, type HostId, type MigrationId, type ServerId } from '@godwit/domain/ids';
 import { describe, expect, test } from 'vitest';
-import { memoryChannel } from '../qemu/memory-stream.ts';
+import { memoryChannel } from '../qemu/memory-file.ts';
 import { afterCancel, channels, migrate, pause, TinyLab, type TinyQemu } from './conformance/tiny-qemu.ts';
 import { CustodyRefused } from './custody-refused.ts';
 import { type CustodyInput, type Gate, openGate } from './gate.ts';

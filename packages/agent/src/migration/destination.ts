@@ -56,6 +56,8 @@ const aliveMs = 1_000;
 const beforeStopMs = 20;
 /** A guest that has stood still gets its processors first for a moment: it has frames waiting, and under TCG all its code to translate again. */
 const favouredMs = 250;
+/** How long a release may be on its way, by the two hosts' clocks. */
+const slowestWordMs = 1_000;
 /** From the load to the answer of the take nobody is told of steps. */
 const hushMs = 100;
 /** Frames that still take the way over the source are let in for this long after the take. */
@@ -206,7 +208,9 @@ export class IncomingMigration {
     // By our clock too: on a busy host the word takes its time from the source to here, and what came for the guest meanwhile must not count as long before the stop.
     const { sinceStopMs, stoppedAtYoursMs } = notice;
     const byOurClockMs = stoppedAtYoursMs === undefined ? 0 : this.#host.clock.nowMs() - stoppedAtYoursMs;
-    if (sinceStopMs !== undefined) this.#stoppedAt ??= performance.now() - Math.max(sinceStopMs, byOurClockMs);
+    // A clock that was set meanwhile must not make more of it than a slow word can.
+    if (sinceStopMs !== undefined)
+      this.#stoppedAt ??= performance.now() - Math.max(sinceStopMs, Math.min(byOurClockMs, sinceStopMs + slowestWordMs));
     // The take lets the guest run: nobody else may write to its disks then.
     await this.#exports;
     const { migrationId, source, destination, epoch } = notice;

@@ -10,7 +10,7 @@ import { faultPoint } from '../fault-point.ts';
 import { tlsDirectory } from '../identity/host-identity.ts';
 import type { GuestFact } from '../qemu/guest-fact.ts';
 import type { GuestProcess } from '../qemu/guest-process.ts';
-import type { QmpEvent } from '../qemu/qmp-client.ts';
+import { QmpClosed, type QmpEvent, QmpTimeout } from '../qemu/qmp-client.ts';
 import { ApproachToStop } from './approach-to-stop.ts';
 import { CarriedMemory } from './carried-memory.ts';
 import { cutConnection } from './cut-connection.ts';
@@ -250,10 +250,15 @@ export class OutgoingMigration {
    */
   async cancel(cause: MigrationCause, detail: string): Promise<void> {
     if (this.record.ended) return;
+    const before = this.#ending;
     this.#ending ??= { cause, detail };
     const helped = setTimeout(() => void this.#cut('the cancel was not carried out in time'), cancelHelpMs);
     try {
-      await this.#feed({ kind: 'disarm', fence: this.#fence(), epoch: this.move.grant.epoch });
+      await this.#feed({ kind: 'disarm', fence: this.#fence(), epoch: this.move.grant.epoch }).catch((error: unknown) => {
+        // It goes on, and whoever sees next why it must not cancels again.
+        this.#ending = before;
+        throw error;
+      });
       await within(this.#settled.promise, 5_000, undefined);
       // A look at the end: an event may have been missed while the monitor hung.
       if (!this.record.ended) await this.#observe();
@@ -393,7 +398,11 @@ export class OutgoingMigration {
     const progress = new StreamWatch(performance.now());
     await lookOn(this.#process.qmp, {
       over: () => this.record.ended || this.#closed,
-      seen: (look) => this.#seen(this.#asMemory(look), progress),
+      seen: (look) =>
+        this.#seen(this.#asMemory(look), progress).catch((error: unknown) => {
+          if (error instanceof QmpTimeout || error instanceof QmpClosed) throw error;
+          this.#logged(error);
+        }),
       hung: (why) => this.#cut(why),
     });
   }

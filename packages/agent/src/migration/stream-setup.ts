@@ -1,6 +1,6 @@
 import { type MemoryStream, multifdChannels } from '@godwit/domain/memory-stream';
 import type { MigrationPolicy } from '../drivers/host-driver.ts';
-import { savesInPlace } from '../qemu/memory-stream.ts';
+import { savesInPlace } from '../qemu/memory-file.ts';
 import type { QmpClient } from '../qemu/qmp-client.ts';
 
 /**

@@ -5,7 +5,7 @@ import type { HostFacts } from '@godwit/domain/host';
 import { type Pool, poolFacts } from '../storage/pool.ts';
 import type { AcceleratorChoice } from './accelerator.ts';
 import { defaultCpuModel, runnableModels } from './capabilities.ts';
-import { savesInPlace } from './memory-stream.ts';
+import { savesInPlace } from './memory-file.ts';
 import type { SelfTestResult } from './self-test.ts';
 
 /** What a host's facts are put together from; everything that was found once, at the agent's start. */

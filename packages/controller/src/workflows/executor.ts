@@ -27,10 +27,10 @@ export type ExecutorOptions = {
   /** An executor without a heartbeat for this long is dead; default 5000. Being wrong is harmless: fences keep the living one out. */
   readonly deadAfterMs?: number;
   /**
-   * Awaited after every connection to the database that is for listening (the first, and each that replaces a lost one; nothing is claimed before it), and before each heartbeat. True: it is
-   * another database than before.
+   * Awaited after every connection to the database that is for listening (the first, and each that replaces a lost one; nothing is claimed before it), and before each heartbeat. Says which
+   * database it is: in another one than before, rows may name us that nobody runs.
    */
-  readonly lookAtDatabase?: () => Promise<boolean>;
+  readonly lookAtDatabase?: () => Promise<string>;
   /** Runs at the same time in this process; default 200. */
   readonly concurrency?: number;
 };
@@ -214,6 +214,13 @@ export function createWorkflows(
     look();
   };
 
+  let knownDatabase: string | undefined;
+  const lookAtDatabase = async (): Promise<void> => {
+    const which = await options.lookAtDatabase?.();
+    if (which !== knownDatabase) unsettled = true;
+    knownDatabase = which;
+  };
+
   const beatOn = async (): Promise<void> => {
     while (!stopping.signal.aborted) {
       await delay(heartbeatMs, undefined, { signal: stopping.signal }).catch(() => {});
@@ -221,7 +228,7 @@ export function createWorkflows(
       try {
         if (listener === null) await listen();
         // Put back under a controller that runs on, it closes no connection.
-        else if (await options.lookAtDatabase?.()) unsettled = true;
+        else await lookAtDatabase();
         await heartbeat();
       } catch (error) {
         log.warn({ err: error }, 'the heartbeat of this executor did not reach the database');
@@ -252,7 +259,7 @@ export function createWorkflows(
       if (listener === client) listener = null;
     });
     try {
-      await options.lookAtDatabase?.();
+      await lookAtDatabase();
       unsettled = true;
       await client.query(`listen ${WORK_CHANNEL}; listen ${WAKE_CHANNEL}`);
     } catch (error) {

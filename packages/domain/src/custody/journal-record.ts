@@ -33,5 +33,7 @@ export type JournalRecord =
   | { readonly kind: 'census'; readonly floor: Epoch }
   /** fsync, written by compaction: everything before it, in one record. */
   | { readonly kind: 'state'; readonly state: Omit<HostCustody, 'serverId' | 'hostId'> }
+  /** fsync: the same, of a server with a memory. By a name of its own: an older agent, to which such a copy is none, must not open the journal and grant beside it. */
+  | { readonly kind: 'stateWithMemory'; readonly state: Omit<HostCustody, 'serverId' | 'hostId'> }
   /** plain: a higher fence was obeyed. */
   | { readonly kind: 'fence'; readonly fence: Fence };

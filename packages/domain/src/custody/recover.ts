@@ -77,7 +77,8 @@ export function replayed(state: HostCustody, record: JournalRecord): HostCustody
       return { ...gone(state, record.epoch, copy.kind !== 'none' && copy.grant.epoch === record.epoch), forfeited: record.epoch };
     case 'destroyed':
       return gone(state, before(record.epoch), copy.kind !== 'none' && copy.grant.epoch < record.epoch, 'none');
-    case 'state': {
+    case 'state':
+    case 'stateWithMemory': {
       const { bootId, copy: then, ...rest } = record.state;
       const dead = (then.kind === 'held' || then.kind === 'released') && bootId !== state.bootId;
       return { ...state, ...rest, copy: dead ? { ...then, alive: false } : then };
@@ -101,5 +102,7 @@ function gone(state: HostCustody, epoch: Epoch, copyToo: boolean, left: 'none' |
 /** A journal's records of one server as one record: `recover` makes the same of it, in this boot and in any later one. */
 export function compacted(custody: HostCustody): JournalRecord {
   const { serverId: _, hostId: __, ...state } = custody;
-  return { kind: 'state', state };
+  const { copy } = custody;
+  const memory = copy.kind === 'suspended' || (copy.kind === 'granted' && copy.memory !== undefined);
+  return { kind: memory ? 'stateWithMemory' : 'state', state };
 }

@@ -106,12 +106,16 @@ async function boot(): Promise<void> {
   );
 }
 
-/** Presses the power button; resolves when QEMU has ended. */
+/** Presses the power button, again every two seconds: a guest that has just started does not hear it yet. Resolves when QEMU has ended. */
 async function pressPowerButton(): Promise<void> {
   const ended = once(qemu, 'close');
   const monitor = connect(path.join(dir, 'qmp'));
+  // Pressed while QEMU ends, it meets a closed socket.
+  monitor.on('error', () => undefined);
   monitor.write('{"execute":"qmp_capabilities"}{"execute":"system_powerdown"}');
+  const again = setInterval(() => monitor.write('{"execute":"system_powerdown"}'), 2_000);
   await ended;
+  clearInterval(again);
   monitor.destroy();
 }
 

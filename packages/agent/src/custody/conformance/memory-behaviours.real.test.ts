@@ -3,7 +3,7 @@ import { copyFileSync, mkdirSync, readFileSync, statSync, truncateSync, writeFil
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import { bootDiskBytes, bootSector } from '../../qemu/boot-sector.ts';
-import { loadMemory, memoryChannel, setUpSaving } from '../../qemu/memory-stream.ts';
+import { loadMemory, memoryChannel, setUpSaving } from '../../qemu/memory-file.ts';
 import { MEMORY_BEHAVIOURS, type MemoryBehaviour } from './memory-behaviours.ts';
 import { afterCancel, pause, TinyLab, type TinyQemu } from './tiny-qemu.ts';
 

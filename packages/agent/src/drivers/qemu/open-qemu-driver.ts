@@ -20,7 +20,7 @@ import { Precedence } from '../../precedence.ts';
 import { readConsole } from '../../qemu/console-log.ts';
 import { isSpent } from '../../qemu/guest-fact.ts';
 import { adoptGuests, findProcess } from '../../qemu/guest-process.ts';
-import { memoryChannel } from '../../qemu/memory-stream.ts';
+import { memoryChannel } from '../../qemu/memory-file.ts';
 import { runDir } from '../../qemu/run-dir.ts';
 import { openControllerLink } from '../../rpc/controller-link.ts';
 import { SpaceLedger } from '../../storage/space-ledger.ts';

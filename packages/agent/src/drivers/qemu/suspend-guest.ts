@@ -6,7 +6,7 @@ import { delay } from '../../migration/deadline.ts';
 import { queryMigrate } from '../../migration/query-migrate.ts';
 import { removeTaps } from '../../network/remove-taps.ts';
 import { type GuestProcess, lastWords } from '../../qemu/guest-process.ts';
-import { loadMemory, savesInPlace, setUpForMoves, setUpSaving } from '../../qemu/memory-stream.ts';
+import { loadMemory, savesInPlace, setUpForMoves, setUpSaving } from '../../qemu/memory-file.ts';
 import type { Pool } from '../../storage/pool.ts';
 import type { SpaceLedger } from '../../storage/space-ledger.ts';
 import type { GuestReport } from '../guest-report.ts';

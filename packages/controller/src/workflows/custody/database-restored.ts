@@ -52,11 +52,12 @@ export async function beginRecovery(db: Db, workflows: Pick<Workflows, 'enqueue'
 }
 
 /**
- * Before anything is granted by a controller that starts, or whose connection was lost, and with every heartbeat: a database that is not the one of before begins a recovery. True when it was
- * another one.
+ * Before anything is granted by a controller that starts, or whose connection was lost, and with every heartbeat: a database that is not the one of before begins a recovery. Returns which
+ * one it is: whoever else has begun that, an executor sees by it that its own rows may be those of another time.
  */
-export async function recoverIfRestored(db: Db, workflows: Pick<Workflows, 'enqueue'>, log: Logger): Promise<boolean> {
+export async function recoverIfRestored(db: Db, workflows: Pick<Workflows, 'enqueue'>, log: Logger): Promise<string> {
   const { identity, known } = await identityOf(db);
+  const which = words(identity);
   // Of what was read once: between two questions the database may become another one, which must not be noted as known.
   if (known === null) {
     await db
@@ -64,9 +65,9 @@ export async function recoverIfRestored(db: Db, workflows: Pick<Workflows, 'enqu
       .values({ key: IDENTITY, value: JSON.stringify(identity) })
       .onConflict((conflict) => conflict.column('key').doNothing())
       .execute();
-    return false;
+    return which;
   }
-  if (same(known, identity)) return false;
+  if (same(known, identity)) return which;
   // Of several controllers the first one begins it.
   const servers = await db.transaction().execute(async (tx) => {
     await oneAtATime(tx);
@@ -77,7 +78,7 @@ export async function recoverIfRestored(db: Db, workflows: Pick<Workflows, 'enqu
       { servers },
       'the database was restored, or another one took over: nothing is granted for a server until every host that could hold it has reported',
     );
-  return true;
+  return which;
 }
 
 /** So that the fences are moved once for all controllers. */
@@ -92,7 +93,6 @@ async function noteIdentity(db: Db): Promise<void> {
     .execute();
 }
 
-const same = (a: object, b: object): boolean => {
-  const [left, right] = [a, b].map((one) => JSON.stringify(Object.entries(one).sort(([x], [y]) => (x < y ? -1 : 1))));
-  return left === right;
-};
+const same = (a: object, b: object): boolean => words(a) === words(b);
+
+const words = (identity: object): string => JSON.stringify(Object.entries(identity).sort(([x], [y]) => (x < y ? -1 : 1)));

@@ -54,7 +54,7 @@ export async function noteRefusal(
       knownFence: asFence(failure.knownFence ?? 0),
     } as const;
     await stepCustody(tx, serverId, run.fence, [{ kind: 'heard', from: host, message: { kind: 'refused', refusal } }]);
-    await context.workflows.enqueue(tx, { kind: 'settle-server', subjectId: serverId });
+    if (!row.behind) await context.workflows.enqueue(tx, { kind: 'settle-server', subjectId: serverId });
   });
   await noteTimeTravel(context, row.behind);
   return true;

@@ -66,8 +66,8 @@ export async function commit(context: WorkflowContext, run: WorkflowRun, move: M
       arrived?.timeline ?? [],
     );
     // Custody may know of its end before: a QEMU that died with the take written down.
-    const dead = rebooted || now === 'ended' || row.holder.kind === 'nowhere' || (arrived !== null && arrivedDead(arrived));
-    const stands = arrived?.guestState === GuestState.IO_ERROR;
+    const stands = now === 'stands' || arrived?.guestState === GuestState.IO_ERROR;
+    const dead = rebooted || stands || now === 'ended' || row.holder.kind === 'nowhere' || (arrived !== null && arrivedDead(arrived));
     if (dead && row.holder.kind === 'host' && !stands) {
       await stepCustody(
         tx,
@@ -93,7 +93,7 @@ export async function commit(context: WorkflowContext, run: WorkflowRun, move: M
             sentence: rebooted
               ? 'The guest reached the destination, which has rebooted since: it is off, and can be started there from its disk.'
               : stands
-                ? `The guest reached the destination; there ${arrived.detail === '' ? 'it stands still' : arrived.detail}.`
+                ? `The guest reached the destination; there ${arrived === null || arrived.detail === '' ? 'it stands still' : arrived.detail}.`
                 : `The guest reached the destination and ended there${arrived === null || arrived.detail === '' ? '.' : `: ${arrived.detail}`}`,
             runsOn: 'nowhere',
             evidence,
@@ -218,7 +218,7 @@ async function guestNow(
   run: WorkflowRun,
   move: Move,
   destination: HostId,
-): Promise<'runs' | 'ended' | 'rebooted' | 'unknown'> {
+): Promise<'runs' | 'stands' | 'ended' | 'rebooted' | 'unknown'> {
   const { holder } = await readCustody(context.db, move.serverId);
   try {
     const client = await context.agents.client(destination);
@@ -228,6 +228,8 @@ async function guestNow(
       case GuestState.RUNNING:
       case GuestState.PAUSED:
         return 'runs';
+      case GuestState.IO_ERROR:
+        return 'stands';
       case GuestState.CRASHED:
       case GuestState.SHUTOFF:
         return 'ended';

@@ -55,7 +55,8 @@ export async function prepare(context: WorkflowContext, run: WorkflowRun, move: 
     }
     let grant = begun?.grant ?? null;
     if (grant !== null && move.incoming_ready !== null) return awaitLink(context, run, move);
-    if (grant === null && row.remains.some((one) => one.hostId === destination)) {
+    const recovering = row.behind || row.operation?.kind === 'recovery';
+    if (grant === null && !recovering && row.remains.some((one) => one.hostId === destination)) {
       // What an earlier move left there comes first: a host has one copy of a server.
       const left = (await clearRemains(context, run, move.serverId)).find(({ hostId }) => hostId === destination);
       if (left === undefined) continue;
@@ -74,7 +75,7 @@ export async function prepare(context: WorkflowContext, run: WorkflowRun, move: 
       });
       return;
     }
-    if (grant === null && (row.behind || row.operation?.kind === 'recovery')) {
+    if (grant === null && recovering) {
       const found = await recoverBefore(context, run, move);
       if (found === 'as it was') continue;
       if (found === 'unknown' && Date.now() < deadline) {

@@ -97,6 +97,42 @@ describe('a database that has travelled back', () => {
     expect(runningCopies(cloud.hosts, id)).toBe(1);
   }, 60_000);
 
+  it.each([
+    [
+      'every host says that it has not run since',
+      false,
+      { vm_state: 'suspended', custody: { operation: null, holder: { kind: 'suspended' } } },
+    ],
+    [
+      'a host that is fenced may have run it since',
+      true,
+      { vm_state: 'stopped', custody: { operation: null, holder: { kind: 'nowhere' } } },
+    ],
+  ])(
+    'a suspended server, when %s',
+    async (_why, fenced, wanted) => {
+      const first = await cloud.controller('c1');
+      const id = await cloud.server(first, 'node1');
+      await first.operations.suspend(cloud.admin, id);
+      await idle(id);
+      expect(await read(id)).toMatchObject({ vm_state: 'suspended' });
+      await first.stop();
+      const other = hostNamed('node2');
+      if (fenced) {
+        other.down = true;
+        await database.db.updateTable('host').set({ fenced_at: new Date(), reachable: false }).where('id', '=', other.id).execute();
+      }
+      await sql`update server set custody = jsonb_set(custody, '{behind}', 'true') where id = ${id}`.execute(database.db);
+      const second = await cloud.controller('c2');
+      await sql`update setting set value = jsonb_set(value, '{table}', '1') where key = 'database-identity'`.execute(database.db);
+      await until(async () => Number((await read(id)).highest_epoch) > 1_000_000 && (await read(id)).custody.operation === null, 20_000);
+      await until(async () => (await read(id)).vm_state === wanted.vm_state, 20_000);
+      expect(await read(id)).toMatchObject(wanted);
+      await second.stop();
+    },
+    60_000,
+  );
+
   it('grants nothing while a host that could hold the server does not answer', async () => {
     const first = await cloud.controller('c1');
     const id = await cloud.server(first, 'node1');

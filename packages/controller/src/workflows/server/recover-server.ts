@@ -30,16 +30,15 @@ type Census = {
  */
 export async function recoverCustody(context: WorkflowContext, run: WorkflowRun, serverId: ServerId): Promise<Census> {
   const { db } = context;
-  const hosts = await db
-    .selectFrom('host')
-    .select(['id', 'name'])
-    .where('deleted_at', 'is', null)
-    .where((eb) => eb.or([eb('fenced_at', 'is', null), eb('reachable', '=', true)]))
-    .execute();
+  const all = await db.selectFrom('host').select(['id', 'name', 'fenced_at', 'reachable']).where('deleted_at', 'is', null).execute();
+  const hosts = all.filter((host) => host.fenced_at === null || host.reachable);
   const ids = hosts.map((host) => as<HostId>(host.id));
   const begun = await readCustody(db, serverId);
   if (begun.operation?.kind !== 'recovery') {
-    await db.transaction().execute((tx) => stepCustody(tx, serverId, run.fence, [{ kind: 'restored', hosts: ids }]));
+    // Of those that are fenced nothing is heard, and the guest may have run there: custody has to know that they are left out.
+    const fenced = all.filter((host) => !hosts.includes(host)).map((host) => ({ kind: 'fenced', hostId: as<HostId>(host.id) }) as const);
+    const restored = { kind: 'restored', hosts: all.map((host) => as<HostId>(host.id)) } as const;
+    await db.transaction().execute((tx) => stepCustody(tx, serverId, run.fence, [restored, ...fenced]));
   }
   const found = new Map<HostId, GuestReport>();
   for (const host of ids) {

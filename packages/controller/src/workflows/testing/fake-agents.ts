@@ -410,7 +410,7 @@ function clientOf(host: FakeHost, all: ReadonlyMap<HostId, FakeHost>): AgentClie
       if (other) guest.refusedThrough = Number(grant.epoch);
       else
         host.guests.set(grant.serverId, {
-          epoch: Number(grant.epoch),
+          epoch: 0,
           state: GuestState.SHUTOFF,
           fence: Number(grant.fence),
           refusedThrough: Number(grant.epoch),
