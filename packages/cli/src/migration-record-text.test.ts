@@ -33,6 +33,20 @@ describe('a record of a migration as people read it', () => {
     });
   });
 
+  it('tells memory from what went over the wire', () => {
+    const measures = { throughputBytesPerSecond: 160 * MIB, linkBytesPerSecond: 120 * MIB, memoryPerWireByte: 4 };
+    const told = shown({
+      measures,
+      memory: { totalBytes: 97 * MIB, processedBytes: 24 * MIB },
+      memoryStream: { used: 'zstd', asked: 'zstd' },
+    });
+    expect(told['measures']).toBe(
+      'sent at: 160 MiB/s of memory, compressed\nthe link carried: 120 MiB/s of memory, compressed\nmemory per byte on the wire: 4 bytes',
+    );
+    expect(told['memory']).toBe('97 MiB, 24 MiB sent on the wire');
+    expect(shown({ measures: { ...measures, memoryPerWireByte: 1 } })['measures']).toBe('sent at: 160 MiB/s\nthe link carried: 120 MiB/s');
+  });
+
   it('names the host that the guest runs on, and the cause once', () => {
     const record = { source: { id: '1', name: 'node1' }, destination: null };
     const outcome = { cause: 'NoValidHost', runsOn: 'source', evidence: ['node2 is down'] };

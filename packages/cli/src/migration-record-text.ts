@@ -73,8 +73,9 @@ function inWords(name: string, value: Json, record: JsonObject): string | null {
     case 'destination':
       return textAt(value, 'name') || textAt(value, 'id');
     case 'memory':
+      return bytesText(value, textAt(objectAt(record, 'memoryStream'), 'used') === 'zstd' ? 'sent on the wire' : 'sent');
     case 'disk':
-      return bytesText(value);
+      return bytesText(value, 'sent');
     case 'measures':
       return measuresText(value);
     case 'phaseDurationsMs':
@@ -105,12 +106,12 @@ const milliseconds = (value: JsonObject, key: string): string => {
 
 const mebibytes = (bytes: number): string => `${(bytes / mebibyte).toFixed(bytes > 0 && bytes < 10 * mebibyte ? 1 : 0)} MiB`;
 
-function bytesText(value: JsonObject): string {
+function bytesText(value: JsonObject, how: string): string {
   const [total, sent, left] = [numberAt(value, 'totalBytes'), numberAt(value, 'processedBytes'), numberAt(value, 'remainingBytes')];
   if (total === 0 && (sent ?? 0) === 0) return 'nothing to copy';
   return [
     total === null ? 'size not known yet' : mebibytes(total),
-    ...(sent === null ? [] : [`${mebibytes(sent)} sent`]),
+    ...(sent === null ? [] : [`${mebibytes(sent)} ${how}`]),
     ...(left === null ? [] : [`${mebibytes(left)} left`]),
   ].join(', ');
 }
@@ -124,12 +125,18 @@ function measuresText(value: JsonObject): string {
     ["QEMU's whole migration", milliseconds(value, 'qemuTotalMs')],
     ['rounds', textAt(value, 'rounds')],
     ['the guest wrote', rateText(value, 'dirtyRateBytesPerSecond')],
-    ['sent at', rateText(value, 'throughputBytesPerSecond')],
-    ['the link carried', rateText(value, 'linkBytesPerSecond')],
+    ['sent at', memoryRateText(value, 'throughputBytesPerSecond')],
+    ['the link carried', memoryRateText(value, 'linkBytesPerSecond')],
     ['memory per byte on the wire', compressionText(value)],
   ];
   const known = figures.filter(([, figure]) => figure !== '');
   return known.length === 0 ? 'nothing measured yet' : known.map(([what, figure]) => `${what}: ${figure}`).join('\n');
+}
+
+/** How fast memory went: of a compressed stream it is not the link's own speed. */
+function memoryRateText(value: JsonObject, key: string): string {
+  const text = rateText(value, key);
+  return text === '' || compressionText(value) === '' ? text : `${text} of memory, compressed`;
 }
 
 /** Of a stream that does not compress there is nothing to say. */

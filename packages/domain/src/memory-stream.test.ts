@@ -35,6 +35,10 @@ describe('chooseStream', () => {
   it('sends one stream beside disks, and for a guest whose QEMU the host has not tested', () => {
     expect(chooseStream(wanted({ copiesDisks: true }))).toEqual({ used: 'single', why: oneStreamBesideDisks });
     expect(chooseStream(wanted({ guestQemuVersion: '10.0.1' })).why).toContain('QEMU 10.0.1');
+    // What the host lacks altogether is no matter of the guest's QEMU.
+    expect(chooseStream(wanted({ guestQemuVersion: '10.0.1', source: end('node1', []) })).why).toBe(
+      'node1 does not do zstd: its self-test has not shown it.',
+    );
     // Where one stream was asked for there is nothing to explain.
     expect(chooseStream(wanted({ asked: 'single', copiesDisks: true, source: end('node1', []) }))).toEqual({ used: 'single', why: '' });
   });

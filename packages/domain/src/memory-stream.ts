@@ -42,15 +42,15 @@ export type WantedStream = {
 export function chooseStream({ asked, copiesDisks, source, destination, guestQemuVersion }: WantedStream): ChosenStream {
   if (asked === 'single') return { used: 'single', why: '' };
   if (copiesDisks) return { used: 'single', why: oneStreamBesideDisks };
+  for (const end of [source, destination]) {
+    const lacking = lacks(asked, end.facts.selfTest);
+    if (lacking !== null) return { used: 'single', why: `${end.host} does not do ${asked}: ${lacking}` };
+  }
   if (guestQemuVersion !== null && guestQemuVersion !== source.facts.qemuVersion)
     return {
       used: 'single',
       why: `The guest runs under QEMU ${guestQemuVersion}, and ${source.host} has proven ${asked} with QEMU ${source.facts.qemuVersion} only.`,
     };
-  for (const end of [source, destination]) {
-    const lacking = lacks(asked, end.facts.selfTest);
-    if (lacking !== null) return { used: 'single', why: `${end.host} does not do ${asked}: ${lacking}` };
-  }
   return { used: asked, why: '' };
 }
 

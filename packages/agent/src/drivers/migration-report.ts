@@ -47,8 +47,8 @@ export type RamProgress = {
   readonly totalBytes: number;
   /** On the wire. */
   readonly transferredBytes: number;
-  /** Of memory that they carried: more where it was compressed. */
-  readonly memoryBytes: number;
+  /** Of memory that they carried: more where it was compressed. Absent in what an earlier agent has stored: not told. */
+  readonly memoryBytes?: number;
   readonly remainingBytes: number;
   readonly dirtyPagesRate: number;
   readonly dirtySyncCount: number;

@@ -35,7 +35,8 @@ export class ApproachToStop {
   #held = false;
   #carriedLast = false;
   #factor = 1;
-  #toldFactor = 1;
+  /** Null: not known what an earlier agent has told QEMU. */
+  #toldFactor: number | null;
   /** From the first look on: before, disks may have been copied for long. */
   #peer: PeerWatch | null = null;
 
@@ -46,6 +47,7 @@ export class ApproachToStop {
     this.#record = record;
     this.#link = link;
     this.#policy = move.policy;
+    this.#toldFactor = restored && move.ready.stream?.used === 'zstd' ? null : 1;
     this.#network = new SourceNetwork(
       host.tools,
       move.grant.migrationId,
@@ -72,7 +74,8 @@ export class ApproachToStop {
    */
   carries(memoryPerByte: number): void {
     this.#factor = memoryPerByte;
-    if (this.#stopped || this.#record.ended || Math.abs(Math.log(this.#factor / this.#toldFactor)) < worthTelling) return;
+    if (this.#stopped || this.#record.ended) return;
+    if (this.#toldFactor !== null && Math.abs(Math.log(this.#factor / this.#toldFactor)) < worthTelling) return;
     void this.#tellLimits().catch(this.#logged);
   }
 

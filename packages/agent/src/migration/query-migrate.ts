@@ -1,3 +1,4 @@
+import type { MemoryPerByte } from '@godwit/domain/convergence/sample';
 import type { RamProgress } from '../drivers/migration-report.ts';
 import type { QmpClient } from '../qemu/qmp-client.ts';
 
@@ -6,6 +7,8 @@ export type MigrateLook = {
   /** QEMU's word; `none` before the first. */
   readonly status: string;
   readonly ram: RamProgress | null;
+  /** Of a compressed stream, once its speed is that of memory. */
+  readonly memoryPerByte?: MemoryPerByte;
   readonly downtimeMs: number | null;
   readonly totalMs: number | null;
   /** QEMU's own sentence when it failed; empty otherwise. */

@@ -157,7 +157,8 @@ export class OutgoingMigration {
     if (look.ram === null) return look;
     const ram = this.#carried.seen(look.ram);
     this.#approach.carries(this.#carried.atStop);
-    return { ...look, ram };
+    const { perByte } = this.#carried;
+    return { ...look, ram, ...(perByte !== null && { memoryPerByte: perByte }) };
   }
 
   async #copyMemory(): Promise<void> {

@@ -71,8 +71,8 @@ export class Steering {
     const firstPassEnds = this.#state.round <= 1 && sample.round >= 2;
     const step: ConvergenceStep = converge(this.#state, this.#policy, sample);
     this.#state = step.state;
-    if (firstPassEnds && step.state.bandwidthBytesPerSecond > 0)
-      this.#record.note({ linkBytesPerSecond: step.state.bandwidthBytesPerSecond });
+    const linkBytesPerSecond = step.state.wireBytesPerSecond * (sample.memoryPerByte?.sent ?? 1);
+    if (firstPassEnds && linkBytesPerSecond > 0) this.#record.note({ linkBytesPerSecond });
     await this.#apply(step.action);
   }
 
@@ -116,4 +116,5 @@ const sampleOf = (look: MigrateLook, ram: NonNullable<MigrateLook['ram']>, elaps
   remainingBytes: ram.remainingBytes,
   bandwidthBytesPerSecond: ram.mbps * 125_000,
   dirtyBytesPerSecond: ram.dirtyPagesRate * ram.pageSize,
+  ...(look.memoryPerByte && { memoryPerByte: look.memoryPerByte }),
 });

@@ -23,6 +23,7 @@ test.each([
     migrationId: '11111111-1111-4111-8111-111111111111',
     tlsDir: '/tls',
     plain: true,
+    stream: 'single',
     address: '10.0.0.2',
     policy: { maxBandwidthBytes: 0 } as MigrationPolicy,
     downtimeLimitMs: 300,

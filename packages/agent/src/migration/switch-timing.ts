@@ -28,7 +28,7 @@ export const breathMs = 30;
 export function stopIsNear(ram: RamProgress | null, elapsedMs: number): boolean {
   if (!ram || ram.totalBytes === 0) return false;
   // QEMU's own mbps is refreshed every 100 ms at best; the average over the whole copy is steadier and there from the start.
-  const bytesPerMs = Math.max(ram.mbps * 125, elapsedMs > 0 ? ram.memoryBytes / elapsedMs : 0);
+  const bytesPerMs = Math.max(ram.mbps * 125, elapsedMs > 0 ? (ram.memoryBytes ?? 0) / elapsedMs : 0);
   // `remaining` of the first round includes pages that turn out to be zero and cost nothing: progress over the total counts those too.
   const done = ram.totalBytes - ram.remainingBytes;
   const firstRoundMs = elapsedMs > 0 && done > 0 ? (ram.remainingBytes / done) * elapsedMs : Number.POSITIVE_INFINITY;

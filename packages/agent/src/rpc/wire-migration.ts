@@ -109,7 +109,7 @@ export const migrationReportToWire = (report: MigrationReport): WireReport =>
         dirtySyncCount: BigInt(report.ram.dirtySyncCount),
         pageSize: BigInt(report.ram.pageSize),
         mbps: report.ram.mbps,
-        memoryBytes: BigInt(report.ram.memoryBytes),
+        memoryBytes: BigInt(report.ram.memoryBytes ?? 0),
       },
     }),
     disks: report.disks.map((disk) => ({

@@ -298,7 +298,8 @@ function Measures({ record }: { readonly record: MigrationRecord }) {
       )}
       {record.memoryStream !== null && record.memoryStream.why !== '' && (
         <p className="muted" style={{ marginTop: 0 }}>
-          Memory goes in one stream, not by {record.memoryStream.asked}. {record.memoryStream.why}
+          Memory goes {record.memoryStream.used === 'single' ? 'in one stream' : `by ${record.memoryStream.used}`}, not{' '}
+          {record.memoryStream.asked === 'single' ? 'in one' : `by ${record.memoryStream.asked}`}. {record.memoryStream.why}
         </p>
       )}
       <dl className="figures">

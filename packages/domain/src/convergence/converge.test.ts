@@ -98,6 +98,40 @@ describe('a copy under a policy', () => {
   });
 });
 
+describe('a compressed copy', () => {
+  const look = (round: number, sent: number, left: number) => ({
+    atMs: round * 1_000,
+    round,
+    transferredBytes: 0,
+    remainingBytes: 100 * MB,
+    bandwidthBytesPerSecond: 50 * MB * sent,
+    dirtyBytesPerSecond: 0,
+    memoryPerByte: { sent, left },
+  });
+
+  it('forced to finish, it counts on nothing that memory which lay still has shown, and says that its speed is that of memory', () => {
+    const first = converge(beginConvergence(policy()), policy(), look(1, 8, 8)).state;
+    expect(first.bandwidthBytesPerSecond).toBe(400 * MB);
+    const { state, action } = converge({ ...first, forced: true }, policy(), look(2, 8, 1));
+    expect(action).toEqual({
+      kind: 'hold',
+      expectedMs: 2_000,
+      why: 'Completion was forced. About 2000 ms at 50 MB/s of memory, compressed.',
+    });
+    expect(state.holdUntilMs).toBe(8_000);
+  });
+
+  it('as soon as the guest’s own writes were seen to compress, they count', () => {
+    const { state } = converge(beginConvergence(policy()), policy(), look(1, 8, 8));
+    expect(converge(state, policy(), look(5, 1, 4)).state.bandwidthBytesPerSecond).toBe(200 * MB);
+  });
+
+  it('given up, it does not call the speed of memory the link’s', () => {
+    const told = converge(beginConvergence(policy({ deadlineMs: 1_000 })), policy({ deadlineMs: 1_000 }), look(1, 3, 3)).action;
+    expect(told).toMatchObject({ kind: 'give-up', why: expect.stringContaining('at 150 MB/s of memory, compressed, not even once') });
+  });
+});
+
 describe('for every guest, link and policy', () => {
   // In terms of the link, so that most worlds are near the edge of what converges.
   const worlds = fc

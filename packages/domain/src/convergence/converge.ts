@@ -1,7 +1,7 @@
 import { highestLimitMs, lowestLimitMs } from './limits.ts';
 import type { ConvergencePolicy } from './policy.ts';
 import type { ConvergenceAction, ConvergenceSample } from './sample.ts';
-import { deadlineSentence, hopelessSentence, rate } from './sentences.ts';
+import { deadlineSentence, hopelessSentence, speedOf } from './sentences.ts';
 
 /** Rounds, and time, without a better one before anything is done: bursts pass. */
 const patience = { rounds: 5, ms: 1_000 } as const;
@@ -29,6 +29,9 @@ const smoothing = 0.4;
 export type ConvergenceState = {
   readonly limitMs: number;
   readonly throttlePercent: number;
+  /** Bytes on the wire. */
+  readonly wireBytesPerSecond: number;
+  /** What may be counted on for what is left, in bytes of memory. */
   readonly bandwidthBytesPerSecond: number;
   readonly round: number;
   /** The stop that each of the last rounds would have taken, ms; newest last. Empty after a throttle: what was before counts no more. */
@@ -45,6 +48,7 @@ export type ConvergenceState = {
 export const beginConvergence = (policy: ConvergencePolicy): ConvergenceState => ({
   limitMs: lowestLimitMs(policy),
   throttlePercent: 0,
+  wireBytesPerSecond: 0,
   bandwidthBytesPerSecond: 0,
   round: 0,
   recentMs: [],
@@ -87,14 +91,17 @@ export function converge(before: ConvergenceState, policy: ConvergencePolicy, sa
   return atBoundary(noteRound(state, sample, needed), policy, sample, needed);
 }
 
-/** Between two rounds nothing is decided, but the link's speed is learnt. */
+/** Between two rounds nothing is decided, but the link's speed is learnt: that of the wire, because how well memory compresses changes with what is sent. */
 function seen(state: ConvergenceState, sample: ConvergenceSample): ConvergenceState {
-  const { bandwidthBytesPerSecond: now } = sample;
-  const known = state.bandwidthBytesPerSecond;
+  const { sent, left } = sample.memoryPerByte ?? { sent: 1, left: 1 };
+  const now = sample.bandwidthBytesPerSecond / sent;
+  const known = state.wireBytesPerSecond;
+  const wireBytesPerSecond = now <= 0 ? known : known === 0 ? now : known + smoothing * (now - known);
   return {
     ...state,
     round: Math.max(state.round, sample.round),
-    bandwidthBytesPerSecond: now <= 0 ? known : known === 0 ? now : known + smoothing * (now - known),
+    wireBytesPerSecond,
+    bandwidthBytesPerSecond: wireBytesPerSecond * left,
   };
 }
 
@@ -163,13 +170,13 @@ function sufficientPercent(state: ConvergenceState, { dirtyBytesPerSecond }: Con
   return Math.ceil((1 - (sustainable * state.bandwidthBytesPerSecond) / unthrottled) * 10) * 10;
 }
 
-function hold(state: ConvergenceState, { atMs }: ConvergenceSample, needed: number, why: string): ConvergenceStep {
+function hold(state: ConvergenceState, sample: ConvergenceSample, needed: number, why: string): ConvergenceStep {
   return {
-    state: { ...state, holdUntilMs: atMs + Math.max(holdPatience.leastMs, needed * holdPatience.factor) },
+    state: { ...state, holdUntilMs: sample.atMs + Math.max(holdPatience.leastMs, needed * holdPatience.factor) },
     action: {
       kind: 'hold',
       expectedMs: Math.ceil(needed),
-      why: `${why} About ${Math.ceil(needed)} ms at ${rate(state.bandwidthBytesPerSecond)}.`,
+      why: `${why} About ${Math.ceil(needed)} ms at ${speedOf(state, sample)}.`,
     },
   };
 }

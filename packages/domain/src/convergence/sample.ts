@@ -7,10 +7,20 @@ export type ConvergenceSample = {
   readonly transferredBytes: number;
   /** What is left to be sent. Just after a round has ended this is what a stop would have to send. */
   readonly remainingBytes: number;
-  /** Of the last moment; 0: not known yet. */
+  /** Of memory, in the last moment; 0: not known yet. */
   readonly bandwidthBytesPerSecond: number;
   /** As QEMU counts it, over a second or more; 0: not known yet. */
   readonly dirtyBytesPerSecond: number;
+  /** Of a compressed stream; absent: a byte on the wire is a byte of memory. */
+  readonly memoryPerByte?: MemoryPerByte;
+};
+
+/** How much memory a byte on the wire carries, where it is compressed. */
+export type MemoryPerByte = {
+  /** As it was when the speed was read. */
+  readonly sent: number;
+  /** As may be counted on for what is left: what a guest writes compresses otherwise than what lay still. */
+  readonly left: number;
 };
 
 /** What is to be done about it. `why` is one sentence for the record. */

@@ -44,6 +44,14 @@ describe('fitDirtyCurve', () => {
 describe('predict', () => {
   it('says nothing about what nobody has measured', () => {
     expect(predict(inputs({ linkBytesPerSecond: null }), defaultPolicy, fresh)).toMatchObject({ verdict: 'unknown', durationMs: null });
+    for (const [stream, said] of [
+      ['single', 'in one stream'],
+      ['multifd', 'by multifd'],
+      ['zstd', 'by zstd'],
+    ] as const)
+      expect(predict(inputs({ linkBytesPerSecond: null, stream }), defaultPolicy, fresh).why).toBe(
+        `No migration ${said} has shown yet how fast the link between these hosts is.`,
+      );
     expect(predict(inputs({ dirty: null }), defaultPolicy, fresh).why).toMatch(/has not been measured/);
   });
 

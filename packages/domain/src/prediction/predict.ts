@@ -1,6 +1,7 @@
 import { fixedBlackoutMs } from '../convergence/limits.ts';
 import type { ConvergencePolicy } from '../convergence/policy.ts';
 import { type PrecopyRun, runPrecopy } from '../convergence/precopy-model.ts';
+import type { MemoryStream } from '../memory-stream.ts';
 import { type Calibration, type MoveClass, type Spread, spreadOf } from './calibrate.ts';
 import { type DirtyCurve, dirtiedIn } from './dirty-curve.ts';
 
@@ -18,6 +19,8 @@ export type PredictionInputs = {
   readonly firstPassBytes: number;
   /** Null: nobody could measure it. */
   readonly dirty: DirtyCurve | null;
+  /** That the move uses; absent: `single`. */
+  readonly stream?: MemoryStream;
   /** What the link is expected to carry of memory, by the stream that the move uses; null: no such move has been seen on it. */
   readonly linkBytesPerSecond: number | null;
   /** The cap of the move and its links, bytes per second on the wire; 0: none. */
@@ -40,6 +43,12 @@ export type Prediction = {
   readonly inputs: PredictionInputs;
 };
 
+/** Each is as fast as itself: what others have shown says nothing of it. */
+const byStream = {
+  single: 'in one stream',
+  multifd: 'by multifd',
+  zstd: 'by zstd',
+} as const satisfies Readonly<Record<MemoryStream, string>>;
 /** Of a move besides its copy, before any was seen. */
 const assumedFixedMs = 500;
 /** Link and guest are never quite what was measured: the corners that decide whether it converges. */
@@ -63,7 +72,8 @@ export function predict(inputs: PredictionInputs, policy: ConvergencePolicy, cal
   const unknown = (why: string): Prediction => ({ verdict: 'unknown', why, durationMs: null, blackoutMs: null, moveClass: 'calm', inputs });
   if (memoryPerWireByte === null && capBytesPerSecond > 0)
     return unknown('No migration has shown yet how well memory compresses here, and the bandwidth is capped.');
-  if (link === null) return unknown('No migration has shown yet how fast the link between these hosts is.');
+  if (link === null)
+    return unknown(`No migration ${byStream[inputs.stream ?? 'single']} has shown yet how fast the link between these hosts is.`);
   if (dirty === null) return unknown('How fast the guest changes its memory has not been measured.');
   const run = (speed: number, writes: number): PrecopyRun =>
     runPrecopy(

@@ -182,6 +182,19 @@ it('memory goes as asked when both hosts have shown that they can; else in one s
   expect(past.linkBytesPerSecond(null, null, 'multifd')).toBeNull();
 });
 
+it('the stream is decided with the grant: a change that would come too late is refused, not swallowed', async () => {
+  const destination = cloud.hosts[1];
+  if (destination === undefined) throw new Error('no host');
+  // It prepares, and nobody hears of it.
+  for (let turn = 0; turn < 60; turn += 1) destination.faults.push({ call: 'prepareIncoming', when: 'after', error: silence() });
+  const id = await move({ policy: { memoryStream: 'zstd' } });
+  await until(async () => (await readMove(id)).epoch_to !== null);
+  await expect(engine.operations.changePolicy(id, { memoryStream: 'single' })).rejects.toMatchObject({ code: 'InvalidMigrationState' });
+  destination.faults.length = 0;
+  await ended(id);
+  expect((await readMove(id)).memory_stream).toEqual({ asked: 'zstd', used: 'zstd', why: '' });
+});
+
 it('a second move over a link is prepared while the first copies, waits, shows so, and can be cancelled or goes on', async () => {
   await cloud.stop();
   await database.close();

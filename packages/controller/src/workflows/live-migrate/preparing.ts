@@ -4,7 +4,6 @@ import type { MoveOperation } from '@godwit/domain/custody/custody-row';
 import type { Grant } from '@godwit/domain/custody/grant';
 import { GodwitError } from '@godwit/domain/errors';
 import { as, type BootId, type HostId } from '@godwit/domain/ids';
-import { type ChosenStream, isMemoryStream, type StreamRecord } from '@godwit/domain/memory-stream';
 import type { Prediction } from '@godwit/domain/prediction/predict';
 import { agentFailure } from '../../agents/agent-error.ts';
 import type { Db } from '../../store/database.ts';
@@ -22,6 +21,7 @@ import { giveUp } from './give-up.ts';
 import { advance, type Move, writeMove } from './move.ts';
 import { mayCopy } from './queue.ts';
 import { recoverBefore } from './recover-before.ts';
+import { streamRecord } from './stream-record.ts';
 import { askedStream, type CopyTerms, copyTerms, type PeerAddress, wirePolicy } from './wire-policy.ts';
 
 // The destination starts a QEMU, and may have to fetch an image first.
@@ -54,6 +54,7 @@ export async function prepare(context: WorkflowContext, run: WorkflowRun, move: 
       return;
     }
     let grant = begun?.grant ?? null;
+    let asked = move;
     if (grant !== null && move.incoming_ready !== null) return awaitLink(context, run, move);
     const recovering = row.behind || row.operation?.kind === 'recovery';
     if (grant === null && !recovering && row.remains.some((one) => one.hostId === destination)) {
@@ -105,17 +106,18 @@ export async function prepare(context: WorkflowContext, run: WorkflowRun, move: 
         return;
       }
       grant = made.grant;
+      asked = { ...move, policy: made.policy };
       await context.faultPoint('preparing:granted');
     }
     try {
       const [client, guest, terms] = await Promise.all([
         context.agents.client(destination),
         wireGuest(db, move.serverId),
-        copyTerms(db, move),
+        copyTerms(db, asked),
       ]);
       // Behind the destination's preparations: it costs the move no time.
-      const predicting = predicted(context, run, move, Number(guest.ramMib), terms);
-      const policy = wirePolicy(context, move, terms);
+      const predicting = predicted(context, run, asked, Number(guest.ramMib), terms);
+      const policy = wirePolicy(context, asked, terms);
       const ready = await client.prepareIncoming(
         { grant: wireGrant(grant, run.fence), guest, policy, source: terms.source, requestId: run.id },
         { timeoutMs: PREPARE_TIMEOUT_MS, signal: run.signal },
@@ -127,7 +129,7 @@ export async function prepare(context: WorkflowContext, run: WorkflowRun, move: 
         await stepCustody(tx, move.serverId, run.fence, [{ kind: 'heard', from: destination, message: { kind: 'granted', epoch } }]);
         const values = {
           incoming_ready: JSON.stringify(storedReady(ready)),
-          memory_stream: JSON.stringify(streamRecord(move, terms.stream, ready)),
+          memory_stream: JSON.stringify(streamRecord(askedStream(asked), terms.stream, ready)),
           prediction: prediction === null ? null : JSON.stringify(prediction),
         };
         if (await mayCopy(tx, move.moveId, context.config.limits)) return advance(tx, run, move, 'copying', 'running', values);
@@ -160,13 +162,13 @@ export async function prepare(context: WorkflowContext, run: WorkflowRun, move: 
   }
 }
 
-/** The grant: a compare-and-set on the server's row, with the move's record. Or custody's reason why there is none. */
+/** The grant: a compare-and-set on the server's row, with the move's record; and the policy as it is then, which may have been changed until now. Or custody's reason why there is none. */
 async function begin(
   context: WorkflowContext,
   run: WorkflowRun,
   move: Move,
   destination: HostId,
-): Promise<{ readonly grant: Grant } | { readonly refused: string }> {
+): Promise<{ readonly grant: Grant; readonly policy: Move['policy'] } | { readonly refused: string }> {
   const host = await context.db.selectFrom('host').select('boot_id').where('id', '=', destination).executeTakeFirst();
   const bootId = host?.boot_id ?? null;
   // A grant without the destination's boot could be taken in any.
@@ -186,7 +188,8 @@ async function begin(
       if (row.operation?.kind !== 'move') throw new Error('custody began no move');
       const { grant } = row.operation;
       await writeMove(tx, run, move, { epoch_from: grant.previousEpoch, epoch_to: grant.epoch, grant_end_state: grant.endState });
-      return { grant };
+      const { policy } = await tx.selectFrom('migration').select('policy').where('id', '=', move.moveId).executeTakeFirstOrThrow();
+      return { grant, policy };
     });
   } catch (error) {
     if (error instanceof GodwitError && error.code === 'CustodyRefused') return { refused: error.message };
@@ -231,13 +234,6 @@ async function predicted(
 export async function peerAddress(db: Db, hostId: HostId): Promise<PeerAddress> {
   const host = await db.selectFrom('host').select(['address', 'rpc_port']).where('id', '=', hostId).executeTakeFirstOrThrow();
   return { hostId, address: host.address, rpcPort: host.rpc_port };
-}
-
-/** The destination has the last word: it takes what it says, and the source sends that. */
-function streamRecord(move: Move, wanted: ChosenStream, ready: Pick<IncomingReady, 'memoryStream' | 'memoryStreamWhy'>): StreamRecord {
-  const used = isMemoryStream(ready.memoryStream) ? ready.memoryStream : 'single';
-  const told = ready.memoryStreamWhy === '' && used !== wanted.used ? 'The destination takes one stream.' : ready.memoryStreamWhy;
-  return { asked: askedStream(move), used, why: wanted.why === '' ? told : wanted.why };
 }
 
 type StoredReady = {

@@ -51,6 +51,7 @@ export async function predictMove(
     {
       firstPassBytes,
       dirty,
+      stream: move.stream,
       linkBytesPerSecond: past.linkBytesPerSecond(move.source, move.destination, move.stream),
       capBytesPerSecond: move.capBytesPerSecond,
       ...(move.stream === 'zstd' && { memoryPerWireByte: past.memoryPerWireByte(move.serverId) }),
