@@ -43,6 +43,8 @@ export type Incoming = {
   readonly networkPolicy: NetworkPolicy | null;
   readonly policy: MigrationPolicy;
   readonly source: PeerAddress;
+  /** Used by `prepare` alone, once the grant is durable and before anything of the guest is made here: no order from before is obeyed any more, and what one has begun ends first. */
+  readonly granted?: () => Promise<void>;
   /** Makes the disks that the source will fill, once the grant is durable; answers which of them lie on what is here already. Absent: no disk is copied. */
   readonly makeDisks?: () => Promise<readonly string[]>;
 };
@@ -132,6 +134,7 @@ export class IncomingMigration {
       this.#precedence.push(this.#host.precedence.ofAgent());
       // First: of a grant that is refused, as by a host that has booted since, nothing may be here that nobody forfeits.
       await this.#feed({ kind: 'grant', fence: grant.fence, grant });
+      await move.granted?.();
       const made = await Promise.allSettled([
         this.#network.makeTaps(!move.policy.networkSwitch),
         // Long before the guest runs here, so that the switchover need not wait for it.

@@ -21,16 +21,27 @@ const stopped = { kind: 'held', alive: false } as Copy;
 let dir: string;
 let state: Pick<HostCustody, 'copy' | 'fence' | 'knownEpoch'>;
 let copies: DiskCopies;
+let clearing: PromiseWithResolvers<void>;
+let did: unknown[];
 beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), 'gw-disk-copies-'));
   await mkdir(join(dir, 'disks', serverId), { recursive: true });
   await writeFile(join(dir, 'disks', serverId, 'root.raw'), Buffer.alloc(4096, 7));
   state = { copy: stopped, fence: asFence(9), knownEpoch: asEpoch(5) };
   const pool = (name: string, kind: string) => [name, { name, kind, path: dir }] as const;
-  copies = new DiskCopies({
-    custody: { state: () => state },
+  clearing = Promise.withResolvers();
+  did = [];
+  const host = {
+    custody: { state: () => state, feed: async (_server: ServerId, event: unknown) => did.push(event) },
     pools: new Map([pool('local', 'local'), pool('shared', 'shared')]),
-  } as unknown as QemuHost);
+    get identity(): never {
+      throw new Error('the source is asked');
+    },
+  };
+  copies = new DiskCopies(host as unknown as QemuHost, () => {
+    did.push('waits');
+    return clearing.promise;
+  });
 });
 afterEach(() => rm(dir, { recursive: true, force: true }));
 
@@ -75,4 +86,14 @@ test('disks of shared pools, and disks that are not there, are not offered', asy
   await expect(copies.offer(authority(), migration, friend, guest('shared'))).rejects.toMatchObject({ code: 'InvalidSharedStorage' });
   await rm(join(dir, 'disks', serverId, 'root.raw'));
   await expect(copies.offer(authority(), migration, friend, guest())).rejects.toMatchObject({ code: 'NotFound' });
+});
+
+test('nothing is fetched before what an order of before still deletes by the same names is gone, and none is obeyed any more', async () => {
+  const fetching = copies.fetch(authority(), migration, { hostId: friend, address: '127.0.0.1', rpcPort: 1 }, guest(), () => {});
+  const outcome = fetching.catch((error: Error) => did.push(error.message));
+  await new Promise(setImmediate);
+  expect(did).toEqual([{ kind: 'census', fence: 9, floor: 0 }, 'waits']);
+  clearing.resolve();
+  await outcome;
+  expect(did.at(-1)).toBe('the source is asked');
 });

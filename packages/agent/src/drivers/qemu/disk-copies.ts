@@ -3,7 +3,7 @@ import { mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { REFUSALS, type RefusalCode } from '@godwit/domain/custody/refusal';
 import { GodwitError } from '@godwit/domain/errors';
-import type { HostId, MigrationId, ServerId } from '@godwit/domain/ids';
+import { asEpoch, type HostId, type MigrationId, type ServerId } from '@godwit/domain/ids';
 import { CustodyRefused } from '../../custody/custody-refused.ts';
 import { openPeerLink } from '../../migration/peer-link.ts';
 import { refuseEscape } from '../../storage/confined-path.ts';
@@ -24,10 +24,13 @@ type Offer = { readonly authority: Authority; readonly destination: HostId; read
  */
 export class DiskCopies {
   readonly #host: QemuHost;
+  readonly #cleared: (serverId: ServerId) => Promise<void>;
   readonly #offers = new Map<MigrationId, Offer>();
 
-  constructor(host: QemuHost) {
+  /** `cleared` resolves once nothing of an earlier copy of the server is being cleared away on this host. */
+  constructor(host: QemuHost, cleared: (serverId: ServerId) => Promise<void>) {
     this.#host = host;
+    this.#cleared = cleared;
   }
 
   /** Source: `destination` may read the guest's disks for this move. Returns how large their files are. Throws CustodyRefused, NotFound when a disk is missing. */
@@ -73,6 +76,10 @@ export class DiskCopies {
     copied: (bytes: number) => void,
   ): Promise<void> {
     this.#demandStopped(authority);
+    const { serverId, fence } = authority;
+    // Raises the fence and changes nothing else: no order of before is obeyed from now on, and what one has begun would delete by name what is copied here.
+    await this.#host.custody.feed(serverId, { kind: 'census', fence, floor: asEpoch(0) });
+    await this.#cleared(serverId);
     const link = openPeerLink(source, this.#host.identity.current);
     try {
       let before = 0;

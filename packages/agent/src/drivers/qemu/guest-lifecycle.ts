@@ -27,12 +27,14 @@ const powerButtonEveryMs = 5_000;
 
 /**
  * Starts a guest under a plain grant: disks, taps, QEMU stopped, and custody lets it run. Repeating the call with the same grant finds it taken. When it throws before the take, the grant is
- * forfeited, taps are gone and the disks stay (they may hold data).
+ * forfeited, taps are gone and the disks stay (they may hold data). `cleared` resolves once nothing of an earlier copy is being cleared away.
  */
-export async function startGuest(host: QemuHost, grant: Grant, wanted: WantedGuest): Promise<GuestReport> {
+export async function startGuest(host: QemuHost, grant: Grant, wanted: WantedGuest, cleared: () => Promise<void>): Promise<GuestReport> {
   const { serverId } = wanted;
   const granted = await host.custody.feed(serverId, { kind: 'grant', fence: grant.fence, grant });
   if (granted.some((message) => message.kind === 'took')) return host.guests.report(serverId);
+  // From now on no order of before is obeyed; what one has begun would take away what is made here.
+  await cleared();
   const { memory } = grant;
   const spec = guestSpecOf(wanted, host.pools, host.defaults);
   try {

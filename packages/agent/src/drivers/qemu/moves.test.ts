@@ -1,7 +1,13 @@
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import type { Grant } from '@godwit/domain/custody/grant';
 import { as, asEpoch, asFence, type HostId, type MigrationId, type ServerId } from '@godwit/domain/ids';
-import { describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { MigrationStore } from '../../migration/migration-store.ts';
+import { runDir } from '../../qemu/run-dir.ts';
+import { diskPath } from '../../storage/disk-store.ts';
+import type { Pool } from '../../storage/pool.ts';
 import type { IncomingReady, MigrationPolicy, PeerAddress } from '../host-driver.ts';
 import type { WantedGuest } from '../wanted-guest.ts';
 import { Moves } from './moves.ts';
@@ -83,5 +89,111 @@ test('a source refuses to move a guest with a passed-through device, by its name
   await expect(new Moves(host, store).start(grant, {} as IncomingReady, policy, peer(destination))).rejects.toMatchObject({
     code: 'DeviceCannotMove',
     message: expect.stringContaining(reason),
+  });
+});
+
+describe('an order to delete what an earlier move has left', () => {
+  const { serverId } = grant;
+  const before = { serverId, epoch: asEpoch(2), fence: asFence(8) };
+  const earlier = as<MigrationId>('55555555-5555-4555-8555-555555555555');
+  let dir: string;
+  beforeEach(async () => {
+    dir = await mkdtemp(join(tmpdir(), 'gw-moves-'));
+  });
+  afterEach(() => rm(dir, { recursive: true, force: true }));
+  const pool = (): Pool => ({ name: 'local', kind: 'local', path: dir, poolId: 'local', io: { directIo: true } });
+  const wanted = (disks: readonly string[]): WantedGuest =>
+    ({
+      serverId,
+      nics: [],
+      disks: disks.map((diskId) => ({ diskId, pool: 'local', format: 'raw', sizeBytes: 512, image: null })),
+      configDrive: [{ path: 'openstack/latest/meta_data.json', content: '{}' }],
+    }) as unknown as WantedGuest;
+
+  /** A host whose network goes down only when it is let, and on which nothing comes up. */
+  const hostThat = (leave: () => Promise<void>, granted: () => void, admit: () => Promise<void>): QemuHost =>
+    ({
+      hostId: destination,
+      config: { stateDir: dir, bridge: { name: 'br' } },
+      capabilities: { version: '10.0.2' },
+      defaults: { accelerator: 'tcg', machineType: 'q35', cpuModel: 'max' },
+      pools: new Map([['local', pool()]]),
+      guests: { process: () => null, spec: () => null, forget: () => {}, tell: () => {} },
+      events: { emit: () => {}, migration: () => {} },
+      clock: { nowMs: () => 0, anchor: () => {} },
+      precedence: { ofAgent: () => () => {} },
+      ports: { hold: () => {}, giveBack: () => {} },
+      networks: { leave, admit },
+      dhcp: null,
+      tools: {},
+      log: { warn: () => {} },
+      custody: {
+        state: () => ({ copy: { kind: 'none' } }),
+        feed: async (_server: ServerId, event: { readonly kind: string }) => {
+          if (event.kind === 'grant') granted();
+          return [];
+        },
+      },
+    }) as unknown as QemuHost;
+  const quietStore = { write: async () => {} } as unknown as MigrationStore;
+
+  test('that came just before a grant has ended before anything is made here under the grant', async () => {
+    const did: string[] = [];
+    const held = Promise.withResolvers<void>();
+    const reached = Promise.withResolvers<void>();
+    const drive = runDir(dir, serverId).configDrive;
+    const host = hostThat(
+      async () => {
+        reached.resolve();
+        await held.promise;
+        did.push('network left');
+      },
+      () => void moves.drop(before, earlier, false, wanted([])),
+      async () => {
+        did.push(
+          `admitted, ${await readFile(drive).then(
+            () => 'with its drive',
+            () => 'without its drive',
+          )}`,
+        );
+        throw new Error('as far as this goes');
+      },
+    );
+    const moves: Moves = new Moves(host, quietStore);
+    const preparing = moves.prepare(grant, wanted([]), { ...policy, localDiskIds: [] } as unknown as MigrationPolicy, peer(source));
+    const failed = preparing.catch((error: Error) => error.message);
+    await reached.promise;
+    await new Promise(setImmediate);
+    expect(did).toEqual([]);
+    held.resolve();
+    expect(await failed).toBe('as far as this goes');
+    expect(did.slice(0, 2)).toEqual(['network left', 'admitted, with its drive']);
+  });
+
+  test('is answered when they are gone, and fails with what kept one', async () => {
+    const held = Promise.withResolvers<void>();
+    const moves = new Moves(
+      hostThat(
+        () => held.promise,
+        () => {},
+        async () => {},
+      ),
+      quietStore,
+    );
+    const path = diskPath(pool(), serverId, 'root', 'raw');
+    await mkdir(dirname(path), { recursive: true });
+    await writeFile(path, 'left');
+    let answered = false;
+    const dropping = moves.drop(before, earlier, true, wanted(['root'])).then(() => {
+      answered = true;
+    });
+    await new Promise(setImmediate);
+    expect(answered).toBe(false);
+    held.resolve();
+    await dropping;
+    await expect(readFile(path)).rejects.toMatchObject({ code: 'ENOENT' });
+    // What is no file cannot be deleted as one.
+    await mkdir(path, { recursive: true });
+    await expect(moves.drop(before, earlier, true, wanted(['root']))).rejects.toThrow();
   });
 });

@@ -4,7 +4,7 @@ import { GodwitError } from '@godwit/domain/errors';
 import type { DiskSpec, GuestSpec } from '@godwit/domain/guest-spec';
 import type { Epoch, HostId, MigrationId, ServerId } from '@godwit/domain/ids';
 import type { MemoryStream } from '@godwit/domain/memory-stream';
-import { makeConfigDrive, removeConfigDrive } from '../../config-drive/make-config-drive.ts';
+import { makeConfigDrive, removeConfigDrive, withConfigDrive } from '../../config-drive/make-config-drive.ts';
 import { within } from '../../migration/deadline.ts';
 import { IncomingMigration } from '../../migration/destination.ts';
 import { endBehind } from '../../migration/end-behind.ts';
@@ -84,7 +84,7 @@ export class Moves {
       throw new GodwitError('InvalidMigrationState', `migration ${move.migrationId} is ${known.record.report.state} on this host`);
     if (grant.source === host.hostId) throw new GodwitError('SameHost', 'a guest is not moved to the host that it runs on');
     refuseForbidden(host, 'single', policy, host.capabilities.version);
-    const spec = await makeConfigDrive(host.config.stateDir, guestSpecOf(wanted, host.pools, host.defaults), wanted);
+    const spec = withConfigDrive(host.config.stateDir, guestSpecOf(wanted, host.pools, host.defaults), wanted);
     const { copied, shared } = splitDisks(wanted, policy);
     await Promise.all([
       requireSharedDisks({ ...wanted, disks: shared }, host.pools),
@@ -105,6 +105,11 @@ export class Moves {
       networkPolicy: wanted.networkPolicy ?? null,
       policy,
       source,
+      granted: async () => {
+        // An order of before may have come until now, and takes away by name what this move makes.
+        await this.cleared(grant.serverId);
+        await makeConfigDrive(host.config.stateDir, spec, wanted);
+      },
       ...(reception && { makeDisks: reception.make }),
     });
     if (reception) void incoming.settled.then(reception.release);
@@ -285,6 +290,7 @@ export class Moves {
     const spec = host.guests.spec(serverId) ?? (wanted && guestSpecOf(wanted, host.pools, host.defaults));
     await host.custody.feed(serverId, { kind: 'destroy', fence: authority.fence, epoch: authority.epoch });
     // The copy is dead: nobody waits for the rest. First the mirror, then the tap: a filter on a device that vanishes is harmless, a tunnel without a reader is not.
+    const undeleted: unknown[] = [];
     const local = wanted && { ...wanted, disks: wanted.disks.filter((disk) => host.pools.get(disk.pool)?.kind === 'local') };
     this.#clearing.add(
       serverId,
@@ -295,12 +301,20 @@ export class Moves {
       ...(deleteDisks && local ? local.disks : []).map(
         ({ diskId, pool, format }) =>
           async () =>
-            deleteDisk(poolNamed(host.pools, pool), serverId, diskId, format),
+            deleteDisk(poolNamed(host.pools, pool), serverId, diskId, format).catch((error: unknown) => {
+              undeleted.push(error);
+              throw error;
+            }),
       ),
       async () => move && (await this.#settle(migrationId, move)),
     );
     host.guests.forget(serverId);
     host.guests.tell(serverId);
+    // No move waits for this answer: whoever orders it forgets the disks by it.
+    if (deleteDisks && move === undefined) {
+      await this.cleared(serverId);
+      if (undeleted.length > 0) throw undeleted[0];
+    }
     return existed;
   }
 

@@ -125,7 +125,7 @@ export async function openQemuDriver(
   };
   const space = new SpaceLedger();
   const moves = new Moves(host, store, space);
-  const copies = new DiskCopies(host);
+  const copies = new DiskCopies(host, (serverId) => moves.cleared(serverId));
   const consoles = new QemuConsoles(host, (serverId) => consoleDirOf(host, serverId));
   await adopt(host, moves, store);
   const dirty = new DirtyWatch(host, () => moves.reports().some(({ state }) => !isTerminal(state)));
@@ -144,7 +144,7 @@ export async function openQemuDriver(
         wanted.serverId,
         async () => {
           await moves.cleared(wanted.serverId);
-          return startGuest(host, grant, wanted);
+          return startGuest(host, grant, wanted, () => moves.cleared(wanted.serverId));
         },
         `start ${grant.epoch}`,
       ),

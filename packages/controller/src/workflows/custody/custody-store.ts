@@ -48,9 +48,14 @@ export async function stepCustody(
     effects = next.effects;
   }
   await writeCustody(tx, row, fence);
-  // A guest has run with its disks: from now on none of them is ever made anew.
-  if (events.some((event) => event.kind === 'heard' && event.message.kind === 'took'))
+  for (const event of events) {
+    if (event.kind !== 'heard' || event.message.kind !== 'took') continue;
+    // A guest has run with its disks: from now on none of them is ever made anew.
     await sql`${later}update disk set fresh = false where server_id = ${serverId} and fresh`.execute(tx);
+    // What earlier moves have left there is no copy any more, but what it has run with.
+    await sql`${later}update migration set disks_left_at = array_remove(disks_left_at, ${event.from}::uuid)
+      where server_id = ${serverId} and ${event.from}::uuid = any(disks_left_at)`.execute(tx);
+  }
   return { row, effects };
 }
 

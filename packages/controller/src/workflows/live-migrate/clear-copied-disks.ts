@@ -2,9 +2,9 @@ import { as, type HostId, type ServerId } from '@godwit/domain/ids';
 import { sql } from 'kysely';
 import { agentFailure } from '../../agents/agent-error.ts';
 import type { Db } from '../../store/database.ts';
-import { readCustody } from '../custody/custody-store.ts';
+import { readCustody, takeCharge } from '../custody/custody-store.ts';
 import { wireCustody } from '../custody/wire-grant.ts';
-import { checkpoint, type WorkflowRun } from '../port.ts';
+import { checkpoint, Fenced, type WorkflowRun } from '../port.ts';
 import { localGuest } from '../server/local-guest.ts';
 import { readServer, type ServerRecord } from '../server/server-record.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
@@ -56,6 +56,9 @@ export async function clearCopiedDisks(context: WorkflowContext, run: WorkflowRu
     if (guest !== null && hostId !== null && hostId !== server.host_id) {
       // Until then these may be the better ones, or the only ones.
       if (!isBeingDeleted(server) && !(await livesAt(db, server))) continue;
+      await context.faultPoint('copied-disks:deleting');
+      // Each may take long, and so may what came before: an order that is older than a new move's is not even sent to where that may have made its own by now.
+      if (!(await inCharge(db, run, serverId, server))) throw new Fenced(`server ${serverId}`);
       try {
         const client = await context.agents.client(as<HostId>(hostId));
         await client.dropOutgoing(
@@ -81,6 +84,10 @@ export async function clearCopiedDisks(context: WorkflowContext, run: WorkflowRu
 }
 
 const isBeingDeleted = ({ deleted_at, task_state }: ServerRecord): boolean => deleted_at !== null || task_state === 'deleting';
+
+/** Nothing but this is under way with the server as it was read. */
+const inCharge = (db: Db, run: WorkflowRun, serverId: ServerId, { deleted_at, task_state }: ServerRecord): Promise<boolean> =>
+  takeCharge(db, serverId, run.fence, [task_state === 'deleting' ? 'deleting' : null], deleted_at !== null);
 
 /** The guest runs, or is paused, where its row says, and that host answers: the row of one that does not may be old. */
 async function livesAt(db: Db, { host_id, vm_state }: ServerRecord): Promise<boolean> {

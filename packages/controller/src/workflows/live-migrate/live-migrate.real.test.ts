@@ -519,6 +519,90 @@ describe('faults', () => {
     },
   );
 
+  it('an order to delete what a move has left at a host is not sent any more when a new move has begun', async () => {
+    const [node2, node3] = [hostNamed('node2'), hostNamed('node3')];
+    const reached = Promise.withResolvers<void>();
+    const goOn = Promise.withResolvers<void>();
+    const engine = await cloud.controller('c1', async (name) => {
+      if (name !== 'copied-disks:deleting') return;
+      reached.resolve();
+      await goOn.promise;
+    });
+    const id = await cloud.server(engine, 'node1');
+    await onLocalDisks(id);
+    const first = await move(engine, id, 'node3');
+    await ended(first);
+    node3.copyRounds = null;
+    await database.db
+      .updateTable('migration')
+      .set({ disks_left_at: [node2.id] })
+      .where('id', '=', first)
+      .execute();
+    await reached.promise;
+    const settlings = () =>
+      database.db.selectFrom('workflow').selectAll().where('subject_id', '=', id).where('kind', '=', 'settle-server').execute();
+    const waiting = (await settlings()).filter(({ finished_at }) => finished_at === null).map((one) => one.id);
+    const second = await move(engine, id, 'node2');
+    goOn.resolve();
+    // It is handed back, or has done its work.
+    await until(async () => (await settlings()).some((one) => waiting.includes(one.id) && (one.finished_at !== null || one.attempts > 1)));
+    expect(node2.calls.filter(({ call }) => call === 'dropOutgoing')).toEqual([]);
+    node3.copyRounds = 1;
+    await ended(second);
+    await until(async () => (await readMove(first)).disks_left_at.length === 0);
+    expect([(await readMove(second)).status, node2.deletedDisks]).toEqual(['completed', []]);
+    await consistent(id, second);
+  });
+
+  it('what a move has left at a host is no leftover any more when the guest is taken there', async () => {
+    let first = '';
+    const left: (readonly string[])[] = [];
+    const engine = await cloud.controller('c1', async (name) => {
+      if (first === '') return;
+      // While a move goes on nobody else looks at it.
+      if (name === 'phase:copying')
+        await database.db
+          .updateTable('migration')
+          .set({ disks_left_at: [hostNamed('node2').id, hostNamed('node1').id] })
+          .where('id', '=', first)
+          .execute();
+      if (name === 'phase:committing') left.push((await readMove(first)).disks_left_at);
+    });
+    const id = await cloud.server(engine, 'node1');
+    const before = await move(engine, id, 'node3');
+    await ended(before);
+    first = before;
+    await ended(await move(engine, id, 'node2'));
+    expect(left).toEqual([[hostNamed('node1').id]]);
+  });
+
+  it('the disks of a deleted server that a move has left at a host which does not answer are deleted when it does', async () => {
+    const node2 = hostNamed('node2');
+    const engine = await cloud.controller('c1');
+    const id = await cloud.server(engine, 'node1');
+    const [disk] = await onLocalDisks(id);
+    const migration = await move(engine, id, 'node3');
+    await ended(migration);
+    node2.down = true;
+    await database.db
+      .updateTable('migration')
+      .set({ disks_left_at: [node2.id] })
+      .where('id', '=', migration)
+      .execute();
+    await engine.operations.delete(cloud.admin, id);
+    await until(async () => (await readServer(id)).deleted_at !== null);
+    const { deleted_at: deletedAt } = await readServer(id);
+    // Where it was has it settled once more whenever that host is heard of: what is left elsewhere is not forgotten by it.
+    await until(async () => {
+      const settled = database.db.selectFrom('workflow').select('id').where('subject_id', '=', id).where('kind', '=', 'settle-server');
+      return (await settled.where('created_at', '>', deletedAt).where('finished_at', 'is not', null).execute()).length > 0;
+    });
+    node2.down = false;
+    await until(async () => (await readMove(migration)).disks_left_at.length === 0);
+    expect(node2.deletedDisks).toEqual([disk]);
+    await until(async () => (await database.db.selectFrom('disk').select('id').where('server_id', '=', id).execute()).length === 0);
+  });
+
   it('a destination that has booted again since the release: nobody may go on, what is left at the source is killed, and the server is there', async () => {
     const engine = await cloud.controller('c1');
     const id = await cloud.server(engine, 'node1');

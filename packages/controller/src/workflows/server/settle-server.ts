@@ -51,11 +51,13 @@ export async function settleServer(context: WorkflowContext, run: WorkflowRun): 
       await db.transaction().execute((tx) => stepCustody(tx, serverId, run.fence, [{ kind: 'destroy' }]));
       await settle(context, run, serverId, { deleteDisks: true });
     }
-    if (await removeDisks(context, run, serverId)) await db.deleteFrom('disk').where('server_id', '=', serverId).execute();
+    // First the copies elsewhere: they are named by the same rows.
+    const copiesGone = await clearCopiedDisks(context, run, serverId);
+    if ((await removeDisks(context, run, serverId)) && copiesGone) await db.deleteFrom('disk').where('server_id', '=', serverId).execute();
   } else if (settled.kind === 'settled' && row.holder.kind !== 'nowhere') await showGuest(context, run, serverId, row.holder.hostId);
   await withoutMemory(context, run, serverId);
   const left = await clearRemains(context, run, serverId);
-  await clearCopiedDisks(context, run, serverId);
+  if (!deleted || settled.kind !== 'settled') await clearCopiedDisks(context, run, serverId);
   // It is there and will not return: a full disk, for one, keeps it from writing down that it drops its copy. This is run again.
   const failing = left.find(({ failure }) => failure.kind === 'failed');
   if (failing !== undefined) throw new Error(`host ${failing.hostId} could not destroy what it has of server ${serverId} yet`);
