@@ -28,7 +28,6 @@ test.each([
     policy: { maxBandwidthBytes: 0 } as MigrationPolicy,
     downtimeLimitMs: 300,
     pauseBeforeSwitchover: false,
-    stream: 'single',
   });
   expect(set.filter(({ capability }) => capability === 'mapped-ram')).toEqual(taken);
   expect(set).toContainEqual({ capability: 'return-path', state: true });
