@@ -1,5 +1,7 @@
 import { expect, test } from 'vitest';
 import { cells, faults, isLive, isTrueEnd, phases, victims } from './cells.ts';
+import { passedRunning } from './past-runs.ts';
+import type { CellResult } from './run-cell.ts';
 
 test('every fault × victim × phase stands in the table once: with true ends, or with the reason why there is none', () => {
   expect(new Set(cells.map(({ fault, victim, phase }) => `${fault} ${victim} ${phase}`)).size).toBe(
@@ -32,4 +34,23 @@ test('a record’s end is true only with where the guest runs and a cause that t
   expect(isTrueEnd(cell, { runsOn: 'source', cause: null })).toBe(false);
   expect(isTrueEnd(cell, { runsOn: 'nowhere', cause: 'DestinationDied' })).toBe(false);
   expect(isTrueEnd(cell, { runsOn: 'destination', cause: null })).toBe(false);
+});
+
+test('a cell has passed as often as it has since it last failed', () => {
+  const run = (passed: boolean): CellResult => ({
+    fault: 'kill',
+    victim: 'controller',
+    phase: 'taken',
+    passed,
+    seconds: 1,
+    proof: '',
+    injury: '',
+    end: '',
+    wayOut: null,
+    breaches: [],
+  });
+  expect(passedRunning([])).toBe(0);
+  expect(passedRunning([true, true].map(run))).toBe(2);
+  expect(passedRunning([true, false, true].map(run))).toBe(1);
+  expect(passedRunning([true, true, false].map(run))).toBe(0);
 });

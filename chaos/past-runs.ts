@@ -30,8 +30,14 @@ export async function revision(): Promise<string> {
   return changed === '' ? head : `${head}+`;
 }
 
-/** The runs of `commit` and of what came after it. A run of a changed checkout counts as of the commit it was changed from. Rejects when there is no such commit. */
+/** How many of a cell's runs have passed since its newest that failed. */
+export function passedRunning(runs: readonly CellResult[]): number {
+  return runs.length - 1 - runs.findLastIndex(({ passed }) => !passed);
+}
+
+/** The runs of `commit` and of what came after it; of `ever`, all. A run of a changed checkout counts as of the commit it was changed from. Rejects when there is no such commit. */
 export async function runsSince(commit: string, file: string): Promise<readonly PastRun[]> {
+  if (commit === 'ever') return pastRuns(file);
   const first = await git('rev-parse', '--short=10', `${commit}^{commit}`);
   const later = new Set([first, ...(await git('rev-list', '--abbrev-commit', '--abbrev=10', `${first}..HEAD`)).split('\n')]);
   return (await pastRuns(file)).filter((one) => one.revision !== undefined && later.has(one.revision.replace('+', '')));

@@ -1,5 +1,5 @@
 import { type EmptyCell, faultWords, type LiveCell } from './cells.ts';
-import type { PastRun } from './past-runs.ts';
+import { type PastRun, passedRunning } from './past-runs.ts';
 import { emptySummary } from './summary.ts';
 
 /** chaos/RESULTS.md: every cell of the table with its runs, as results.jsonl has them, whatever has been changed since; then why the others are empty. */
@@ -8,7 +8,7 @@ export function resultsPage(live: readonly LiveCell[], empty: readonly EmptyCell
     past.filter((one) => one.fault === fault && one.victim === victim && one.phase === phase);
   const all = live.map((cell) => ({ cell, runs: runsOf(cell) }));
   const passed = all.filter(({ runs }) => runs.at(-1)?.passed === true);
-  const twice = all.filter(({ runs }) => runs.slice(-2).length === 2 && runs.slice(-2).every((one) => one.passed));
+  const twice = all.filter(({ runs }) => passedRunning(runs) >= 2);
   const rows = all.map(({ cell, runs }) => {
     const last = runs.at(-1);
     const name = `| ${cell.fault} | ${cell.victim} | ${cell.phase} |`;

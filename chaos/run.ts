@@ -5,6 +5,7 @@
  *   make chaos ARGS='--phase switchover --victim source-qemu'      some of them
  *   make chaos ARGS='--fault kill --times 1 --keep'                each once; the lab is left for a look when a cell fails
  *   make chaos ARGS='--since HEAD --minutes 10'                    for ten minutes, those that have not passed twice at this commit yet
+ *   make chaos ARGS='--since ever'                                 those that did not pass at their newest two runs, whatever was checked out then
  *   make chaos ARGS='--page'                                       chaos/RESULTS.md alone, of what has been run
  *
  * Appends every run to chaos/results.jsonl (or --results FILE), and keeps the lab's logs of those that failed in .cache/chaos. Exit code 1 when a cell failed.
@@ -19,7 +20,7 @@ import { Blocker } from './blocker.ts';
 import { cells, type EmptyCell, faults, isLive, type LiveCell, phases, switchover, victims } from './cells.ts';
 import { ChaosLab } from './chaos-lab.ts';
 import { newGuest } from './new-guest.ts';
-import { pastRuns, resultsOfHere, revision, runsSince } from './past-runs.ts';
+import { passedRunning, pastRuns, resultsOfHere, revision, runsSince } from './past-runs.ts';
 import { holdOf } from './phase-points.ts';
 import { resultsPage } from './results-page.ts';
 import { type CellResult, runCell } from './run-cell.ts';
@@ -77,7 +78,8 @@ const repository = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '.
 const results: CellResult[] = [];
 const commit = await revision();
 const past = values.since === undefined ? [] : await runsSince(values.since, values.results);
-const passes = (cell: LiveCell): number => [...past, ...results].filter((one) => one.passed && isOf(one, cell)).length;
+/** Since it last failed. */
+const passes = (cell: LiveCell): number => passedRunning([...past, ...results].filter((one) => isOf(one, cell)));
 const failures = (cell: LiveCell): number => past.filter((one) => !one.passed && isOf(one, cell)).length;
 const dir = values.dir ?? (await mkdtemp(path.join(tmpdir(), 'gwchaos-')));
 const endsAt = values.minutes === undefined ? Infinity : performance.now() + Number(values.minutes) * 60_000;
