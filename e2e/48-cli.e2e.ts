@@ -52,6 +52,7 @@ const commands = [
   'availability zone list',
   'availability zone list --long',
   'flavor list --all --long',
+  'flavor list --all --sort-column RAM --sort-column Name --sort-descending -c Name -c RAM',
   'flavor show demo.local',
   'image list --long',
   'image show godwit-demo',
@@ -70,6 +71,7 @@ const commands = [
   'role list',
   'role show admin',
   'role assignment list --names',
+  'role assignment list --user admin --user-domain default --project admin --project-domain default --names',
   'usage list',
   'usage show --project demo',
   'limits show --absolute --project admin',
@@ -330,6 +332,13 @@ describe('the godwit client', () => {
       name: 'cli-1',
       status: 'ACTIVE',
     });
+    await done('image set --deactivate --hidden --os-distro godwit cli-image');
+    expect(JSON.parse(await lab.openstack('image show cli-image -f json'))).toMatchObject({
+      status: 'deactivated',
+      properties: { os_hidden: true, os_distro: 'godwit' },
+    });
+    await done('image set --activate --unhidden cli-image');
+    expect(await done('image show cli-image --human-readable -f value -c size -c status')).toMatch(/^\d[\d.]*[KMG]\nactive$/);
     // As docs/existing-vms.md has it: a disk as a file, and a port with the MAC and address that the machine had.
     const file = path.join(lab.dir, 'vm.qcow2');
     await done(`image save --file ${file} cli-image`);
@@ -337,6 +346,11 @@ describe('the godwit client', () => {
     await done('server create --image cli-vm-image --flavor demo.tiny --port cli-port-2 --wait cli-vm -f value -c id');
     expect(await done('server show cli-vm -f json -c addresses')).toContain(`"${address}"`);
     expect(JSON.parse(await done('port list --server cli-vm -f json'))).toMatchObject([{ 'MAC Address': mac, Status: 'ACTIVE' }]);
+    await done('server shelve --offload --wait cli-vm');
+    expect(await done('server list --project admin --project-domain default --name cli-vm -f value -c Status')).toBe('SHELVED_OFFLOADED');
+    expect((await inProcess('server list --project admin --project-domain nosuch')).err).toContain(
+      "No domain with a name or ID of 'nosuch'",
+    );
     await done('server delete --wait cli-vm');
     const alive = await inProcess('server evacuate cli-1');
     expect(alive.code).toBe(1);

@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { describe, expect, it } from 'vitest';
 import { allCommands } from './all-commands.ts';
 import { completionScript } from './completion.ts';
@@ -22,6 +22,20 @@ describe('completion', () => {
   it('offers the options of the command, also after an argument', async () => {
     expect(await complete('server', 'migrate', '--li')).toEqual(['--live-migration']);
     expect(await complete('server', 'migrate', 'web', '--wa')).toEqual(['--wait']);
+  });
+
+  it.each(['zsh', 'fish'] as const)('is a script that %s itself reads, where it is installed', async (shell) => {
+    const script = completionScript(shell, await allCommands(), ['lab']);
+    expect(script).toContain('live-migration');
+    if (spawnSync(shell, ['--version']).error !== undefined) return;
+    if (shell === 'zsh') {
+      // What it offers shows on a terminal alone; that its syntax is zsh's can be asked.
+      expect(spawnSync(shell, ['-n'], { input: script, encoding: 'utf8' })).toMatchObject({ status: 0, stderr: '' });
+      return;
+    }
+    const asks = ['godwit server migration ', 'godwit server migrate web --wa'].map((line) => `complete -C '${line}'`).join('\n');
+    const offered = execFileSync(shell, ['--no-config', '-c', `${script}\n${asks}`], { encoding: 'utf8' });
+    expect(offered.trim().split('\n')).toEqual(['abort', 'confirm', 'force', 'list', 'revert', 'show', '--wait']);
   });
 
   it('every command has its own words, and is loaded by its first', async () => {

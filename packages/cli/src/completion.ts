@@ -27,10 +27,10 @@ function nextWords(commands: readonly Command[], others: readonly string[]): Rea
 
 type Table = ReadonlyMap<string, readonly string[]>;
 
-/** One function serves both shells: zsh runs bash's completions. */
+/** One function serves both shells: zsh runs bash's completions, once its own completion system is on. */
 function bashOrZsh(shell: 'bash' | 'zsh', next: Table, options: Table): string {
   const cases = (table: Table): string => [...table].map(([key, words]) => `    '${key}') echo '${words.join(' ')}' ;;`).join('\n');
-  return `${shell === 'zsh' ? 'autoload -Uz bashcompinit && bashcompinit\n' : ''}_godwit_next() {
+  return `${shell === 'zsh' ? '(( $+functions[compdef] )) || { autoload -Uz compinit && compinit }\nautoload -Uz bashcompinit && bashcompinit\n' : ''}_godwit_next() {
   case "$1" in
 ${cases(next)}
   esac

@@ -14,6 +14,8 @@ interface Kind {
   /** A list whose members are whole, and the query that narrows it to a name. */
   readonly listPath?: string;
   readonly byName?: (name: string) => Query;
+  /** A second search, where the first one finds nothing of that name. */
+  readonly elseBy?: (name: string) => Query;
   /** Glance answers an image without a key around it. */
   readonly bare?: boolean;
 }
@@ -40,7 +42,16 @@ export const kinds = {
   },
   group: { service: 'compute', noun: 'server group', path: '/os-server-groups', one: 'server_group', many: 'server_groups' },
   aggregate: { service: 'compute', noun: 'aggregate', path: '/os-aggregates', one: 'aggregate', many: 'aggregates' },
-  image: { service: 'image', noun: 'image', path: '/images', one: 'image', many: 'images', byName: (name) => ({ name }), bare: true },
+  image: {
+    service: 'image',
+    noun: 'image',
+    path: '/images',
+    one: 'image',
+    many: 'images',
+    byName: (name) => ({ name }),
+    elseBy: (name) => ({ name, os_hidden: true }),
+    bare: true,
+  },
   network: { service: 'network', noun: 'network', path: '/networks', one: 'network', many: 'networks', byName: (name) => ({ name }) },
   subnet: { service: 'network', noun: 'subnet', path: '/subnets', one: 'subnet', many: 'subnets', byName: (name) => ({ name }) },
   port: { service: 'network', noun: 'port', path: '/ports', one: 'port', many: 'ports', byName: (name) => ({ name }) },
@@ -69,8 +80,10 @@ export async function find(cloud: Cloud, kindName: KindName, given: string, quer
   const service = await cloud.service(kind.service);
   const byId = await byIdOrNull(service, kind, given);
   if (byId !== null) return byId;
-  const list = await service.all(kind.listPath ?? kind.path, kind.many, { ...kind.byName?.(given), ...query });
-  const named = list.filter((each) => each.name === given);
+  const search = async (by: Query | undefined): Promise<readonly JsonObject[]> =>
+    (await service.all(kind.listPath ?? kind.path, kind.many, { ...by, ...query })).filter((each) => each.name === given);
+  let named = await search(kind.byName?.(given));
+  if (named.length === 0 && kind.elseBy !== undefined) named = await search(kind.elseBy(given));
   if (named.length === 0)
     throw new CommandError(`No ${kind.noun} with a name or ID of '${given}' exists.`, {
       next: `\`godwit ${kind.noun} list\` shows what there is.`,

@@ -1,11 +1,12 @@
 import type { Cloud } from '../cloud/cloud.ts';
 import { find, findId } from '../cloud/find.ts';
-import type { Command, ShowResult } from '../command.ts';
+import type { Command, Input, ShowResult } from '../command.ts';
 import { CommandError, exitCodes } from '../command-error.ts';
 import { type Json, type JsonObject, objectAt, objectsAt, textAt } from '../json.ts';
 import { keyValues } from '../key-values.ts';
 import { type Cell, dictionary } from '../render/cell.ts';
 import { forEach } from './for-each.ts';
+import { idInDomain, projectDomain } from './in-domain.ts';
 
 /** Before 2.75 no swap is an empty text. */
 const swapOf = (flavor: JsonObject): Json => (flavor.swap === '' ? 0 : (flavor.swap ?? 0));
@@ -39,8 +40,14 @@ const setSpecs = async (cloud: Cloud, id: string, specs: Readonly<Record<string,
   if (Object.keys(specs).length > 0) await (await cloud.compute()).post(`/flavors/${id}/os-extra_specs`, { extra_specs: specs });
 };
 
-const access = async (cloud: Cloud, id: string, action: 'addTenantAccess' | 'removeTenantAccess', project: string): Promise<void> => {
-  const tenant = await findId(cloud, 'project', project);
+const access = async (
+  cloud: Cloud,
+  input: Input,
+  id: string,
+  action: 'addTenantAccess' | 'removeTenantAccess',
+  project: string,
+): Promise<void> => {
+  const tenant = await idInDomain(cloud, input, 'project', project);
   await (await cloud.compute()).post(`/flavors/${id}/action`, { [action]: { tenant } });
 };
 
@@ -122,6 +129,7 @@ export const commands: readonly Command[] = [
       { flags: '--private', description: 'only for projects with access' },
       { flags: '--property <key=value>', description: 'extra spec, can be repeated', repeat: true },
       { flags: '--project <project>', description: 'give this project access (with --private)' },
+      projectDomain,
       { flags: '--description <description>', description: 'description (2.55)' },
     ],
     output: 'show',
@@ -148,7 +156,7 @@ export const commands: readonly Command[] = [
         },
       };
       const flavor = objectAt(await (await cloud.compute()).post('/flavors', body), 'flavor');
-      if (project !== null) await access(cloud, textAt(flavor, 'id'), 'addTenantAccess', project);
+      if (project !== null) await access(cloud, input, textAt(flavor, 'id'), 'addTenantAccess', project);
       await setSpecs(cloud, textAt(flavor, 'id'), specs);
       return fieldsOf(flavor, specs, null).filter(([name]) => name !== 'access_project_ids');
     },
@@ -161,6 +169,7 @@ export const commands: readonly Command[] = [
       { flags: '--no-property', description: 'remove all extra specs first' },
       { flags: '--property <key=value>', description: 'extra spec, can be repeated', repeat: true },
       { flags: '--project <project>', description: 'give this project access' },
+      projectDomain,
       { flags: '--description <description>', description: 'new description (2.55)' },
     ],
     output: 'none',
@@ -178,7 +187,7 @@ export const commands: readonly Command[] = [
       const project = input.text('project');
       if (project !== null && flavor['os-flavor-access:is_public'] !== false)
         throw new CommandError('Cannot set access for a public flavor');
-      if (project !== null) await access(cloud, id, 'addTenantAccess', project);
+      if (project !== null) await access(cloud, input, id, 'addTenantAccess', project);
     },
   },
   {
@@ -188,6 +197,7 @@ export const commands: readonly Command[] = [
     options: [
       { flags: '--property <key>', description: 'extra spec to remove, can be repeated', repeat: true },
       { flags: '--project <project>', description: 'take access from this project' },
+      projectDomain,
     ],
     output: 'none',
     run: async (cloud, input) => {
@@ -198,7 +208,7 @@ export const commands: readonly Command[] = [
       const project = input.text('project');
       if (project !== null && flavor['os-flavor-access:is_public'] !== false)
         throw new CommandError('Cannot remove access for a public flavor');
-      if (project !== null) await access(cloud, textAt(flavor, 'id'), 'removeTenantAccess', project);
+      if (project !== null) await access(cloud, input, textAt(flavor, 'id'), 'removeTenantAccess', project);
     },
   },
   {

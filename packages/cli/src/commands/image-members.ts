@@ -1,6 +1,7 @@
 import { findId } from '../cloud/find.ts';
 import type { Command } from '../command.ts';
 import { objectAt } from '../json.ts';
+import { idInDomain, projectDomain } from './in-domain.ts';
 
 /** With whom a shared image is shared. */
 export const imageMembers: readonly Command[] = [
@@ -8,10 +9,11 @@ export const imageMembers: readonly Command[] = [
     words: 'image add project',
     summary: 'Associate project with image',
     arguments: ['<image>', '<project>'],
+    options: [projectDomain],
     output: 'show',
     run: async (cloud, input) => {
       const image = await findId(cloud, 'image', input.argument('image'));
-      const member = await findId(cloud, 'project', input.argument('project'));
+      const member = await idInDomain(cloud, input, 'project', input.argument('project'));
       const made = objectAt({ made: await (await cloud.service('image')).post(`/images/${image}/members`, { member }) }, 'made');
       return [
         ['created_at', made.created_at ?? null],
@@ -27,6 +29,8 @@ export const imageMembers: readonly Command[] = [
     words: 'image member list',
     summary: 'List projects associated with image',
     arguments: ['<image>'],
+    // Nothing here is a project: the openstack command takes it all the same.
+    options: [projectDomain],
     output: 'list',
     run: async (cloud, input) => {
       const image = await findId(cloud, 'image', input.argument('image'));
@@ -41,9 +45,10 @@ export const imageMembers: readonly Command[] = [
     words: 'image remove project',
     summary: 'Disassociate project with image',
     arguments: ['<image>', '<project>'],
+    options: [projectDomain],
     output: 'none',
     run: async (cloud, input) => {
-      const project = await findId(cloud, 'project', input.argument('project'));
+      const project = await idInDomain(cloud, input, 'project', input.argument('project'));
       const image = await findId(cloud, 'image', input.argument('image'));
       await (await cloud.service('image')).delete(`/images/${image}/members/${project}`);
     },

@@ -5,21 +5,32 @@ import type { Cloud } from '../cloud/cloud.ts';
 import { find, findId } from '../cloud/find.ts';
 import type { Command, CommandOption, Input, ShowResult } from '../command.ts';
 import { CommandError, exitCodes } from '../command-error.ts';
-import { type Json, type JsonObject, textAt } from '../json.ts';
+import { type Json, type JsonObject, numberAt, textAt } from '../json.ts';
 import { keyValues } from '../key-values.ts';
 import { type Cell, dictionary, listOf } from '../render/cell.ts';
 import { forEach } from './for-each.ts';
 import { imageMembers } from './image-members.ts';
+import { idInDomain, projectDomain } from './in-domain.ts';
 
 const visibilities = ['public', 'private', 'community', 'shared'] as const;
 
 const visibilityOptions: readonly CommandOption[] = visibilities.map((each) => ({ flags: `--${each}`, description: `${each} images` }));
 
-function visibilityOf(input: Input): string | null {
-  const given = visibilities.filter((each) => input.flag(each));
+/** The one of these flags that was given, or null. Throws a usage error for more. */
+function oneOf(input: Input, flags: readonly string[]): string | null {
+  const given = flags.filter((each) => input.flag(each));
   if (given.length > 1) throw new CommandError(`--${given.join(', --')} exclude each other.`, { exitCode: exitCodes.usage });
   return given[0] ?? null;
 }
+
+const visibilityOf = (input: Input): string | null => oneOf(input, visibilities);
+
+/** The status that each flag gives a membership. */
+const memberships = [
+  ['accept', 'accepted'],
+  ['reject', 'rejected'],
+  ['pending', 'pending'],
+] as const;
 
 const shown = new Set([
   'status',
@@ -65,7 +76,12 @@ const changeable: readonly CommandOption[] = [
   ...visibilityOptions,
   { flags: '--property <key=value>', description: 'property, can be repeated', repeat: true },
   { flags: '--tag <tag>', description: 'tag, can be repeated', repeat: true },
+  { flags: '--project <project>', description: 'its owner (admin only); with --accept, --reject or --pending: the member' },
+  projectDomain,
 ];
+
+/** Properties that the `openstack` command has options for. */
+const namedProperties = ['architecture', 'os-distro', 'os-version', 'kernel-id', 'ramdisk-id', 'instance-id'] as const;
 
 /** What `image create` and `image set` may both say of an image. */
 function attributesOf(input: Input): Record<string, Json> {
@@ -102,9 +118,16 @@ export const commands: readonly Command[] = [
       { flags: '--status <status>', description: 'only images of this status' },
       { flags: '--tag <tag>', description: 'only images with this tag, can be repeated', repeat: true },
       { flags: '--project <project>', description: 'only images of this project' },
+      projectDomain,
+      {
+        flags: '--member-status <member-status>',
+        description: 'only shared images of this status',
+        choices: ['accepted', 'pending', 'rejected', 'all'],
+      },
       { flags: '--hidden', description: 'only hidden images' },
       { flags: '--long', description: 'list additional fields' },
       { flags: '--sort <key[:direction]>', description: 'sort by these keys (name:asc)' },
+      { flags: '--page-size <size>', description: 'images in one answer of the cloud', kind: 'integer' },
       { flags: '--limit <num-images>', description: 'the largest number of images', kind: 'integer' },
       { flags: '--marker <image>', description: 'the last image of the previous page' },
     ],
@@ -119,9 +142,10 @@ export const commands: readonly Command[] = [
         name: input.text('name'),
         status: input.text('status'),
         tag: input.texts('tag')[0] ?? null,
-        owner: project === null ? null : await findId(cloud, 'project', project),
+        member_status: input.text('member-status'),
+        owner: project === null ? null : await idInDomain(cloud, input, 'project', project),
         os_hidden: input.flag('hidden') ? true : null,
-        limit,
+        limit: input.integer('page-size') ?? limit,
         marker: marker === null ? null : await findId(cloud, 'image', marker),
       });
       const wanted = Object.entries(keyValues(input.texts('property'), 'property'));
@@ -164,8 +188,12 @@ export const commands: readonly Command[] = [
     words: 'image show',
     summary: 'Display image details',
     arguments: ['<image>'],
+    options: [{ flags: '--human-readable', description: 'the size as people write it' }],
     output: 'show',
-    run: async (cloud, input) => imageFields(await find(cloud, 'image', input.argument('image'))),
+    run: async (cloud, input) => {
+      const image = await find(cloud, 'image', input.argument('image'));
+      return imageFields(input.flag('human-readable') ? { ...image, size: readableSize(image) } : image);
+    },
   },
   {
     words: 'image create',
@@ -173,7 +201,7 @@ export const commands: readonly Command[] = [
     arguments: ['<image-name>'],
     options: [
       { flags: '--id <id>', description: 'its id; chosen by the cloud by default' },
-      { flags: '--file <file>', description: 'upload this file; standard input if there is any' },
+      { flags: '--file <file>', description: 'upload this file' },
       ...changeable,
     ],
     output: 'show',
@@ -184,10 +212,13 @@ export const commands: readonly Command[] = [
       const service = await cloud.service('image');
       const tags = input.texts('tag');
       const id = input.text('id');
+      const project = input.text('project');
+      const owner = project === null ? null : await idInDomain(cloud, input, 'project', project);
       const made = await service.post('/images', {
         name: input.argument('image-name'),
         ...given,
         ...(id === null ? {} : { id }),
+        ...(owner === null ? {} : { owner }),
         ...(tags.length === 0 ? {} : { tags: [...tags] }),
       });
       const image = textAt(made, 'id');
@@ -212,11 +243,41 @@ export const commands: readonly Command[] = [
     words: 'image set',
     summary: 'Set image properties',
     arguments: ['<image>'],
-    options: [{ flags: '--name <name>', description: 'new name' }, ...changeable],
+    options: [
+      { flags: '--name <name>', description: 'new name' },
+      ...changeable,
+      ...namedProperties.map((name) => ({ flags: `--${name} <${name}>`, description: `property ${name.replace('-', '_')}` })),
+
+      { flags: '--hidden', description: 'leave it out of lists' },
+      { flags: '--unhidden', description: 'show it in lists' },
+      { flags: '--activate', description: 'let its data be read again' },
+      { flags: '--deactivate', description: 'let nobody but admins read its data' },
+      ...memberships.map(([flag, status]) => ({ flags: `--${flag}`, description: `as a member of a shared image: ${status}` })),
+    ],
     output: 'none',
     run: async (cloud, input) => {
       const changes = attributesOf(input);
+      for (const name of namedProperties) {
+        const value = input.text(name);
+        if (value !== null) changes[name.replace('-', '_')] = value;
+      }
+      if (oneOf(input, ['hidden', 'unhidden']) !== null) changes.os_hidden = input.flag('hidden');
+      const activation = oneOf(input, ['activate', 'deactivate']);
+      const membership = oneOf(
+        input,
+        memberships.map(([flag]) => flag),
+      );
       const image = await find(cloud, 'image', input.argument('image'));
+      const service = await cloud.service('image');
+      const given = input.text('project');
+      const project = given === null ? null : await idInDomain(cloud, input, 'project', given);
+      if (activation !== null)
+        await service.post(`/images/${textAt(image, 'id')}/actions/${activation === 'activate' ? 're' : 'de'}activate`);
+      if (membership !== null) {
+        const member = project ?? (await cloud.token()).projectId ?? '';
+        const status = memberships.find(([flag]) => flag === membership)?.[1] ?? '';
+        await service.put(`/images/${textAt(image, 'id')}/members/${member}`, { status });
+      } else if (project !== null) changes.owner = project;
       const name = input.text('name');
       if (name !== null) changes.name = name;
       const tags = input.texts('tag');
@@ -262,6 +323,18 @@ export const commands: readonly Command[] = [
   },
   ...imageMembers,
 ];
+
+/** 1500000 → `1.5M`: thousands, one digit. An image without data has 0. */
+function readableSize(image: JsonObject): string {
+  let size = numberAt(image, 'size') ?? 0;
+  let suffix = '';
+  for (const larger of ['K', 'M', 'G', 'T', 'P']) {
+    if (size < 1_000) break;
+    size /= 1_000;
+    suffix = larger;
+  }
+  return `${size.toFixed(1).replace(/\.0$/, '')}${suffix}`;
+}
 
 /** A key as a JSON pointer (RFC 6901). */
 const pointer = (key: string): string => `/${key.replaceAll('~', '~0').replaceAll('/', '~1')}`;

@@ -1,11 +1,11 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import type { Cloud } from '../cloud/cloud.ts';
-import { findId } from '../cloud/find.ts';
 import type { Command, CommandOption, Input, ShowResult } from '../command.ts';
 import { CommandError, exitCodes } from '../command-error.ts';
 import { type Json, type JsonObject, objectAt, textAt } from '../json.ts';
 import { forEach } from './for-each.ts';
+import { idInDomain, userDomain } from './in-domain.ts';
 
 const user: CommandOption = { flags: '--user <user>', description: "another user's keypairs (admin only, 2.10)" };
 
@@ -13,7 +13,7 @@ async function owner(cloud: Cloud, input: Input): Promise<{ readonly user_id: st
   const given = input.text('user');
   if (given === null) return { user_id: null };
   cloud.require(10, 'support the --user option');
-  return { user_id: await findId(cloud, 'user', given) };
+  return { user_id: await idInDomain(cloud, input, 'user', given) };
 }
 
 const path = (name: string): string => `/os-keypairs/${encodeURIComponent(name)}`;
@@ -35,6 +35,7 @@ export const commands: readonly Command[] = [
     summary: 'List key fingerprints',
     options: [
       user,
+      userDomain,
       { flags: '--marker <marker>', description: 'the last keypair of the previous page (2.35)' },
       { flags: '--limit <limit>', description: 'the largest number of keypairs (2.35)', kind: 'integer' },
     ],
@@ -58,7 +59,7 @@ export const commands: readonly Command[] = [
     words: 'keypair show',
     summary: 'Show key details',
     arguments: ['<key>'],
-    options: [user, { flags: '--public-key', description: 'print only the public key' }],
+    options: [user, userDomain, { flags: '--public-key', description: 'print only the public key' }],
     output: 'show',
     run: async (cloud, input, terminal) => {
       const query = await owner(cloud, input);
@@ -78,6 +79,7 @@ export const commands: readonly Command[] = [
       { flags: '--private-key <file>', description: 'save the private key there' },
       { flags: '--type <type>', description: 'ssh (default) or x509 (2.2)', choices: ['ssh', 'x509'] },
       user,
+      userDomain,
     ],
     output: 'show',
     run: async (cloud, input, terminal) => {
@@ -100,7 +102,7 @@ export const commands: readonly Command[] = [
     words: 'keypair delete',
     summary: 'Delete key(s)',
     arguments: ['<key...>'],
-    options: [user],
+    options: [user, userDomain],
     output: 'none',
     run: async (cloud, input, terminal) => {
       const query = await owner(cloud, input);

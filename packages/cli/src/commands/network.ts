@@ -4,6 +4,7 @@ import { CommandError, exitCodes } from '../command-error.ts';
 import { type Json, type JsonObject, objectAt } from '../json.ts';
 import { type Cell, Formatted, listOrNone } from '../render/cell.ts';
 import { forEach } from './for-each.ts';
+import { idInDomain, projectDomain } from './in-domain.ts';
 
 const upDown = (value: Json | undefined): Formatted => new Formatted(value ?? null, value === true ? 'UP' : 'DOWN');
 const externalInternal = (value: Json | undefined): Formatted => new Formatted(value ?? null, value === true ? 'External' : 'Internal');
@@ -67,6 +68,8 @@ const attributeOptions: readonly CommandOption[] = [
   { flags: '--mtu <mtu>', description: 'MTU', kind: 'integer' },
   { flags: '--external', description: 'reaches outside' },
   { flags: '--internal', description: 'does not reach outside' },
+  { flags: '--enable-port-security', description: 'its ports use their own addresses alone, unless they say otherwise' },
+  { flags: '--disable-port-security', description: 'its ports may use any address, unless they say otherwise' },
   { flags: '--provider-network-type <type>', description: 'flat, vlan, …' },
   { flags: '--provider-physical-network <name>', description: 'physical network beneath' },
   { flags: '--provider-segment <id>', description: 'VLAN id', kind: 'integer' },
@@ -80,6 +83,7 @@ function attributesOf(input: Input): Record<string, Json> {
   put('shared', both('share', 'no-share', input));
   put('admin_state_up', both('enable', 'disable', input));
   put('router:external', both('external', 'internal', input));
+  put('port_security_enabled', both('enable-port-security', 'disable-port-security', input));
   put('description', input.text('description'));
   put('mtu', input.integer('mtu'));
   put('provider:network_type', input.text('provider-network-type'));
@@ -100,6 +104,7 @@ export const commands: readonly Command[] = [
       { flags: '--enable', description: 'only networks that are up' },
       { flags: '--disable', description: 'only networks that are down' },
       { flags: '--project <project>', description: 'only networks of this project' },
+      projectDomain,
       { flags: '--share', description: 'only shared networks' },
       { flags: '--no-share', description: 'only networks that are not shared' },
       { flags: '--status <status>', description: 'only networks of this status' },
@@ -113,7 +118,7 @@ export const commands: readonly Command[] = [
         admin_state_up: both('enable', 'disable', input),
         shared: both('share', 'no-share', input),
         'router:external': both('external', 'internal', input),
-        project_id: project === null ? null : await findId(cloud, 'project', project),
+        project_id: project === null ? null : await idInDomain(cloud, input, 'project', project),
       });
       const long = input.flag('long');
       return {
@@ -151,14 +156,14 @@ export const commands: readonly Command[] = [
     words: 'network create',
     summary: 'Create new network',
     arguments: ['<name>'],
-    options: [...attributeOptions, { flags: '--project <project>', description: "its owner's project" }],
+    options: [...attributeOptions, { flags: '--project <project>', description: "its owner's project" }, projectDomain],
     output: 'show',
     run: async (cloud, input) => {
       const project = input.text('project');
       const given = {
         admin_state_up: true,
         ...attributesOf(input),
-        ...(project === null ? {} : { project_id: await findId(cloud, 'project', project) }),
+        ...(project === null ? {} : { project_id: await idInDomain(cloud, input, 'project', project) }),
       };
       const made = await (await cloud.service('network')).post('/networks', { network: { name: input.argument('name'), ...given } });
       return fieldsOf(objectAt(made, 'network'));

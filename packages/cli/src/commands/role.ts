@@ -5,10 +5,13 @@ import { CommandError, exitCodes } from '../command-error.ts';
 import { type JsonObject, objectAt, textAt } from '../json.ts';
 import { forEach } from './for-each.ts';
 import { createOrShow, identityFields, orShow } from './identity-fields.ts';
+import { idInDomain, projectDomain, userDomain } from './in-domain.ts';
 
 const scope: readonly CommandOption[] = [
   { flags: '--user <user>', description: 'user (name or ID)' },
+  userDomain,
   { flags: '--project <project>', description: 'within this project (name or ID)' },
+  projectDomain,
   { flags: '--domain <domain>', description: 'within this domain (name or ID)' },
 ];
 
@@ -20,8 +23,10 @@ async function grantPath(cloud: Cloud, input: Input): Promise<string> {
     });
   const role = await findId(cloud, 'role', input.argument('role'));
   const where =
-    project === null ? `/domains/${await findId(cloud, 'domain', domain ?? '')}` : `/projects/${await findId(cloud, 'project', project)}`;
-  return `${where}/users/${await findId(cloud, 'user', user)}/roles/${role}`;
+    project === null
+      ? `/domains/${await findId(cloud, 'domain', domain ?? '')}`
+      : `/projects/${await idInDomain(cloud, input, 'project', project)}`;
+  return `${where}/users/${await idInDomain(cloud, input, 'user', user)}/roles/${role}`;
 }
 
 export const commands: readonly Command[] = [
@@ -121,7 +126,8 @@ export const commands: readonly Command[] = [
       const token = await cloud.token();
       const by = async (kind: 'role' | 'user' | 'project' | 'domain') => {
         const given = input.text(kind);
-        return given === null ? null : findId(cloud, kind, given);
+        if (given === null) return null;
+        return kind === 'user' || kind === 'project' ? idInDomain(cloud, input, kind, given) : findId(cloud, kind, given);
       };
       const names = input.flag('names');
       const assignments = await (await cloud.service('identity')).all('/role_assignments', 'role_assignments', {

@@ -13,6 +13,7 @@ import { serverMigrations } from './server/migrations.ts';
 import { serverEvacuate, serverRebuild } from './server/rebuild.ts';
 import { serverResize } from './server/resize.ts';
 import { serverSet } from './server/set.ts';
+import { serverShelve } from './server/shelve.ts';
 import { serverShow } from './server/show.ts';
 import { serverVolumes } from './volume.ts';
 
@@ -22,6 +23,7 @@ export const commands: readonly Command[] = [
   serverCreate,
   serverDelete,
   ...serverActions,
+  serverShelve,
   ...serverSet,
   ...serverConsole,
   serverMigrate,

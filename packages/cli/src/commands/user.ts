@@ -5,9 +5,11 @@ import { CommandError, exitCodes } from '../command-error.ts';
 import { type Json, type JsonObject, objectAt, textAt } from '../json.ts';
 import { forEach } from './for-each.ts';
 import { createOrShow, domainOption, domainQuery, enabledOf, enableOptions, identityFields, orShow } from './identity-fields.ts';
+import { idInDomain, projectDomain } from './in-domain.ts';
 
 const attributes: readonly CommandOption[] = [
   { flags: '--project <project>', description: 'default project (name or ID)' },
+  projectDomain,
   { flags: '--password <password>', description: 'password' },
   { flags: '--email <email>', description: 'email address' },
   { flags: '--description <description>', description: 'description' },
@@ -21,7 +23,7 @@ async function attributesOf(cloud: Cloud, input: Input): Promise<Record<string, 
     if (value !== null) given[key] = value;
   }
   const project = input.text('project');
-  if (project !== null) given.default_project_id = await findId(cloud, 'project', project);
+  if (project !== null) given.default_project_id = await idInDomain(cloud, input, 'project', project);
   const enabled = enabledOf(input);
   if (enabled !== null) given.enabled = enabled;
   return given;

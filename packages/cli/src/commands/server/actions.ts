@@ -74,7 +74,6 @@ const actions: readonly Action[] = [
   },
   { words: 'server unrescue', summary: 'Restore a server from rescue mode', single: true, body: bodyOf('unrescue') },
   { words: 'server restore', summary: 'Restore server(s) that were deleted softly', body: bodyOf('restore') },
-  { words: 'server shelve', summary: 'Shelve server(s)', body: bodyOf('shelve'), until: ['SHELVED', 'SHELVED_OFFLOADED'] },
   {
     words: 'server unshelve',
     summary: 'Unshelve server(s)',

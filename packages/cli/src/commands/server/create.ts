@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import type { Cloud } from '../../cloud/cloud.ts';
 import { find, findId } from '../../cloud/find.ts';
 import type { Command, Input } from '../../command.ts';
@@ -7,6 +6,7 @@ import { type Json, type JsonObject, objectAt, textAt } from '../../json.ts';
 import { keyValues } from '../../key-values.ts';
 import { serverDetail } from '../../server-detail.ts';
 import { waitForServer } from '../../wait-for-server.ts';
+import { userDataOf } from './user-data.ts';
 
 export const serverCreate: Command = {
   words: 'server create',
@@ -122,16 +122,4 @@ async function networksOf(cloud: Cloud, input: Input): Promise<Json> {
   }
   if (nics.length > 0) return nics;
   return cloud.supports(37) ? 'auto' : null;
-}
-
-async function userDataOf(input: Input): Promise<string | null> {
-  const file = input.text('user-data');
-  if (file === null) return null;
-  try {
-    return (await readFile(file)).toString('base64');
-  } catch (error) {
-    throw new CommandError(`Can't open '${file}': ${error instanceof Error ? error.message : String(error)}`, {
-      exitCode: exitCodes.usage,
-    });
-  }
 }

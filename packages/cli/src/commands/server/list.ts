@@ -5,6 +5,7 @@ import { CommandError } from '../../command-error.ts';
 import { isObject, type Json, type JsonObject, objectAt, objectsAt, textAt } from '../../json.ts';
 import { type Cell, dictionary, listOf } from '../../render/cell.ts';
 import { BOOTED_FROM_VOLUME, networksOf, powerState } from '../../server-detail.ts';
+import { idInDomain, projectDomain, userDomain } from '../in-domain.ts';
 
 const powerStateNumbers: Readonly<Record<string, number>> = { pending: 0, running: 1, paused: 3, shutdown: 4, crashed: 6, suspended: 7 };
 
@@ -33,7 +34,9 @@ export const serverList: Command = {
     { flags: '--host <hostname>', description: 'search by host (admin only)' },
     { flags: '--all-projects', description: 'include all projects (admin only; also by ALL_PROJECTS)' },
     { flags: '--project <project>', description: 'search by project (admin only) (name or ID)' },
+    projectDomain,
     { flags: '--user <user>', description: 'search by user (name or ID)' },
+    userDomain,
     { flags: '--deleted', description: 'only deleted servers (admin only)' },
     { flags: '--availability-zone <zone>', description: 'search by availability zone' },
     { flags: '--key-name <key-name>', description: 'search by keypair' },
@@ -78,7 +81,8 @@ export const serverList: Command = {
 async function queryOf(cloud: Cloud, input: Input, all: boolean): Promise<Readonly<Record<string, string | number | boolean | null>>> {
   const by = async (kind: 'project' | 'user' | 'flavor' | 'image') => {
     const given = input.text(kind);
-    return given === null ? null : findId(cloud, kind, given);
+    if (given === null) return null;
+    return kind === 'project' || kind === 'user' ? idInDomain(cloud, input, kind, given) : findId(cloud, kind, given);
   };
   const [project, user, flavor, image] = await Promise.all([by('project'), by('user'), by('flavor'), by('image')]);
   const marker = input.text('marker');

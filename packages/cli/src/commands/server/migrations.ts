@@ -3,6 +3,7 @@ import { findId } from '../../cloud/find.ts';
 import type { Command, Input } from '../../command.ts';
 import { CommandError, exitCodes } from '../../command-error.ts';
 import { type JsonObject, objectAt, textAt } from '../../json.ts';
+import { idInDomain, projectDomain, userDomain } from '../in-domain.ts';
 
 const uuid = /^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$/i;
 
@@ -36,7 +37,9 @@ export const serverMigrations: readonly Command[] = [
       { flags: '--changes-since <time>', description: 'only migrations changed after a time (2.59)' },
       { flags: '--changes-before <time>', description: 'only migrations changed before a time (2.66)' },
       { flags: '--project <project>', description: 'only migrations of this project (2.80)' },
+      projectDomain,
       { flags: '--user <user>', description: 'only migrations by this user (2.80)' },
+      userDomain,
     ],
     output: 'list',
     run: async (cloud, input) => {
@@ -46,7 +49,8 @@ export const serverMigrations: readonly Command[] = [
       for (const name of ['project', 'user']) if (input.text(name) !== null) cloud.require(80, `support the --${name} option`);
       const by = async (kind: 'server' | 'project' | 'user') => {
         const given = input.text(kind);
-        return given === null ? null : findId(cloud, kind, given, kind === 'server' ? { all_tenants: true } : {});
+        if (given === null) return null;
+        return kind === 'server' ? findId(cloud, kind, given, { all_tenants: true }) : idInDomain(cloud, input, kind, given);
       };
       const type = input.text('type');
       const migrations = await (await cloud.compute()).all('/os-migrations', 'migrations', {

@@ -14,6 +14,8 @@ export const serverSet: readonly Command[] = [
       { flags: '--hostname <hostname>', description: 'new host name within the guest (2.90)' },
       { flags: '--property <key=value>', description: 'property to add or change, can be repeated', repeat: true },
       { flags: '--state <state>', description: 'new state (admin only; changes the record, not the guest)', choices: ['active', 'error'] },
+      { flags: '--password <password>', description: 'new password of its administrator, where the guest takes one' },
+      { flags: '--no-password', description: 'forget the password that the guest has told' },
       { flags: '--tag <tag>', description: 'tag to add, can be repeated (2.26)', repeat: true },
     ],
     output: 'none',
@@ -33,6 +35,9 @@ export const serverSet: readonly Command[] = [
       if (Object.keys(properties).length > 0) await compute.post(`/servers/${id}/metadata`, { metadata: properties });
       const state = input.text('state');
       if (state !== null) await compute.post(`/servers/${id}/action`, { 'os-resetState': { state } });
+      const password = input.text('password');
+      if (password !== null) await compute.post(`/servers/${id}/action`, { changePassword: { adminPass: password } });
+      if (input.flag('no-password')) await compute.delete(`/servers/${id}/os-server-password`);
       for (const tag of input.texts('tag')) await compute.put(`/servers/${id}/tags/${encodeURIComponent(tag)}`);
     },
   },
