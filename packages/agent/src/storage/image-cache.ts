@@ -6,6 +6,7 @@ import { GodwitError } from '@godwit/domain/errors';
 import type { DiskFormat } from '@godwit/domain/guest-spec';
 import { confinedPath, refuseEscape } from './confined-path.ts';
 import { inspectImage } from './inspect-image.ts';
+import { makeDurable } from './make-durable.ts';
 import { type Pool, poolSpace } from './pool.ts';
 
 export type ImageRef = {
@@ -88,7 +89,7 @@ async function transferImage(
     }
     if (image.format !== 'blob') await inspectImage(part, image.format);
     await chmod(part, 0o444);
-    await syncFile(part);
+    await makeDurable(part);
     await rename(part, path);
     return path;
   } catch (error) {
@@ -115,15 +116,6 @@ async function transferError(pool: Pool, image: ImageRef, error: unknown): Promi
     { pool: pool.name },
     { cause: error },
   );
-}
-
-async function syncFile(path: string): Promise<void> {
-  const file = await open(path, 'r');
-  try {
-    await file.sync();
-  } finally {
-    await file.close();
-  }
 }
 
 const exists = (path: string): Promise<boolean> =>

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { REFUSALS, type RefusalCode } from '@godwit/domain/custody/refusal';
 import { GodwitError } from '@godwit/domain/errors';
@@ -10,6 +10,7 @@ import { refuseEscape } from '../../storage/confined-path.ts';
 import { diskFacts, diskPath } from '../../storage/disk-store.ts';
 import { type DiskChunk, readDiskFile, writeDiskFile } from '../../storage/disk-stream.ts';
 import { imagePath } from '../../storage/image-cache.ts';
+import { makeDurable } from '../../storage/make-durable.ts';
 import { qemuImg } from '../../storage/qemu-img.ts';
 import type { Authority, PeerAddress } from '../host-driver.ts';
 import type { WantedDisk, WantedGuest } from '../wanted-guest.ts';
@@ -118,7 +119,7 @@ export class DiskCopies {
       }
       this.#demandStopped(authority);
       await rename(part, path);
-      await syncFolder(dirname(path));
+      await makeDurable(dirname(path));
     } catch (error) {
       await rm(part, { force: true });
       if ((error as NodeJS.ErrnoException).code === 'ENOSPC')
@@ -145,14 +146,5 @@ export class DiskCopies {
     if (fence < state.fence) refuse('custody-fence-low');
     if (epoch < state.knownEpoch) refuse('custody-epoch-stale');
     if (copy.kind === 'granted' || copy.kind === 'suspended' || (copy.kind !== 'none' && copy.alive)) refuse('custody-not-stopped');
-  }
-}
-
-async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, 'r');
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
   }
 }

@@ -5,6 +5,7 @@ import type { GuestSpec } from '@godwit/domain/guest-spec';
 import { asEpoch, type Epoch, type ServerId } from '@godwit/domain/ids';
 import { runDir } from '../../qemu/run-dir.ts';
 import { confinedPath } from '../../storage/confined-path.ts';
+import { makeDurable } from '../../storage/make-durable.ts';
 import type { QemuHost } from './qemu-host.ts';
 import { type SavedMachine, savedMachineOf, unlikeSaved } from './saved-machine.ts';
 
@@ -54,7 +55,7 @@ export async function syncMemory(stateDir: string, serverId: ServerId, epoch: Ep
   await file.sync();
   const { size, ino } = await file.stat();
   if ((await stat(begun.path)).ino !== ino) throw new GodwitError('SuspendFailed', `${begun.path} is another file than was begun`);
-  await synced(dirname(begun.path));
+  await makeDurable(dirname(begun.path));
   await writeRecord(stateDir, serverId, { ...begun, bytes: size });
   await closeBegun(stateDir, serverId);
 }
@@ -135,15 +136,5 @@ async function writeRecord(stateDir: string, serverId: ServerId, memory: SavedMe
     await file.close();
   }
   await rename(`${path}.new`, path);
-  await synced(dirname(path));
-}
-
-/** Of a file or a folder. */
-async function synced(path: string): Promise<void> {
-  const file = await open(path, 'r');
-  try {
-    await file.sync();
-  } finally {
-    await file.close();
-  }
+  await makeDurable(dirname(path));
 }
