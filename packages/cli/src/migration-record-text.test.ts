@@ -26,6 +26,9 @@ describe('a record of a migration as people read it', () => {
     expect(shown({ measures: { blackoutMs: 72.83, clockErrorMs: 0.072, rounds: 3, ownShareMs: null } })['measures']).toBe(
       'blackout, STOP to RESUME: 72.8 ms ± 0.1 ms\nrounds: 3',
     );
+    expect(
+      shown({ measures: { guestTime: { outcome: 'set', driftBeforeMs: -517.24, driftAfterMs: 0.4, errorMs: 1, detail: '' } } })['measures'],
+    ).toBe("the guest's clock: set, 517.2 ms behind, 0.4 ms ahead now");
     expect(shown({ measures: { blackoutMs: null } })['measures']).toBe('nothing measured yet');
     expect(shown({ memory: { totalBytes: 97 * MIB, processedBytes: 74.4 * MIB, remainingBytes: 0 }, disk: { totalBytes: 0 } })).toEqual({
       memory: '97 MiB, 74 MiB sent, 0 MiB left',

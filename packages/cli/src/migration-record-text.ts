@@ -128,9 +128,25 @@ function measuresText(value: JsonObject): string {
     ['sent at', memoryRateText(value, 'throughputBytesPerSecond')],
     ['the link carried', memoryRateText(value, 'linkBytesPerSecond')],
     ['memory per byte on the wire', compressionText(value)],
+    ["the guest's clock", clockText(objectAt(value, 'guestTime'))],
   ];
   const known = figures.filter(([, figure]) => figure !== '');
   return known.length === 0 ? 'nothing measured yet' : known.map(([what, figure]) => `${what}: ${figure}`).join('\n');
+}
+
+/** As its agent told it; the timeline has it in full. */
+function clockText(time: JsonObject): string {
+  const off = (key: string): string => {
+    const found = numberAt(time, key);
+    return found === null ? '' : `${Number(Math.abs(found).toFixed(1))} ms ${found < 0 ? 'behind' : 'ahead'}`;
+  };
+  const parts = [
+    textAt(time, 'outcome').replace('-', ' '),
+    off('driftBeforeMs'),
+    off('driftAfterMs') && `${off('driftAfterMs')} now`,
+    textAt(time, 'detail'),
+  ];
+  return parts.filter((part) => part !== '').join(', ');
 }
 
 /** How fast memory went: of a compressed stream it is not the link's own speed. */

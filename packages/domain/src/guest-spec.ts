@@ -28,6 +28,8 @@ export type GuestSpec = {
   readonly directBoot?: DirectBootSpec;
   readonly graphics: 'none' | 'vnc';
   readonly balloon: boolean;
+  /** Has a channel for the QEMU guest agent, as the image's `hw_qemu_guest_agent` asks. Absent: none, and its machine is as it was before there were any. */
+  readonly guestAgent?: true;
   /** Where the serial console's log segments lie, absolute on this host: on a shared pool, so that the log goes on across moves. Absent: in the run directory. */
   readonly consoleDir?: string;
 };

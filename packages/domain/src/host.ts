@@ -38,6 +38,8 @@ export type HostFacts = {
   readonly networkPolicy?: boolean;
   /** The newest device layout (domain/guest-spec) that it can build. Absent: 1. */
   readonly deviceLayout?: number;
+  /** Builds a channel for the QEMU guest agent into machines that are to have one. Absent: it cannot. */
+  readonly guestAgent?: boolean;
   /** Can save the memory of a running guest and resume it from there. Absent: it cannot. */
   readonly suspends?: boolean;
   readonly agentVersion: string;

@@ -1,3 +1,5 @@
+import type { GuestTime } from './guest-time.ts';
+
 /** The record of one move. Status words are OpenStack's; the phase is finer and ours. */
 export const migrationTypes = ['live-migration', 'migration', 'resize', 'evacuation'] as const;
 export type MigrationType = (typeof migrationTypes)[number];
@@ -135,4 +137,6 @@ export type MigrationMeasures = {
   readonly memoryPerWireByte?: number | null;
   /** What the link carried of memory while the stream was full. Absent from older records. */
   readonly linkBytesPerSecond?: number | null;
+  /** Of a guest with a channel for the QEMU guest agent, once the move is over and its clock was looked at. */
+  readonly guestTime?: GuestTime;
 };

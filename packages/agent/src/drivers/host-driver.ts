@@ -1,5 +1,6 @@
 import type { ConvergencePolicy } from '@godwit/domain/convergence/policy';
 import type { Grant } from '@godwit/domain/custody/grant';
+import type { GuestTime } from '@godwit/domain/guest-time';
 import type { HostFacts } from '@godwit/domain/host';
 import type { BootId, Epoch, Fence, HostId, MigrationId, ServerId } from '@godwit/domain/ids';
 import type { ChosenStream, MemoryStream } from '@godwit/domain/memory-stream';
@@ -138,6 +139,8 @@ export type HostDriver = {
     guest: WantedGuest | null,
   ): Promise<{ readonly answer: TakeAnswer; readonly detail: string }>;
   relayRelease(release: ReleaseNotice): Promise<MigrationReport>;
+  /** The guest's clock by this host's, through the agent inside the guest; ends within seconds, whatever that does. Throws when there is no channel for one. */
+  syncGuestTime(authority: Authority): Promise<GuestTime>;
   finishIncoming(authority: Authority, migrationId: MigrationId): Promise<MigrationReport>;
   dropOutgoing(authority: Authority, migrationId: MigrationId, deleteDisks: boolean, guest: WantedGuest | null): Promise<boolean>;
 

@@ -23,6 +23,8 @@ export type WantedGuest = {
   readonly networkPolicy?: NetworkPolicy;
   /** Absent: a serial console alone. */
   readonly display?: 'vnc';
+  /** Its machine has a channel for the QEMU guest agent. Absent: none. */
+  readonly guestAgent?: true;
 };
 
 export type ConfigFile = { readonly path: string; readonly content: Uint8Array };

@@ -36,8 +36,8 @@ afterAll(async () => {
   await two?.close();
 }, 60_000);
 
-const running = async (number: number, commandLine = ''): Promise<TestGuest> => {
-  const guest = testGuest(two.hosts[0], { number, commandLine });
+const running = async (number: number, commandLine = '', guestAgent = false): Promise<TestGuest> => {
+  const guest = testGuest(two.hosts[0], { number, commandLine, guestAgent });
   await startTestGuest(guest);
   await untilGuestAnswers(two, guest);
   return guest;
@@ -62,8 +62,12 @@ const qemusOf = async (guest: TestGuest): Promise<number> =>
 
 describe('a guest that writes memory', () => {
   test('moves back and forth five times, by every stream, keeps its memory, disk and connections, and one QEMU is left', async () => {
-    const guest = await running(1, 'godwit.memory=10,16 godwit.disk=20');
+    // With a channel for the guest agent, which every stream carries along.
+    const guest = await running(1, 'godwit.memory=10,16 godwit.disk=20', true);
     const before = await controlGuest(two, guest, 'status');
+    // Its clock began with that of its machine, which has whole seconds.
+    const boot = await guest.at.client.syncGuestTime({ custody: custodyOf(guest) });
+    expect(Math.abs(boot.driftAfterMs ?? Number.NaN)).toBeLessThan(60);
     let counter = await guestCounter(two, guest);
     for (let turn = 0; turn < 5; turn += 1) {
       const to = two.hosts[turn % 2 === 0 ? 1 : 0];
@@ -83,6 +87,16 @@ describe('a guest that writes memory', () => {
       const now = await guestCounter(two, guest);
       expect(now).toBeGreaterThan(counter);
       counter = now;
+      if (turn > 1) continue;
+      // Its clock stood still with it, and that of its new host is half a second off the old one's: seen by asking the guest itself, past its agent.
+      const skewMs = turn === 0 ? 500 : 0;
+      const wrongBy = moved.blackoutMs + (turn === 0 ? 500 : -500);
+      const time = await to.client.syncGuestTime({ custody: custodyOf(guest) });
+      expect(Math.abs(time.driftAfterMs ?? Number.NaN)).toBeLessThan(60);
+      expect(Math.abs((time.driftBeforeMs ?? 0) + wrongBy)).toBeLessThan(150);
+      const [sentAt, { clockUs }] = [Date.now(), await controlGuest(two, guest, 'status')];
+      expect(clockUs / 1000 - skewMs).toBeGreaterThan(sentAt - 60);
+      expect(clockUs / 1000 - skewMs).toBeLessThan(Date.now() + 60);
     }
     const after = await controlGuest(two, guest, 'status');
     expect(after.nonce).toBe(before.nonce);

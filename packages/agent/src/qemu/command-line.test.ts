@@ -36,6 +36,7 @@ const launch: Launch = {
   consoleSocket: '/s/con.sock',
   consoleLog: '/s/console/1,2.log',
   vncSocket: '/s/vnc.sock',
+  agentSocket: '/s/qga,1.sock',
   incoming: false,
   imageLocking: true,
   sandbox: true,
@@ -50,6 +51,18 @@ const node = (argv: readonly string[], name: string): unknown =>
 
 describe('the command line', () => {
   const argv = commandLine(spec, launch);
+
+  test('a channel for the guest agent is a second function beside the source of randomness; without one nothing of the machine is another', () => {
+    const other = commandLine({ ...spec, guestAgent: true }, launch);
+    const added = other.filter((word) => !argv.includes(word));
+    expect(added.map((word) => (word.startsWith('{') ? JSON.parse(word) : word) as unknown)).toEqual([
+      { driver: 'virtio-rng-pci', id: 'rng0', rng: 'entropy', bus: 'pcie.0', addr: '0x2', multifunction: true },
+      'socket,id=agent,path=/s/qga,,1.sock,server=on,wait=off',
+      { driver: 'virtio-serial-pci', id: 'channels', max_ports: 2, bus: 'pcie.0', addr: '0x2.0x1' },
+      { driver: 'virtserialport', id: 'agent0', bus: 'channels.0', nr: 1, chardev: 'agent', name: 'org.qemu.guest_agent.0' },
+    ]);
+    expect(argv.join(' ')).not.toMatch(/virtio-serial|multifunction|qga/);
+  });
 
   test("a port is found in its place: on the machine's own bus, or on the bridge that every machine of layout 2 has for them", () => {
     const nics = [0, 6].map((slot) => ({

@@ -10,6 +10,8 @@ export type Launch = {
   readonly consoleLog: string;
   /** VNC over a unix socket; used only by guests with graphics. */
   readonly vncSocket: string;
+  /** Our end of the guest agent's channel; used only by guests that have one. */
+  readonly agentSocket: string;
   /** Waits for a migration stream (`-incoming defer`) instead of the guest's first instruction. Both wait: `-S` is always given. */
   readonly incoming: boolean;
   /** QEMU's image locks. On, except in tests that prove custody without them. */
@@ -42,6 +44,8 @@ export const netdevId = (slot: number): string => `tap${slot}`;
 export const ramObject = 'ram0';
 
 export const configDriveNode = 'config-drive';
+/** By which a guest finds the channel: QEMU's name for it, and that of every guest agent. */
+export const agentPort = 'org.qemu.guest_agent.0';
 
 /**
  * PCI slots on pcie.0 (q35) or pci.0 (i440fx, whose own devices are in slots 0 and 1). Layout 2 differs on q35 alone: the guest's ports sit on the bus of a bridge, which, unlike pcie.0, takes a
@@ -99,7 +103,8 @@ export function commandLine(spec: GuestSpec, launch: Launch): string[] {
     ...device({ driver: 'isa-serial', id: 'serial0', chardev: 'console' }),
     ...device({ driver: 'pvpanic', id: 'panic0' }),
     ...['-object', json({ 'qom-type': 'rng-random', id: 'entropy', filename: '/dev/urandom' })],
-    ...device({ driver: 'virtio-rng-pci', id: 'rng0', rng: 'entropy', ...pci(slots.rng) }),
+    ...device({ driver: 'virtio-rng-pci', id: 'rng0', rng: 'entropy', ...pci(slots.rng), ...(spec.guestAgent && { multifunction: true }) }),
+    ...(spec.guestAgent ? agentArguments(launch, pci(slots.rng)) : []),
     ...(spec.balloon ? device({ driver: 'virtio-balloon-pci', id: 'balloon0', 'free-page-reporting': true, ...pci(slots.balloon) }) : []),
     ...(spec.graphics === 'vnc'
       ? [...device({ driver: 'VGA', id: 'video0', ...pci(slots.graphics) }), '-vnc', `unix:${escaped(launch.vncSocket)}`]
@@ -113,6 +118,15 @@ export function commandLine(spec: GuestSpec, launch: Launch): string[] {
     ...(spec.configDrive === undefined ? [] : configDriveArguments(spec.configDrive, launch, pci(slots.configDrive))),
     ...directBootArguments(spec),
     ...(launch.incoming ? ['-incoming', 'defer'] : []),
+  ];
+}
+
+/** Beside the source of randomness, as its second function: every slot has its device. Two ports, of which the first is a console's: the number is part of the machine. */
+function agentArguments(launch: Launch, address: object): string[] {
+  return [
+    ...['-chardev', `socket,id=agent,path=${escaped(launch.agentSocket)},server=on,wait=off`],
+    ...device({ driver: 'virtio-serial-pci', id: 'channels', max_ports: 2, ...address, addr: `0x${slots.rng.toString(16)}.0x1` }),
+    ...device({ driver: 'virtserialport', id: 'agent0', bus: 'channels.0', nr: 1, chardev: 'agent', name: agentPort }),
   ];
 }
 

@@ -73,7 +73,8 @@ export async function startGuest(spec: GuestSpec, options: StartOptions): Promis
   const argv = commandLine(spec, launchOf(run, options));
   await mkdir(run.dir, { recursive: true, mode: 0o700 });
   await mkdir(run.consoleDir, { recursive: true, mode: 0o700 });
-  for (const stale of [run.pidFile, run.qmpSocket, run.oobSocket, run.consoleSocket, run.vncSocket]) await rm(stale, { force: true });
+  for (const stale of [run.pidFile, run.qmpSocket, run.oobSocket, run.consoleSocket, run.vncSocket, run.agentSocket])
+    await rm(stale, { force: true });
   await writeDurably(run.specFile, JSON.stringify(spec));
 
   const log = openSync(run.qemuLog, 'a', 0o600);
@@ -191,12 +192,13 @@ export async function lastLogLines(run: RunDir): Promise<readonly string[]> {
 
 function launchOf(run: RunDir, options: StartOptions): Launch {
   const { incoming, imageLocking, sandbox, vhostNet, tls } = options;
-  const { qmpSocket, oobSocket, consoleSocket, vncSocket } = run;
+  const { qmpSocket, oobSocket, consoleSocket, vncSocket, agentSocket } = run;
   return {
     qmpSocket,
     oobSocket,
     consoleSocket,
     vncSocket,
+    agentSocket,
     consoleLog: segmentPath(run.consoleDir, options.epoch),
     incoming,
     imageLocking,

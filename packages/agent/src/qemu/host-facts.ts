@@ -44,6 +44,7 @@ export async function hostFacts(input: HostFactsInput): Promise<HostFacts> {
     bridges: input.bridges,
     networkPolicy: true,
     deviceLayout: newestDeviceLayout,
+    guestAgent: true,
     suspends: capabilities.migrationCapabilities.includes(savesInPlace),
     selfTest: input.selfTest,
     agentVersion: input.agentVersion,

@@ -18,10 +18,13 @@ export async function occupiedSlots(qmp: Pick<QmpClient, 'execute'>): Promise<Re
   return new Set(devices.flatMap(({ name }) => /^nic(\d+)$/.exec(name)?.[1] ?? []).map(Number));
 }
 
-/** Layout and cards of a machine: two that say the same load each other's streams, as far as those go. */
-export const machineDevices = (spec: Pick<GuestSpec, 'nics' | 'deviceLayout'>): string =>
+const agentChannel = 'a guest-agent channel';
+
+/** Layout, channel and cards of a machine: two that say the same load each other's streams, as far as those go. */
+export const machineDevices = (spec: Pick<GuestSpec, 'nics' | 'deviceLayout' | 'guestAgent'>): string =>
   [
     `layout ${spec.deviceLayout}`,
+    ...(spec.guestAgent ? [agentChannel] : []),
     ...placedNics(spec)
       .map(({ portId, slot }) => `${portId} in place ${slot}`)
       .toSorted(),
@@ -42,6 +45,11 @@ export async function refuseOtherDevices(process: Pick<GuestProcess, 'spec' | 'q
     );
   if (placed.length !== slots.size || placed.some(({ slot }) => !slots.has(slot)))
     throw differs(`it runs with cards in places ${[...slots].toSorted().join(', ') || 'none'}, and should with ${own}`);
+  if (process.spec.guestAgent === true && !(destination ?? '').includes(agentChannel))
+    throw new GodwitError(
+      'MigrationPreCheck',
+      `the guest has ${agentChannel}, and the machine that waits for it at the destination has none: update the agent there`,
+    );
   if (destination === undefined || destination === '') {
     // An agent that does not tell builds the first layout, with cards one after the other.
     if (process.spec.deviceLayout !== 1 || placed.some(({ slot }, position) => slot !== position))

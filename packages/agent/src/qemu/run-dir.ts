@@ -8,6 +8,7 @@ export type RunDir = {
   readonly oobSocket: string;
   readonly consoleSocket: string;
   readonly vncSocket: string;
+  readonly agentSocket: string;
   /** stdout and stderr of QEMU. */
   readonly qemuLog: string;
   /** The GuestSpec as last started here. */
@@ -48,6 +49,7 @@ export function runDir(stateDir: string, name: string): RunDir {
     oobSocket: socket('oob.sock'),
     consoleSocket: socket('con.sock'),
     vncSocket: socket('vnc.sock'),
+    agentSocket: socket('qga.sock'),
     qemuLog: join(dir, 'qemu.log'),
     specFile: join(dir, 'spec.json'),
     pidFile: join(dir, 'pid.json'),

@@ -19,7 +19,7 @@ import { consoleChunks, displayData } from './console-streams.ts';
 import { fetching, snapshotChunks } from './disk-streams.ts';
 import { watch } from './watch.ts';
 import { authorityFromWire, grantFromWire, releaseFromWire, takeAnswerToWire } from './wire-custody.ts';
-import { guestFromWire, guestReportToWire, idFromWire, numberFromWire } from './wire-guest.ts';
+import { guestFromWire, guestReportToWire, guestTimeToWire, idFromWire, numberFromWire } from './wire-guest.ts';
 import { migrationReportToWire, peerFromWire, policyFromWire, readyFromWire, readyToWire } from './wire-migration.ts';
 
 const mebibyte = 1_048_576;
@@ -139,6 +139,7 @@ export function agentService(driver: HostDriver, hostName: string, readLogs: Rea
     relayRelease: async ({ release }) => migrationReportToWire(await driver.relayRelease(releaseFromWire(release))),
     finishIncoming: async ({ custody, migrationId }) =>
       migrationReportToWire(await driver.finishIncoming(authorityFromWire(custody), idFromWire(migrationId, 'migration id'))),
+    syncGuestTime: async ({ custody }) => guestTimeToWire(await driver.syncGuestTime(authorityFromWire(custody))),
     offerDisks: async ({ custody, migrationId, destinationHostId, guest }) =>
       create(OfferDisksResponseSchema, {
         totalBytes: BigInt(

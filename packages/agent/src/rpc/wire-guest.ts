@@ -1,9 +1,11 @@
 import { create } from '@bufbuild/protobuf';
+import { type SyncGuestTimeResponse, SyncGuestTimeResponseSchema } from '@godwit/contract/gen/agent_pb';
 import type { Guest } from '@godwit/contract/gen/guest_pb';
 import { GuestReportSchema, type GuestReport as WireReport, GuestState as WireState } from '@godwit/contract/gen/guest_pb';
 import { hostReport } from '@godwit/domain/custody/holder';
 import { GodwitError } from '@godwit/domain/errors';
 import type { DeviceLayout, DiskFormat } from '@godwit/domain/guest-spec';
+import type { GuestTime } from '@godwit/domain/guest-time';
 import { as } from '@godwit/domain/ids';
 import type { GuestReport, GuestState } from '../drivers/guest-report.ts';
 import type { WantedGuest } from '../drivers/wanted-guest.ts';
@@ -38,6 +40,7 @@ export function guestFromWire(wire: Guest | undefined): WantedGuest {
     cpuModel: wire.cpuModel,
     deviceLayout: layoutFromWire(wire.deviceLayout),
     ...displayFromWire(wire.display),
+    ...(wire.guestAgent && { guestAgent: true }),
     ...(wire.configDrive.length === 0 ? {} : { configDrive: wire.configDrive.map(({ path, content }) => ({ path, content })) }),
     ...(wire.networkPolicyJson === '' ? {} : { networkPolicy: networkPolicyFromWire(wire.networkPolicyJson) }),
     disks: wire.disks.map((disk) => ({
@@ -109,6 +112,15 @@ const states: Readonly<Record<GuestState, WireState>> = {
   suspended: WireState.SUSPENDED,
 };
 export const guestStateToWire = (state: GuestState): WireState => states[state];
+
+export const guestTimeToWire = ({ driftBeforeMs, driftAfterMs, errorMs, outcome, detail }: GuestTime): SyncGuestTimeResponse =>
+  create(SyncGuestTimeResponseSchema, {
+    outcome,
+    detail,
+    ...(driftBeforeMs !== null && { driftBeforeMs }),
+    ...(driftAfterMs !== null && { driftAfterMs }),
+    ...(errorMs !== null && { errorMs }),
+  });
 
 export const guestReportToWire = (report: GuestReport): WireReport =>
   create(GuestReportSchema, {

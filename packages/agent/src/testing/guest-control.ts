@@ -6,6 +6,8 @@ export type GuestStatus = {
   readonly heartbeat: { readonly counter: number };
   readonly memory: { readonly pagesCorrupt: number; readonly pagesWritten: number; readonly achievedMBs: number };
   readonly uptimeMs: number;
+  /** Its wall clock. */
+  readonly clockUs: number;
 };
 
 /** Longer than a lost first packet, or a busy machine, keeps an answer away. */

@@ -45,6 +45,8 @@ export function testGuest(
     readonly commandLine?: string;
     readonly diskless?: boolean;
     readonly ramMib?: number;
+    /** With a channel for the guest agent, which the demo guest has. */
+    readonly guestAgent?: boolean;
     /** Instead of the one disk on the shared pool; those in the pool `local` are copied by every move. */
     readonly disks?: readonly MessageInitShape<typeof DiskSchema>[];
   } = { number: 1 },
@@ -65,6 +67,7 @@ export function testGuest(
       hostname: `guest-${options.number}`,
       vcpus: 1,
       ramMib: BigInt(options.ramMib ?? 96),
+      guestAgent: options.guestAgent ?? false,
       disks: options.diskless ? [] : [...(options.disks ?? [rootDisk('shared')])],
       nics: [{ portId: randomUUID(), networkId: randomUUID(), mac, fixedIps: [{ address, prefixLength: 24, gateway: '10.89.0.1' }] }],
       directBoot: {

@@ -239,6 +239,8 @@ export interface ServerTable {
   key_name: string | null;
   user_data: string | null;
   config_drive: Generated<boolean>;
+  /** Its machine has a channel for the QEMU guest agent. */
+  guest_agent: Generated<boolean>;
   disk_config: Generated<string>;
   locked: Generated<boolean>;
   locked_reason: string | null;

@@ -40,6 +40,7 @@ import { factListener } from './facts/note-facts.ts';
 import { fleetOperation } from './fleet/fleet-operation.ts';
 import { type FleetOperations, fleetOperations } from './fleet/fleet-operations.ts';
 import { liveMigrate } from './live-migrate/live-migrate.ts';
+import { syncGuestTime } from './live-migrate/sync-guest-time.ts';
 import type { ServerOperations } from './operations.ts';
 import type { WorkflowHandler, WorkflowKind } from './port.ts';
 import { startAutoOffload } from './server/auto-offload.ts';
@@ -94,6 +95,7 @@ const handlers: Readonly<Record<WorkflowKind, (context: WorkflowContext, run: Pa
   'rescue-server': rescueServer,
   'change-interfaces': changeInterfaces,
   'live-migrate': liveMigrate,
+  'sync-guest-time': syncGuestTime,
   'cold-migrate': coldMigrate,
   'settle-server': settleServer,
   'fleet-operation': fleetOperation,

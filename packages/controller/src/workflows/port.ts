@@ -33,6 +33,7 @@ export type WorkflowKind =
   | 'rescue-server'
   | 'change-interfaces'
   | 'live-migrate'
+  | 'sync-guest-time'
   | 'cold-migrate'
   | 'settle-server'
   | 'fleet-operation'

@@ -198,6 +198,15 @@ describe('filters', () => {
       { facts: silent },
       ["DeviceLayout: the server's machine has device layout 2, agent 0.1.0 here builds up to 1 → update the agent of this host"],
     ],
+    [
+      'a channel for the guest agent, which an older agent does not build',
+      { deviceLayout: 1, guestAgent: true },
+      { facts: factsFixture({ agentVersion: '0.1.0' }) },
+      [
+        "GuestAgentChannel: the server's machine has a channel for the QEMU guest agent, agent 0.1.0 here builds none → update the agent of this host",
+      ],
+    ],
+    ['a channel for the guest agent that the agent builds', { guestAgent: true }, { facts: factsFixture({ guestAgent: true }) }, []],
     ['device layout that the agent builds', { deviceLayout: 2, portPlaces: [0, 2] }, {}, []],
     ['the first device layout, whatever the agent tells', { deviceLayout: 1, portPlaces: [0, 1] }, { facts: silent }, []],
     ['not started yet', { deviceLayout: null, portPlaces: [0] }, { facts: silent }, []],

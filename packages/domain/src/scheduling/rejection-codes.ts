@@ -45,6 +45,7 @@ export const rejectionCodes = [
   'CpuFeatures',
   'DeviceLayout',
   'DevicePlaces',
+  'GuestAgentChannel',
   'NetworkUnreachable',
   'SharedPoolMissing',
   'LocalDisk',

@@ -76,6 +76,8 @@ export type ServerDemand = {
   readonly machineType: string | null;
   /** Pinned at the first start; null before it: the hosts' common one is chosen then. */
   readonly deviceLayout: DeviceLayout | null;
+  /** Its machine has a channel for the QEMU guest agent. Absent: none. */
+  readonly guestAgent?: boolean;
   /** Where its network cards are, ascending. */
   readonly portPlaces: readonly number[];
   /** CPU features that the running guest has been shown; null when it starts anew and any CPU will do. */

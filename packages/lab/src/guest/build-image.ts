@@ -24,6 +24,7 @@ const moduleOrder = [
   'net_failover',
   'virtio_net',
   'virtio_blk',
+  'virtio_console',
   'button',
   'pvpanic',
   // The driver of the ISA device too, which is what guests get: ACPI names it QEMU0001.

@@ -41,6 +41,7 @@ export function guestSpecOf(guest: WantedGuest, pools: ReadonlyMap<string, Pool>
     ...(guest.directBoot && { directBoot: directBootOf(guest, guest.directBoot, bootPool(guest, pools)) }),
     graphics: guest.display ?? 'none',
     balloon: false,
+    ...(guest.guestAgent && { guestAgent: true }),
     ...(shared && { consoleDir: consoleDirOf(shared, guest.serverId) }),
   };
 }

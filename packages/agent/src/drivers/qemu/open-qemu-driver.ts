@@ -43,6 +43,7 @@ import { QemuConsoles } from './qemu-consoles.ts';
 import type { DriverLog, QemuHost } from './qemu-host.ts';
 import { memoryPath, syncMemory } from './saved-memory.ts';
 import { abandonSaving, suspendGuest } from './suspend-guest.ts';
+import { syncGuestTime } from './sync-guest-time.ts';
 
 /** How long a QEMU that outlived the agent may take to answer. */
 const adoptDeadlineMs = 5_000;
@@ -184,6 +185,7 @@ export async function openQemuDriver(
     forfeitIncoming: (grant, deleteDisks, wanted) => moves.forfeit(grant, deleteDisks, wanted),
     relayRelease: (notice) => moves.relay(notice),
     finishIncoming: (authority, migrationId) => moves.finish(authority, migrationId),
+    syncGuestTime: (authority) => syncGuestTime(host, authority),
     dropOutgoing: (authority, migrationId, deleteDisks, wanted) => moves.drop(authority, migrationId, deleteDisks, wanted),
     offerDisks: (authority, migrationId, destination, wanted) => copies.offer(authority, migrationId, destination, wanted),
     snapshotDisk: (authority, wanted, diskId, signal) => snapshotDisk(host, space, authority, wanted, diskId, signal),

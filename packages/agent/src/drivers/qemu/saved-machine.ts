@@ -13,6 +13,8 @@ export const savedMachineOf = (spec: GuestSpec): SavedMachine => ({
   'device layout': spec.deviceLayout,
   graphics: spec.graphics,
   balloon: spec.balloon,
+  // Told only where there is one: memories from before there were any are whole.
+  ...(spec.guestAgent && { 'guest agent': true }),
   'config drive': spec.configDrive !== undefined,
   disks: spec.disks.map(({ id, format, readOnly, sizeBytes }) => `${id} ${format} ${sizeBytes}${readOnly ? ' read-only' : ''}`),
   'network cards': spec.nics.map((nic, position) => `${nic.mac} ${slotOf(nic, position)} ${nic.mtu ?? 1500}`),

@@ -5,6 +5,7 @@ import type { Grant } from '@godwit/domain/custody/grant';
 import type { Copy } from '@godwit/domain/custody/host-custody';
 import type { HostMessage, PeerMessage } from '@godwit/domain/custody/host-effect';
 import { GodwitError } from '@godwit/domain/errors';
+import { type GuestTime, noAnswer } from '@godwit/domain/guest-time';
 import type { HostFacts } from '@godwit/domain/host';
 import type { BootId, HostId, MigrationId, ServerId } from '@godwit/domain/ids';
 import type { MigrationCause } from '@godwit/domain/migration';
@@ -248,6 +249,16 @@ class SimulatedDriver implements HostDriver {
   }
 
   /** As its timings say: so fast, over all of its memory. */
+  syncGuestTime({ serverId, epoch }: Authority): Promise<GuestTime> {
+    const { copy } = this.#gate.state(serverId);
+    const guest = this.#guests.get(serverId);
+    if (guest === undefined || copy.kind !== 'held' || copy.grant.epoch !== epoch)
+      throw new GodwitError('ServerNotFound', `server ${serverId} does not run on this host under epoch ${epoch}`);
+    if (guest.wanted.guestAgent !== true)
+      throw new GodwitError('InvalidState', `the machine of server ${serverId} has no channel for a guest agent`);
+    return Promise.resolve(noAnswer('a simulated guest has no clock'));
+  }
+
   measureDirty(serverId: ServerId): Promise<DirtyReport | null> {
     const guest = this.#guests.get(serverId);
     if (guest?.qemu.runstate !== 'running') return Promise.resolve(null);

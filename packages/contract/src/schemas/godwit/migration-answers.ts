@@ -1,3 +1,4 @@
+import { guestTimeOutcomes } from '@godwit/domain/guest-time';
 import { memoryStreams } from '@godwit/domain/memory-stream';
 import { migrationStatuses, migrationTypes } from '@godwit/domain/migration';
 import { Type } from 'typebox';
@@ -38,6 +39,17 @@ const summary = {
     throughputBytesPerSecond: Figure,
     linkBytesPerSecond: Type.Optional(Figure),
     memoryPerWireByte: Type.Optional(Figure),
+    /** What the guest's agent told of its clock after the move, and what became of setting it. */
+    guestTime: Type.Optional(
+      Closed({
+        outcome: OneOf(...guestTimeOutcomes),
+        /** The guest's clock minus its host's. */
+        driftBeforeMs: Figure,
+        driftAfterMs: Figure,
+        errorMs: Figure,
+        detail: Type.String(),
+      }),
+    ),
   }),
   phaseDurationsMs: Nullable(Type.Object({})),
   outcome: Nullable(

@@ -57,6 +57,7 @@ export async function acceptCreate(db: Db, workflows: Workflows, caller: Caller,
           key_name: request.keyName,
           user_data: request.userData,
           config_drive: request.configDrive,
+          guest_agent: image?.guestAgent ?? false,
           disk_config: request.diskConfig,
           reservation_id: reservationId,
           launch_index: index,
@@ -117,7 +118,11 @@ export async function flavorFor(
 }
 
 /** An image that a server of this flavor can boot from. Throws BadRequest. */
-export async function imageFor(tx: Tx, imageId: string, flavor: FlavorSnapshot): Promise<{ readonly directBoot: DirectBootColumn | null }> {
+export async function imageFor(
+  tx: Tx,
+  imageId: string,
+  flavor: FlavorSnapshot,
+): Promise<{ readonly directBoot: DirectBootColumn | null; readonly guestAgent: boolean }> {
   const image = await tx.selectFrom('image').selectAll().where('id', '=', imageId).where('deleted_at', 'is', null).executeTakeFirst();
   if (image === undefined) throw new GodwitError('BadRequest', 'Invalid imageRef provided.');
   if (image.status !== 'active') throw new GodwitError('BadRequest', `Image ${imageId} is not active.`);
@@ -130,8 +135,9 @@ export async function imageFor(tx: Tx, imageId: string, flavor: FlavorSnapshot):
   const virtualGib = (image.virtual_size_bytes ?? image.size_bytes ?? 0) / 2 ** 30;
   if (flavor.disk_gib > 0 && flavor.disk_gib < Math.max(image.min_disk_gib, virtualGib))
     throw new GodwitError('BadRequest', "Flavor's disk is too small for requested image.");
+  const guestAgent = isTrue(image.properties.hw_qemu_guest_agent);
   const kernelImageId = image.properties.kernel_id;
-  if (kernelImageId === undefined || kernelImageId === '') return { directBoot: null };
+  if (kernelImageId === undefined || kernelImageId === '') return { directBoot: null, guestAgent };
   const ramdiskImageId = image.properties.ramdisk_id ?? '';
   for (const id of [kernelImageId, ramdiskImageId].filter((one) => one !== '')) {
     const part = /^[0-9a-f-]{36}$/.test(id)
@@ -140,8 +146,11 @@ export async function imageFor(tx: Tx, imageId: string, flavor: FlavorSnapshot):
     if (part?.status !== 'active')
       throw new GodwitError('BadRequest', `Image ${imageId} is unacceptable: its kernel or ramdisk image ${id} is not active.`);
   }
-  return { directBoot: { kernelImageId, ramdiskImageId, commandLine: image.properties.os_command_line ?? '' } };
+  return { directBoot: { kernelImageId, ramdiskImageId, commandLine: image.properties.os_command_line ?? '' }, guestAgent };
 }
+
+/** As Nova reads an image's flag (oslo's bool_from_string): anything else is no. */
+const isTrue = (value: string | undefined): boolean => /^(1|t|true|on|y|yes)$/i.test(value?.trim() ?? '');
 
 async function demandHost(tx: Tx, name: string): Promise<void> {
   const host = await tx.selectFrom('host').select('id').where('name', '=', name).where('deleted_at', 'is', null).executeTakeFirst();

@@ -5,7 +5,7 @@ import type { Caller } from '../operations.ts';
 import type { ServerRecord } from '../server/server-record.ts';
 
 /** Said of images of servers, by which tools tell them from others: the compute API reference, "Create Image" and "Create Server Back Up". */
-const ofTheOriginal = ['kernel_id', 'ramdisk_id', 'os_command_line', 'os_distro', 'os_type', 'os_version'] as const;
+const ofTheOriginal = ['kernel_id', 'ramdisk_id', 'os_command_line', 'os_distro', 'os_type', 'os_version', 'hw_qemu_guest_agent'] as const;
 
 /** Inserts the image that a server's root disk is to be copied into, without data yet; returns its id. Throws BadRequest for a server without a disk. */
 export async function insertServerImage(

@@ -28,6 +28,8 @@ export type RebuildInput = {
   readonly actionId: number;
   readonly imageId: string;
   readonly directBoot: DirectBootColumn | null;
+  /** As the new image asks; absent: accepted by a controller that knew of none. */
+  readonly guestAgent?: boolean;
   /** It was off, and is off afterwards. */
   readonly endsStopped: boolean;
   /** Of the disks that were replaced, once they are. */
@@ -51,7 +53,7 @@ export async function acceptRebuild(
       throw new GodwitError('NotImplemented', 'Bare metal instances are not rebuilt in this version.');
     if (server.host_id === null) throw new GodwitError('InvalidState', `Instance ${serverId} has no host.`);
     await demandServiceUp(tx, server.host_id, 'Service is unavailable at this time.');
-    const { directBoot } = await imageFor(tx, request.imageId, server.flavor);
+    const { directBoot, guestAgent } = await imageFor(tx, request.imageId, server.flavor);
     if (request.metadata !== null) await demandMetadata(tx, server.project_id, Object.keys(request.metadata).length);
     await tx
       .updateTable('server')
@@ -65,7 +67,7 @@ export async function acceptRebuild(
       .where('id', '=', serverId)
       .execute();
     const actionId = await recordAction(tx, serverId, 'rebuild', caller);
-    const input: RebuildInput = { actionId, imageId: request.imageId, directBoot, endsStopped: server.vm_state === 'stopped' };
+    const input: RebuildInput = { actionId, imageId: request.imageId, directBoot, guestAgent, endsStopped: server.vm_state === 'stopped' };
     await workflows.enqueue(tx, { kind: 'rebuild-server', subjectId: serverId, input });
     await tellServer(tx, serverId);
   });

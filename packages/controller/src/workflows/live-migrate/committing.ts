@@ -117,6 +117,9 @@ export async function commit(context: WorkflowContext, run: WorkflowRun, move: M
       locked: latest,
       server: { hostId: destination, vmState },
     });
+    // The record is terminal with this transaction: what the guest's own agent does from here on changes nothing of it.
+    if (!dead && vmState === 'active' && (await readServer(tx, move.serverId)).guest_agent)
+      await context.workflows.enqueue(tx, { kind: 'sync-guest-time', subjectId: move.moveId });
     if (dropped.failed) await context.workflows.enqueue(tx, { kind: 'settle-server', subjectId: move.serverId });
     if (rebooted) await noteReboot(context, tx, await readServer(tx, move.serverId), destination, true);
   });

@@ -1,3 +1,4 @@
+import { Code, ConnectError } from '@connectrpc/connect';
 import { TakeAnswer } from '@godwit/contract/gen/custody_pb';
 import { GuestState } from '@godwit/contract/gen/guest_pb';
 import type { ServerId } from '@godwit/domain/ids';
@@ -103,6 +104,36 @@ describe('a live migration', () => {
     });
     expect(hostNamed('node1').guests.get(id)?.state).toBe(GuestState.SHUTOFF);
     await consistent(id, migration);
+  });
+
+  it('sets the clock of a guest with an agent when the record is terminal, says so in it, and ends the move whatever the agent does', async () => {
+    await database.db
+      .updateTable('image')
+      .set({ properties: JSON.stringify({ hw_qemu_guest_agent: 'Yes' }) })
+      .where('id', '=', cloud.imageId)
+      .execute();
+    const engine = await cloud.controller('c1');
+    const id = await cloud.server(engine, 'node1');
+    expect(await readServer(id)).toMatchObject({ guest_agent: true });
+    const timed = async (migration: string) => {
+      await ended(migration);
+      await until(async () => (await readMove(migration)).measures.guestTime !== undefined);
+      const row = await readMove(migration);
+      expect(row).toMatchObject({ status: 'completed', outcome: { cause: null, evidence: [] } });
+      expect(row.measures).toMatchObject({ blackoutMs: 12 });
+      return { time: row.measures.guestTime, last: row.timeline.at(-1) };
+    };
+    expect(await timed(await move(engine, id))).toMatchObject({
+      time: { outcome: 'set', driftBeforeMs: -21.5, driftAfterMs: 0.25, errorMs: 1.5, detail: '' },
+      last: { what: 'guest clock', detail: 'set: 21.5 ms behind before, 0.3 ms ahead now (± 1.5 ms)' },
+    });
+    hostNamed('node1').faults.push({ call: 'syncGuestTime', when: 'before', error: refusal('Internal', 'the socket is gone') });
+    expect(await timed(await move(engine, id, 'node1'))).toMatchObject({
+      time: { outcome: 'no-answer', driftBeforeMs: null, detail: 'Internal: the socket is gone' },
+    });
+    // A host whose agent knows of no such call.
+    hostNamed('node2').faults.push({ call: 'syncGuestTime', when: 'before', error: new ConnectError('unknown', Code.Unimplemented) });
+    expect((await timed(await move(engine, id))).time?.outcome).toBe('no-answer');
   });
 
   it('leaves a paused guest paused', async () => {

@@ -75,6 +75,7 @@ export async function loadDemand(db: Db, serverId: ServerId, options: DemandOpti
     machineType: server.machine_type,
     // A controller that knew no layouts has launched it: with the first.
     deviceLayout: server.device_layout ?? (server.launched_at === null ? null : 1),
+    guestAgent: server.guest_agent,
     portPlaces: ports.map((port, position) => port.device_index ?? position),
     cpuFeatures: moving && current !== null ? current.facts.cpuFeatures : null,
     cpuModel: moving ? server.cpu_model : null,

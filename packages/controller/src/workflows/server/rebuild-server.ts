@@ -80,6 +80,7 @@ async function exchangeDisks(context: WorkflowContext, run: WorkflowRun, serverI
     await writeServer(tx, run, serverId, {
       image_id: input.imageId,
       direct_boot: input.directBoot === null ? null : JSON.stringify(input.directBoot),
+      ...(input.guestAgent === undefined ? {} : { guest_agent: input.guestAgent }),
       rescue: null,
       task_state: 'rebuild_spawning',
       vm_state: 'stopped',

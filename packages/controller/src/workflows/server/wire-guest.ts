@@ -55,6 +55,7 @@ export async function wireGuest(db: Db, serverId: ServerId): Promise<Guest> {
     // A controller that knew no layouts has launched it, with the first; else likewise.
     deviceLayout: server.device_layout ?? (server.launched_at === null ? await clusterDeviceLayout(db) : 1),
     display: displayOf(server.flavor),
+    guestAgent: server.guest_agent,
     configDrive: (drive?.files ?? []).map(({ path, base64 }) => ({ path, content: Buffer.from(base64, 'base64') })),
     disks: disks.map((disk) => ({
       diskId: disk.id,

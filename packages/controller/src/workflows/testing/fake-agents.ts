@@ -9,6 +9,7 @@ import {
   ListGuestsResponseSchema,
   MeasureDirtyResponseSchema,
   OfferDisksResponseSchema,
+  SyncGuestTimeResponseSchema,
 } from '@godwit/contract/gen/agent_pb';
 import { type Custody, EndState, type Grant, TakeAnswer } from '@godwit/contract/gen/custody_pb';
 import { type Guest, type GuestReport, GuestReportSchema, GuestState } from '@godwit/contract/gen/guest_pb';
@@ -98,6 +99,7 @@ export const fakeFacts = (name: string): HostFacts => ({
   selfTest: [],
   suspends: true,
   deviceLayout: 2,
+  guestAgent: true,
   agentVersion: '0',
   pools: [
     { name: 'shared', poolId: 'pool-1', kind: 'shared', totalBytes: 2 ** 40, freeBytes: 2 ** 40 },
@@ -288,6 +290,10 @@ function clientOf(host: FakeHost, all: ReadonlyMap<HostId, FakeHost>): AgentClie
     changeNics: async ({ custody, guest }: { custody?: Custody; guest?: Guest }) => {
       under(custody).nics = (guest?.nics ?? []).map(({ portId, slot }) => ({ portId, slot: slot ?? null }));
       return guestReport(custody?.serverId ?? '');
+    },
+    syncGuestTime: async ({ custody }: { custody?: Custody }) => {
+      if (host.guests.get(custody?.serverId ?? '')?.epoch !== Number(custody?.epoch)) throw refusal('custody-epoch-unknown');
+      return create(SyncGuestTimeResponseSchema, { outcome: 'set', driftBeforeMs: -21.5, driftAfterMs: 0.25, errorMs: 1.5 });
     },
     destroyGuest: async ({ custody, deleteDisks, guest }: { custody?: Custody; deleteDisks?: boolean; guest?: Guest }) => {
       const destroyed = destroyBelow(custody);

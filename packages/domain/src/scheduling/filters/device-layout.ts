@@ -6,10 +6,10 @@ import { type Filter, text } from '../filter.ts';
  */
 export const deviceLayout: Filter = {
   name: 'device-layout',
-  prepare: ({ deviceLayout: layout, portPlaces }) => {
+  prepare: ({ deviceLayout: layout, portPlaces, guestAgent }) => {
     const needed = layout ?? 1;
     const gaps = portPlaces.some((place, position) => place !== position);
-    if (needed === 1 && !gaps) return null;
+    if (needed === 1 && !gaps && guestAgent !== true) return null;
     return ({ facts }) => {
       if (facts.accelerator === 'simulated') return null;
       const has = facts.deviceLayout ?? 1;
@@ -20,6 +20,8 @@ export const deviceLayout: Filter = {
           code: 'DevicePlaces',
           data: { places: portPlaces.map(String), agentVersion: facts.agentVersion },
         };
+      if (guestAgent === true && facts.guestAgent !== true)
+        return { filter: 'device-layout', code: 'GuestAgentChannel', data: { agentVersion: facts.agentVersion } };
       return null;
     };
   },
@@ -27,7 +29,9 @@ export const deviceLayout: Filter = {
     sentence:
       rejection.code === 'DevicePlaces'
         ? `the server's network cards are in places ${text(rejection, 'places')}, agent ${text(rejection, 'agentVersion')} here builds them one after the other`
-        : `the server's machine has device layout ${text(rejection, 'needed')}, agent ${text(rejection, 'agentVersion')} here builds up to ${text(rejection, 'has')}`,
+        : rejection.code === 'GuestAgentChannel'
+          ? `the server's machine has a channel for the QEMU guest agent, agent ${text(rejection, 'agentVersion')} here builds none`
+          : `the server's machine has device layout ${text(rejection, 'needed')}, agent ${text(rejection, 'agentVersion')} here builds up to ${text(rejection, 'has')}`,
     smallestChange: 'update the agent of this host',
   }),
 };

@@ -219,6 +219,44 @@ export declare type GuestRequest = Message<"godwit.agent.v1.GuestRequest"> & {
 export declare const GuestRequestSchema: GenMessage<GuestRequest>;
 
 /**
+ * domain GuestTime; drift is the guest's clock minus its host's.
+ *
+ * @generated from message godwit.agent.v1.SyncGuestTimeResponse
+ */
+export declare type SyncGuestTimeResponse = Message<"godwit.agent.v1.SyncGuestTimeResponse"> & {
+  /**
+   * @generated from field: string outcome = 1;
+   */
+  outcome: string;
+
+  /**
+   * @generated from field: optional double drift_before_ms = 2;
+   */
+  driftBeforeMs?: number | undefined;
+
+  /**
+   * @generated from field: optional double drift_after_ms = 3;
+   */
+  driftAfterMs?: number | undefined;
+
+  /**
+   * @generated from field: optional double error_ms = 4;
+   */
+  errorMs?: number | undefined;
+
+  /**
+   * @generated from field: string detail = 5;
+   */
+  detail: string;
+};
+
+/**
+ * Describes the message godwit.agent.v1.SyncGuestTimeResponse.
+ * Use `create(SyncGuestTimeResponseSchema)` to create a new message.
+ */
+export declare const SyncGuestTimeResponseSchema: GenMessage<SyncGuestTimeResponse>;
+
+/**
  * @generated from message godwit.agent.v1.StopGuestRequest
  */
 export declare type StopGuestRequest = Message<"godwit.agent.v1.StopGuestRequest"> & {
@@ -1634,6 +1672,16 @@ export declare const Agent: GenService<{
     methodKind: "unary";
     input: typeof FinishIncomingRequestSchema;
     output: typeof MigrationReportSchema;
+  },
+  /**
+   * The guest's clock by its host's, through the QEMU guest agent inside it, where its machine has a channel for one. Answers within seconds, whatever that agent does.
+   *
+   * @generated from rpc godwit.agent.v1.Agent.SyncGuestTime
+   */
+  syncGuestTime: {
+    methodKind: "unary";
+    input: typeof GuestRequestSchema;
+    output: typeof SyncGuestTimeResponseSchema;
   },
   /**
    * Source, after the commit: cleans up the released copy under the new epoch.

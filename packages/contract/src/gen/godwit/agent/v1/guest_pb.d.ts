@@ -99,6 +99,13 @@ export declare type Guest = Message<"godwit.agent.v1.Guest"> & {
   deviceLayout: number;
 
   /**
+   * its machine has a channel for the QEMU guest agent
+   *
+   * @generated from field: bool guest_agent = 40;
+   */
+  guestAgent: boolean;
+
+  /**
    * domain NetworkPolicy of its ports; empty: nothing is filtered
    *
    * @generated from field: string network_policy_json = 30;

@@ -1,0 +1,20 @@
+import { GodwitError } from '@godwit/domain/errors';
+import { type GuestTime, noAnswer } from '@godwit/domain/guest-time';
+import { setGuestTime } from '../../qemu/guest-agent.ts';
+import type { Authority } from '../host-driver.ts';
+import { demandOurs } from './demand-ours.ts';
+import { requireProcess } from './guest-lifecycle.ts';
+import type { QemuHost } from './qemu-host.ts';
+
+/**
+ * The guest's clock by this host's, through the agent inside the guest. Throws, nothing asked: custody's refusals when another copy is meant or it is on its way, ServerNotFound when it has no QEMU
+ * here, InvalidState when its machine has no channel for an agent. What the agent does or fails to do is in the answer.
+ */
+export async function syncGuestTime(host: QemuHost, authority: Authority): Promise<GuestTime> {
+  demandOurs(host, authority, 'reads');
+  const { spec, run } = requireProcess(host, authority.serverId);
+  if (spec.guestAgent !== true)
+    throw new GodwitError('InvalidState', `the machine of server ${spec.serverId} has no channel for a guest agent`);
+  if (host.guests.fact(authority.serverId)?.kind !== 'running') return noAnswer('the guest does not run');
+  return setGuestTime(run.agentSocket, () => host.clock.nowMs());
+}
