@@ -32,6 +32,7 @@ let tokens: string[];
 let requests: string[];
 /** How many of the next answers are lost on their way. */
 let losses: number;
+let refusal: ConnectError | null;
 const open: { close(): unknown }[] = [];
 
 beforeEach(async () => {
@@ -40,6 +41,7 @@ beforeEach(async () => {
   tokens = [];
   requests = [];
   losses = 0;
+  refusal = null;
 });
 afterEach(async () => {
   for (const one of open.splice(0).reverse()) await one.close();
@@ -59,6 +61,7 @@ async function listenForJoins(): Promise<string> {
             requests.push(request.certificateRequestPem);
             if (!request.token.startsWith(secret))
               throw new ConnectError('the join token is unknown, expired or used', Code.Unauthenticated);
+            if (refusal !== null) throw refusal;
             if ((losses -= 1) >= 0) throw new ConnectError('the line was cut', Code.Unavailable);
             return { hostId, certificatePem: await ca.sign(request.certificateRequestPem, hostId, [request.address]), caPem: ca.caPem };
           },
@@ -142,13 +145,35 @@ test('a join whose answer is lost is asked again with the same request, after a 
 test('the token is not shown to a controller of another CA', async () => {
   const stranger = await createTestCa();
   const controller = await listenForJoins();
+  await expect(start(controller, `${secret}.${stranger.fingerprint}`)).rejects.toThrow(
+    /does not show the CA certificate .*: correct controllerUrl, or take a token of that cloud: `godwit host add sim1` prints/,
+  );
+  expect(tokens).toEqual([]);
+});
+
+test('a join that is refused ends in one sentence with what to do, once, and leaves no identity', async () => {
+  const controller = await listenForJoins();
+  const used = `used-used-used-used-1.${ca.fingerprint}`;
+  await expect(start(controller, used)).rejects.toThrow(
+    'the join token is unknown, expired or used: `godwit host add sim1` prints a token for the file of joinTokenFile',
+  );
+  refusal = new ConnectError('a host named sim1 is part of the cloud', Code.FailedPrecondition, { 'godwit-code': 'Conflict' });
+  await expect(start(controller, `${secret}.${ca.fingerprint}`)).rejects.toThrow(
+    'a host named sim1 is part of the cloud: choose another hostName, or where it is that host: `godwit host add sim1` prints',
+  );
+  await expect(start(controller, 'no token')).rejects.toThrow(
+    'the join token is not `<secret>.<sha256 of the CA certificate>`: put what `godwit host add sim1` prints into',
+  );
+  expect(tokens).toHaveLength(2);
+  expect((await readdir(directory)).filter((file) => file !== 'join-request.json')).toEqual([]);
+  // What is no refusal of this host is waited for.
+  refusal = new ConnectError('the database is away', Code.FailedPrecondition, { 'godwit-code': 'ServiceUnavailable' });
+  const waits = Promise.withResolvers<void>();
   const stop = new AbortController();
-  const warned = Promise.withResolvers<unknown>();
-  const starting = start(controller, `${secret}.${stranger.fingerprint}`, stop.signal, ({ err }) => warned.resolve(err));
-  expect(await warned.promise).toMatchObject({ message: expect.stringContaining('does not show the CA certificate') });
+  const starting = start(controller, `${secret}.${ca.fingerprint}`, stop.signal, () => waits.resolve());
+  await waits.promise;
   stop.abort();
   await expect(starting).rejects.toThrow();
-  expect(tokens).toEqual([]);
 });
 
 test('each service is only for its caller, and each caller only for the host it means', async () => {

@@ -3,7 +3,8 @@ import type { HostFacts } from '@godwit/domain/host';
 import type { HostDriver } from './drivers/host-driver.ts';
 import { type HostIdentity, loadHostIdentity, storeHostIdentity } from './identity/host-identity.ts';
 import { joinCluster } from './identity/join.ts';
-import { parseJoinToken } from './identity/join-token.ts';
+import { JoinRefused, refusalOf } from './identity/join-refused.ts';
+import { type JoinToken, parseJoinToken } from './identity/join-token.ts';
 import { forgetPendingRequest, pendingRequest } from './identity/pending-request.ts';
 import { keepRenewed, renewIdentity } from './identity/renewal.ts';
 import type { ReadLogs } from './rpc/agent-service.ts';
@@ -35,12 +36,12 @@ export type CurrentIdentity = { current: HostIdentity };
 
 export type HostAgent = { readonly driver: HostDriver; readonly rpcPort: number; close(): Promise<void> };
 
-/** How long to wait before a refused or unanswered join is tried again. */
+/** How long to wait before an unanswered join is tried again. */
 const joinRetryMs = 2_000;
 
 /**
  * Brings one host up: identity (joining first where there is none), driver (which adopts what an earlier agent left), RPC. When it returns the host serves.
- * A controller that is away delays only the join. Throws when the token is no token, or a file is damaged.
+ * A controller that is away delays only the join. Throws `JoinRefused` when there is no token, it is none, or the controller refuses it, and when a file is damaged.
  */
 export async function startHostAgent(setup: HostSetup, signal: AbortSignal): Promise<HostAgent> {
   const { log } = setup;
@@ -88,11 +89,19 @@ export async function startHostAgent(setup: HostSetup, signal: AbortSignal): Pro
   };
 }
 
+async function tokenOf({ joinToken, hostName }: HostSetup): Promise<JoinToken> {
+  try {
+    return parseJoinToken(await joinToken());
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new JoinRefused(`${why}: put what \`godwit host add ${hostName}\` prints into the file of joinTokenFile`, { cause: error });
+  }
+}
+
 async function joined(setup: HostSetup, signal: AbortSignal): Promise<HostIdentity> {
   for (;;) {
     signal.throwIfAborted();
-    // Read again each time: an operator may replace a used or mistyped token while the agent waits.
-    const token = parseJoinToken(await setup.joinToken());
+    const token = await tokenOf(setup);
     try {
       const presence = {
         hostName: setup.hostName,
@@ -108,6 +117,8 @@ async function joined(setup: HostSetup, signal: AbortSignal): Promise<HostIdenti
       await forgetPendingRequest(setup.stateDir);
       return identity;
     } catch (error) {
+      const refusal = refusalOf(error, setup.hostName);
+      if (refusal !== null) throw refusal;
       setup.log.warn({ err: error }, 'the host could not join yet');
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, joinRetryMs);

@@ -1,6 +1,7 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { systemFailure } from '@godwit/contract/config/system-failure';
 import { GodwitError } from '@godwit/domain/errors';
 import type { BootId } from '@godwit/domain/ids';
 import { as } from '@godwit/domain/ids';
@@ -13,6 +14,7 @@ import { openQemuDriver } from './drivers/qemu/open-qemu-driver.ts';
 import { openSimulatedHost, simulatedFacts } from './drivers/simulated/open-simulated-host.ts';
 import { simulatedTimings } from './drivers/simulated/simulated-timings.ts';
 import { type HostAgent, type HostSetup, readBootId, startHostAgent } from './host-agent.ts';
+import { JoinRefused } from './identity/join-refused.ts';
 import { type LoadedConfig, loadAgentConfig } from './load-agent-config.ts';
 import { readLogsOf, recentLogFile } from './read-logs.ts';
 
@@ -26,8 +28,8 @@ const startedTogether = 16;
 const lingerMs = 1_000;
 
 /**
- * Runs the agent until SIGINT or SIGTERM; guests outlive it. Returns the exit code: 0 after a signal, 2 for a wrong command line or configuration,
- * 1 for anything else that keeps it from serving.
+ * Runs the agent until SIGINT or SIGTERM; guests outlive it. Returns the exit code: 0 after a signal, 2 for what an operator has to mend first (the command line, the configuration, the
+ * token), 1 for anything else that keeps it from serving.
  */
 export const main = async (argv: readonly string[]): Promise<number> => {
   let config: LoadedConfig;
@@ -39,7 +41,13 @@ export const main = async (argv: readonly string[]): Promise<number> => {
     process.stderr.write(`godwit agent: ${(error as Error).message}\n`);
     return 2;
   }
-  const log = await createLog(config);
+  let log: Logger;
+  try {
+    log = await createLog(config);
+  } catch (error) {
+    process.stderr.write(`godwit agent: ${systemFailure(error) ?? String(error)}\n`);
+    return 1;
+  }
   const stop = new AbortController();
   const stopped = new Promise<void>((resolve) => stop.signal.addEventListener('abort', () => resolve(), { once: true }));
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
@@ -59,7 +67,12 @@ export const main = async (argv: readonly string[]): Promise<number> => {
     return 0;
   } catch (error) {
     if (stop.signal.aborted) return 0;
-    if (error instanceof GodwitError && error.code === 'BadRequest') process.stderr.write(`godwit agent: ${error.message}\n`);
+    if (error instanceof JoinRefused) {
+      process.stderr.write(`godwit agent: ${error.message}\n`);
+      return 2;
+    }
+    const sentence = error instanceof GodwitError && error.code === 'BadRequest' ? error.message : systemFailure(error);
+    if (sentence !== null) process.stderr.write(`godwit agent: ${sentence}\n`);
     log.fatal({ err: error }, 'the agent cannot serve');
     return 1;
   } finally {

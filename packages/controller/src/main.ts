@@ -1,4 +1,5 @@
 import { open } from 'node:fs/promises';
+import { systemFailure } from '@godwit/contract/config/system-failure';
 import { GodwitError } from '@godwit/domain/errors';
 import { openRecentLog } from '@godwit/telemetry/recent-log';
 import { bootstrapIdentity } from './auth/bootstrap.ts';
@@ -40,8 +41,8 @@ export const main = async (argv: readonly string[]): Promise<number> => {
     const config = await loadConfig(parsed.config);
     return await run(parsed, config);
   } catch (error) {
-    const mendable = error instanceof ConfigError || error instanceof GodwitError;
-    process.stderr.write(`godwit controller: ${mendable ? error.message : ((error as Error).stack ?? String(error))}\n`);
+    const sentence = error instanceof ConfigError || error instanceof GodwitError ? error.message : systemFailure(error);
+    process.stderr.write(`godwit controller: ${sentence ?? (error as Error).stack ?? String(error)}\n`);
     return 1;
   }
 };

@@ -1,6 +1,9 @@
 import { createHash } from 'node:crypto';
 import { connect, type DetailedPeerCertificate } from 'node:tls';
 
+/** Whoever answers is not the controller that made the token. */
+export class OtherAuthority extends Error {}
+
 /**
  * Fetches the cluster's CA certificate from whoever answers at `url` and returns it only if its SHA-256 is the pinned one. Nothing is
  * sent but the TLS handshake: a stranger at that address learns nothing. The server has to present its CA in its chain.
@@ -25,7 +28,8 @@ export function fetchPinnedCa(url: string, fingerprint: string, deadlineMs: numb
     socket.once('error', fail);
     socket.once('secureConnect', () => {
       const ca = chain(socket.getPeerCertificate(true)).find((raw) => createHash('sha256').update(raw).digest('hex') === fingerprint);
-      if (!ca) return fail(new Error(`the controller at ${url} does not show the CA certificate whose fingerprint is in the join token`));
+      if (!ca)
+        return fail(new OtherAuthority(`the controller at ${url} does not show the CA certificate whose fingerprint is in the join token`));
       socket.destroy();
       resolve(`-----BEGIN CERTIFICATE-----\n${(ca.toString('base64').match(/.{1,64}/g) ?? []).join('\n')}\n-----END CERTIFICATE-----\n`);
     });

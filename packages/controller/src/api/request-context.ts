@@ -37,16 +37,18 @@ export async function requireCaller(db: Db, request: FastifyRequest): Promise<Ca
 }
 
 /**
- * Scheme and host for links: what a proxy says the client used, else the public URL when it was asked for by that name, else the name the client used.
- * Links have to lead back to us from where the client is (the lab's client namespace reaches us by another address than the host does).
+ * What links begin with. They follow the configured public URL, as the catalog does, whatever a proxy makes of the request on its way (nginx, untold, passes on the name
+ * by which it reaches us, and no header says what the client used). Only where that URL is this machine's own, as in a lab, is it the name that the client used: a client
+ * in another network namespace reaches us by another address.
  */
 export function linkBase(publicUrl: string, headers: FastifyRequest['headers']): string {
   const own = new URL(publicUrl);
+  if (!/^(localhost|127(\.\d+){3}|\[::1\])$/.test(own.hostname)) return publicUrl;
   const forwardedHost = first(headers['x-forwarded-host']);
   const host = forwardedHost ?? headers.host;
   if (host === undefined || !/^[A-Za-z0-9.\-:[\]_]{1,255}$/.test(host)) return own.origin;
   const protocol = first(headers['x-forwarded-proto']);
-  const scheme = protocol === 'https' || protocol === 'http' ? protocol : host === own.host ? own.protocol.slice(0, -1) : 'http';
+  const scheme = protocol === 'https' || protocol === 'http' ? protocol : own.protocol.slice(0, -1);
   return `${scheme}://${host}`;
 }
 

@@ -241,16 +241,20 @@ describe('planDrain', () => {
     const larger = fc
       .record({
         ramMib: fc.array(fc.constantFrom(8, 12, 16), { minLength: 3, maxLength: 5 }),
-        list: fc.array(fc.tuple(fc.nat(4), fc.constantFrom(2, 3, 4, 5, 6, 8), fc.boolean()), { minLength: 6, maxLength: 16 }),
+        list: fc.array(fc.tuple(fc.nat(4), fc.constantFrom(2, 3, 4, 5, 6, 8), fc.boolean(), fc.option(fc.nat(4), { nil: null, freq: 2 })), {
+          minLength: 6,
+          maxLength: 16,
+        }),
         searchChecks: fc.constantFrom(500, 2_000, 8_000),
       })
       .map(({ ramMib, list, searchChecks }) => {
         const used = ramMib.map(() => 0);
-        const servers = list.flatMap(([place, ram, selected], index): Server[] => {
+        const servers = list.flatMap(([place, ram, selected, wish], index): Server[] => {
           const at = place % ramMib.length;
           if ((used[at] as number) + ram > (ramMib[at] as number)) return [];
           used[at] = (used[at] as number) + ram;
-          return [{ name: `s${index}`, at, ramMib: ram, group: null, pin: null, selected }];
+          const pin = wish === null || wish % ramMib.length === at || !selected ? null : wish % ramMib.length;
+          return [{ name: `s${index}`, at, ramMib: ram, group: null, pin, selected }];
         });
         return { cloud: { ramMib, enabled: ramMib.map(() => true), servers, groups: [] }, searchChecks };
       });
@@ -263,6 +267,20 @@ describe('planDrain', () => {
         );
       }),
       { numRuns: 400 },
+    );
+  });
+
+  it('says that it is impossible only where it is, however little it may search', () => {
+    fc.assert(
+      fc.property(clouds, fc.boolean(), fc.constantFrom(1, 10, 40), (cloud, helpers, searchChecks) => {
+        const plan = planOf(cloud, helpers, {}, searchChecks);
+        run(cloud, plan);
+        const selected = cloud.servers.filter((server) => server.selected).length;
+        const moved = plan.moves.filter(({ makesRoom }) => !makesRoom).length;
+        if (plan.outcome === 'impossible') expect(bruteForce(cloud, helpers)).toBe(moved);
+        expect(plan.outcome === 'found').toBe(moved === selected);
+      }),
+      { numRuns: 600 },
     );
   });
 
