@@ -344,6 +344,10 @@ describe('other actions', () => {
     expect((await act(id, { lock: null }, cloud.admin)).statusCode).toBe(202);
     expect((await act(id, { unlock: null }, member)).statusCode).toBe(403);
     expect((await act(id, { lock: { locked_reason: '' } }, member, '2.73')).statusCode).toBe(400);
+    // Below 2.73 the argument is anything, and says nothing.
+    const older = await cloud.server(member);
+    expect((await act(older, { lock: { locked_reason: 'audit' } }, member, '2.72')).statusCode).toBe(202);
+    expect(await stateOf(older)).toMatchObject({ locked: true, locked_reason: null, locked_by: 'owner' });
   });
   it('os-resetState is an admin’s, and not while a migration is under way', async () => {
     const id = await cloud.server(member, { task_state: 'powering-off' });

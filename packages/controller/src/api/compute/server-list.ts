@@ -129,7 +129,11 @@ const otherKeys = [
 ];
 const knownKeys: ReadonlySet<string> = new Set([...Object.keys(filters), ...Object.keys(adminFilters), ...otherKeys]);
 
-const sortColumns: Readonly<Record<string, string>> = {
+/** Every key that filters, whoever may use it; for the test that each of them does. */
+export const filterKeys: readonly string[] = [...Object.keys(filters), ...Object.keys(adminFilters)];
+
+/** What a list may be sorted by; from 2.73 on by `locked` too. */
+export const sortColumns: Readonly<Record<string, string>> = {
   uuid: 'server.id',
   display_name: 'server.name',
   display_description: 'server.description',

@@ -1,8 +1,11 @@
 import { randomUUID } from 'node:crypto';
+import { powerState } from '@godwit/domain/server';
+import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startTestServer, type TestServer } from '../../store/test-database.ts';
 import { insertImage } from '../../store/testing/rows.ts';
 import type { TestUser } from '../test-api.ts';
+import { filterKeys, sortColumns } from './server-list.ts';
 import { startTestCloud, type TestCloud } from './test-cloud.ts';
 
 let server: TestServer;
@@ -56,6 +59,18 @@ describe('create', () => {
       as: member,
     });
     expect(list.json().servers.map((one: { name: string }) => one.name)).toEqual(['many-1', 'many-2', 'many-3']);
+  });
+  it('is made with a private flavor by who has access to it', async () => {
+    const flavorRef = 'private';
+    await cloud.db
+      .insertInto('flavor')
+      .values({ id: flavorRef, name: flavorRef, vcpus: 1, ram_mib: 512, disk_gib: 1, extra_specs: '{}', is_public: false })
+      .execute();
+    const refused = await create({ flavorRef });
+    expect([refused.statusCode, refused.json().badRequest?.message]).toEqual([400, 'Invalid flavorRef provided.']);
+    await cloud.db.insertInto('flavor_access').values({ flavor_id: flavorRef, project_id: member.projectId }).execute();
+    expect((await create({ flavorRef })).statusCode).toBe(202);
+    expect((await create({ flavorRef }, '2.1', {}, await cloud.user('member'))).statusCode).toBe(400);
   });
   it('is made from an image that another project shares with the caller’s, and of none else', async () => {
     const owner = await cloud.user('member');
@@ -208,6 +223,145 @@ describe('list', () => {
     expect(await list('changes-since=2000-01-01T00:00:00Z')).toEqual(sorted(active, stopped, moving, gone));
     expect(await list('changes-since=2100-01-01T00:00:00Z')).toEqual([]);
   });
+  it('every filter picks by what it names, and every key sorts by it', async () => {
+    const own = await cloud.user('member');
+    const kernel = randomUUID();
+    const differing = (which: 'first' | 'second') => {
+      const first = which === 'first';
+      return {
+        name: which,
+        hostname: which,
+        description: which,
+        user_id: which,
+        vm_state: first ? ('active' as const) : ('paused' as const),
+        task_state: first ? ('migrating' as const) : null,
+        power_state: first ? powerState.running : powerState.paused,
+        progress: first ? 10 : 20,
+        launch_index: first ? 1 : 2,
+        flavor_id: which,
+        image_id: first ? cloud.imageId : second.image,
+        key_name: which,
+        config_drive: first,
+        reservation_id: which,
+        host_id: first ? cloud.hosts.node1 : cloud.hosts.node2,
+        created_at: new Date(first ? '2020-01-01T00:00:00.700Z' : '2021-01-01T00:00:00Z'),
+        updated_at: new Date(first ? '2021-06-01T00:00:00Z' : '2020-06-01T00:00:00Z'),
+        launched_at: new Date(first ? '2022-01-02T00:00:00Z' : '2022-01-01T00:00:00Z'),
+        terminated_at: new Date(first ? '2023-01-02T00:00:00Z' : '2023-01-01T00:00:00Z'),
+        tags: first ? ['a', 'both'] : ['b', 'both'],
+        locked: first,
+        locked_by: first ? ('admin' as const) : ('owner' as const),
+        access_ip_v4: first ? '192.0.2.1' : '192.0.2.2',
+        access_ip_v6: first ? '2001:db8::1' : '2001:db8::2',
+        disk_config: first ? ('AUTO' as const) : ('MANUAL' as const),
+        direct_boot: first
+          ? JSON.stringify({ kernelImageId: kernel, ramdiskImageId: second.image, commandLine: '' })
+          : JSON.stringify({ kernelImageId: second.image, ramdiskImageId: kernel, commandLine: '' }),
+      };
+    };
+    const second = { image: await insertImage(cloud.db) };
+    const ids = { first: await cloud.server(own, differing('first')), second: await cloud.server(own, differing('second')) };
+    const { id: zone } = await cloud.db
+      .insertInto('aggregate')
+      .values({ name: 'far', metadata: JSON.stringify({ availability_zone: 'far' }) })
+      .returning('id')
+      .executeTakeFirstOrThrow();
+    await cloud.db.insertInto('aggregate_host').values({ aggregate_id: zone, host_id: cloud.hosts.node2 }).execute();
+    for (const [id, address] of [
+      [ids.first, '192.0.2.201'],
+      [ids.second, '2001:db8::201'],
+    ] as const)
+      await cloud.db
+        .updateTable('port')
+        .set({ fixed_ips: sql`jsonb_set(fixed_ips, '{0,address}', to_jsonb(${address}::text))` })
+        .where('server_id', '=', id)
+        .execute();
+    const list = async (query: string) => {
+      const found = idsOf(
+        await cloud.call('GET', `${base}/servers/detail?all_tenants=1&project_id=${own.projectId}&${query}`, { microversion: '2.73' }),
+      );
+      return found.map((id) => (id === ids.first ? 'first' : id === ids.second ? 'second' : 'another'));
+    };
+    /** What picks the first alone, the second alone; null where nothing is the one's alone. */
+    const picks: Readonly<Record<string, readonly [first: string | null, second: string | null]>> = {
+      name: ['^fir', 'second'],
+      display_name: ['first', 'sec'],
+      status: ['MIGRATING', 'PAUSED'],
+      image: [`http://image/${cloud.imageId}`, second.image],
+      image_ref: [cloud.imageId, second.image],
+      flavor: ['http://compute/flavors/first', 'second'],
+      reservation_id: ['first', 'second'],
+      ip: ['192.0.2.2', null],
+      ip6: [null, '2001:db8::201'],
+      vm_state: ['active', 'paused'],
+      task_state: ['migrating', 'None'],
+      power_state: ['1', '3'],
+      key_name: ['first', 'second'],
+      config_drive: ['true', 'false'],
+      progress: ['10', '20'],
+      availability_zone: ['nova', 'far'],
+      created_at: ['2020-01-01T00:00:00Z', '2021-01-01T00:00:00'],
+      launched_at: ['2022-01-02T00:00:00Z', '2022-01-01T00:00:00Z'],
+      terminated_at: ['2023-01-02', '2023-01-01T00:00:00Z'],
+      tags: ['a,both', 'b'],
+      'tags-any': ['a,c', 'b'],
+      'not-tags': ['b,both', 'a,both'],
+      'not-tags-any': ['b,c', 'a'],
+      locked: ['true', 'false'],
+      host: ['node1', 'node2'],
+      node: ['node1', 'node2'],
+      hypervisor_hostname: ['node1', 'node2'],
+      uuid: [ids.first, ids.second],
+      user_id: ['first', 'second'],
+      hostname: ['first', 'second'],
+      instance_type_id: ['first', 'second'],
+      launch_index: ['1', '2'],
+      description: ['first', 'second'],
+      display_description: ['first', 'second'],
+      access_ip_v4: ['192.0.2.1', '192.0.2.2'],
+      access_ip_v6: ['2001:db8::1', '2001:db8::2'],
+      auto_disk_config: ['true', 'false'],
+      kernel_id: [kernel, second.image],
+      ramdisk_id: [second.image, kernel],
+      locked_by: ['admin', 'owner'],
+      // The same of every server.
+      root_device_name: [null, null],
+      soft_deleted: [null, null],
+    };
+    expect(Object.keys(picks)).toEqual(filterKeys);
+    for (const [key, values] of Object.entries(picks))
+      for (const [index, value] of values.entries())
+        if (value !== null)
+          expect([key, value, await list(`${key}=${encodeURIComponent(value)}`)]).toEqual([key, value, [index === 0 ? 'first' : 'second']]);
+    // Of both: no tag of the list alone is on both, and one is.
+    expect([await list('not-tags=a,b'), await list('not-tags-any=both')]).toEqual([['second', 'first'], []]);
+    const changed = async (query: string) =>
+      idsOf(await cloud.call('GET', `${base}/servers?${query}`, { as: own, microversion: '2.66' })).length;
+    expect([
+      await changed('changes-before=2020-12-31T00:00:00Z'),
+      await changed('changes-since=2021-01-01T00:00:00Z&changes-before=2021-12-31T00:00:00Z'),
+      await changed('changes-before=2020-01-01T00:00:00Z'),
+    ]).toEqual([1, 1, 0]);
+    const reversed = await cloud.call('GET', `${base}/servers?changes-since=2022-01-01T00:00:00Z&changes-before=2021-01-01T00:00:00Z`, {
+      as: own,
+      microversion: '2.66',
+    });
+    expect(reversed.statusCode).toBe(400);
+    // Ascending the first comes first, but where its value is the greater one.
+    const greater: readonly string[] = ['updated_at', 'launched_at', 'terminated_at', 'task_state', 'config_drive'];
+    const unlike = { uuid: ids.first > ids.second, image_ref: cloud.imageId > second.image, project_id: null };
+    for (const key of Object.keys(sortColumns)) {
+      const backwards = key in unlike ? unlike[key as keyof typeof unlike] : greater.includes(key);
+      if (backwards === null) continue;
+      const expected = backwards ? ['second', 'first'] : ['first', 'second'];
+      for (const [direction, order] of [
+        ['asc', expected],
+        ['desc', expected.toReversed()],
+      ] as const)
+        expect([key, direction, await list(`sort_key=${key}&sort_dir=${direction}`)]).toEqual([key, direction, order]);
+    }
+    await cloud.db.deleteFrom('aggregate_host').where('aggregate_id', '=', zone).execute();
+  });
   it('an admin who names another project means it; what is no status, and what is deleted, is not asked for by everybody', async () => {
     const own = await cloud.user('member');
     const id = await cloud.server(own);
@@ -273,6 +427,11 @@ describe('show', () => {
     const after = await show(id);
     expect(after.hostId).not.toBe(before.hostId);
     expect(after.hostId).toMatch(/^[0-9a-f]{56}$/);
+    // Nor do two projects learn from it that they share a host.
+    const other = await cloud.user('member');
+    const beside = await cloud.server(other, { host_id: cloud.hosts.node2 });
+    expect((await show(beside, '2.93', other)).hostId).not.toBe(after.hostId);
+    expect((await show(await cloud.server(member, { host_id: cloud.hosts.node2 }))).hostId).toBe(after.hostId);
   });
   it('shows a fault only of what failed, with details only to an admin', async () => {
     const fault = JSON.stringify({ code: 500, message: 'No valid host was found.', details: 'secret', created: new Date().toISOString() });

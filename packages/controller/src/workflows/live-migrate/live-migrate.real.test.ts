@@ -104,6 +104,17 @@ describe('a live migration', () => {
     });
     expect(hostNamed('node1').guests.get(id)?.state).toBe(GuestState.SHUTOFF);
     await consistent(id, migration);
+    // Why there is told with the action, the hosts that it was not given too.
+    const decision = await database.db
+      .selectFrom('instance_action_event')
+      .innerJoin('instance_action', 'instance_action.id', 'instance_action_event.action_id')
+      .select(['instance_action_event.result', 'instance_action_event.details'])
+      .where('instance_action.server_id', '=', id)
+      .where('event', '=', 'conductor_live_migrate_instance')
+      .executeTakeFirstOrThrow();
+    expect(decision).toMatchObject({ result: 'Success', details: expect.stringContaining('node2') });
+    expect(decision.details).toContain('the server is on this host');
+    expect(row.verdicts).toMatchObject({ ranked: [{ host: 'node2', rank: 1 }], passing: 1 });
   });
 
   it('sets the clock of a guest with an agent when the record is terminal, says so in it, and ends the move whatever the agent does', async () => {

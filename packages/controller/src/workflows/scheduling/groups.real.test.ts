@@ -5,6 +5,7 @@ import type { Database } from '../../store/database.ts';
 import { startTestServer, type TestServer } from '../../store/test-database.ts';
 import { addMember, removeMember } from '../accept/change-membership.ts';
 import type { Engine } from '../engine.ts';
+import type { CreateServers } from '../operations.ts';
 import { runningCopies } from '../testing/fake-agents.ts';
 import { type FakeCloud, fakeCloud, until } from '../testing/fake-cloud.ts';
 
@@ -41,7 +42,8 @@ const newGroup = async (policy: 'affinity' | 'anti-affinity' | 'soft-affinity' |
     .execute();
   return id;
 };
-const create = async (group: string, count = 1, host: string | null = null): Promise<readonly ServerId[]> => {
+const create = (group: string, count = 1, host: string | null = null) => createWith({ group }, count, host);
+const createWith = async (hints: CreateServers['hints'], count = 1, host: string | null = null): Promise<readonly ServerId[]> => {
   const { serverIds } = await engine.operations.create(caller(), {
     name: 's',
     description: null,
@@ -58,7 +60,7 @@ const create = async (group: string, count = 1, host: string | null = null): Pro
     userData: null,
     configDrive: false,
     diskConfig: 'AUTO',
-    hints: { group },
+    hints,
   });
   for (const id of serverIds) await until(async () => (await server(id)).task_state === null);
   return serverIds;
@@ -154,6 +156,33 @@ describe('affinity', () => {
     const elsewhere = (await hostOf(id)) === 'node4' ? 'node3' : 'node4';
     for (const move of [await live(id), await live(id, elsewhere, true), await cold(id)])
       expect(move).toMatchObject({ status: 'error', outcome: { cause: 'NoValidHost' } });
+  }, 60_000);
+});
+
+describe('a group that is deleted', () => {
+  it('binds its members no more', async () => {
+    const group = await newGroup('affinity');
+    const [a] = await create(group, 2, 'node1');
+    const id = a ?? as<ServerId>('');
+    expect(await live(id)).toMatchObject({ outcome: { cause: 'NoValidHost' } });
+    await database.db.updateTable('server_group').set({ deleted_at: new Date() }).where('id', '=', group).execute();
+    expect(await live(id)).toMatchObject({ status: 'completed' });
+  }, 60_000);
+});
+
+describe('hints', () => {
+  it('same_host and different_host name servers to be with and to stay away from, when it is made and in every move, by name of a host too', async () => {
+    const [anchor = as<ServerId>('')] = await createWith({}, 1, 'node3');
+    const [near = as<ServerId>(''), far = as<ServerId>('')] = [
+      ...(await createWith({ same_host: [anchor] })),
+      ...(await createWith({ different_host: [anchor] }, 1, 'node2')),
+    ];
+    expect(await hostOf(near)).toBe('node3');
+    const [refused = as<ServerId>('')] = await createWith({ different_host: [anchor] }, 1, 'node3');
+    expect(await server(refused)).toMatchObject({ vm_state: 'error' });
+    for (const move of [await live(near), await live(far, 'node3', true), await cold(far, 'node3')])
+      expect(move).toMatchObject({ status: 'error', outcome: { cause: 'NoValidHost' } });
+    expect(await live(far, 'node1')).toMatchObject({ status: 'completed' });
   }, 60_000);
 });
 

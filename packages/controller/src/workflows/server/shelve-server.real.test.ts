@@ -106,6 +106,35 @@ async function dying(point: string, offloadSeconds = 0) {
   };
 }
 
+describe('backups', () => {
+  it('of each type the newest so many are kept, of this server alone; images and other types stay', async () => {
+    const engine = await controller(0);
+    const [id, other] = [await cloud.server(engine, 'node1'), await cloud.server(engine, 'node1')];
+    const keep = async (server: ServerId, name: string, backup: { readonly type: string; readonly rotation: number } | null) => {
+      await engine.operations.snapshot(cloud.admin, server, { name, metadata: {}, backup });
+      await idle(server);
+    };
+    const daily = { type: 'daily', rotation: 2 };
+    await keep(other, 'other', daily);
+    await keep(id, 'image', null);
+    await keep(id, 'weekly', { type: 'weekly', rotation: 2 });
+    for (const name of ['one', 'two', 'three']) await keep(id, name, daily);
+    const left = async (server: ServerId) =>
+      (await images(server))
+        .filter(({ status }) => status === 'active')
+        .map(({ name }) => name)
+        .toSorted();
+    expect([await left(id), await left(other)]).toEqual([['image', 'three', 'two', 'weekly'], ['other']]);
+    expect(await lastAction(id)).toMatchObject({
+      action: 'createBackup',
+      message: null,
+      events: [{ event: 'compute_backup_instance', result: 'Success' }],
+    });
+    await keep(id, 'none', { type: 'daily', rotation: 0 });
+    expect(await left(id)).toEqual(['image', 'weekly']);
+  });
+});
+
 describe('shelve', () => {
   it('keeps the disk as an image, gives up the host, and unshelve puts it on one from that image', async () => {
     const engine = await controller(0);

@@ -111,6 +111,8 @@ const microversions = [
   '2.33',
   '2.40',
   '2.41',
+  '2.42',
+  '2.43',
   '2.52',
   '2.53',
   '2.68',
@@ -226,11 +228,19 @@ describe('services', () => {
 
   it('is deleted only when nothing lives there or moves there', async () => {
     await newServer('node1', 'node2');
-    for (const name of ['node1', 'node2'])
-      expect([name, (await send('DELETE', `/os-services/${(await hostId(name)).service_id}`, undefined, '2.53')).code]).toEqual([
+    for (const [name, why] of [
+      ['node1', 'Unable to delete compute service that is hosting instances. Migrate or delete the instances first.'],
+      ['node2', 'Unable to delete compute service that has in-progress migrations. Complete the migrations or delete the instances first.'],
+    ] as const)
+      expect([name, await send('DELETE', `/os-services/${(await hostId(name)).service_id}`, undefined, '2.53')]).toEqual([
         name,
-        409,
+        { code: 409, conflictingRequest: { code: 409, message: why } },
       ]);
+    // A server that holds nothing there (one in error) lives there all the same.
+    const bare = await newServer('metal1');
+    await db.deleteFrom('allocation').where('server_id', '=', bare).execute();
+    expect((await send('DELETE', `/os-services/${(await hostId('metal1')).api_id}`)).code).toBe(409);
+    await db.updateTable('server').set({ deleted_at: new Date() }).where('id', '=', bare).execute();
     expect((await send('DELETE', `/os-services/${(await hostId('metal1')).api_id}`)).code).toBe(204);
     expect((await get('/os-services?host=metal1')).services).toEqual([]);
     expect((await get('/os-hypervisors?hypervisor_hostname_pattern=metal', '2.53')).code).toBe(404);
