@@ -63,7 +63,7 @@ function cloud(ramMib: number) {
         cpuFeatures: features.slice(0, 100),
         machineType: 'pc-q35-10.0',
         runningOn: { qemuVersion: '10.0.2', accelerator: 'kvm' },
-        networks: [{ name: 'lan', bridge: 'br0' }],
+        networks: [{ name: 'lan', bridge: 'br0', vlan: null }],
       });
       return { demand: { ...demand, currentHost: place(host) }, method: 'live', bytes: ramOf(host, index) * 2 ** 20 };
     }),

@@ -65,7 +65,7 @@ const demands: readonly (readonly [what: string, demand: ServerDemand])[] = [
       cpuFeatures: features.slice(0, 110),
       machineType: 'pc-q35-10.0',
       runningOn: { qemuVersion: '10.0.2', accelerator: 'kvm' },
-      networks: [{ name: 'lan', bridge: 'br0' }],
+      networks: [{ name: 'lan', bridge: 'br0', vlan: null }],
       disks: [{ kind: 'shared', pool: 'shared', poolId: 'pool-1' }],
     }),
   ],

@@ -105,7 +105,9 @@ function configProblems(config: Readonly<Record<string, unknown>>): readonly str
       Buffer.byteLength(config['stateDir']) <= longestStateDirBytes,
       `stateDir is longer than ${longestStateDirBytes} bytes, so that the sockets below it could not be made`,
     );
-    demand(filled((config['bridge'] as { name?: unknown } | undefined)?.name), 'bridge.name is missing');
+    const bridge = config['bridge'] as { name?: unknown; vlans?: unknown } | undefined;
+    demand(filled(bridge?.name), 'bridge.name is missing');
+    demand(bridge?.vlans === undefined || typeof bridge.vlans === 'boolean', 'bridge.vlans is neither true nor false');
   }
   demand(
     filled(config['managementAddress']) && !['0.0.0.0', '::'].includes(config['managementAddress']),

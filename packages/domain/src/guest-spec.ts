@@ -70,6 +70,8 @@ export type NicSpec = {
   readonly networkId: NetworkId;
   /** Told to the guest as its MTU; absent: 1500. */
   readonly mtu?: number;
+  /** Its tap is an access port of this VLAN, which the guest does not see; absent: untagged. */
+  readonly vlan?: number;
   /** Which of the guest's eight places it has, 0…7; kept for as long as the port is the guest's. Absent: its position in the list. */
   readonly slot?: number;
 };
@@ -79,6 +81,10 @@ export type DirectBootSpec = { readonly kernelPath: string; readonly initrdPath?
 
 /** Limits of both device layouts. */
 export const guestLimits = { vcpus: 255, minRamMib: 1, nics: 8, disks: 17, commandLineBytes: 2047, backingLayers: 8 } as const;
+
+/** VLANs that networks can have. 1 is where bridges keep what is untagged; 0 and 4095 are reserved (IEEE 802.1Q). */
+export const vlanIds = { first: 2, last: 4094 } as const;
+export const isVlanId = (id: number): boolean => Number.isInteger(id) && id >= vlanIds.first && id <= vlanIds.last;
 
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 const macAddress = /^[0-9a-f][02468ace](:[0-9a-f]{2}){5}$/;
@@ -171,6 +177,8 @@ function nicProblems(nic: NicSpec): string[] {
     problems.push(`tap name ${JSON.stringify(nic.tapName)} of port ${nic.portId} is not an interface name`);
   if (nic.slot !== undefined && !(Number.isInteger(nic.slot) && nic.slot >= 0 && nic.slot < guestLimits.nics))
     problems.push(`place ${nic.slot} of port ${nic.portId} is not between 0 and ${guestLimits.nics - 1}`);
+  if (nic.vlan !== undefined && !isVlanId(nic.vlan))
+    problems.push(`VLAN ${nic.vlan} of port ${nic.portId} is not between ${vlanIds.first} and ${vlanIds.last}`);
   if (nic.mtu !== undefined && !(Number.isInteger(nic.mtu) && nic.mtu >= 68 && nic.mtu <= 65_535))
     problems.push(`MTU ${nic.mtu} of port ${nic.portId} is not between 68 and 65535`);
   return problems;

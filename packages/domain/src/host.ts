@@ -32,6 +32,8 @@ export type HostFacts = {
   readonly pools: readonly PoolFacts[];
   /** Networks (physical bridge names) that guests on this host can reach. */
   readonly bridges: readonly string[];
+  /** Its guest bridge carries VLANs. Absent: it does not, or its agent would not hear of them. */
+  readonly vlans?: boolean;
   /** Features that the self-test at the agent's start (once per boot, while all works) has seen working, or why not. */
   readonly selfTest: readonly { readonly feature: string; readonly works: boolean; readonly detail: string; readonly durationMs: number }[];
   /** Enforces network policies at its guests' ports. Absent: it cannot. */

@@ -51,6 +51,8 @@ export type WantedNic = {
   readonly mtu: number;
   /** Empty: the agent's configured guest bridge. */
   readonly bridge: string;
+  /** Absent: untagged. */
+  readonly vlan?: number;
   /** Absent: its position in the list. */
   readonly slot?: number;
 };

@@ -4,8 +4,9 @@ import type { NicSpec } from '@godwit/domain/guest-spec';
 import type { MigrationId } from '@godwit/domain/ids';
 import type { NetworkEncapsulation } from '../drivers/host-driver.ts';
 import { lookUp, pointAt } from '../network/forwarding.ts';
+import type { BridgeConfig } from '../network/guest-bridge.ts';
 import type { NetworkTools } from '../network/network-tools.ts';
-import { deleteTap, ensureTap, setTapOpen, tapQueueFrames } from '../network/tap.ts';
+import { deleteTap, demandVlan, ensureTap, setTapOpen, type TapRequest, tapQueueFrames } from '../network/tap.ts';
 import { delay } from './deadline.ts';
 import { FrameHold } from './frame-hold.ts';
 import { attachMirrorPoint, receiveMirror, removeTunnels } from './frame-mirror.ts';
@@ -19,14 +20,14 @@ export class DestinationNetwork {
   readonly #tools: NetworkTools;
   readonly #migration: MigrationId;
   readonly #nics: readonly NicSpec[];
-  readonly #bridge: string;
+  readonly #bridge: BridgeConfig;
   #hold: FrameHold | null = null;
   #open = false;
   #inner: NetworkEncapsulation | null = null;
   #encapsulation: NetworkEncapsulation | null = null;
   #release: () => void = () => undefined;
 
-  constructor(tools: NetworkTools, migration: MigrationId, nics: readonly NicSpec[], bridge: string) {
+  constructor(tools: NetworkTools, migration: MigrationId, nics: readonly NicSpec[], bridge: BridgeConfig) {
     this.#tools = tools;
     this.#migration = migration;
     this.#nics = nics;
@@ -108,7 +109,7 @@ export class DestinationNetwork {
     const until = performance.now() + limitMs;
     for (;;) {
       const seen = await Promise.all(
-        this.#nics.map(async ({ mac, tapName }) => (await lookUp(this.#tools, this.#bridge, mac))?.port === tapName),
+        this.#nics.map(async ({ mac, tapName, vlan }) => (await lookUp(this.#tools, this.#bridge.name, mac, vlan))?.port === tapName),
       );
       if (seen.every(Boolean)) return true;
       if (performance.now() >= until) return false;
@@ -140,21 +141,32 @@ export class DestinationNetwork {
 /**
  * Guests' taps on the bridge, ready to have their frames mirrored later: what `ensureTap` does for each, in one run of `ip` where they do not exist yet, because the start of a move waits for it.
  */
-export async function makeTaps(tools: NetworkTools, nics: readonly NicSpec[], bridge: string, open: boolean): Promise<void> {
+export async function makeTaps(tools: NetworkTools, nics: readonly NicSpec[], bridge: BridgeConfig, open: boolean): Promise<void> {
   if (nics.length === 0) return;
+  for (const { vlan } of nics) demandVlan(bridge, vlan);
   const flags = open ? 'on' : 'off';
-  const lines = nics.flatMap(({ tapName, mtu }) => [
+  // An access port is given its VLAN by another program, and before it is up.
+  const [tagged, untagged] = [nics.filter(({ vlan }) => vlan !== undefined), nics.filter(({ vlan }) => vlan === undefined)];
+  const lines = untagged.flatMap(({ tapName, mtu }) => [
     `tuntap add dev ${tapName} mode tap vnet_hdr`,
-    `link set dev ${tapName} mtu ${mtu ?? defaultMtu} txqueuelen ${tapQueueFrames} addrgenmode none master ${bridge}`,
+    `link set dev ${tapName} mtu ${mtu ?? defaultMtu} txqueuelen ${tapQueueFrames} addrgenmode none master ${bridge.name}`,
     `link set dev ${tapName} type bridge_slave learning ${flags} flood ${flags} mcast_flood ${flags} bcast_flood ${flags}`,
     `link set dev ${tapName} up`,
   ]);
+  const tapOf = ({ tapName: name, mtu = defaultMtu, vlan }: NicSpec): TapRequest => ({
+    name,
+    bridge: bridge.name,
+    mtu,
+    open,
+    ...(vlan !== undefined && { vlan }),
+  });
   try {
-    await ipBatch(lines);
+    if (lines.length > 0) await ipBatch(lines);
   } catch {
     // Something was there before: look, and change only what is wrong. This also gives the error its cause.
-    for (const nic of nics) await ensureTap(tools, { name: nic.tapName, bridge, mtu: nic.mtu ?? defaultMtu, open });
+    for (const nic of untagged) await ensureTap(tools, tapOf(nic));
   }
+  for (const nic of tagged) await ensureTap(tools, tapOf(nic));
   // Now, while nothing flows: on a tap in use it would cost a frame.
   await Promise.all(nics.map(({ tapName }) => attachMirrorPoint(tapName)));
 }

@@ -99,7 +99,7 @@ export class IncomingMigration {
     this.#store = store;
     this.move = move;
     this.record = restored?.record ?? new MigrationRecord(move.grant, 'destination', 'preparing', host.events, () => host.clock.nowMs());
-    this.#network = new DestinationNetwork(host.tools, move.grant.migrationId, move.spec.nics, host.config.bridge.name);
+    this.#network = new DestinationNetwork(host.tools, move.grant.migrationId, move.spec.nics, host.config.bridge);
     this.#ready = restored?.ready ?? null;
     for (const port of this.#ports) host.ports.hold(port);
     if (restored?.process) {

@@ -3,12 +3,15 @@ import { NetworkToolError, type NetworkTools } from './network-tools.ts';
 /** An entry of a bridge's forwarding table. */
 export type ForwardingEntry = { readonly mac: string; readonly port: string; readonly state: 'learned' | 'static' | 'permanent' };
 
-/** Which port of the bridge leads to a MAC address; undefined when the bridge would flood. */
-export async function lookUp(tools: NetworkTools, bridge: string, mac: string): Promise<ForwardingEntry | undefined> {
+/** What a bridge that looks at tags has for ports without a VLAN of their own. */
+const untagged = 1;
+
+/** Which port of the bridge leads to a MAC address, in a VLAN or untagged; undefined when the bridge would flood. */
+export async function lookUp(tools: NetworkTools, bridge: string, mac: string, vlan = untagged): Promise<ForwardingEntry | undefined> {
   const entries = (await tools.bridge('fdb', 'show', 'br', bridge)) as
-    | readonly { mac: string; ifname: string; state?: string; flags?: readonly string[]; master?: string }[]
+    | readonly { mac: string; ifname: string; state?: string; flags?: readonly string[]; master?: string; vlan?: number }[]
     | null;
-  const entry = entries?.find((one) => one.mac === mac && one.master === bridge);
+  const entry = entries?.find((one) => one.mac === mac && one.master === bridge && (one.vlan ?? untagged) === vlan);
   return (
     entry && { mac, port: entry.ifname, state: entry.state === 'permanent' ? 'permanent' : entry.state === 'static' ? 'static' : 'learned' }
   );

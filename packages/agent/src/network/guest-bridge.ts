@@ -1,4 +1,5 @@
 import { GodwitError } from '@godwit/domain/errors';
+import { vlanIds } from '@godwit/domain/guest-spec';
 import { findLink } from './link.ts';
 import { NetworkToolError, type NetworkTools } from './network-tools.ts';
 
@@ -6,6 +7,8 @@ export type BridgeConfig = {
   readonly name: string;
   /** Interface towards the other hosts; becomes a port of the bridge. */
   readonly uplink?: string;
+  /** It carries VLANs, tagged on the uplink. */
+  readonly vlans?: boolean;
   /** Absent: the uplink's, else 1500. */
   readonly mtu?: number;
 };
@@ -40,5 +43,23 @@ export async function ensureBridge(tools: NetworkTools, config: BridgeConfig): P
   if (uplink && uplink.master === undefined) await tools.ip('link', 'set', 'dev', uplink.name, 'master', config.name);
   if (uplink && !uplink.up) await tools.ip('link', 'set', 'dev', uplink.name, 'up');
   if (bridge.mtu !== mtu) await tools.ip('link', 'set', 'dev', config.name, 'mtu', String(mtu));
+  if (config.vlans === true) await carryVlans(tools, config, uplink !== undefined);
   if (!bridge.up) await tools.ip('link', 'set', 'dev', config.name, 'up');
+}
+
+/**
+ * From now on the bridge looks at tags: ports that are there, and those that join without a VLAN of their own, stay together untagged. The configured uplink gets every VLAN; other ports of a bridge
+ * that was there are their owner's. Repeating it changes nothing.
+ */
+async function carryVlans(tools: NetworkTools, { name, uplink = '' }: BridgeConfig, hasUplink: boolean): Promise<void> {
+  await tools.ip('link', 'set', 'dev', name, 'type', 'bridge', 'vlan_filtering', '1').catch((error: unknown) => {
+    if (!(error instanceof NetworkToolError && /not supported/.test(error.said))) throw error;
+    throw new GodwitError(
+      'NetworkSetupFailed',
+      `the bridges of this host's kernel know no VLANs (CONFIG_BRIDGE_VLAN_FILTERING); take bridge.vlans out of the configuration`,
+      { said: error.said },
+      { cause: error },
+    );
+  });
+  if (hasUplink) await tools.bridge('vlan', 'add', 'dev', uplink, 'vid', `${vlanIds.first}-${vlanIds.last}`);
 }

@@ -39,7 +39,10 @@ export const baseLines: readonly string[] = [
   `add map ${table} to_guest { type ifname : verdict; }`,
   ...(
     [
-      ['forward', ['iifname vmap @from_guest', 'oifname vmap @to_guest']],
+      // Before the bridge gives a guest's frame its VLAN, and learns from it: behind that the rules would see a tag where they look for IP.
+      ['prerouting', ['iifname vmap @from_guest']],
+      // Behind where the bridge has taken the tag off again.
+      ['forward', ['oifname vmap @to_guest']],
       // The host's own addresses on the bridge are no way around the rules.
       ['input', ['iifname vmap @from_guest']],
       ['output', ['oifname vmap @to_guest']],

@@ -21,6 +21,8 @@ export type TapRequest = {
   readonly mtu: number;
   /** Closed: nothing is flooded to it and it learns nothing (the destination of a move, before the switchover). */
   readonly open: boolean;
+  /** Absent: as ports of the bridge are by themselves, untagged. */
+  readonly vlan?: number;
 };
 
 /**
@@ -57,12 +59,45 @@ export async function ensureTap(tools: NetworkTools, request: TapRequest): Promi
       'none',
     );
     if (present?.master !== request.bridge) await tools.ip('link', 'set', 'dev', request.name, 'master', request.bridge);
+    if (request.vlan !== undefined) await setTapVlan(tools, request.bridge, request.name, request.vlan);
     await setTapOpen(tools, request.name, request.open);
     await tools.ip('link', 'set', 'dev', request.name, 'up');
   } catch (error) {
     if (made) await deleteTap(tools, request.name).catch(() => undefined); // the first error is the cause; the sweep finds what is left
     throw error;
   }
+}
+
+/**
+ * Makes a tap an access port of one VLAN: what comes out of the guest is of that VLAN, what is tagged by the guest with another is dropped, and only that VLAN's frames reach it, without
+ * their tag. The default VLAN goes first, so that there is no instant in which the port is of two. Throws NetworkSetupFailed.
+ */
+export async function setTapVlan(tools: NetworkTools, bridge: string, name: string, vlan: number): Promise<void> {
+  const [owner] = (await tools.ip('-d', 'link', 'show', 'dev', bridge)) as readonly {
+    readonly linkinfo?: { readonly info_data?: { readonly vlan_filtering?: number } };
+  }[];
+  // Somebody has switched it off since the agent began: the port would be among all the others.
+  if (owner?.linkinfo?.info_data?.vlan_filtering !== 1)
+    throw new GodwitError(
+      'NetworkSetupFailed',
+      `the guest bridge ${bridge} does not look at tags any more (vlan_filtering is off), and ${name} is of VLAN ${vlan}`,
+    );
+  const has = (
+    (await tools.bridge('vlan', 'show', 'dev', name)) as readonly { readonly vlans?: readonly { readonly vlan: number }[] }[] | null
+  )
+    ?.flatMap(({ vlans = [] }) => vlans)
+    .filter((one) => one.vlan !== vlan);
+  for (const one of has ?? []) await tools.bridge('vlan', 'del', 'dev', name, 'vid', String(one.vlan));
+  await tools.bridge('vlan', 'add', 'dev', name, 'vid', String(vlan), 'pvid', 'untagged');
+}
+
+/** Throws NetworkSetupFailed where the bridge would put this port among all the others. */
+export function demandVlan(bridge: { readonly name: string; readonly vlans?: boolean }, vlan: number | undefined): void {
+  if (vlan !== undefined && bridge.vlans !== true)
+    throw new GodwitError(
+      'NetworkSetupFailed',
+      `the guest bridge ${bridge.name} of this host carries no VLANs (bridge.vlans), and the network is VLAN ${vlan}`,
+    );
 }
 
 /**

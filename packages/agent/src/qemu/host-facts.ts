@@ -14,6 +14,7 @@ export type HostFactsInput = {
   readonly selfTest: readonly SelfTestResult[];
   readonly pools: readonly Pool[];
   readonly bridges: readonly string[];
+  readonly vlans: boolean;
   readonly agentVersion: string;
 };
 
@@ -42,6 +43,7 @@ export async function hostFacts(input: HostFactsInput): Promise<HostFacts> {
     load: [one, five, fifteen],
     pools: pools.flatMap((pool) => (pool.status === 'fulfilled' ? [pool.value] : [])),
     bridges: input.bridges,
+    vlans: input.vlans,
     networkPolicy: true,
     deviceLayout: newestDeviceLayout,
     guestAgent: true,

@@ -181,9 +181,16 @@ describe('host facts', () => {
       selfTest: [],
       pools: [pool, gone],
       bridges: ['br0'],
+      vlans: false,
       agentVersion: '0.1.0',
     });
-    expect(facts).toMatchObject({ hypervisorType: 'QEMU', qemuVersion: capabilities.version, accelerator: 'tcg', bridges: ['br0'] });
+    expect(facts).toMatchObject({
+      hypervisorType: 'QEMU',
+      qemuVersion: capabilities.version,
+      accelerator: 'tcg',
+      bridges: ['br0'],
+      vlans: false,
+    });
     expect(facts.pools.map((one) => one.name)).toEqual(['local']);
     expect(facts.machineTypes).toContain(newestMachine(capabilities, 'q35'));
     expect(facts.bootedAtMs).toBeGreaterThan(1e12);

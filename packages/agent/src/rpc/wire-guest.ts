@@ -60,6 +60,7 @@ export function guestFromWire(wire: Guest | undefined): WantedGuest {
       mac: nic.mac.toLowerCase(),
       mtu: nic.mtu,
       bridge: nic.bridge,
+      ...(nic.vlan === 0 ? {} : { vlan: nic.vlan }),
       ...(nic.slot === undefined ? {} : { slot: nic.slot }),
       fixedIps: nic.fixedIps.map(({ address, prefixLength, gateway }) => ({ address, prefixLength, gateway })),
     })),

@@ -29,8 +29,10 @@ export type AgentConfig = {
   readonly bootIdFile?: string;
   /** GODWIT_ZONE: availability zone the host joins at first. */
   readonly zone?: string;
-  /** The guest bridge, made if absent; `uplink` is attached to it. */
-  readonly bridge: { readonly name: string; readonly uplink?: string };
+  /**
+   * The guest bridge, made if absent; `uplink` is attached to it. `vlans`: it carries VLAN networks, tagged on the uplink; a bridge that is there begins to look at tags then.
+   */
+  readonly bridge: { readonly name: string; readonly uplink?: string; readonly vlans?: boolean };
   readonly pools: readonly {
     readonly name: string;
     readonly kind: 'shared' | 'local';

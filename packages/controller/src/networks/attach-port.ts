@@ -3,6 +3,7 @@ import { guestLimits } from '@godwit/domain/guest-spec';
 import { sql } from 'kysely';
 import type { Tx } from '../store/database.ts';
 import { bindPort, onlyNetwork, type PortRequest, portOn } from './allocate-ports.ts';
+import { demandVlanReach } from './provider-network.ts';
 import { noteMember } from './security-groups.ts';
 import { visibleNetworks } from './visible-networks.ts';
 
@@ -16,7 +17,7 @@ export type InterfaceRequest = {
 
 /**
  * Gives a server that exists one more port, in the lowest of its places that is free, in the caller's transaction (the server's row is locked). Returns the port's id. Throws, nothing taken when the caller
- * rolls back: NotFound (network or port), Conflict (port or address in use), BadRequest (no network, several, no address left, an address that does not fit), NoFreeDeviceSlot.
+ * rolls back: NotFound (network or port), Conflict (port or address in use), BadRequest (no network, several, no address left, an address that does not fit), NoFreeDeviceSlot, Conflict where the server's host carries no VLANs and the network is one.
  */
 export async function attachPort(tx: Tx, caller: PortRequest['caller'], serverId: string, request: InterfaceRequest): Promise<string> {
   const taken = await tx.selectFrom('port').select('device_index').where('server_id', '=', serverId).execute();
@@ -26,6 +27,8 @@ export async function attachPort(tx: Tx, caller: PortRequest['caller'], serverId
   if (slot === undefined)
     throw new GodwitError('NoFreeDeviceSlot', `Instance ${serverId} has ${guestLimits.nics} interfaces, and no place for another one.`);
   const portId = await chosenPort(tx, { caller, serverId, networks: 'none' }, slot, request);
+  const { network_id } = await tx.selectFrom('port').select('network_id').where('id', '=', portId).executeTakeFirstOrThrow();
+  await demandVlanReach(tx, serverId, network_id);
   if (request.tag !== undefined) await tx.updateTable('port').set({ tag: request.tag }).where('id', '=', portId).execute();
   return portId;
 }

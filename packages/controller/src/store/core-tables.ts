@@ -155,6 +155,8 @@ export interface NetworkTable {
   admin_state_up: Generated<boolean>;
   mtu: Generated<number>;
   bridge: string | null;
+  /** null: flat. */
+  vlan: number | null;
   created_at: Now;
   updated_at: Now;
   description: Generated<string>;

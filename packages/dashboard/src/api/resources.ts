@@ -55,6 +55,8 @@ export type Network = {
   readonly mtu: number;
   readonly status: string;
   readonly admin_state_up: boolean;
+  /** Administrators see it. */
+  readonly 'provider:segmentation_id'?: number | null;
   readonly subnets: readonly string[];
 };
 export const networkList = (api: Api) =>
@@ -70,7 +72,14 @@ export const subnetList = (api: Api) =>
 
 export async function createNetwork(
   api: Api,
-  network: { readonly name: string; readonly shared?: boolean; readonly mtu?: number; readonly 'provider:physical_network'?: string },
+  network: {
+    readonly name: string;
+    readonly shared?: boolean;
+    readonly mtu?: number;
+    readonly 'provider:network_type'?: 'vlan';
+    readonly 'provider:physical_network'?: string;
+    readonly 'provider:segmentation_id'?: number;
+  },
 ): Promise<string> {
   return (await api.send<{ readonly network: { readonly id: string } }>('POST', '/network/v2.0/networks', { network })).network.id;
 }

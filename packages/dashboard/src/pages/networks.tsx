@@ -1,5 +1,5 @@
 import { useQuery } from '@tanstack/react-query';
-import { App, Button, Checkbox, Form, Input } from 'antd';
+import { App, Button, Checkbox, Form, Input, InputNumber } from 'antd';
 import { useState } from 'react';
 import {
   createNetwork,
@@ -51,6 +51,16 @@ export function Networks() {
       render: (network) => <span className={`status ${network.status === 'ACTIVE' ? 'good' : 'warn'}`}>{network.status}</span>,
     },
     { key: 'shared', title: 'Shared', render: (network) => (network.shared ? 'yes' : 'no') },
+    ...(isAdmin(api.session)
+      ? [
+          {
+            key: 'type',
+            title: 'Type',
+            render: (network: Network) =>
+              network['provider:segmentation_id'] == null ? 'flat' : `VLAN ${network['provider:segmentation_id']}`,
+          },
+        ]
+      : []),
     { key: 'mtu', title: 'MTU', className: 'number', sortBy: (network) => network.mtu, render: (network) => network.mtu },
     {
       key: 'subnets',
@@ -151,7 +161,7 @@ function SubnetFields({ required }: { readonly required: boolean }) {
   );
 }
 
-type NetworkValues = SubnetValues & { readonly name: string; readonly shared?: boolean; readonly bridge?: string };
+type NetworkValues = SubnetValues & { readonly name: string; readonly shared?: boolean; readonly bridge?: string; readonly vlan?: number };
 
 function CreateNetwork({ onClose }: { readonly onClose: () => void }) {
   const api = useApi();
@@ -162,6 +172,7 @@ function CreateNetwork({ onClose }: { readonly onClose: () => void }) {
       name: values.name,
       ...(values.shared === true ? { shared: true } : {}),
       ...(bridge === '' ? {} : { 'provider:physical_network': bridge }),
+      ...(values.vlan == null ? {} : { 'provider:network_type': 'vlan', 'provider:segmentation_id': values.vlan }),
     });
     if ((values.cidr ?? '').trim() === '') return;
     try {
@@ -192,6 +203,9 @@ function CreateNetwork({ onClose }: { readonly onClose: () => void }) {
           </Form.Item>
           <Form.Item name="bridge" label="Bridge on the hosts" extra="Empty: the hosts’ own guest bridge.">
             <Input maxLength={15} />
+          </Form.Item>
+          <Form.Item name="vlan" label="VLAN" extra="2 to 4094. Empty: flat, on the bridge itself.">
+            <InputNumber min={2} max={4094} precision={0} />
           </Form.Item>
         </>
       )}

@@ -253,13 +253,28 @@ describe('filters', () => {
       'network',
       {
         networks: [
-          { name: 'lan', bridge: 'br7' },
-          { name: 'any', bridge: null },
+          { name: 'lan', bridge: 'br7', vlan: null },
+          { name: 'any', bridge: null, vlan: null },
         ],
       },
       {},
       ['NetworkUnreachable: network lan needs bridge br7, which is not here → make bridge br7 on this host'],
     ],
+    [
+      'VLAN',
+      { networks: [{ name: 'blue', bridge: 'br0', vlan: 101 }] },
+      {},
+      [
+        'NetworkUnreachable: network blue is VLAN 101, and the guest bridge here carries no VLANs → set bridge.vlans in the configuration of its agent',
+      ],
+    ],
+    [
+      'VLAN of a bridge that is not there either',
+      { networks: [{ name: 'blue', bridge: 'br7', vlan: 101 }] },
+      {},
+      ['NetworkUnreachable: network blue needs bridge br7, which is not here → make bridge br7 on this host'],
+    ],
+    ['VLAN there', { networks: [{ name: 'blue', bridge: null, vlan: 101 }] }, { facts: factsFixture({ vlans: true }) }, []],
     [
       'shared pool',
       { disks: [{ kind: 'shared', pool: 'nfs', poolId: 'pool-2' }] },

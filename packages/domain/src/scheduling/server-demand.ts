@@ -62,7 +62,7 @@ export type ServerDemand = {
   /** Whether local disks may be copied (`block_migration` true or auto; always for cold moves). */
   readonly copiesLocalDisks: boolean;
   /** Bridges that the ports need; a network without one is reachable everywhere. */
-  readonly networks: readonly { readonly name: string; readonly bridge: string | null }[];
+  readonly networks: readonly { readonly name: string; readonly bridge: string | null; readonly vlan: number | null }[];
   readonly group: DemandedGroup | null;
   readonly hints: { readonly sameHost: readonly HintedServer[]; readonly differentHost: readonly HintedServer[] };
   /** The zone named at creation: the server stays in it in every move. Null: it may cross. */

@@ -44,7 +44,7 @@ async function plugIn(host: QemuHost, serverId: ServerId, nic: PlacedNic, wanted
   try {
     // The rules first: from its first frame on the guest is held to them.
     await host.networks.admit([nic], wanted.networkPolicy ?? null);
-    await makeTaps(host.tools, [nic], host.config.bridge.name, true);
+    await makeTaps(host.tools, [nic], host.config.bridge, true);
     await host.dhcp?.serve([nic]);
     await note(host, serverId, { ...before, nics: [...others, nic].toSorted((a, b) => a.slot - b.slot) });
     await faultPoint('nics.noted');

@@ -45,7 +45,7 @@ export async function startGuest(host: QemuHost, grant: Grant, wanted: WantedGue
       // The rules first: from its first frame on the guest is held to them.
       host.networks
         .admit(spec.nics, wanted.networkPolicy ?? null)
-        .then(() => makeTaps(host.tools, spec.nics, host.config.bridge.name, true))
+        .then(() => makeTaps(host.tools, spec.nics, host.config.bridge, true))
         .then(() => host.dhcp?.serve(spec.nics)),
     ]);
     const machine = await makeConfigDrive(host.config.stateDir, spec, wanted);

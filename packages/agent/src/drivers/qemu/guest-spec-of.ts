@@ -35,6 +35,7 @@ export function guestSpecOf(guest: WantedGuest, pools: ReadonlyMap<string, Pool>
         tapName: tapName(nic.portId),
         networkId: nic.networkId,
         ...(nic.mtu > 0 && { mtu: nic.mtu }),
+        ...(nic.vlan !== undefined && { vlan: nic.vlan }),
         slot: slotOf(nic, position),
       }),
     ),

@@ -66,7 +66,15 @@ export async function probeHost(config: LoadedConfig, log: DriverLog): Promise<H
     choice,
     pools,
     defaults: { accelerator: choice.accelerator, machineType, cpuModel: defaultCpuModel(choice.capabilities) },
-    facts: () => hostFacts({ choice, selfTest: tested, pools: [...pools.values()], bridges: [config.bridge.name], agentVersion }),
+    facts: () =>
+      hostFacts({
+        choice,
+        selfTest: tested,
+        pools: [...pools.values()],
+        bridges: [config.bridge.name],
+        vlans: config.bridge.vlans === true,
+        agentVersion,
+      }),
     whenTested,
   };
 }

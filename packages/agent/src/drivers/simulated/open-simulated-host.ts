@@ -75,6 +75,7 @@ export const simulatedFacts = (host: SimulatedHost): HostFacts => ({
     freeBytes: host.diskGib * 1_073_741_824,
   })),
   bridges: ['simulated'],
+  vlans: true,
   selfTest: [],
   suspends: host.hypervisorType !== 'ironic',
   agentVersion: '0.1.0',

@@ -1,3 +1,4 @@
+import { vlanIds } from '@godwit/domain/guest-spec';
 import { type Static, Type } from 'typebox';
 import { Closed, Nullable, OneOf, TimeZ, Uuid } from '../closed.ts';
 
@@ -23,9 +24,9 @@ export const Network = Closed({
   port_security_enabled: Type.Boolean(),
   'router:external': Type.Literal(false),
   // Admin only.
-  'provider:network_type': Type.Optional(Type.Literal('flat')),
+  'provider:network_type': Type.Optional(OneOf('flat', 'vlan')),
   'provider:physical_network': Type.Optional(Nullable(Type.String())),
-  'provider:segmentation_id': Type.Optional(Type.Null()),
+  'provider:segmentation_id': Type.Optional(Nullable(Type.Integer())),
 });
 export type Network = Static<typeof Network>;
 
@@ -95,8 +96,9 @@ export const NetworkCreate = Closed({
     shared: optionalFlag,
     mtu,
     'router:external': Type.Optional(Type.Literal(false)),
-    'provider:network_type': Type.Optional(Type.Literal('flat')),
+    'provider:network_type': Type.Optional(OneOf('flat', 'vlan')),
     'provider:physical_network': bridge,
+    'provider:segmentation_id': Type.Optional(Nullable(Type.Integer({ minimum: vlanIds.first, maximum: vlanIds.last }))),
     port_security_enabled: Type.Optional(Type.Boolean()),
     is_default: Type.Optional(Type.Literal(false)),
     availability_zone_hints: Type.Optional(Type.Array(Type.String(), { maxItems: 0 })),

@@ -139,6 +139,7 @@ describe('networks, subnets and ports', () => {
     expect((await post('networks', { project_id: alice.projectId }, bob)).code).toBe(403);
     expect((await post('subnets', { network_id: shared.id, cidr: '10.4.0.0/24' }, bob)).code).toBe(403);
     expect((await api.call('DELETE', `${v2}/networks/${shared.id}`, { as: bob })).statusCode).toBe(403);
+    expect((await post('networks', { 'provider:network_type': 'vlan', 'provider:segmentation_id': 101 }, bob)).code).toBe(403);
     const port = await post('ports', { network_id: shared.id }, bob);
     expect(port.code).toBe(201);
     expect((await post('ports', { network_id: shared.id, fixed_ips: [{ ip_address: '10.3.0.9' }] }, bob)).code).toBe(403);
@@ -310,4 +311,35 @@ describe('networks, subnets and ports', () => {
     });
     expect((await api.call('DELETE', `${v2}/ports/${port.id}`)).statusCode).toBe(409);
   });
+});
+
+it('VLAN networks: the type and the id go together, an id is had once on a wire, and admins see it', async () => {
+  const vlan = (segment: number | undefined, more: object = {}) =>
+    post('networks', {
+      'provider:network_type': 'vlan',
+      ...(segment === undefined ? {} : { 'provider:segmentation_id': segment }),
+      ...more,
+    });
+  const blue = await vlan(101, { name: 'blue' });
+  expect(blue).toMatchObject({
+    code: 201,
+    'provider:network_type': 'vlan',
+    'provider:segmentation_id': 101,
+    'provider:physical_network': null,
+  });
+  expect((await list('networks')).networks.map((one: Record<string, unknown>) => one['provider:segmentation_id'])).toEqual([101]);
+  expect((await api.call('GET', `${v2}/networks/${blue.id}`)).json().network['provider:segmentation_id']).toBe(101);
+  for (const bad of [0, 1, 4095, '101', undefined]) expect([bad, (await vlan(bad as number | undefined)).code]).toEqual([bad, 400]);
+  expect((await post('networks', { 'provider:segmentation_id': 102 })).code).toBe(400);
+  expect((await post('networks', { 'provider:network_type': 'vxlan', 'provider:segmentation_id': 102 })).code).toBe(400);
+  const physical = (name: string) => ({ 'provider:physical_network': name });
+  const taken = await vlan(101, physical('br5'));
+  expect([taken.code, taken.NeutronError?.message]).toEqual([409, expect.stringMatching(/VLAN 101 on physical network br5 is in use/)]);
+  // Two bridges are two wires; the same one twice, also at once, is not.
+  expect((await vlan(200, physical('br5'))).code).toBe(201);
+  expect((await vlan(200, physical('br6'))).code).toBe(201);
+  expect((await vlan(200)).code).toBe(409);
+  expect((await Promise.all([1, 2, 3].map(() => vlan(300)))).map(({ code }) => code).toSorted()).toEqual([201, 409, 409]);
+  expect((await api.call('DELETE', `${v2}/networks/${blue.id}`)).statusCode).toBe(204);
+  expect((await vlan(101)).code).toBe(201);
 });

@@ -3,6 +3,7 @@ import { type Network, NetworkBody, NetworkCreate, NetworkList, NetworkUpdate } 
 import { GodwitError } from '@godwit/domain/errors';
 import { sql } from 'kysely';
 import { noteNetwork } from '../../networks/note-change.ts';
+import { demandFreeVlan, isProvider, vlanOf } from '../../networks/provider-network.ts';
 import { visibleNetworks } from '../../networks/visible-networks.ts';
 import type { Db } from '../../store/database.ts';
 import type { Caller } from '../../workflows/operations.ts';
@@ -40,23 +41,28 @@ export const networkRoutes: readonly ServiceRoute[] = [
     response: NetworkBody,
     handle: async ({ context, caller, body: { network } }: ServiceRequest<NetworkCreate>) => {
       const projectId = ownerOf(caller, network, 'create_network');
-      if ((network.shared === true || network['provider:physical_network'] !== undefined) && !caller.isAdmin)
+      if ((network.shared === true || isProvider(network)) && !caller.isAdmin)
         throw new GodwitError('Forbidden', 'rule:create_network is disallowed by policy');
-      const row = await context.db
-        .insertInto('network')
-        .values({
-          id: randomUUID(),
-          name: network.name ?? '',
-          description: network.description ?? '',
-          project_id: projectId,
-          shared: network.shared ?? false,
-          admin_state_up: network.admin_state_up ?? true,
-          mtu: network.mtu ?? defaultMtu,
-          bridge: network['provider:physical_network'] ?? null,
-          port_security_enabled: network.port_security_enabled ?? true,
-        })
-        .returningAll()
-        .executeTakeFirstOrThrow();
+      const vlan = vlanOf(network);
+      const row = await context.db.transaction().execute(async (tx) => {
+        if (vlan !== null) await demandFreeVlan(tx, network['provider:physical_network'] ?? null, vlan);
+        return await tx
+          .insertInto('network')
+          .values({
+            id: randomUUID(),
+            name: network.name ?? '',
+            description: network.description ?? '',
+            project_id: projectId,
+            shared: network.shared ?? false,
+            admin_state_up: network.admin_state_up ?? true,
+            mtu: network.mtu ?? defaultMtu,
+            bridge: network['provider:physical_network'] ?? null,
+            vlan,
+            port_security_enabled: network.port_security_enabled ?? true,
+          })
+          .returningAll()
+          .executeTakeFirstOrThrow();
+      });
       return { status: 201, body: { network: view(row, [], caller) } };
     },
   },
@@ -147,7 +153,11 @@ function view(row: NetworkRow, subnets: readonly string[], caller: Caller): Netw
     created_at: secondTime(row.created_at),
     updated_at: secondTime(row.updated_at),
     ...(caller.isAdmin
-      ? { 'provider:network_type': 'flat', 'provider:physical_network': row.bridge, 'provider:segmentation_id': null }
+      ? {
+          'provider:network_type': row.vlan === null ? 'flat' : 'vlan',
+          'provider:physical_network': row.bridge,
+          'provider:segmentation_id': row.vlan,
+        }
       : {}),
   };
 }

@@ -62,7 +62,7 @@ export async function loadDemand(db: Db, serverId: ServerId, options: DemandOpti
             };
           }),
     copiesLocalDisks: options.copiesLocalDisks,
-    networks: ports.map(({ name, bridge }) => ({ name, bridge })),
+    networks: ports.map(({ name, bridge, vlan }) => ({ name, bridge, vlan })),
     group,
     hints: { sameHost, differentHost },
     requestedZone: server.requested_zone,
@@ -90,7 +90,12 @@ export async function loadDemand(db: Db, serverId: ServerId, options: DemandOpti
 type Belongings = {
   readonly current: { readonly id: string; readonly name: string; readonly facts: HostFacts } | null;
   readonly disks: readonly Pick<Selectable<DiskTable>, 'storage' | 'pool' | 'size_bytes'>[];
-  readonly ports: readonly { readonly name: string; readonly bridge: string | null; readonly device_index: number | null }[];
+  readonly ports: readonly {
+    readonly name: string;
+    readonly bridge: string | null;
+    readonly vlan: number | null;
+    readonly device_index: number | null;
+  }[];
   readonly grouped: boolean;
 };
 
@@ -109,7 +114,7 @@ async function readWithBelongings(db: Db, serverId: ServerId): Promise<ServerRec
         from disk d where d.server_id = server.id), '[]')`.as('disks'),
       sql<
         Belongings['ports']
-      >`coalesce((select json_agg(json_build_object('name', n.name, 'bridge', n.bridge, 'device_index', p.device_index) order by p.device_index)
+      >`coalesce((select json_agg(json_build_object('name', n.name, 'bridge', n.bridge, 'vlan', n.vlan, 'device_index', p.device_index) order by p.device_index)
         from port p join network n on n.id = p.network_id where p.server_id = server.id), '[]')`.as('ports'),
       sql<boolean>`exists (select from server_group_member m where m.server_id = server.id)`.as('grouped'),
     ])

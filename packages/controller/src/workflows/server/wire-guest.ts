@@ -31,7 +31,16 @@ export async function wireGuest(db: Db, serverId: ServerId): Promise<Guest> {
     db
       .selectFrom('port')
       .innerJoin('network', 'network.id', 'port.network_id')
-      .select(['port.id', 'port.network_id', 'port.mac', 'port.fixed_ips', 'port.device_index', 'network.mtu', 'network.bridge'])
+      .select([
+        'port.id',
+        'port.network_id',
+        'port.mac',
+        'port.fixed_ips',
+        'port.device_index',
+        'network.mtu',
+        'network.bridge',
+        'network.vlan',
+      ])
       .where('port.server_id', '=', serverId)
       .orderBy('port.device_index')
       .execute(),
@@ -75,6 +84,7 @@ export async function wireGuest(db: Db, serverId: ServerId): Promise<Guest> {
       fixedIps: port.fixed_ips.map((ip) => ({ address: ip.address, prefixLength: ip.prefixLength, gateway: ip.gateway ?? '' })),
       mtu: port.mtu,
       bridge: port.bridge ?? '',
+      vlan: port.vlan ?? 0,
       ...(port.device_index === null ? {} : { slot: port.device_index }),
     })),
     ...(boot === null

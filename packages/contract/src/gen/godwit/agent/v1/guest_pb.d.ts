@@ -247,6 +247,13 @@ export declare type Nic = Message<"godwit.agent.v1.Nic"> & {
    * @generated from field: optional int32 slot = 7;
    */
   slot?: number | undefined;
+
+  /**
+   * 2 to 4094: what the guest bridge tags its frames with on the uplink; 0: untagged. Only to hosts that say `vlans`
+   *
+   * @generated from field: int32 vlan = 8;
+   */
+  vlan: number;
 };
 
 /**
