@@ -50,7 +50,6 @@ export function openDatabase(options: DatabaseOptions): Database {
       application_name: 'godwit',
       connectionTimeoutMillis,
       types,
-      pipeline: true,
       // A controller that froze in the middle of one would keep its rows from whoever takes over, for as long as it sleeps.
       idle_in_transaction_session_timeout: options.leftAloneMs ?? LEFT_ALONE_MS,
     });

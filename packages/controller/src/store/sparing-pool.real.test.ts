@@ -1,6 +1,7 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { type Database, openDatabase } from './database.ts';
+import { later } from './sparing-pool.ts';
 import { startTestServer, type TestServer } from './test-database.ts';
 
 let server: TestServer;
@@ -47,7 +48,10 @@ it('what is begun with its first statement is a transaction from that statement 
     }),
   ).rejects.toThrow('nothing was begun');
   // No transaction is left open on the one connection.
-  expect((await sql<{ same: boolean }>`select now() = statement_timestamp() as same`.execute(one.db)).rows).toEqual([{ same: true }]);
+  const { rows } = await sql<{ pid: number }>`select pg_backend_pid() as pid`.execute(one.db);
+  await expect
+    .poll(async () => (await sql`select state from pg_stat_activity where pid = ${rows[0]?.pid}`.execute(database.db)).rows)
+    .toEqual([{ state: 'idle' }]);
 });
 
 it('a statement that comes often is prepared once, and goes on when what it reads is altered', async () => {
@@ -78,4 +82,31 @@ it('a connection that dies with a transaction’s beginning fails it, and the po
     }),
   ).rejects.toThrow();
   await expect.poll(() => words(one).catch(() => [])).toEqual(['first']);
+});
+
+it('what travels together is answered in its order, and what stands behind a failure is not done', async () => {
+  await sql`delete from thing`.execute(one.db);
+  const put = (id: number, word: string) => sql`${later}insert into thing values (${id}, ${word})`;
+  for (let turn = 0; turn < 40; turn += 1)
+    await one.db.transaction().execute(async (tx) => {
+      await put(2 * turn, 'even').execute(tx);
+      // The same statement twice in one go, also when it is new to the connection.
+      await put(2 * turn + 1, 'odd').execute(tx);
+      const { rows } = await sql<{ count: number; none: null }>`select count(*) as count, null as none from thing`.execute(tx);
+      expect(rows).toEqual([{ count: 2 * turn + 2, none: null }]);
+      const { numAffectedRows } = await sql`update thing set word = word where id < ${2}`.execute(tx);
+      expect(numAffectedRows).toBe(2n);
+    });
+  await expect(
+    one.db.transaction().execute(async (tx) => {
+      await put(0, 'taken').execute(tx);
+      await put(1_000, 'behind it').execute(tx);
+    }),
+  ).rejects.toMatchObject({ code: '23505' });
+  // A value that cannot be sent, and one that cannot be read, leave the connection as it was.
+  const endless: { itself?: unknown } = {};
+  endless.itself = endless;
+  await expect(sql`select ${endless}::text as word`.execute(one.db)).rejects.toThrow(/circular/);
+  await expect(sql`select 9007199254740993::bigint as large`.execute(one.db)).rejects.toThrow(/beyond 2\^53/);
+  expect((await sql<{ count: number }>`select count(*) as count from thing`.execute(one.db)).rows).toEqual([{ count: 80 }]);
 });

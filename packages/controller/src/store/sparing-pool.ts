@@ -1,5 +1,6 @@
 import { type PostgresPool, type PostgresPoolClient, type RawBuilder, sql } from 'kysely';
 import type pg from 'pg';
+import { type Statement, sendBatch } from './statement-batch.ts';
 import { createStatementNames, type StatementNames } from './statement-names.ts';
 
 /**
@@ -13,7 +14,7 @@ type Answer = Awaited<ReturnType<PostgresPoolClient['query']>>;
 
 /**
  * A pool whose clients spare the way to the database what they can; the order is the same. `begin` travels with the transaction's first statement (a transaction without one never reaches the
- * database), what is marked `later` with the one after it, and statements that are used often are prepared once a connection. Needs clients with `pipeline`.
+ * database), what is marked `later` with the one after it, and statements that are used often are prepared once a connection.
  */
 export function sparingPool(pool: pg.Pool, names: StatementNames = createStatementNames()): PostgresPool {
   const known = new WeakMap<pg.PoolClient, PostgresPoolClient>();
@@ -29,34 +30,18 @@ export function sparingPool(pool: pg.Pool, names: StatementNames = createStateme
   };
 }
 
-type Statement = { readonly text: string; readonly values: readonly unknown[] };
+type Held = Pick<Statement, 'text' | 'values'>;
 
 function sparingClient(client: pg.PoolClient, names: StatementNames): PostgresPoolClient {
-  const { stream } = (client as unknown as { readonly connection: { readonly stream: { cork?: () => void; uncork?: () => void } } })
-    .connection;
   let inTransaction = false;
   /** What our caller takes as done and the database has not been told yet, in order; only in a transaction. */
-  let held: readonly Statement[] = [];
+  let held: readonly Held[] = [];
 
-  /** All in one write, each with its own answer: the last one's, or the first failure. */
-  const send = async (statements: readonly Statement[]): Promise<Answer> => {
-    const answers: Promise<pg.QueryResult>[] = [];
-    stream.cork?.();
-    try {
-      for (const { text, values } of statements) {
-        const name = names.of(text);
-        answers.push(client.query({ text, values: [...values], ...(name === null ? {} : { name }) }));
-      }
-    } finally {
-      stream.uncork?.();
-    }
-    let last: unknown = null;
-    for (const answer of await Promise.allSettled(answers)) {
-      if (answer.status === 'rejected') throw answer.reason;
-      last = answer.value;
-    }
-    return last as Answer;
-  };
+  const send = (statements: readonly Held[]): Promise<Answer> =>
+    sendBatch(
+      client,
+      statements.map(({ text, values }) => ({ text, values, name: names.of(text) })),
+    ) as unknown as Promise<Answer>;
 
   const query = async (text: string, values: readonly unknown[] = []): Promise<Answer> => {
     if (text === 'begin') {

@@ -1,5 +1,6 @@
 import { GodwitError } from '@godwit/domain/errors';
 import { as, asEpoch, type HostId, type MigrationId, type ServerId } from '@godwit/domain/ids';
+import { sql } from 'kysely';
 import type { Logger } from 'pino';
 import type { Agents } from '../agents/agents.ts';
 import type { ReportedRelease } from '../agents/cluster-service.ts';
@@ -10,6 +11,7 @@ import type { Metrics } from '../metrics.ts';
 import { startPruningHostChanges } from '../scheduling/prune-host-changes.ts';
 import { createWarmSnapshot } from '../scheduling/warm-snapshot.ts';
 import type { Database } from '../store/database.ts';
+import { later } from '../store/sparing-pool.ts';
 import { acceptAbort } from './accept/abort-migration.ts';
 import { acceptBandwidth, acceptLinkBandwidth } from './accept/change-bandwidth.ts';
 import { acceptAttach, acceptDetach } from './accept/change-interfaces.ts';
@@ -229,11 +231,11 @@ async function noteRelease(context: WorkflowContext, from: HostId, release: Repo
       release: { migrationId: as<MigrationId>(move.id), source: from, destination: as<HostId>(release.destinationHostId), epoch },
     } as const;
     await stepCustody(tx, serverId, row.fence, [{ kind: 'heard', from, message }], row);
-    await tx
+    const noted = tx
       .updateTable('migration')
       .set({ release: JSON.stringify({ stoppedAtMs: release.stoppedAtMs, completedAtMs: release.completedAtMs }) })
-      .where('id', '=', move.id)
-      .execute();
+      .where('id', '=', move.id);
+    await sql`${later}${noted}`.execute(tx);
     await context.workflows.wake(tx, move.id);
   });
 }

@@ -439,7 +439,7 @@ class SimulatedDriver implements HostDriver {
     this.#controller.close();
     this.#gate.close();
     this.#journal.close();
-    await this.#guests.flushed();
+    this.#guests.flush();
   }
 
   // ── inside ──

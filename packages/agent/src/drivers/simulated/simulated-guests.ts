@@ -1,4 +1,5 @@
-import { readFile, rename, writeFile } from 'node:fs/promises';
+import { renameSync, writeFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { BootId, ServerId } from '@godwit/domain/ids';
 import type { WantedGuest } from '../wanted-guest.ts';
@@ -22,9 +23,9 @@ export class SimulatedGuests {
   readonly #path: string;
   readonly #bootId: BootId;
   readonly #guests = new Map<ServerId, SimulatedGuest>();
-  #writing: Promise<void> = Promise.resolve();
-  /** A write that has not begun shows what is changed until it does. */
-  #waiting = false;
+  /** What is asked for of a guest never changes: written as text once, not at every change of any guest. */
+  readonly #texts = new WeakMap<WantedGuest, string>();
+  #pending: NodeJS.Immediate | null = null;
 
   constructor(stateDir: string, bootId: BootId) {
     this.#path = join(stateDir, 'guests.json');
@@ -65,23 +66,35 @@ export class SimulatedGuests {
     if (this.#guests.delete(serverId)) this.save();
   }
 
-  /** Writes them down behind the caller's back; the newest state wins. */
+  /** Writes them down once the caller has come to rest, however often it was called until then. In one go: a thousand hosts of one process hand nothing to other threads. */
   save(): void {
-    if (this.#waiting) return;
-    this.#waiting = true;
-    this.#writing = this.#writing
-      .catch(() => undefined)
-      .then(async () => {
-        this.#waiting = false;
-        const guests = [...this.#guests.values()]
-          .filter(({ qemu }) => !qemu.dead)
-          .map(({ wanted, qemu }) => ({ wanted, pid: qemu.process.pid, runstate: qemu.runstate, migration: qemu.migration }));
-        await writeFile(`${this.#path}.new`, JSON.stringify({ bootId: this.#bootId, guests } satisfies Stored), { mode: 0o600 });
-        await rename(`${this.#path}.new`, this.#path);
-      });
+    this.#pending ??= setImmediate(() => this.flush());
   }
 
-  flushed(): Promise<void> {
-    return this.#writing;
+  /** When it returns, what was to be written is. */
+  flush(): void {
+    if (this.#pending === null) return;
+    clearImmediate(this.#pending);
+    this.#pending = null;
+    this.#write();
+  }
+
+  #write(): void {
+    const guests = [...this.#guests.values()]
+      .filter(({ qemu }) => !qemu.dead)
+      .map(({ wanted, qemu: { process, runstate, migration } }) => {
+        const rest = JSON.stringify({ pid: process.pid, runstate, migration } satisfies Omit<Stored['guests'][number], 'wanted'>);
+        return `{"wanted":${this.#text(wanted)},${rest.slice(1)}`;
+      });
+    writeFileSync(`${this.#path}.new`, `{"bootId":${JSON.stringify(this.#bootId)},"guests":[${guests.join(',')}]}`, { mode: 0o600 });
+    renameSync(`${this.#path}.new`, this.#path);
+  }
+
+  #text(wanted: WantedGuest): string {
+    const known = this.#texts.get(wanted);
+    if (known !== undefined) return known;
+    const text = JSON.stringify(wanted);
+    this.#texts.set(wanted, text);
+    return text;
   }
 }

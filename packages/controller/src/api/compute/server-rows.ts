@@ -46,8 +46,9 @@ export function serverRows(db: Db): SelectQueryBuilder<Tables & { host: Tables['
       ),
     )
     .select(
-      sql`coalesce((select jsonb_agg(g.name order by g.name, g.id) from security_group g where g.id in (
-        select ps.security_group_id from port p join port_security_group ps on ps.port_id = p.id where p.server_id = server.id)), '[]')`.as(
+      // A port's groups are looked up by the port (`offset 0`): as a join, the planner may read every port's groups once for each server.
+      sql`coalesce((select jsonb_agg(g.name order by g.name, g.id) from security_group g where g.id in (select of_port.security_group_id from port p
+        cross join lateral (select ps.security_group_id from port_security_group ps where ps.port_id = p.id offset 0) of_port where p.server_id = server.id)), '[]')`.as(
         'security_groups',
       ),
     ) as never;

@@ -92,9 +92,10 @@ export async function takeCharge(
   return true;
 }
 
+/** The caller's transaction has locked the row and seen this fence in it, so that nothing can make the condition untrue: it need not be waited for, and travels with the next statement, or the commit. */
 async function writeCustody(tx: Db, row: CustodyRow, fence: Fence): Promise<void> {
   const { holder, operation, remains, behind } = row;
-  const written = await tx
+  const written = tx
     .updateTable('server')
     .set({
       highest_epoch: row.epoch,
@@ -103,7 +104,6 @@ async function writeCustody(tx: Db, row: CustodyRow, fence: Fence): Promise<void
       ...(holder.kind === 'host' ? { epoch: holder.epoch } : {}),
     })
     .where('id', '=', row.serverId)
-    .where('fence', '=', fence)
-    .executeTakeFirst();
-  if (written.numUpdatedRows !== 1n) throw new Fenced(`server ${row.serverId}`);
+    .where('fence', '=', fence);
+  await sql`${later}${written}`.execute(tx);
 }

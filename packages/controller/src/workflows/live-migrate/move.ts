@@ -70,21 +70,23 @@ export async function takeMove(db: Db, migrationId: MigrationId, run: Pick<Workf
   return moveOf(migrationId, row);
 }
 
-/** Writes columns of the record under the run's fence. Throws Fenced when another executor is in charge, or it is terminal. */
+/** Writes columns of the record under the run's fence; returns its policy as it is then. Throws Fenced when another executor is in charge, or it is terminal. */
 export async function writeMove(
   tx: Db,
   run: Pick<WorkflowRun, 'fence'>,
   move: Pick<Move, 'moveId'>,
   values: Updateable<MigrationTable>,
-): Promise<void> {
-  const { numUpdatedRows } = await tx
+): Promise<Pick<Move, 'policy'>> {
+  const row = await tx
     .updateTable('migration')
     .set({ ...values, updated_at: new Date() })
     .where('id', '=', move.moveId)
     .where('fence', '=', run.fence)
     .where('finished_at', 'is', null)
+    .returning('policy')
     .executeTakeFirst();
-  if (numUpdatedRows !== 1n) throw new Fenced(`migration ${move.moveId}`);
+  if (row === undefined) throw new Fenced(`migration ${move.moveId}`);
+  return row;
 }
 
 /** Advances the record to a phase, with whatever else becomes true with it, and tells the event stream. Returns the record as it is then. */

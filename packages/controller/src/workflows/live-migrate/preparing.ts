@@ -187,8 +187,8 @@ async function begin(
       ]);
       if (row.operation?.kind !== 'move') throw new Error('custody began no move');
       const { grant } = row.operation;
-      await writeMove(tx, run, move, { epoch_from: grant.previousEpoch, epoch_to: grant.epoch, grant_end_state: grant.endState });
-      const { policy } = await tx.selectFrom('migration').select('policy').where('id', '=', move.moveId).executeTakeFirstOrThrow();
+      const written = { epoch_from: grant.previousEpoch, epoch_to: grant.epoch, grant_end_state: grant.endState };
+      const { policy } = await writeMove(tx, run, move, written);
       return { grant, policy };
     });
   } catch (error) {
