@@ -2,7 +2,7 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { Readable } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { type Request, send, succeeded } from './http.ts';
+import { HttpError, type Request, send, succeeded } from './http.ts';
 
 describe('a request', () => {
   let server: Server;
@@ -95,6 +95,17 @@ describe('a request', () => {
       proxy.closeAllConnections();
       proxy.close();
     }
+  });
+
+  it.each([
+    [400, 'Compute host node9 could not be found.', '`godwit host list`'],
+    [404, 'Migration x could not be found.', '`godwit migration list`'],
+    [409, "Cannot 'confirmResize' instance i while it is in vm_state active", '`godwit server show SERVER`'],
+    [409, 'Host node1 is not fenced. Fence it, or confirm that it is dead ("confirmedDead").', '--confirmed-dead'],
+    [403, 'Policy does not allow this to be performed.', '`godwit role assignment list'],
+    [503, 'away', 'look before it is repeated'],
+  ])('%i %s: says what to do next', (status, message, next) => {
+    expect(new HttpError(status, message, '', '').next).toContain(next);
   });
 
   it('says who did not answer, and why', async () => {

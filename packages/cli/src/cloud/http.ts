@@ -26,14 +26,28 @@ export class HttpError extends CommandError {
   readonly code: string;
 
   constructor(status: number, message: string, code: string, requestId: string) {
-    super(`${message} (HTTP ${status})${requestId === '' ? '' : ` (Request-ID: ${requestId})`}`, nextFor(status));
+    super(`${message} (HTTP ${status})${requestId === '' ? '' : ` (Request-ID: ${requestId})`}`, nextFor(status, message));
     this.name = 'HttpError';
     this.status = status;
     this.code = code;
   }
 }
 
-const nextFor = (status: number): { readonly next?: string; readonly exitCode?: typeof exitCodes.unreachable } => {
+/** What to do next about a refusal, by the words that Godwit and Nova have for it. */
+const nextSteps: readonly (readonly [RegExp, string])[] = [
+  [/^Compute host \S+ could not be found|^No (such )?host|^Host '?\S+'? could not be found/i, '`godwit host list` shows the hosts.'],
+  [/^Migration \S+ could not be found/i, '`godwit migration list` shows the migrations, with --server SERVER those of one server.'],
+  [/"confirmedDead"/, 'Sure that it is off? Then repeat it with --confirmed-dead, or say `godwit host fence HOST --confirmed` first.'],
+  [/"confirmed" has to be true/, 'Sure that it is off? Then repeat it with --confirmed.'],
+  [
+    /^Cannot '.*' instance \S+ while it is in /,
+    '`godwit server show SERVER` shows its state and task, `godwit server event list SERVER` what it went through.',
+  ],
+];
+
+const nextFor = (status: number, message: string): { readonly next?: string; readonly exitCode?: typeof exitCodes.unreachable } => {
+  const next = nextSteps.find(([pattern]) => pattern.test(message))?.[1];
+  if (next !== undefined) return { next };
   switch (status) {
     case 401:
       return {
@@ -44,6 +58,13 @@ const nextFor = (status: number): { readonly next?: string; readonly exitCode?: 
       return { next: 'Your roles in this project do not allow it: `godwit role assignment list --names --auth-user` lists them.' };
     case 406:
       return { next: 'Choose another version with --os-compute-api-version.' };
+    case 500:
+    case 502:
+    case 503:
+    case 504:
+      return {
+        next: 'Nothing of it may have happened, or all of it: look before it is repeated. `godwit doctor` examines a Godwit cloud.',
+      };
     default:
       return {};
   }
