@@ -18,6 +18,12 @@ import { JoinRefused } from './identity/join-refused.ts';
 import { type LoadedConfig, loadAgentConfig } from './load-agent-config.ts';
 import { readLogsOf, recentLogFile } from './read-logs.ts';
 
+const usage = `usage: godwit agent --config FILE
+
+  Runs the agent of this host until SIGTERM or SIGINT; guests outlive it. As root, since it makes bridges and taps.
+  \`godwit doctor --config FILE\` examines the host first; \`godwit host add NAME\` prints the token with which it joins.
+`;
+
 /** Hosts of one process that join and open at the same time: more only wait for each other at the controller. */
 const startedTogether = 16;
 
@@ -34,8 +40,13 @@ const lingerMs = 1_000;
 export const main = async (argv: readonly string[]): Promise<number> => {
   let config: LoadedConfig;
   try {
-    const { values } = parseArgs({ args: [...argv], options: { config: { type: 'string' } }, strict: true });
-    if (values.config === undefined) throw new Error('usage: agent --config FILE');
+    const options = { config: { type: 'string' }, help: { type: 'boolean', short: 'h' } } as const;
+    const { values } = parseArgs({ args: [...argv], options, strict: true });
+    if (values.help === true) {
+      process.stdout.write(usage);
+      return 0;
+    }
+    if (values.config === undefined) throw new Error(`--config FILE is needed\n${usage.trimEnd()}`);
     config = loadAgentConfig(values.config);
   } catch (error) {
     process.stderr.write(`godwit agent: ${(error as Error).message}\n`);

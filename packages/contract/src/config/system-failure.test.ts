@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { mkdir } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { connect, createServer } from 'node:net';
 import { expect, it } from 'vitest';
 import { systemFailure } from './system-failure.ts';
@@ -46,5 +46,6 @@ it.each([
 
 it('is of no error but these', async () => {
   expect(systemFailure('EACCES')).toBeNull();
-  expect(await failureOf(() => mkdir('/proc/self/status/x'))).toBeNull();
+  expect(await failureOf(() => readFile('/nonexistent/x'))).toBeNull();
+  expect(await failureOf(() => mkdir('/proc/self/status/x'))).toContain('/proc/self/status/x cannot be made (ENOTDIR)');
 });

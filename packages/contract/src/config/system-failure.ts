@@ -21,6 +21,9 @@ export function systemFailure(error: unknown): string | null {
       return path === undefined
         ? `${message}: run it as the user that may, as its systemd unit does`
         : `${path} may not be used by this user (${code}): run it as the user that owns it, as its systemd unit does, or change the owner`;
+    case 'ENOTDIR':
+    case 'EEXIST':
+      return `${path ?? 'a directory'} cannot be made (${code}): something else has that name; correct the configuration, or take it away`;
     case 'EROFS':
       return `${path ?? 'a file'} cannot be written to (EROFS): mount it writable; a systemd unit needs ReadWritePaths= for it`;
     case 'ENOSPC':
