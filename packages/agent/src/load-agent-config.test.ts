@@ -45,6 +45,9 @@ test('every wrong key is named in one refusal', () => {
 test.each([
   ['no JSON', '{'],
   ['a state directory too deep for sockets', { ...good, stateDir: `/${'d'.repeat(60)}` }],
+  ['an uplink besides an Open vSwitch bridge', { ...good, bridge: { name: 'br0', uplink: 'eth1', openvswitch: 'br-ex' } }],
+  ['the guest bridge as its own way out', { ...good, bridge: { name: 'br0', openvswitch: 'br0' } }],
+  ['VLANs that are neither there nor not', { ...good, bridge: { name: 'br0', vlans: 'yes' } }],
   ['simulated without hosts', { ...good, driver: 'simulated' }],
 ])('refused: %s', (_name, value) => {
   expect(() => loadAgentConfig(write(value), {})).toThrow('the configuration');

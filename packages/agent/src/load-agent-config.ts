@@ -105,9 +105,14 @@ function configProblems(config: Readonly<Record<string, unknown>>): readonly str
       Buffer.byteLength(config['stateDir']) <= longestStateDirBytes,
       `stateDir is longer than ${longestStateDirBytes} bytes, so that the sockets below it could not be made`,
     );
-    const bridge = config['bridge'] as { name?: unknown; vlans?: unknown } | undefined;
+    const bridge = config['bridge'] as { name?: unknown; uplink?: unknown; vlans?: unknown; openvswitch?: unknown } | undefined;
     demand(filled(bridge?.name), 'bridge.name is missing');
     demand(bridge?.vlans === undefined || typeof bridge.vlans === 'boolean', 'bridge.vlans is neither true nor false');
+    demand(bridge?.openvswitch === undefined || filled(bridge.openvswitch), 'bridge.openvswitch is no name of a bridge');
+    demand(
+      bridge?.openvswitch === undefined || (bridge.uplink === undefined && bridge.openvswitch !== bridge.name),
+      'bridge.openvswitch takes the place of bridge.uplink, and is not bridge.name itself',
+    );
   }
   demand(
     filled(config['managementAddress']) && !['0.0.0.0', '::'].includes(config['managementAddress']),

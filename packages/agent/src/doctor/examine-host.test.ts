@@ -104,6 +104,25 @@ describe('the examination of a host', () => {
       ['problem bridge: The uplink eth1 belongs to br0.', 'problem certificate'],
     ],
     [
+      'an Open vSwitch bridge in place of an uplink',
+      {},
+      { bridge: { name: 'godwit0', openvswitch: 'br-ex' } },
+      links,
+      ['problem certificate'],
+    ],
+    [
+      'an Open vSwitch bridge that is not there',
+      {
+        run: async (program: string, args: readonly string[]) => {
+          if (program === 'ovs-vsctl') throw new Error('Command failed');
+          return await machine().run(program, args);
+        },
+      },
+      { bridge: { name: 'godwit0', openvswitch: 'br-none' } },
+      links,
+      ['problem bridge: The Open vSwitch bridge br-none cannot be used.', 'problem certificate'],
+    ],
+    [
       'a bridge that is none',
       {},
       {},

@@ -133,7 +133,8 @@ async function examineBridge(config: LoadedConfig, tools: HostTools): Promise<re
       problem('bridge', name, `${name} is there, and is no bridge.`, 'Name another one as bridge.name, or take that interface away.'),
     );
   else findings.push(ok('bridge', name, `The bridge ${name} is there.`));
-  if (uplink === undefined)
+  if (config.bridge.openvswitch !== undefined) findings.push(await examineSwitch(config.bridge.openvswitch, tools));
+  else if (uplink === undefined)
     findings.push(
       warning(
         'bridge',
@@ -160,6 +161,18 @@ async function examineBridge(config: LoadedConfig, tools: HostTools): Promise<re
   else findings.push(ok('bridge', uplink, `The uplink ${uplink} is there.`));
   return findings;
 }
+
+const examineSwitch = (name: string, tools: HostTools): Promise<Finding> =>
+  tools.run('ovs-vsctl', ['--timeout=8', 'br-exists', name]).then(
+    () => ok('bridge', name, `The Open vSwitch bridge ${name} is there.`),
+    () =>
+      problem(
+        'bridge',
+        name,
+        `The Open vSwitch bridge ${name} cannot be used.`,
+        'ovs-vsctl list-br shows what there is; it is not made by the agent. apt install openvswitch-switch',
+      ),
+  );
 
 async function examinePools(config: LoadedConfig): Promise<readonly Finding[]> {
   if (config.driver === 'simulated') return [];

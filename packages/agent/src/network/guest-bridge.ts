@@ -7,6 +7,8 @@ export type BridgeConfig = {
   readonly name: string;
   /** Interface towards the other hosts; becomes a port of the bridge. */
   readonly uplink?: string;
+  /** An existing Open vSwitch bridge that it is connected to, in place of an uplink. */
+  readonly openvswitch?: string;
   /** It carries VLANs, tagged on the uplink. */
   readonly vlans?: boolean;
   /** Absent: the uplink's, else 1500. */
@@ -17,9 +19,10 @@ export type BridgeConfig = {
  * Makes sure that the guest bridge exists, is up, and has its uplink; changes nothing that is right already.
  *
  * No spanning tree and no forward delay: a tap that joins must forward at once. No multicast snooping: without a querier it would starve guests of multicast.
- * Throws GodwitError NetworkSetupFailed, also when the uplink is absent or a port of another bridge: it is never taken from there.
+ * Throws GodwitError NetworkSetupFailed, also when the uplink is absent or a port of another bridge: it is never taken from there; and when there is no such Open vSwitch bridge: it is never made.
  */
-export async function ensureBridge(tools: NetworkTools, config: BridgeConfig): Promise<void> {
+export async function ensureBridge(tools: NetworkTools, wanted: BridgeConfig): Promise<void> {
+  const config = wanted.openvswitch === undefined ? wanted : { ...wanted, uplink: await plugIntoSwitch(tools, wanted.openvswitch) };
   const uplink = config.uplink === undefined ? undefined : await findLink(tools, config.uplink);
   if (config.uplink !== undefined && !uplink)
     throw new GodwitError('NetworkSetupFailed', `the uplink ${config.uplink} of bridge ${config.name} does not exist`);
@@ -62,4 +65,40 @@ async function carryVlans(tools: NetworkTools, { name, uplink = '' }: BridgeConf
     );
   });
   if (hasUplink) await tools.bridge('vlan', 'add', 'dev', uplink, 'vid', `${vlanIds.first}-${vlanIds.last}`);
+}
+
+/** Both ends of the cable between the guest bridge and an Open vSwitch bridge; the first is the guest bridge's uplink. */
+const cable = ['gwovs0', 'gwovs1'] as const;
+
+/**
+ * Connects the two by a veth pair, whose far end is a port of the Open vSwitch bridge that carries every VLAN; answers the near end. Guests' taps stay on a bridge of the kernel's own: what they may send
+ * and get is looked at there, and Open vSwitch's ports are not seen by those rules. Repeating it changes nothing. Throws NetworkSetupFailed.
+ */
+async function plugIntoSwitch(tools: NetworkTools, name: string): Promise<string> {
+  const [near, far] = cable;
+  await tools.vsctl('br-exists', name).catch((error: unknown) => {
+    if (!(error instanceof NetworkToolError)) throw error;
+    // It says nothing then, and ends with 2.
+    const absent = (error.cause as { readonly code?: unknown }).code === 2;
+    const why = absent
+      ? 'there is none of this name'
+      : /ENOENT/.test(error.said)
+        ? 'ovs-vsctl is not installed (openvswitch-switch)'
+        : error.said;
+    throw new GodwitError(
+      'NetworkSetupFailed',
+      `the Open vSwitch bridge ${name} cannot be used: ${why}`,
+      { said: error.said },
+      { cause: error },
+    );
+  });
+  const mtu = (await findLink(tools, name))?.mtu ?? 1500;
+  const present = await findLink(tools, near);
+  if (present === undefined)
+    await tools.ip('link', 'add', 'name', near, 'mtu', String(mtu), 'type', 'veth', 'peer', 'name', far, 'mtu', String(mtu));
+  await tools.ip('link', 'set', 'dev', far, 'addrgenmode', 'none', 'up');
+  await tools.ip('link', 'set', 'dev', near, 'addrgenmode', 'none');
+  // Refused by Open vSwitch when it is a port of another of its bridges.
+  await tools.vsctl('--may-exist', 'add-port', name, far);
+  return near;
 }

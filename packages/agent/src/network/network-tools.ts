@@ -1,17 +1,19 @@
 import { execFile } from 'node:child_process';
 import { GodwitError } from '@godwit/domain/errors';
 
-/** iproute2 as this host's network namespace sees it. */
+/** iproute2, and Open vSwitch where it is, as this host's network namespace sees it. */
 export type NetworkTools = {
   /** Runs `ip -j …`; returns its parsed answer (null when it prints nothing). */
   ip(...args: readonly string[]): Promise<unknown>;
   /** Runs `bridge -j …`. */
   bridge(...args: readonly string[]): Promise<unknown>;
+  /** Runs `ovs-vsctl`, which waits for Open vSwitch until it has done what was asked. */
+  vsctl(...args: readonly string[]): Promise<unknown>;
 };
 
 const timeoutMs = 10_000;
 
-/** iproute2 did not do what it was told; `said` is its own words. */
+/** iproute2 or Open vSwitch did not do what it was told; `said` is its own words. */
 export class NetworkToolError extends GodwitError {
   readonly said: string;
   constructor(command: string, said: string, cause: unknown) {
@@ -28,6 +30,7 @@ export function networkTools(prefix: readonly string[] = []): NetworkTools {
   return {
     ip: (...args) => run([...prefix, 'ip', '-j', ...args]),
     bridge: (...args) => run([...prefix, 'bridge', '-j', ...args]),
+    vsctl: (...args) => run([...prefix, 'ovs-vsctl', '--timeout=8', ...args]),
   };
 }
 

@@ -30,9 +30,10 @@ export type AgentConfig = {
   /** GODWIT_ZONE: availability zone the host joins at first. */
   readonly zone?: string;
   /**
-   * The guest bridge, made if absent; `uplink` is attached to it. `vlans`: it carries VLAN networks, tagged on the uplink; a bridge that is there begins to look at tags then.
+   * The guest bridge, made if absent; `uplink` is attached to it. `vlans`: it carries VLAN networks, tagged on the uplink; a bridge that is there begins to look at tags then. `openvswitch`: an existing Open vSwitch
+   * bridge that it is connected to, in place of an uplink.
    */
-  readonly bridge: { readonly name: string; readonly uplink?: string; readonly vlans?: boolean };
+  readonly bridge: { readonly name: string; readonly uplink?: string; readonly vlans?: boolean; readonly openvswitch?: string };
   readonly pools: readonly {
     readonly name: string;
     readonly kind: 'shared' | 'local';

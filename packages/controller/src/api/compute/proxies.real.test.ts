@@ -202,6 +202,16 @@ describe('what is asked of one server', () => {
       const answer = await attach(body, microversion);
       expect([body, answer.statusCode, answer.body]).toEqual([body, status, expect.stringContaining(words)]);
     }
+    // An agent that does not hear of VLANs would put the port among all the others: nothing is made.
+    const vlan = randomUUID();
+    await cloud.db.insertInto('network').values({ id: vlan, name: 'blue', project_id: member.projectId, vlan: 101 }).execute();
+    const unkept = await attach({ net_id: vlan });
+    expect([unkept.statusCode, unkept.body]).toEqual([
+      409,
+      expect.stringMatching(/is VLAN 101, and the guest bridge of host node1 carries no/),
+    ]);
+    expect(await cloud.db.selectFrom('port').select('id').where('network_id', '=', vlan).execute()).toEqual([]);
+    await cloud.db.deleteFrom('network').where('id', '=', vlan).execute();
     expect(await statusOf(attach({}, '2.70', reader))).toBe(403);
     expect(await statusOf(attach({}, '2.70', await cloud.user('member')))).toBe(404);
     const remove = (which: string, as = member) => cloud.call('DELETE', `${base}${path}/${which}`, { as });

@@ -13,7 +13,8 @@ function recorded(filtering: boolean, refuses = false): { readonly tools: Networ
   const tools: NetworkTools = {
     ip: async (...args) => {
       const line = args.join(' ');
-      if (line === `-d link show dev ${tap}`) throw new NetworkToolError(line, 'Device does not exist.', null);
+      if (line === `-d link show dev ${tap}` || (line.endsWith('gwovs0') && !said.some((one) => one.includes('gwovs0'))))
+        throw new NetworkToolError(line, 'Device does not exist.', null);
       if (args[0] === '-d')
         return [
           {
@@ -30,6 +31,11 @@ function recorded(filtering: boolean, refuses = false): { readonly tools: Networ
     bridge: async (...args) => {
       if (args[1] === 'show') return [{ ifname: tap, vlans: [{ vlan: 1, flags: ['PVID', 'Egress Untagged'] }] }];
       said.push(`bridge ${args.join(' ')}`);
+      return null;
+    },
+    vsctl: async (...args) => {
+      if (args[0] === 'br-exists' && args[1] !== 'br-ex') throw new NetworkToolError('ovs-vsctl', 'Command failed', { code: 2 });
+      said.push(`ovs-vsctl ${args.join(' ')}`);
       return null;
     },
   };
@@ -74,4 +80,20 @@ test('a bridge that carries VLANs has them all on its uplink; a kernel that know
   const plain = recorded(false);
   await ensureBridge(plain.tools, { name: 'br0', uplink: 'up0' });
   expect(plain.said.filter((line) => line.includes('vlan'))).toEqual([]);
+});
+
+test('an Open vSwitch bridge that is there is the uplink, by a cable; one that is not is never made', async () => {
+  const { tools, said } = recorded(true);
+  await ensureBridge(tools, { name: 'br0', openvswitch: 'br-ex', vlans: true });
+  const place = (line: string): number => said.findIndex((one) => one.startsWith(line));
+  expect(said).toContain('ovs-vsctl --may-exist add-port br-ex gwovs1');
+  expect(said).toContain('ip link set dev gwovs0 master br0');
+  expect(said).toContain('bridge vlan add dev gwovs0 vid 2-4094');
+  expect(place('ip link add name gwovs0')).toBeLessThan(place('ovs-vsctl --may-exist'));
+  const none = recorded(true);
+  await expect(ensureBridge(none.tools, { name: 'br0', openvswitch: 'br-none' })).rejects.toMatchObject({
+    code: 'NetworkSetupFailed',
+    message: expect.stringMatching(/Open vSwitch bridge br-none cannot be used: there is none of this name/),
+  });
+  expect(none.said).toEqual([]);
 });
