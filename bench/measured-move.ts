@@ -1,8 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import type { MemoryStream } from '@godwit/domain/memory-stream';
 import { startProbe } from '@godwit/lab/client/probe';
 import { startWitness } from '@godwit/lab/client/witness';
 import { describeViolation } from '@godwit/lab/client/witness-judge';
-import { type Credentials, signIn } from '@godwit/lab/cloud/openstack-client';
+import { type Credentials, type OpenStackClient, signIn } from '@godwit/lab/cloud/openstack-client';
 import { ensureGuest, startMove } from '@godwit/lab/demo/demo-cloud';
 import type { LabPlan } from '@godwit/lab/lab-plan';
 import { waitFor } from '@godwit/lab/wait-for';
@@ -33,6 +34,8 @@ export type MeasuredMove = {
   readonly tcpStallMs: number | null;
   readonly tcpResets: number;
   readonly rounds: number | null;
+  /** What memory took on the wire; absent from older results. */
+  readonly wireBytes?: number | null;
   /** What others used of the machine meanwhile, in cores: above a few tenths the figures tell more about them. */
   readonly foreignCores: number;
 };
@@ -48,8 +51,8 @@ const afterglowMs = 500;
 export type MeasuredGuest = {
   /** It writes at this rate over its working set of 128 MiB from when this resolves. */
   readonly writeAt: (rateMBs: number) => Promise<void>;
-  /** One move of it, at the rate that it writes at. Throws when it did not complete. */
-  readonly move: () => Promise<MeasuredMove>;
+  /** One move of it, at the rate that it writes at, by the default policy or as asked (a cap of 0: none). Throws when it did not complete. */
+  readonly move: (asked?: { readonly memoryStream: MemoryStream; readonly capMBs: number }) => Promise<MeasuredMove>;
   /** Throws when a copy too many was seen, or a page or an acknowledged write was lost: figures of broken moves are worth nothing. */
   readonly nothingLost: () => Promise<void>;
 };
@@ -69,12 +72,12 @@ export async function withMeasuredGuest<Result>(
     await probe.control(guest.address, `memory ${rate} ${rate === 0 ? 0 : workingSetMib}`);
     await delay(settleMs);
   };
-  const move = async (): Promise<MeasuredMove> => {
+  const move: MeasuredGuest['move'] = async (asked) => {
     await probe.reset();
     witness.resetGaps();
     const foreign = await measureForeignLoad(plan);
     const before = await probe.status(guest.address);
-    const id = await startMove(cloud, guest.id);
+    const id = asked === undefined ? await startMove(cloud, guest.id) : await startMoveAsked(cloud, guest.id, asked);
     const record = await endedRecord(cloud, id);
     await delay(afterglowMs);
     const after = await probe.status(guest.address);
@@ -126,6 +129,20 @@ export async function withMeasuredGuest<Result>(
   }
 }
 
+async function startMoveAsked(
+  cloud: OpenStackClient,
+  serverId: string,
+  { memoryStream, capMBs }: { readonly memoryStream: MemoryStream; readonly capMBs: number },
+): Promise<string> {
+  const { migration } = await cloud.request<{ readonly migration: { readonly id: string } }>(
+    'godwit',
+    'POST',
+    `/servers/${serverId}/live-migrations`,
+    { body: { policy: { memoryStream }, maxBandwidthBytes: capMBs === 0 ? null : capMBs * 1e6 } },
+  );
+  return migration.id;
+}
+
 function partsOf(record: MigrationRecord) {
   const at = (clock: 'source' | 'destination', what: string): number | null => timeOf(record, clock, what);
   const between = (from: number | null, to: number | null): number | null => (from === null || to === null ? null : to - from);
@@ -151,5 +168,6 @@ function partsOf(record: MigrationRecord) {
     qemuTotalMs: measures['qemuTotalMs'] ?? null,
     clockErrorMs: measures['clockErrorMs'] ?? null,
     rounds: measures['rounds'] ?? null,
+    wireBytes: record.memory.processedBytes,
   };
 }

@@ -8,6 +8,7 @@ export type MigrationRecord = {
   readonly outcome: { readonly sentence: string } | null;
   readonly createdAt: string;
   readonly finishedAt: string | null;
+  readonly memory: { readonly processedBytes: number | null };
   readonly measures: Readonly<Record<string, number | null>>;
   readonly timeline: readonly { readonly at: number; readonly what: string; readonly clock: string; readonly detail?: string }[];
 };

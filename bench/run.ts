@@ -5,6 +5,7 @@
  *   make bench ARGS='moves 20'          live migrations only, 20 per dirty rate
  *   make bench ARGS='blackout 280'      live migrations in a row, for that many seconds; windows add up
  *   make bench ARGS='peer 280'          beside libvirt, for that many seconds; `make bench ARGS='peer 0'` prints what all such windows have found
+ *   make bench ARGS='stream-moves 280' live migrations by each memory stream in turn, for that many seconds
  *   make bench ARGS='prediction 20:42'  20 moves scored, of workloads drawn with the seed 42
  */
 import { execFileSync } from 'node:child_process';
@@ -37,6 +38,8 @@ const benchmarks: Readonly<Record<string, (count: string | undefined) => Promise
   blackout: async (count) => import('./blackout.ts').then(({ benchBlackout }) => benchBlackout(count === undefined ? 280 : Number(count))),
   peer: async (count) => import('./peer.ts').then(({ benchPeer }) => benchPeer(count === undefined ? 280 : Number(count))),
   streams: async (count) => import('./streams.ts').then(({ benchStreams }) => benchStreams(count === undefined ? 5 : Number(count))),
+  'stream-moves': async (count) =>
+    import('./stream-moves.ts').then(({ benchStreamMoves }) => benchStreamMoves(count === undefined ? 280 : Number(count))),
   cli: async (count) => import('./cli.ts').then(({ benchCli }) => benchCli(count === undefined ? 10 : Number(count))),
   simulated: async () => import('./simulated.ts').then(({ benchSimulated }) => benchSimulated()),
   dashboard: async (count) =>

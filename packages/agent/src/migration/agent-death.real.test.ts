@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { TakeAnswer } from '@godwit/contract/gen/custody_pb';
 import { GuestState } from '@godwit/contract/gen/guest_pb';
 import type { MigrationReport } from '@godwit/contract/gen/migration_pb';
+import type { MemoryStream } from '@godwit/domain/memory-stream';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { FaultPoint } from '../fault-point.ts';
 import { demoImages } from '../testing/demo-images.ts';
@@ -130,26 +131,36 @@ async function expectNoMirror(move: Move, hosts: readonly TestHost[]): Promise<v
   }
 }
 
-/** Where each death leaves the guest; `either` when it depends on how far QEMU got meanwhile. */
-const deaths: readonly (readonly [side: 'source' | 'destination', point: FaultPoint, leaves: 'source' | 'destination' | 'either'])[] = [
-  ['destination', 'destination.granted', 'source'],
-  ['destination', 'destination.started', 'source'],
-  ['destination', 'destination.listening', 'source'],
-  ['source', 'source.warm', 'source'],
-  ['source', 'source.armed', 'source'],
-  ['source', 'source.migrating', 'either'],
-  ['source', 'source.stopped', 'destination'],
-  ['source', 'source.completed', 'destination'],
-  ['source', 'source.release-sent', 'destination'],
-  ['destination', 'destination.release-heard', 'destination'],
-  ['destination', 'destination.taking', 'destination'],
-  ['destination', 'destination.taken', 'destination'],
-  ['destination', 'destination.finishing', 'destination'],
+/** Where each death leaves the guest; `either` when it depends on how far QEMU got meanwhile. Memory goes over TLS, in one stream or over channels. */
+const deaths: readonly (readonly [
+  side: 'source' | 'destination',
+  point: FaultPoint,
+  memoryStream: MemoryStream,
+  leaves: 'source' | 'destination' | 'either',
+])[] = [
+  ['destination', 'destination.granted', 'single', 'source'],
+  ['destination', 'destination.started', 'single', 'source'],
+  ['destination', 'destination.listening', 'zstd', 'source'],
+  ['source', 'source.warm', 'single', 'source'],
+  ['source', 'source.armed', 'multifd', 'source'],
+  ['source', 'source.migrating', 'single', 'either'],
+  ['source', 'source.migrating', 'multifd', 'either'],
+  ['source', 'source.migrating', 'zstd', 'either'],
+  ['source', 'source.stopped', 'multifd', 'destination'],
+  ['source', 'source.completed', 'zstd', 'destination'],
+  ['source', 'source.release-sent', 'single', 'destination'],
+  ['destination', 'destination.release-heard', 'multifd', 'destination'],
+  ['destination', 'destination.taking', 'zstd', 'destination'],
+  ['destination', 'destination.taken', 'single', 'destination'],
+  ['destination', 'destination.finishing', 'single', 'destination'],
 ];
 
-describe.each(deaths)('the agent of the %s dies (kill -9) at %s', (side, point, leaves) => {
+/** Nobody is told by which stream. */
+const dyingBeforeItAnswers: readonly FaultPoint[] = ['destination.granted', 'destination.started', 'destination.listening'];
+
+describe.each(deaths)('the agent of the %s dies (kill -9) at %s, memory by %s', (side, point, memoryStream, leaves) => {
   test(`the guest lives on, at one host only (${leaves})`, async () => {
-    const move = newMove(guest, guest.at === two.hosts[0] ? two.hosts[1] : two.hosts[0]);
+    const move = newMove(guest, guest.at === two.hosts[0] ? two.hosts[1] : two.hosts[0], { memoryStream });
     const victim = side === 'source' ? move.from : move.to;
     if (side === 'source') await leaveMirror(victim);
     await two.restart(victim, `${point}=kill`);
@@ -157,8 +168,11 @@ describe.each(deaths)('the agent of the %s dies (kill -9) at %s', (side, point, 
     expect(await two.in(victim.namespace, 'ip', '-o', 'link')).not.toContain(' gx');
     expect(await mirrored(victim.namespace)).not.toContain('mirred');
     // Whatever call meets the death fails: the controller learns no more than that.
+    const streams: object[] = [];
     const run = async (): Promise<void> => {
-      await start(move, await prepare(guest, move));
+      const ready = await prepare(guest, move);
+      streams.push({ how: ready.memoryStream, plain: ready.ramPlain });
+      await start(move, ready);
       if (point === 'destination.finishing') {
         await untilEnded(move.to, move.migrationId);
         guest.held = guest.epoch;
@@ -168,6 +182,7 @@ describe.each(deaths)('the agent of the %s dies (kill -9) at %s', (side, point, 
     const failed = run().catch(() => undefined);
     await dead(victim);
     await failed;
+    if (!dyingBeforeItAnswers.includes(point)) expect(streams).toEqual([{ how: memoryStream, plain: false }]);
     await two.restart(victim);
     const where = await settle(move);
     if (leaves !== 'either') expect(where).toBe(leaves);

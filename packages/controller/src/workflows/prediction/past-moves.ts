@@ -1,5 +1,6 @@
 import type { MemoryStream } from '@godwit/domain/memory-stream';
 import { type Calibration, calibrate, type Residual } from '@godwit/domain/prediction/calibrate';
+import { expectedLinkRate } from '@godwit/domain/prediction/link-rate';
 import { sql } from 'kysely';
 import type { Db } from '../../store/database.ts';
 
@@ -8,7 +9,7 @@ export type PastMoves = {
   readonly calibration: Calibration;
   /** Of a move besides its copy, ms; null: none seen. */
   readonly fixedMs: number | null;
-  /** Bytes of memory per second between these hosts, by this stream: of their own newest moves, of the source's, or of all: the nearest that there are a few of; null: none seen. */
+  /** Bytes of memory per second that this stream is expected to carry between these hosts; null: none seen. */
   readonly linkBytesPerSecond: (source: string | null, destination: string | null, stream: MemoryStream) => number | null;
   /** How well memory compresses: this server's when it was moved so last, or of all that were; null: none seen. */
   readonly memoryPerWireByte: (serverId: string) => number | null;
@@ -16,12 +17,10 @@ export type PastMoves = {
 
 /** The newest moves speak for all: links and hosts change. */
 const RECENT = 200;
-/** Of so many, the newest weighing most: each move counts half as much as the fourth after it. Fewer of a pair of hosts say less than many of others. */
-const NEWEST = 15;
-const HALF_LIFE = 4;
-const FEW = 3;
 /** Of so many the median of what a move takes besides its copy. */
 const NEWEST_FIXED = 10;
+/** The same of how well memory compresses. */
+const NEWEST_COMPRESSED = 15;
 const KEPT_MS = 5_000;
 const kept = new WeakMap<Db, { readonly at: number; readonly past: Promise<PastMoves> }>();
 
@@ -68,31 +67,22 @@ async function read(db: Db): Promise<PastMoves> {
       .execute(),
   ]);
   const free = moves.rows.flatMap(({ rate, cap, compression, ...move }) =>
-    rate === null || rate <= 0 || (cap > 0 && rate > cap * compression * 0.85) ? [] : [{ ...move, rate }],
+    rate === null || rate <= 0 || (cap > 0 && rate > cap * compression * 0.85) ? [] : [{ ...move, bytesPerSecond: rate }],
   );
   const compressed = moves.rows.filter(({ stream }) => stream === 'zstd');
-  const rates = (least: number, which: (move: (typeof free)[number]) => boolean): number | null => {
-    const newest = free.filter(which).slice(0, NEWEST);
-    return newest.length < least ? null : fadingMean(newest.map(({ rate }) => rate));
-  };
   return {
     calibration: calibrate(scores.flatMap(({ score }) => (score as { readonly residuals: readonly Residual[] }).residuals)),
     fixedMs: median(moves.rows.flatMap(({ fixed }) => (fixed === null || fixed < 0 ? [] : [fixed])).slice(0, NEWEST_FIXED)),
     linkBytesPerSecond: (source, destination, stream) =>
-      rates(FEW, (move) => move.stream === stream && move.source === source && move.destination === destination) ??
-      rates(FEW, (move) => move.stream === stream && move.source === source) ??
-      rates(1, (move) => move.stream === stream),
+      expectedLinkRate(
+        free.filter((move) => move.stream === stream),
+        source,
+        destination,
+      ),
     memoryPerWireByte: (serverId) =>
       compressed.find(({ server }) => server === serverId)?.compression ??
-      median(compressed.slice(0, NEWEST).map(({ compression }) => compression)),
+      median(compressed.slice(0, NEWEST_COMPRESSED).map(({ compression }) => compression)),
   };
-}
-
-/** The geometric mean of rates, newest first: what a link carries follows what its hosts do besides. */
-function fadingMean(rates: readonly number[]): number {
-  const weight = (age: number): number => 0.5 ** (age / HALF_LIFE);
-  const all = rates.reduce((sum, _rate, age) => sum + weight(age), 0);
-  return Math.exp(rates.reduce((sum, rate, age) => sum + Math.log(rate) * weight(age), 0) / all);
 }
 
 function median(values: readonly number[]): number | null {
