@@ -346,8 +346,7 @@ describe('the godwit client', () => {
     await done('server create --image cli-vm-image --flavor demo.tiny --port cli-port-2 --wait cli-vm -f value -c id');
     expect(await done('server show cli-vm -f json -c addresses')).toContain(`"${address}"`);
     expect(JSON.parse(await done('port list --server cli-vm -f json'))).toMatchObject([{ 'MAC Address': mac, Status: 'ACTIVE' }]);
-    await done('server shelve --offload --wait cli-vm');
-    expect(await done('server list --project admin --project-domain default --name cli-vm -f value -c Status')).toBe('SHELVED_OFFLOADED');
+    expect(await done('server list --project admin --project-domain default --name cli-vm -f value -c Status')).toBe('ACTIVE');
     expect((await inProcess('server list --project admin --project-domain nosuch')).err).toContain(
       "No domain with a name or ID of 'nosuch'",
     );
