@@ -291,10 +291,48 @@ describe('servers', () => {
     expect(await openstack(`server set --state active ${id}`)).toBe('');
     await gone(id);
   });
+  it('the old words for confirm and revert, every project’s list, the history of a deleted one, and the quotas', async () => {
+    const id = await made('old-words');
+    const from = String((await json(`server show ${id}`))['OS-EXT-SRV-ATTR:host']);
+    await openstack(`server migrate ${id}`);
+    await settled(id);
+    await openstack(`server migrate revert ${id}`);
+    await settled(id);
+    expect(await json(`server show ${id}`)).toMatchObject({ status: 'ACTIVE', 'OS-EXT-SRV-ATTR:host': from });
+    await openstack(`server migrate ${id}`);
+    await settled(id);
+    await openstack(`server migrate confirm ${id}`);
+    await until(async () => (await cloudState(id)).status === 'ACTIVE');
+    const [row] = await json<Rows>(`server list --all-projects --long --name old-words --host ${await hostOf(id)}`);
+    expect(row).toMatchObject({ ID: id, Status: 'ACTIVE', 'Host Status': 'UP' });
+    expect(row?.['Host']).not.toBe(from);
+    expect(await json<Rows>(`server list --all-projects --name old-words --host ${from}`)).toEqual([]);
+    for (const [more, statuses] of [
+      ['--type cold-migration', ['confirmed', 'reverted']],
+      ['--status reverted', ['reverted']],
+      ['--limit 1', ['confirmed']],
+      ['--changes-before 2020-01-01T00:00:00Z', []],
+    ] as const)
+      expect([more, (await json<Rows>(`server migration list --server ${id} ${more}`)).map((one) => one['Status'])]).toEqual([
+        more,
+        statuses,
+      ]);
+    await gone(id);
+    expect((await json<Rows>(`server event list ${id}`)).map((one) => one['Action'])).toContain('confirmResize');
+    expect(await json('quota show')).toMatchObject({ instances: -1, cores: -1, networks: -1, ports: -1, routers: 0 });
+    expect((await json<Rows>('quota list --detail --network --project admin')).find((one) => one['Resource'] === 'networks')).toMatchObject(
+      {
+        Limit: -1,
+      },
+    );
+  });
   it('groups and key pairs', async () => {
-    await openstack('server group create --policy anti-affinity g');
-    expect(await json<Rows>('server group list')).toMatchObject([{ Name: 'g', Policy: 'anti-affinity' }]);
+    await openstack('server group create --policy anti-affinity --rule max_server_per_host=2 g');
+    expect(await json<Rows>('server group list --all-projects')).toMatchObject([{ Name: 'g', Policy: 'anti-affinity' }]);
+    expect(await json('server group show g')).toMatchObject({ policy: 'anti-affinity', rules: { max_server_per_host: 2 }, members: [] });
+    expect(await refusal('server group create --policy affinity --rule max_server_per_host=2 h')).toContain('Only anti-affinity');
     await openstack('server group delete g');
+    expect(await json<Rows>('server group list')).toEqual([]);
     const key = join(directory, 'key.pub');
     await writeFile(key, 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl test\n');
     await openstack(`keypair create --public-key ${key} k`);
@@ -378,6 +416,8 @@ async function made(name: string, more = ''): Promise<string> {
   await until(async () => (await cloudState(id)).status === 'ACTIVE');
   return id;
 }
+
+const hostOf = async (id: string): Promise<string> => String((await json(`server show ${id}`))['OS-EXT-SRV-ATTR:host']);
 
 async function gone(id: string): Promise<void> {
   await openstack(`server delete ${id}`);

@@ -10,10 +10,7 @@ import { fileRoutes } from './image/files.ts';
 import { imageRoutes } from './image/images.ts';
 import { memberRoutes } from './image/members.ts';
 import { registerImage } from './image/plugin.ts';
-import { networkRoutes } from './network/networks.ts';
-import { registerNetwork } from './network/plugin.ts';
-import { portRoutes } from './network/ports.ts';
-import { subnetRoutes } from './network/subnets.ts';
+import { networkServiceRoutes, registerNetwork } from './network/plugin.ts';
 import { allocationRoutes } from './placement/allocations.ts';
 import { candidateRoutes } from './placement/candidates.ts';
 import { registerPlacement } from './placement/plugin.ts';
@@ -48,6 +45,11 @@ beforeAll(async () => {
   known['network'] = (await post('/network/v2.0/networks', { network: { name: 'n' } })).network.id;
   known['subnet'] = (await post('/network/v2.0/subnets', { subnet: { network_id: known['network'], cidr: '10.0.0.0/24' } })).subnet.id;
   known['port'] = (await post('/network/v2.0/ports', { port: { network_id: known['network'] } })).port.id;
+  known['group'] = (await post('/network/v2.0/security-groups', { security_group: { name: 'g' } })).security_group.id;
+  known['rule'] = (
+    await post('/network/v2.0/security-group-rules', { security_group_rule: { security_group_id: known['group'], direction: 'ingress' } })
+  ).security_group_rule.id;
+  known['project'] = api.admin.projectId;
   known['aggregate'] = String((await post('/compute/v2.1/os-aggregates', { aggregate: { name: 'a' } })).aggregate.id);
   known['provider'] = '00000000-0000-4000-8000-000000000001';
   known['consumer'] = known['provider'];
@@ -71,7 +73,7 @@ afterAll(async () => {
 
 const services: readonly (readonly [prefix: string, routes: readonly ServiceRoute<never>[]])[] = [
   ['/image', [...imageRoutes, ...fileRoutes, ...memberRoutes]],
-  ['/network', [...networkRoutes, ...subnetRoutes, ...portRoutes]],
+  ['/network', networkServiceRoutes],
   ['/placement', [...providerRoutes, ...allocationRoutes, ...candidateRoutes]],
 ];
 const all = services.flatMap(([prefix, routes]) =>

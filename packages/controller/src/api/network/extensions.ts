@@ -16,6 +16,8 @@ const extensions = [
   ['security-group', 'security-group', 'The security groups extension.'],
   ['port-security', 'Port Security', 'Provides port security'],
   ['allowed-address-pairs', 'Allowed Address Pairs', 'Provides allowed address pairs'],
+  ['quotas', 'Quota management support', 'Expose functions for quotas management per tenant'],
+  ['quota_details', 'Quota details management support', 'Expose functions for quotas usage statistics per project'],
   ['binding', 'Port Binding', 'Expose port bindings of a virtual port to external application'],
 ].map(([alias = '', name = '', description = '']) => ({ alias, name, description, updated: '2026-11-01T00:00:00-00:00', links: [] }));
 

@@ -343,3 +343,27 @@ it('VLAN networks: the type and the id go together, an id is had once on a wire,
   expect((await api.call('DELETE', `${v2}/networks/${blue.id}`)).statusCode).toBe(204);
   expect((await vlan(101)).code).toBe(201);
 });
+
+it('quotas: no limit of what is here, none of what is not; used is what the project has; of another project for admins alone', async () => {
+  const own = await api.user('member');
+  const network = await post('networks', { name: 'own' }, own);
+  await post('subnets', { network_id: network.id, ip_version: 4, cidr: '10.9.0.0/24' }, own);
+  await post('ports', { network_id: network.id }, own);
+  const quota = { network: -1, subnet: -1, port: -1, router: 0, floatingip: 0 };
+  for (const path of [`quotas/${own.projectId}`, `quotas/${own.projectId}/default`]) {
+    expect((await list(path, own)).quota).toMatchObject(quota);
+    expect((await list(path)).quota).toMatchObject(quota);
+  }
+  expect((await list(`quotas/${own.projectId}/details`, own)).quota).toMatchObject({
+    network: { limit: -1, used: 1, reserved: 0 },
+    subnet: { used: 1 },
+    port: { used: 1 },
+    security_group: { used: 1 },
+    router: { limit: 0, used: 0, reserved: 0 },
+  });
+  expect(await list('quotas')).toEqual({ quotas: [] });
+  const stranger = await api.user('member');
+  for (const path of ['', '/default', '/details'])
+    expect((await api.call('GET', `${v2}/quotas/${own.projectId}${path}`, { as: stranger })).statusCode).toBe(403);
+  expect((await api.call('PUT', `${v2}/quotas/${own.projectId}`, { body: { quota: { network: 5 } } })).statusCode).toBe(405);
+});
