@@ -155,6 +155,14 @@ describe('a database that has travelled back', () => {
     // Custody's part ends a moment before the row says what was found.
     await until(async () => (await read(id)).vm_state === 'active', 20_000);
     expect(await read(id)).toMatchObject({ epoch: 2, host_id: hostNamed('node1').id, custody: { operation: null } });
+    // Nothing was told before every host had answered.
+    const told = await database.db
+      .selectFrom('instance_action')
+      .select('message')
+      .where('server_id', '=', id)
+      .where('action', '=', 'reconcile')
+      .execute();
+    expect(new Set(told.map(({ message }) => message))).toEqual(new Set(['The database was older than the hosts. The guest is on node1.']));
   }, 60_000);
 
   it('is known as put back by a controller that runs on meanwhile, and whose connections live', async () => {
