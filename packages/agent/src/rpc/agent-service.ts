@@ -36,12 +36,12 @@ export type ReadLogs = (
 export function agentService(driver: HostDriver, hostName: string, readLogs: ReadLogs): ServiceImpl<typeof Agent> {
   const optionalGuest = (wire: Parameters<typeof guestFromWire>[0]) => (wire ? guestFromWire(wire) : null);
   return {
-    getHost: async () =>
+    getHost: async ({ bootOnly }) =>
       create(GetHostResponseSchema, {
         hostId: driver.hostId,
         hostName,
         bootId: driver.bootId,
-        factsJson: JSON.stringify(await driver.facts()),
+        factsJson: bootOnly ? '' : JSON.stringify(await driver.facts()),
         nowMs: driver.nowMs(),
       }),
     listGuests: async () =>

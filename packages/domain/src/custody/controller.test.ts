@@ -155,6 +155,10 @@ test('old reports say nothing about an epoch that their host did not know', () =
 
 test('the ways out are named: wait for the host, or fence it', () => {
   expect(waysOut(onA)).toEqual([]);
+  expect(waysOut(onA, true)).toEqual([
+    { kind: 'wait', hostId: a },
+    { kind: 'fenced', hostId: a, outcome: 'restart-from-disk' },
+  ]);
   const releasing = after(
     onA,
     move,

@@ -170,7 +170,7 @@ async function perform(
         case TakeAnswer.TOOK_DEAD:
           return [{ kind: 'took', epoch: command.epoch, alive: false }];
         default: {
-          const { bootId } = await client.getHost({}, call);
+          const { bootId } = await client.getHost({ bootOnly: true }, call);
           return [{ kind: 'unknown', epoch: command.epoch, bootId: as<BootId>(bootId) }];
         }
       }

@@ -78,7 +78,7 @@ export async function brokenAtDestination(
 ): Promise<{ readonly cause: MigrationCause; readonly sentence: string } | null> {
   try {
     const client = await context.agents.client(grant.destination);
-    const { bootId } = await client.getHost({}, { timeoutMs: CALL_MS, signal: run.signal });
+    const { bootId } = await client.getHost({ bootOnly: true }, { timeoutMs: CALL_MS, signal: run.signal });
     if (bootId !== grant.bootId)
       return { cause: 'DestinationDown', sentence: 'The guest runs on at the source: the destination has rebooted.' };
     const report = await client.awaitMigration(

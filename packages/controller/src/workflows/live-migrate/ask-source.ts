@@ -11,7 +11,7 @@ export async function sourceRebooted(context: WorkflowContext, run: WorkflowRun,
   if (row.holder.kind !== 'host' || row.holder.hostId !== move.source) return false;
   try {
     const client = await context.agents.client(move.source);
-    const { bootId } = await client.getHost({}, { timeoutMs: CALL_MS, signal: run.signal });
+    const { bootId } = await client.getHost({ bootOnly: true }, { timeoutMs: CALL_MS, signal: run.signal });
     return bootId !== row.holder.bootId;
   } catch (error) {
     checkpoint(run);

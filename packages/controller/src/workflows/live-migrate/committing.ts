@@ -2,6 +2,8 @@ import { type Guest, GuestState } from '@godwit/contract/gen/guest_pb';
 import type { MigrationReport } from '@godwit/contract/gen/migration_pb';
 import { as, asEpoch, type Epoch, type HostId } from '@godwit/domain/ids';
 import { agentFailure } from '../../agents/agent-error.ts';
+import { isFenced } from '../../hosts/fence-host.ts';
+import { applyFences } from '../custody/apply-fences.ts';
 import { readCustody, stepCustody } from '../custody/custody-store.ts';
 import { noteRefusal } from '../custody/note-refusal.ts';
 import { wireCustody } from '../custody/wire-grant.ts';
@@ -25,9 +27,10 @@ const PATIENCE_MS = 10_000;
 
 /**
  * committing → completed (or error, when the guest did not survive the arrival). Ports and addresses announced and verified, the source's copy dropped, then the one
- * transaction in which everything becomes final. Forward only; a source that does not answer keeps its entry in custody's remains and is told when it returns.
+ * transaction in which everything becomes final. Forward only; a source that does not answer keeps its entry in custody's remains and is told when it returns. A destination that does not
+ * answer is waited for (undefined: it is still): nobody knows how its guest fares, until it says so or is fenced.
  */
-export async function commit(context: WorkflowContext, run: WorkflowRun, move: Move): Promise<'ended'> {
+export async function commit(context: WorkflowContext, run: WorkflowRun, move: Move): Promise<'ended' | undefined> {
   const { db } = context;
   const destination = as<HostId>(move.destination_host_id ?? '');
   const epoch = asEpoch(move.epoch_to ?? 0);
@@ -40,7 +43,10 @@ export async function commit(context: WorkflowContext, run: WorkflowRun, move: M
   const { source } = dropped;
   // It has taken, and cannot tell how its guest fares any more: not a success because nobody contradicts.
   const now = arrived === null ? await guestNow(context, run, move, destination) : null;
+  if (now === 'silent') return;
   const rebooted = now === 'rebooted';
+  const fenced = now === 'fenced';
+  const copiedThere = copied !== null;
   await context.faultPoint('committing:cleaned');
   await db.transaction().execute(async (tx) => {
     // Server before migration: the order in which everybody locks them.
@@ -67,7 +73,8 @@ export async function commit(context: WorkflowContext, run: WorkflowRun, move: M
     );
     // Custody may know of its end before: a QEMU that died with the take written down.
     const stands = now === 'stands' || arrived?.guestState === GuestState.IO_ERROR;
-    const dead = rebooted || stands || now === 'ended' || row.holder.kind === 'nowhere' || (arrived !== null && arrivedDead(arrived));
+    const dead =
+      fenced || rebooted || stands || now === 'ended' || row.holder.kind === 'nowhere' || (arrived !== null && arrivedDead(arrived));
     if (dead && row.holder.kind === 'host' && !stands) {
       await stepCustody(
         tx,
@@ -89,12 +96,16 @@ export async function commit(context: WorkflowContext, run: WorkflowRun, move: M
       status: dead ? 'error' : 'completed',
       outcome: dead
         ? {
-            cause: rebooted ? 'DestinationDown' : stands ? 'GuestDiskError' : 'GuestCrashedOnArrival',
-            sentence: rebooted
-              ? 'The guest reached the destination, which has rebooted since: it is off, and can be started there from its disk.'
-              : stands
-                ? `The guest reached the destination; there ${arrived === null || arrived.detail === '' ? 'it stands still' : arrived.detail}.`
-                : `The guest reached the destination and ended there${arrived === null || arrived.detail === '' ? '.' : `: ${arrived.detail}`}`,
+            cause: fenced || rebooted ? 'DestinationDown' : stands ? 'GuestDiskError' : 'GuestCrashedOnArrival',
+            sentence: fenced
+              ? `The guest reached the destination, which was fenced since: it can be started again from its disk${
+                  copiedThere ? ', which is local to the destination, when that is back' : ''
+                }, without what it had not written there.`
+              : rebooted
+                ? 'The guest reached the destination, which has rebooted since: it is off, and can be started there from its disk.'
+                : stands
+                  ? `The guest reached the destination; there ${arrived === null || arrived.detail === '' ? 'it stands still' : arrived.detail}.`
+                  : `The guest reached the destination and ended there${arrived === null || arrived.detail === '' ? '.' : `: ${arrived.detail}`}`,
             runsOn: 'nowhere',
             evidence,
           }
@@ -115,7 +126,8 @@ export async function commit(context: WorkflowContext, run: WorkflowRun, move: M
       },
       blackoutMs: measures.blackoutMs ?? null,
       locked: latest,
-      server: { hostId: destination, vmState },
+      // Its disk is everywhere; the destination is not.
+      server: { hostId: fenced && !copiedThere ? move.source : destination, vmState },
     });
     // The record is terminal with this transaction: what the guest's own agent does from here on changes nothing of it.
     if (!dead && vmState === 'active' && (await readServer(tx, move.serverId)).guest_agent)
@@ -205,7 +217,7 @@ async function finishDestination(
     } catch (error) {
       checkpoint(run);
       const failure = agentFailure(error);
-      if (failure.kind === 'unreachable' && Date.now() < deadline) {
+      if (failure.kind === 'unreachable' && Date.now() < deadline && !(await isFenced(context.db, destination))) {
         await run.pause(RETRY_MS);
         continue;
       }
@@ -215,13 +227,19 @@ async function finishDestination(
   }
 }
 
-/** How the guest fares at a destination that took it, when it does not say so by itself: asked once, as every host is that is heard of again. */
+/**
+ * How the guest fares at a destination that took it, when it does not say so by itself: asked once, as every host is that is heard of again. `silent`: nobody answered. `unknown`: it did, and does not say.
+ */
 async function guestNow(
   context: WorkflowContext,
   run: WorkflowRun,
   move: Move,
   destination: HostId,
-): Promise<'runs' | 'stands' | 'ended' | 'rebooted' | 'unknown'> {
+): Promise<'runs' | 'stands' | 'ended' | 'rebooted' | 'fenced' | 'silent' | 'unknown'> {
+  if (await isFenced(context.db, destination)) {
+    await applyFences(context, run, move.serverId);
+    return 'fenced';
+  }
   const { holder } = await readCustody(context.db, move.serverId);
   try {
     const client = await context.agents.client(destination);
@@ -242,8 +260,13 @@ async function guestNow(
     }
   } catch (error) {
     checkpoint(run);
-    agentFailure(error);
-    return 'unknown';
+    const failure = agentFailure(error);
+    if (failure.kind !== 'unreachable') return 'unknown';
+    context.log.warn(
+      { migration: move.moveId, host: destination, code: failure.code, detail: failure.message },
+      'the destination took the guest, and does not answer: the move waits for it',
+    );
+    return 'silent';
   }
 }
 

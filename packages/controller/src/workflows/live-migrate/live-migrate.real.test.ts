@@ -4,6 +4,7 @@ import { GuestState } from '@godwit/contract/gen/guest_pb';
 import type { ServerId } from '@godwit/domain/ids';
 import { sql } from 'kysely';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { readWaysOut } from '../../api/godwit/ways-out.ts';
 import type { Database } from '../../store/database.ts';
 import { startTestServer, type TestServer } from '../../store/test-database.ts';
 import type { Engine } from '../engine.ts';
@@ -408,18 +409,68 @@ describe('faults', () => {
     await consistent(id, migration);
   });
 
-  it('a destination that falls silent when it has taken: the move is complete, and nobody says that the guest runs', async () => {
-    const silent = async (name: string): Promise<void> => {
-      if (name === 'phase:committing') hostNamed('node2').down = true;
-    };
-    const engine = await cloud.controller('c1', silent);
+  it('a destination that has booted again, and was not reached since: the grant is for the boot that it is in', async () => {
+    const engine = await cloud.controller('c1');
     const id = await cloud.server(engine, 'node1');
-    const migration = await move(engine, id, 'node2');
-    await ended(migration, 30_000);
-    expect(await readMove(migration)).toMatchObject({ status: 'completed', outcome: { cause: null, runsOn: 'unknown' } });
-    hostNamed('node2').down = false;
+    hostNamed('node2').bootId = 'boot-node2-2';
+    const migration = await move(engine, id);
+    await ended(migration);
+    expect(await readMove(migration)).toMatchObject({ status: 'completed', outcome: { cause: null, runsOn: 'destination' } });
     await consistent(id, migration);
-  }, 60_000);
+  });
+
+  describe('a destination that falls silent when it has taken is waited for, and nobody says that the guest runs', () => {
+    /** A move that waits for its destination, as its watcher would have written it. */
+    const waiting = async (disk: 'shared' | 'local') => {
+      const silent = async (name: string): Promise<void> => {
+        if (name === 'phase:committing') hostNamed('node2').down = true;
+      };
+      const engine = await cloud.controller('c1', silent);
+      const id = await cloud.server(engine, 'node1');
+      if (disk === 'local') await onLocalDisks(id);
+      const migration = await move(engine, id, 'node2');
+      await phase(migration, 'committing');
+      await until(async () => hostNamed('node2').down);
+      const last_seen_at = new Date(Date.now() - 60_000);
+      await database.db.updateTable('host').set({ reachable: false, last_seen_at }).where('name', '=', 'node2').execute();
+      const ways = await readWaysOut(database.db, await readMove(migration));
+      expect(ways).toMatchObject([
+        { kind: 'wait', host: 'node2' },
+        { kind: 'fence', host: 'node2', outcome: 'restart-from-disk' },
+      ]);
+      return { engine, id, migration, sentence: ways[1]?.sentence ?? '' };
+    };
+
+    it('until it answers', async () => {
+      const { id, migration } = await waiting('shared');
+      const unanswered = () => hostNamed('node2').unansweredLists;
+      await until(async () => unanswered() > 0, 30_000);
+      expect(await readMove(migration)).toMatchObject({ phase: 'committing', status: 'running', finished_at: null });
+      hostNamed('node2').down = false;
+      await ended(migration, 30_000);
+      expect(await readMove(migration)).toMatchObject({ status: 'completed', outcome: { cause: null, runsOn: 'destination' } });
+      await consistent(id, migration);
+    }, 60_000);
+
+    it.each([
+      ['shared', 'node1', 'Lost is what it had not written to its disks and flushed.'],
+      ['local', 'node2', 'Its local disks are at node2'],
+    ] as const)(
+      'until it is fenced: with a %s disk the server is on %s then',
+      async (disk, host, loss) => {
+        const { engine, id, migration, sentence } = await waiting(disk);
+        expect(sentence).toContain(loss);
+        await engine.operations.fenceHost(cloud.admin, 'node2');
+        await ended(migration, 30_000);
+        const outcome = { cause: 'DestinationDown', runsOn: 'nowhere' };
+        expect(await readMove(migration)).toMatchObject({ status: 'error', source_disks_left: disk === 'local', outcome });
+        const custody = { holder: { kind: 'nowhere' } };
+        expect(await readServer(id)).toMatchObject({ host_id: hostNamed(host).id, vm_state: 'error', custody });
+        await consistent(id, migration);
+      },
+      60_000,
+    );
+  });
 
   it('a source that fails runs on, and the cause is its own word', async () => {
     const engine = await cloud.controller('c1');

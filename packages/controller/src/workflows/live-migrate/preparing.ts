@@ -26,6 +26,7 @@ import { askedStream, type CopyTerms, copyTerms, type PeerAddress, wirePolicy } 
 
 // The destination starts a QEMU, and may have to fetch an image first.
 const PREPARE_TIMEOUT_MS = 300_000;
+const BOOT_TIMEOUT_MS = 5_000;
 const PATIENCE_MS = 20_000;
 const RETRY_MS = 250;
 
@@ -94,27 +95,26 @@ export async function prepare(context: WorkflowContext, run: WorkflowRun, move: 
       });
       return;
     }
-    if (grant === null) {
-      const made = await begin(context, run, move, destination);
-      if ('refused' in made) {
-        await giveUp(context, run, move, {
-          cause: 'CustodyUnknown',
-          sentence: `The server's custody does not allow a move now: ${made.refused}`,
-          phase: 'failed',
-          evidence: [],
-        });
-        return;
-      }
-      grant = made.grant;
-      asked = { ...move, policy: made.policy };
-      await context.faultPoint('preparing:granted');
-    }
     try {
-      const [client, guest, terms] = await Promise.all([
-        context.agents.client(destination),
-        wireGuest(db, move.serverId),
-        copyTerms(db, asked),
-      ]);
+      const client = await context.agents.client(destination);
+      if (grant === null) {
+        // Its word, not the row's: a host that has just booted again is in the row as it was until the watcher has reached it, and no grant for the boot before can be taken.
+        const { bootId } = await client.getHost({ bootOnly: true }, { timeoutMs: BOOT_TIMEOUT_MS, signal: run.signal });
+        const made = await begin(context, run, move, destination, as<BootId>(bootId));
+        if ('refused' in made) {
+          await giveUp(context, run, move, {
+            cause: 'CustodyUnknown',
+            sentence: `The server's custody does not allow a move now: ${made.refused}`,
+            phase: 'failed',
+            evidence: [],
+          });
+          return;
+        }
+        grant = made.grant;
+        asked = { ...move, policy: made.policy };
+        await context.faultPoint('preparing:granted');
+      }
+      const [guest, terms] = await Promise.all([wireGuest(db, move.serverId), copyTerms(db, asked)]);
       // Behind the destination's preparations: it costs the move no time.
       const predicting = predicted(context, run, asked, Number(guest.ramMib), terms);
       const policy = wirePolicy(context, asked, terms);
@@ -168,11 +168,8 @@ async function begin(
   run: WorkflowRun,
   move: Move,
   destination: HostId,
+  bootId: BootId,
 ): Promise<{ readonly grant: Grant; readonly policy: Move['policy'] } | { readonly refused: string }> {
-  const host = await context.db.selectFrom('host').select('boot_id').where('id', '=', destination).executeTakeFirst();
-  const bootId = host?.boot_id ?? null;
-  // A grant without the destination's boot could be taken in any.
-  if (bootId === null) return { refused: 'the destination has never been heard of since it joined' };
   try {
     return await context.db.transaction().execute(async (tx) => {
       const { row } = await stepCustody(tx, move.serverId, run.fence, [
@@ -180,7 +177,7 @@ async function begin(
           kind: 'beginMove',
           migrationId: move.moveId,
           destination,
-          bootId: as<BootId>(bootId),
+          bootId,
           endState: move.previous_vm_state === 'paused' ? 'paused' : 'running',
           postCopy: false,
         },

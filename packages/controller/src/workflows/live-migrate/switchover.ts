@@ -65,7 +65,7 @@ export async function switchOver(context: WorkflowContext, run: WorkflowRun, mov
       const epoch = row.operation.kind === 'move' ? row.operation.grant.epoch : row.epoch;
       const messages = destinationMessages(known, epoch);
       if (messages.length === 0 && known.state === 'died') {
-        const { bootId } = await client.getHost({}, { timeoutMs: 5_000, signal: run.signal });
+        const { bootId } = await client.getHost({ bootOnly: true }, { timeoutMs: 5_000, signal: run.signal });
         const rebooted = row.operation.kind === 'move' && row.operation.grant.bootId !== bootId;
         const evidence = known.detail === '' ? [] : [known.detail];
         await giveUp(

@@ -46,6 +46,8 @@ export async function startGuest(
 ): Promise<StartOutcome> {
   const deadline = Date.now() + options.patienceMs;
   let why = 'the host does not answer';
+  /** The boot that the host says is over: the row has it until the watcher has reached the host. */
+  let bootOver: BootId | null = null;
   for (;;) {
     checkpoint(run);
     const row = await readCustody(context.db, serverId);
@@ -98,9 +100,10 @@ export async function startGuest(
         continue;
       }
       const bootId = host?.boot_id ?? null;
-      if (bootId === null) {
+      if (bootId === null || bootId === bootOver) {
+        const since = bootId === null ? 'it joined' : 'it has booted again';
         if (Date.now() > deadline)
-          return { kind: 'failed', code: 'AgentUnreachable', why: 'the host has never been heard of since it joined' };
+          return { kind: 'failed', code: 'AgentUnreachable', why: `the host has never been heard of since ${since}` };
         await run.pause(RETRY_MS);
         continue;
       }
@@ -170,10 +173,15 @@ export async function startGuest(
       }
       await noteRefusal(context, run, serverId, grant.destination, failure);
       await context.db.transaction().execute((tx) => stepCustody(tx, serverId, run.fence, [{ kind: 'abort' }]));
-      const settled = await settle(context, run, serverId, { deleteDisks: options.deleteDisksOnFailure });
+      const again = failure.code === 'custody-boot-changed' && Date.now() <= deadline;
+      const settled = await settle(context, run, serverId, { deleteDisks: options.deleteDisksOnFailure && !again });
       if (settled.kind === 'waiting') return { kind: 'unknown', why: failure.message };
       // A late success: the host had taken before it was asked to forfeit.
       if (settled.row.holder.kind === 'host') continue;
+      if (again) {
+        bootOver = grant.bootId;
+        continue;
+      }
       return { kind: 'failed', code: failure.code, why: failure.message };
     }
   }

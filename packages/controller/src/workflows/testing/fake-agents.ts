@@ -50,6 +50,8 @@ export type FakeHost = {
   down: boolean;
   /** How often it was looked at while it was down. */
   unanswered: number;
+  /** How often it was asked for its guests while it was down. */
+  unansweredLists: number;
   readonly guests: Map<string, FakeGuest>;
   readonly moves: Map<string, FakeMove>;
   readonly calls: { readonly call: Call; readonly fence: number }[];
@@ -127,6 +129,7 @@ export function fakeHost(id: string, name: string): FakeHost {
     bootId: `boot-${name}-1`,
     down: false,
     unanswered: 0,
+    unansweredLists: 0,
     guests: new Map(),
     moves: new Map(),
     calls: [],
@@ -309,6 +312,7 @@ function clientOf(host: FakeHost, all: ReadonlyMap<HostId, FakeHost>): AgentClie
       obey(grant.serverId, grant.fence);
       const known = host.guests.get(grant.serverId);
       if (known !== undefined && known.epoch > Number(grant.epoch)) throw refusal('custody-epoch-stale');
+      if (grant.destinationBootId !== host.bootId) throw refusal('custody-boot-changed');
       host.guests.set(grant.serverId, { epoch: Number(grant.epoch), state: GuestState.INCOMING, fence: Number(grant.fence) });
       if (!host.moves.has(grant.migrationId)) {
         host.moves.set(grant.migrationId, {
@@ -488,6 +492,7 @@ function clientOf(host: FakeHost, all: ReadonlyMap<HostId, FakeHost>): AgentClie
       return async (request: { grant?: Grant; custody?: Custody }, ...rest: readonly unknown[]) => {
         if (host.down) {
           if (name === 'getHost') host.unanswered += 1;
+          if (name === 'listGuests') host.unansweredLists += 1;
           throw silence();
         }
         host.calls.push({ call: name, fence: Number(request.grant?.fence ?? request.custody?.fence ?? 0n) });

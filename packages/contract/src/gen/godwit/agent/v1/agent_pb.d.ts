@@ -17,6 +17,12 @@ export declare const file_godwit_agent_v1_agent: GenFile;
  * @generated from message godwit.agent.v1.GetHostRequest
  */
 export declare type GetHostRequest = Message<"godwit.agent.v1.GetHostRequest"> & {
+  /**
+   * no facts: which boot this is, at once. An agent that does not know the field sends them all the same
+   *
+   * @generated from field: bool boot_only = 1;
+   */
+  bootOnly: boolean;
 };
 
 /**
@@ -45,7 +51,7 @@ export declare type GetHostResponse = Message<"godwit.agent.v1.GetHostResponse">
   bootId: string;
 
   /**
-   * domain HostFacts
+   * domain HostFacts; empty when only the boot was asked for
    *
    * @generated from field: string facts_json = 4;
    */
