@@ -2,6 +2,7 @@ import type { CustodyRow } from '@godwit/domain/custody/custody-row';
 import { as, type HostId } from '@godwit/domain/ids';
 import type { MigrationOutcome } from '@godwit/domain/migration';
 import type { VmState } from '@godwit/domain/server';
+import { isFenced } from '../../hosts/fence-host.ts';
 import type { Db } from '../../store/database.ts';
 import { applyFences } from '../custody/apply-fences.ts';
 import { readCustody, stepCustody } from '../custody/custody-store.ts';
@@ -51,6 +52,7 @@ export async function undo(context: WorkflowContext, run: WorkflowRun, move: Mov
   let delay = RETRY_FIRST_MS;
   for (;;) {
     checkpoint(run);
+    await noteDisksAtFenced(context.db, run, move);
     await applyFences(context, run, move.serverId);
     if ((await readCustody(context.db, move.serverId)).operation?.kind === 'recovery') await recoverBefore(context, run, move);
     const settled = await settle(context, run, move.serverId, {
@@ -90,6 +92,13 @@ async function noteDisksLeft(tx: Db, run: WorkflowRun, move: Move): Promise<void
   const { destination_host_id: hostId, disks_left_at: known } = move;
   if (hostId === null || move.block_migration === 'false' || (await localGuest(tx, move.serverId)) === null) return;
   await writeMove(tx, run, move, { disks_left_at: [...known.filter((one) => one !== hostId), hostId] });
+}
+
+/** The same of a destination that was fenced before the source had released: nobody asks it any more. Before the fence is applied, so that no run between the two forgets it. */
+async function noteDisksAtFenced(db: Db, run: WorkflowRun, move: Move): Promise<void> {
+  const { operation } = await readCustody(db, move.serverId);
+  if (operation?.kind !== 'move' || operation.source === 'completed') return;
+  if (await isFenced(db, operation.grant.destination)) await noteDisksLeft(db, run, await readMove(db, move.moveId));
 }
 
 /** Ends the record by where custody says the guest is now. */

@@ -612,6 +612,24 @@ describe('faults', () => {
     },
   );
 
+  it('a destination that is fenced while local disks are copied to it: the guest stays, and what was copied is remembered for when that host is back', async () => {
+    const engine = await cloud.controller('c1');
+    const id = await cloud.server(engine, 'node1');
+    await onLocalDisks(id);
+    const [source, destination] = [hostNamed('node1'), hostNamed('node2')];
+    source.copyRounds = null;
+    const migration = await move(engine, id);
+    await until(async () => source.moves.has(migration));
+    destination.down = true;
+    const last_seen_at = new Date(Date.now() - 60_000);
+    await database.db.updateTable('host').set({ reachable: false, last_seen_at }).where('id', '=', destination.id).execute();
+    await engine.operations.fenceHost(cloud.admin, 'node2');
+    Object.assign(source.moves.get(migration) ?? {}, { state: 'failed', cause: 'DestinationDown' });
+    await ended(migration);
+    expect(await readMove(migration)).toMatchObject({ outcome: { runsOn: 'source' }, disks_left_at: [destination.id] });
+    await consistent(id, migration);
+  });
+
   it('an order to delete what a move has left at a host is not sent any more when a new move has begun', async () => {
     const [node2, node3] = [hostNamed('node2'), hostNamed('node3')];
     const reached = Promise.withResolvers<void>();
