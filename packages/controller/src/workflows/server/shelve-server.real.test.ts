@@ -137,11 +137,13 @@ describe('backups', () => {
 
 describe('shelve', () => {
   it('keeps the disk as an image, gives up the host, and unshelve puts it on one from that image', async () => {
-    const engine = await controller(0);
+    const accepted = Promise.withResolvers<void>();
+    const engine = await cloud.controller('c1', (name) => (name === 'shelve:stopped' ? accepted.promise : undefined));
     const id = await cloud.server(engine, 'node1');
     const [own] = await rows('disk', id);
     await engine.operations.shelve(cloud.admin, id);
     expect(await read(id)).toMatchObject({ task_state: 'shelving', vm_state: 'active' });
+    accepted.resolve();
     await idle(id);
     expect(await read(id)).toMatchObject({
       vm_state: 'shelved_offloaded',
