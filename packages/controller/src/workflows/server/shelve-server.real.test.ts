@@ -2,14 +2,18 @@ import { execFileSync } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+
 import type { ServerId } from '@godwit/domain/ids';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { deleteImage } from '../../api/image/delete-image.ts';
 import type { Database } from '../../store/database.ts';
 import { startTestServer, type TestServer } from '../../store/test-database.ts';
 import type { Engine } from '../engine.ts';
-import { refusal, runningCopies } from '../testing/fake-agents.ts';
+import type { WorkflowRun } from '../port.ts';
+import { fakeAgents, refusal, runningCopies, silence } from '../testing/fake-agents.ts';
 import { type FakeCloud, fakeCloud, until } from '../testing/fake-cloud.ts';
+import type { WorkflowContext } from '../workflow-context.ts';
+import { stopGuest } from './stop-guest.ts';
 
 let postgres: TestServer;
 let database: Database;
@@ -231,6 +235,20 @@ describe('shelve', () => {
     await shelve(engine, id);
     expect(await read(id)).toMatchObject({ vm_state: 'active', power_state: 1, shelved: null });
     expect(runningCopies(cloud.hosts, id)).toBe(1);
+  });
+
+  it('asks again when the host falls silent while a guest is given its time: that is no time of the host', async () => {
+    const id = await cloud.server(await controller(0), 'node1');
+    host('node1').faults.push({ call: 'stopGuest', when: 'before', error: silence() });
+    const context = { db: database.db, agents: fakeAgents(cloud.hosts), faultPoint: () => Promise.resolve() } as unknown as WorkflowContext;
+    const run = {
+      id: 'run',
+      fence: (await read(id)).fence,
+      signal: new AbortController().signal,
+      pause: () => Promise.resolve(),
+    } as unknown as WorkflowRun;
+    expect(await stopGuest(context, run, id, 0, 60_000)).toMatchObject({ kind: 'stopped' });
+    expect(runningCopies(cloud.hosts, id)).toBe(0);
   });
 
   it('stays on a host that does not delete its disk, and runs there from the image: a half deleted disk is never started', async () => {

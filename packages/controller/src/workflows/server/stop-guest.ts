@@ -19,7 +19,7 @@ const RETRY_MS = 500;
 
 /**
  * Lets the guest shut itself down where it runs, powers it off when it does not, and writes that it has ended: its epoch never runs again. Asks a host that does not answer
- * for `patienceMs`. The guest has `shutdownMs` for it; 0: it is powered off at once. Can be repeated.
+ * for `patienceMs` beyond what the guest is given: `shutdownMs`; 0: it is powered off at once. Can be repeated.
  */
 export async function stopGuest(
   context: WorkflowContext,
@@ -28,7 +28,7 @@ export async function stopGuest(
   patienceMs: number,
   shutdownMs = SHUTDOWN_TIMEOUT_MS,
 ): Promise<StopOutcome> {
-  const deadline = Date.now() + patienceMs;
+  const deadline = Date.now() + patienceMs + shutdownMs;
   for (;;) {
     checkpoint(run);
     const { holder } = await readCustody(context.db, serverId);
