@@ -53,10 +53,9 @@ export class GuestNetworks {
   /** Rules of other taps are what a crash left, and are removed; those of these stand as they were sent last, and were never gone for a moment. */
   async keepOnly(taps: ReadonlySet<string>): Promise<void> {
     await this.#serially(async () => {
-      if (this.#ports.size === 0) return;
+      if (this.#ports.size === 0 && taps.size === 0) return;
       for (const portId of [...this.#ports.keys()]) if (!taps.has(tapName(portId as PortId))) this.#ports.delete(portId);
-      await this.#nft.run(baseLines);
-      this.#based = true;
+      await this.#base();
       for (const name of chainNames(await this.#nft.list([`list table ${table}`], { terse: true }))) {
         const tap = /^(gt[0-9a-f]{8})_from$/.exec(name)?.[1];
         if (tap !== undefined) this.#taps.add(tap);
@@ -84,6 +83,7 @@ export class GuestNetworks {
           offered !== undefined && offered.number > policy.number ? offered : { number: policy.number, policy: sent },
         );
       }
+      if (nics.length > 0) await this.#base();
       await this.#apply(changed, policy === null ? [] : this.#takeGroups(policy), gone);
     });
   }
@@ -170,6 +170,13 @@ export class GuestNetworks {
     return changed;
   }
 
+  /** Before the first tap that is filtered or not: none carries a tag. */
+  async #base(): Promise<void> {
+    if (this.#based) return;
+    await this.#nft.run(baseLines);
+    this.#based = true;
+  }
+
   async #apply(portIds: readonly string[], groupIds: readonly string[], gone: readonly string[]): Promise<void> {
     const used = groupsOf(this.#ports.values());
     const known = groupsOf(this.#offered.values());
@@ -177,20 +184,18 @@ export class GuestNetworks {
     const ports = portIds.flatMap((portId) => this.#ports.get(portId)?.policy ?? []);
     const filtered = ports.filter(isFiltered).map((policy) => ({ ...policy, rules: policy.rules ?? [] }));
     const open = ports.filter((policy) => !isFiltered(policy)).map(({ portId }) => tapName(portId as PortId));
-    // A host where nothing has ever been filtered need not have nftables.
-    if (this.#based || filtered.length > 0) {
+    // A host that has had no guest need not have nftables.
+    if (this.#based) {
       const removed = [...gone, ...open].filter((tap) => this.#taps.has(tap));
       const given = [...used].filter((groupId) => groupIds.includes(groupId) || !this.#sets.has(groupId));
       const taken = [...this.#sets].filter((groupId) => !used.has(groupId));
       for (const id of [...portIds, ...groupIds]) this.#failed.add(id);
       await this.#nft.run([
-        ...(this.#based ? [] : baseLines),
         ...given.flatMap((groupId) => groupLines(groupId, this.#groups.get(groupId)?.addresses ?? [])),
         ...filtered.flatMap((policy) => tapLines(tapName(policy.portId as PortId), policy)),
         ...removed.flatMap(removeTapLines),
         ...taken.flatMap(removeGroupLines),
       ]);
-      this.#based = true;
       for (const id of [...portIds, ...groupIds]) this.#failed.delete(id);
       for (const { portId } of filtered) this.#taps.add(tapName(portId as PortId));
       for (const groupId of given) this.#sets.add(groupId);

@@ -45,7 +45,7 @@ function run(command: readonly string[], lines: readonly string[]): Promise<stri
     const failed = (why: string, cause?: unknown): void =>
       reject(new GodwitError('NetworkSetupFailed', `${command.join(' ')}: ${why}`, { said }, cause === undefined ? {} : { cause }));
     child.once('error', (error: NodeJS.ErrnoException) =>
-      failed(error.code === 'ENOENT' ? 'nft is not installed: security groups need the package nftables' : error.message, error),
+      failed(error.code === 'ENOENT' ? 'nft is not installed: the networks of guests need the package nftables' : error.message, error),
     );
     // It ended early: its exit tells why.
     child.stdin.on('error', () => undefined).end(`${lines.join('\n')}\n`);

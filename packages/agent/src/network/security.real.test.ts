@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { as, type PortId } from '@godwit/domain/ids';
 import type { NetworkPolicy, PortPolicy, SecurityRule } from '@godwit/domain/network-policy';
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, expect, test, vi } from 'vitest';
 import { GuestNetworks } from './guest-networks.ts';
 import { nftables } from './nft.ts';
 import { tapName } from './tap.ts';
@@ -306,6 +306,64 @@ test('a connection that the guest has begun goes on at a tap that was told of it
   await networks.carry([nic(one)], carried);
   expect((await networks.flows([nic(one)]))[one.portId]).toBe('[]');
 });
+
+test('no frame with a tag leaves a guest or reaches one, where nothing at all is filtered too', async () => {
+  // As on a host that has never filtered anything.
+  sync(host, 'nft', 'delete', 'table', 'bridge', 'godwit');
+  const unfiltered = mkdtempSync('/tmp/gw-security-');
+  try {
+    networks = await GuestNetworks.open(nftables(['ip', 'netns', 'exec', host]), unfiltered);
+    await networks.admit([nic(one), nic(two)], null);
+    const arrived = await Promise.all([outside, two, one].map(({ namespace }) => hear(namespace)));
+    const tags = { single: '81000065', provider: '88a80065', priority: '81000000', doubled: '8100000181000065', other: '91000065' };
+    const frames = (way: string): Readonly<Record<string, string>> => ({
+      ...Object.fromEntries(Object.entries(tags).map(([kind, tag]) => [`${way}-${kind}`, tag])),
+      [`${way}-plain`]: '',
+    });
+    await send(one.namespace, frames('out'));
+    expect(await Promise.all(arrived.slice(0, 2).map((heard) => heard('out-plain')))).toEqual([['out-plain'], ['out-plain']]);
+    await send(outside.namespace, frames('in'));
+    expect(await Promise.all(arrived.slice(1).map((heard) => heard('in-plain')))).toEqual([['out-plain', 'in-plain'], ['in-plain']]);
+    // An agent that finds guests of one that did not do so begins with it.
+    sync(host, 'nft', 'delete', 'table', 'bridge', 'godwit');
+    await (await GuestNetworks.open(nftables(['ip', 'netns', 'exec', host]), unfiltered)).keepOnly(new Set([one.tapName]));
+    await send(one.namespace, frames('late'));
+    expect((await arrived[0]?.('late-plain'))?.filter((frame) => frame.startsWith('late-'))).toEqual(['late-plain']);
+  } finally {
+    rmSync(unfiltered, { recursive: true });
+  }
+});
+
+/** Frames of our own that arrive in a namespace; answers those that had by the time that the one named has. */
+async function hear(at: string): Promise<(last: string) => Promise<readonly string[]>> {
+  const program = `import socket,re
+s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3)); s.bind(('eth0', 0)); print('up', flush=True)
+while True:
+  data, (_, _, kind, _, _) = s.recvfrom(2048); found = re.search(rb'<([a-z-]+)>', data)
+  if found and kind != 4: print(found[1].decode(), flush=True)`;
+  const child = spawn('ip', ['netns', 'exec', at, '/usr/bin/python3', '-c', program], { stdio: ['ignore', 'pipe', 'inherit'] });
+  children.add(child);
+  let text = '';
+  child.stdout.setEncoding('utf8').on('data', (more: string) => {
+    text += more;
+  });
+  const lines = (): readonly string[] => text.split('\n').slice(0, -1);
+  const until = async (line: string): Promise<readonly string[]> => {
+    await vi.waitFor(() => expect(lines()).toContain(line), { timeout: 10_000, interval: 10 });
+    return lines().slice(1);
+  };
+  await until('up');
+  return until;
+}
+
+/** Sends broadcast frames that carry a name each, behind the tags that are given in hexadecimal. */
+async function send(from: string, frames: Readonly<Record<string, string>>): Promise<void> {
+  const program = `import socket,sys
+s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW); s.bind(('eth0', 0))
+for one in sys.argv[1:]:
+  name, tags = one.split('='); s.send(bytes.fromhex('ffffffffffff0200000000aa' + tags + '88b5') + b'<' + name.encode() + b'>' + bytes(60))`;
+  await inside(from, '/usr/bin/python3', '-c', program, ...Object.entries(frames).map(([frame, tags]) => `${frame}=${tags}`));
+}
 
 test('a restarted agent finds its rules and flows as they were; older word does not undo newer', async () => {
   await change(one, [...outwards, rule({ protocol: 6, first: 81 })]);

@@ -32,6 +32,14 @@ export const flowSets = versions.flatMap((version) =>
   (['o', 'i', 'op', 'ip'] as const).map((kind) => ({ kind, version, suffix: `${kind}${version}` })),
 );
 
+/** Guests' taps, whether they are filtered or not (tap.ts). */
+const anyTap = 'gt*';
+/**
+ * Frames with a tag, whichever way: a network reaches its guests without one. A guest's own would be another VLAN's frame wherever the outer one is taken off (the uplink's untagged one, the switch behind a
+ * bridge that does not look at tags). 0x9100 is what some switches take for a tag as well.
+ */
+const tagged = 'ether type { 8021q, 8021ad, 0x9100 }';
+
 /** What every host has once: the hooks, and the maps that lead to the taps' chains. Repeating it changes nothing. */
 export const baseLines: readonly string[] = [
   `add table ${table}`,
@@ -40,12 +48,12 @@ export const baseLines: readonly string[] = [
   ...(
     [
       // Before the bridge gives a guest's frame its VLAN, and learns from it: behind that the rules would see a tag where they look for IP.
-      ['prerouting', ['iifname vmap @from_guest']],
+      ['prerouting', [`iifname "${anyTap}" ${tagged} drop`, 'iifname vmap @from_guest']],
       // Behind where the bridge has taken the tag off again.
-      ['forward', ['oifname vmap @to_guest']],
-      // The host's own addresses on the bridge are no way around the rules.
-      ['input', ['iifname vmap @from_guest']],
-      ['output', ['oifname vmap @to_guest']],
+      ['forward', [`oifname "${anyTap}" ${tagged} drop`, 'oifname vmap @to_guest']],
+      // What goes to the bridges themselves (IEEE 802.1Q, table 8-1) does not come by `prerouting`; all else has, and is of its VLAN by now.
+      ['input', ['ether daddr 01:80:c2:00:00:00-01:80:c2:00:00:0f iifname vmap @from_guest']],
+      ['output', [`oifname "${anyTap}" ${tagged} drop`, 'oifname vmap @to_guest']],
     ] as const
   ).flatMap(([hook, rules]) => [
     `add chain ${table} ${hook} { type filter hook ${hook} priority 0; policy accept; }`,
