@@ -6,6 +6,7 @@ import { cpuModelPreference } from '@godwit/domain/cpu-model/preference';
 import { GodwitError } from '@godwit/domain/errors';
 import { throwawayGate } from '../custody/throwaway-gate.ts';
 import type { Accelerator } from './forbidden.ts';
+import { isMonitorNote, servedMonitor } from './monitor-socket.ts';
 import { refOf } from './process-ref.ts';
 import { connectQmp, type QmpClient } from './qmp-client.ts';
 
@@ -161,7 +162,7 @@ async function withMachineless<T>(
       'none',
       '-S',
       '-qmp',
-      `unix:${socket.replaceAll(',', ',,')},server=on,wait=off`,
+      `unix:${socket.replaceAll(',', ',,')},${servedMonitor}`,
     ],
     { stdio: ['ignore', 'ignore', 'pipe'], env: { PATH: process.env['PATH'], LC_ALL: 'C' } },
   );
@@ -178,7 +179,12 @@ async function withMachineless<T>(
   const ref = child.pid === undefined ? undefined : refOf(child.pid);
   try {
     const qmp = await connectQmp(socket, { deadlineMs, signal: died.signal }).catch((error: unknown) => {
-      const said = Buffer.concat(stderr).toString('utf8').trim();
+      const said = Buffer.concat(stderr)
+        .toString('utf8')
+        .split('\n')
+        .filter((line) => !isMonitorNote(line))
+        .join('\n')
+        .trim();
       throw new GodwitError(
         'GuestStartFailed',
         `${qemuBinary} does not start under ${accelerator}: ${said === '' ? (error as Error).message : said}`,

@@ -113,7 +113,7 @@ describe('the command line', () => {
   test('is the same for source and destination but for what belongs to the process', () => {
     const there = commandLine(spec, { ...launch, qmpSocket: '/d/qmp.sock', incoming: true });
     expect(there.filter((word) => !argv.includes(word))).toEqual([
-      'socket,id=qmp,path=/d/qmp.sock,server=on,wait=off',
+      'socket,id=qmp,path=/d/qmp.sock,server=on,wait=on',
       '-incoming',
       'defer',
     ]);

@@ -1,5 +1,6 @@
 import { GodwitError } from '@godwit/domain/errors';
 import { type BackingSpec, type DiskSpec, type GuestSpec, guestSpecProblems, type NicSpec, slotOf } from '@godwit/domain/guest-spec';
+import { servedMonitor } from './monitor-socket.ts';
 
 /** What belongs to one QEMU process rather than to the guest. All paths absolute. */
 export type Launch = {
@@ -131,7 +132,7 @@ function agentArguments(launch: Launch, address: object): string[] {
 }
 
 function monitor(id: string, socket: string): string[] {
-  return ['-chardev', `socket,id=${id},path=${escaped(socket)},server=on,wait=off`, '-mon', `chardev=${id},mode=control`];
+  return ['-chardev', `socket,id=${id},path=${escaped(socket)},${servedMonitor}`, '-mon', `chardev=${id},mode=control`];
 }
 
 /** QEMU's end of a port: what `-netdev` and `netdev_add` take. */

@@ -1,6 +1,18 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, mkdirSync, mkdtempSync, openSync, readdirSync, rmSync, truncateSync, writeFileSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import type { GuestSpec } from '@godwit/domain/guest-spec';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { throwawayGate } from '../custody/throwaway-gate.ts';
@@ -151,6 +163,29 @@ describe('adoption', () => {
     await eventually('death', () => facts.find((fact) => fact.kind === 'died'));
   });
 
+  test('so is one whose agent was killed before it had asked for its monitors, and QEMU’s waiting for them is no cause of its end', async () => {
+    const script = `
+      import net from 'node:net';
+      net.Socket.prototype.connect = () => new net.Socket();
+      const { startGuest } = await import(${JSON.stringify(new URL('./guest-process.ts', import.meta.url).href)});
+      await startGuest(${JSON.stringify(spec)}, ${JSON.stringify(options())});`;
+    const agent = spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: 'inherit' });
+    const run = runDir(stateDir, spec.serverId);
+    const waits = await eventually('a QEMU that waits', () =>
+      existsSync(run.qemuLog) && readFileSync(run.qemuLog, 'utf8').includes('waiting for connection') ? findProcess(run) : undefined,
+    );
+    agent.kill('SIGKILL');
+    await once(agent, 'exit');
+
+    const [adoption] = await adoptGuests(stateDir, 20_000);
+    if (adoption?.kind !== 'adopted') throw new Error(`not adopted: ${JSON.stringify(adoption)}`);
+    guests.push(adoption.process);
+    expect(adoption.process.ref).toEqual(waits);
+    expect(await adoption.process.qmp.execute('query-status')).toMatchObject({ running: false });
+    process.kill(waits.pid, 'SIGKILL');
+    expect(await adoption.process.ended).toMatchObject({ kind: 'vanished', lastLines: [] });
+  });
+
   test('a process is found by its command line when its pid was never recorded, and gone is gone', async () => {
     const guest = await start();
     rmSync(guest.run.pidFile);
@@ -252,10 +287,13 @@ describe('guest facts', () => {
 
   test('a zombie is dead', async () => {
     // A shell that never waits for its child.
-    const shell = spawn('sh', ['-c', 'sleep 0 & echo $!; exec sleep 30'], { stdio: ['ignore', 'pipe', 'ignore'] });
+    const shell = spawn('sh', ['-c', 'sleep 60 & echo $!; exec sleep 60'], { stdio: ['ignore', 'pipe', 'ignore'] });
     const [line] = (await once(shell.stdout, 'data')) as [Buffer];
     const pid = Number(line.toString());
     try {
+      // A child that dies before may have been waited for by the shell.
+      await eventually('a shell that is none', () => (readFileSync(`/proc/${shell.pid}/comm`, 'utf8') === 'sleep\n' ? true : undefined));
+      process.kill(pid, 'SIGKILL');
       await eventually('zombie', () => (refOf(pid) === undefined ? true : undefined));
       expect(() => process.kill(pid, 0)).not.toThrow();
     } finally {

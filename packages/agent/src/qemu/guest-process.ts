@@ -7,6 +7,7 @@ import { GodwitError } from '@godwit/domain/errors';
 import type { GuestSpec } from '@godwit/domain/guest-spec';
 import { commandLine, type Launch, type TlsCredentials } from './command-line.ts';
 import { segmentPath, tail, trimConsole } from './console-log.ts';
+import { isMonitorNote } from './monitor-socket.ts';
 import { isAlive, type ProcessRef, refOf } from './process-ref.ts';
 import { connectQmp, type QmpClient, QmpClosed } from './qmp-client.ts';
 import { guestsDir, type RunDir, runDir } from './run-dir.ts';
@@ -186,7 +187,7 @@ export async function lastLogLines(run: RunDir): Promise<readonly string[]> {
   const text = (await tail(run.qemuLog, logTailBytes)).toString('utf8');
   return text
     .split('\n')
-    .filter((line) => line.trim() !== '')
+    .filter((line) => line.trim() !== '' && !isMonitorNote(line))
     .slice(-logTailLines);
 }
 

@@ -1,4 +1,4 @@
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { throwawayGate } from '../custody/throwaway-gate.ts';
@@ -63,6 +63,12 @@ describe('capabilities', () => {
     expect(readdirSync(stateDir)).toEqual([]);
   });
 
+  test('QEMU is asked before it can look for whom to answer: two of its threads that look at once may leave one waiting for ever', async () => {
+    const said = join(stateDir, 'said');
+    await probeCapabilities(qemuWrapper(`exec ${qemuBinary} "$@" 2>${said}`), 'tcg', join(stateDir, 'work'), 30_000);
+    expect(readFileSync(said, 'utf8')).toMatch(/waiting for connection on: .*qmp\.sock/);
+  });
+
   test('a binary that is none, or dies, is told with its words', async () => {
     await expect(probeCapabilities('/nonexistent/qemu', 'tcg', stateDir, 2000)).rejects.toMatchObject({
       code: 'GuestStartFailed',
@@ -70,6 +76,10 @@ describe('capabilities', () => {
     });
     await expect(probeCapabilities(qemuWrapper('echo broken module >&2; exit 3'), 'tcg', stateDir, 2000)).rejects.toMatchObject({
       message: expect.stringMatching(/broken module/),
+    });
+    const saysThatItWaits = 'echo "qemu: info: QEMU waiting for connection on: x" >&2; exit 3';
+    await expect(probeCapabilities(qemuWrapper(saysThatItWaits), 'tcg', stateDir, 2000)).rejects.toMatchObject({
+      message: expect.not.stringMatching(/waiting for connection/),
     });
   });
 });

@@ -30,6 +30,8 @@ export type TestHost = {
   process: ChildProcess;
   /** What it was started with as GODWIT_FAULT_POINTS. */
   faults: string;
+  /** Whether it has answered since then. */
+  served: boolean;
   link: TlsTransport;
 };
 
@@ -44,7 +46,7 @@ export type TwoHosts = {
   restart(host: TestHost, faults?: string): Promise<void>;
   /** The host loses its power: every process of it is gone, and what its journal had not synced; its boot id is another one when it is started again. */
   powerLoss(host: TestHost): Promise<void>;
-  /** After a test: every agent that is dead or has a fault point is started again without. */
+  /** After a test: every agent that is dead, has never answered, or has a fault point is started again without. */
   mend(): Promise<void>;
   in(namespace: string, ...command: readonly string[]): Promise<string>;
   close(): Promise<void>;
@@ -148,6 +150,7 @@ export async function startTwoHosts(options: TwoHostsOptions): Promise<TwoHosts>
       client: undefined as never,
       process: undefined as never,
       faults: '',
+      served: false,
       link: undefined as never,
     });
   }
@@ -162,10 +165,12 @@ export async function startTwoHosts(options: TwoHostsOptions): Promise<TwoHosts>
       await ended(host.process);
       host.link?.close();
       host.faults = faults;
+      host.served = false;
       host.process = startAgent(host);
       host.link = createTlsTransport(`https://${host.address}:${rpcPort}`, own, { role: 'host', hostId: host.hostId });
       host.client = createClient(Agent, host.link.transport);
       await untilServes(host);
+      host.served = true;
     },
     powerLoss: async (host) => {
       await ended(host.process);
@@ -178,8 +183,8 @@ export async function startTwoHosts(options: TwoHostsOptions): Promise<TwoHosts>
       await writeFile(join(host.stateDir, 'boot-id'), `${host.bootId}\n`);
     },
     mend: async () => {
-      const isWell = ({ process: { exitCode, signalCode }, faults }: TestHost): boolean =>
-        exitCode === null && signalCode === null && faults === '';
+      const isWell = ({ process: { exitCode, signalCode }, faults, served }: TestHost): boolean =>
+        exitCode === null && signalCode === null && faults === '' && served;
       await Promise.all(hosts.filter((host) => !isWell(host)).map((host) => twoHosts.restart(host)));
     },
     in: async (namespace, ...command) => (await run('ip', ['netns', 'exec', namespace, ...command])).stdout,

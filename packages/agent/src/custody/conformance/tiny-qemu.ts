@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { endOf, lastLines } from '@godwit/contract/testing/last-words';
 import type { QemuRunstate } from '@godwit/domain/custody/qemu-view';
 import { type MemoryStream, multifdChannels } from '@godwit/domain/memory-stream';
+import { servedMonitor } from '../../qemu/monitor-socket.ts';
 import { refOf } from '../../qemu/process-ref.ts';
 import { connectQmp, type QmpClient } from '../../qemu/qmp-client.ts';
 import type { QemuControl } from '../qemu-control.ts';
@@ -62,7 +63,7 @@ export class TinyLab implements AsyncDisposable {
       'none',
       '-S',
       '-qmp',
-      `unix:${socket},server=on,wait=off`,
+      `unix:${socket},${servedMonitor}`,
     ];
     const child = spawn('qemu-system-x86_64', [...args, ...(options.incoming ? ['-incoming', 'defer'] : []), ...(options.extra ?? [])], {
       stdio: ['ignore', 'ignore', 'pipe'],

@@ -9,6 +9,7 @@ import { hostFacts } from '../../qemu/host-facts.ts';
 import { rememberedSelfTest } from '../../qemu/remembered-self-test.ts';
 import { type SelfTestResult, selfTest, selfTestFeatures } from '../../qemu/self-test.ts';
 import { openPool, type Pool } from '../../storage/pool.ts';
+import { tellSlowStep } from '../../tell-slow-step.ts';
 import type { HostDefaults } from './guest-spec-of.ts';
 import type { DriverLog } from './qemu-host.ts';
 
@@ -31,16 +32,18 @@ export type HostProbe = {
  * logged: the host serves with the others. Throws GodwitError GuestStartFailed when QEMU does not start at all.
  */
 export async function probeHost(config: LoadedConfig, log: DriverLog): Promise<HostProbe & { readonly whenTested: Promise<void> }> {
-  const choice = await chooseAccelerator({
-    wanted: config.accelerator ?? 'auto',
-    qemuBinary,
-    stateDir: config.stateDir,
-    deadlineMs: probeDeadlineMs,
-  });
+  const choice = await tellSlowStep(log, 'what QEMU can do', () =>
+    chooseAccelerator({
+      wanted: config.accelerator ?? 'auto',
+      qemuBinary,
+      stateDir: config.stateDir,
+      deadlineMs: probeDeadlineMs,
+    }),
+  );
   const pools = new Map<string, Pool>();
   for (const one of config.pools) {
     try {
-      pools.set(one.name, await openPool(one));
+      pools.set(one.name, await tellSlowStep(log, `storage pool ${one.name}`, () => openPool(one)));
     } catch (error) {
       log.error({ err: error, pool: one.name }, 'a storage pool is left out');
     }

@@ -24,6 +24,7 @@ import { memoryChannel } from '../../qemu/memory-file.ts';
 import { runDir } from '../../qemu/run-dir.ts';
 import { openControllerLink } from '../../rpc/controller-link.ts';
 import { SpaceLedger } from '../../storage/space-ledger.ts';
+import { tellSlowStep } from '../../tell-slow-step.ts';
 import { WallClock } from '../../wall-clock.ts';
 import type { HostDriver } from '../host-driver.ts';
 import { HostEvents } from '../host-events.ts';
@@ -62,9 +63,9 @@ export async function openQemuDriver(
   const clock = new WallClock(config.clockSkewMs ?? 0);
   const events = new HostEvents(() => clock.nowMs());
   const tools = networkTools();
-  await ensureBridge(tools, config.bridge);
+  await tellSlowStep(log, `bridge ${config.bridge.name}`, () => ensureBridge(tools, config.bridge));
   const hostId = identity.current.hostId;
-  const networks = await GuestNetworks.open(nftables(), config.stateDir);
+  const networks = await tellSlowStep(log, 'the rules of guests’ networks', () => GuestNetworks.open(nftables(), config.stateDir));
   const dhcp = await DhcpService.open(tools, (portId) => networks.leaseOf(portId)).catch((error: unknown) => {
     log.error({ err: error }, 'guests of this host get no answer by DHCP');
     return null;
@@ -222,7 +223,9 @@ export async function openQemuDriver(
 async function adopt(host: QemuHost, moves: Moves, store: MigrationStore): Promise<void> {
   const { custody, guests, log, tools } = host;
   const keepTaps = new Set<string>();
-  for (const found of await adoptGuests(host.config.stateDir, adoptDeadlineMs)) {
+  const step = <T>(what: string, run: () => Promise<T>): Promise<T> => tellSlowStep(log, what, run);
+  const adoptions = await step('QEMUs that outlived the last agent', () => adoptGuests(host.config.stateDir, adoptDeadlineMs));
+  for (const found of adoptions) {
     if (found.kind === 'adopted') {
       host.precedence.ordinary(found.process.ref.pid);
       guests.add(found.process.spec.serverId, found.process);
@@ -239,31 +242,31 @@ async function adopt(host: QemuHost, moves: Moves, store: MigrationStore): Promi
       else guests.addDead(serverId, { kind: 'died', clean: false, cause, lastLines: found.lastLines });
     } else log.error({ err: found.cause, serverId: found.name, pid: found.ref.pid }, 'a QEMU that outlived the agent does not answer');
   }
-  await moves.restore(await store.readAll(Date.now()));
+  await step('the moves of the last agent', async () => moves.restore(await store.readAll(Date.now())));
   for (const serverId of custody.servers()) {
     // A QEMU that does not answer must not keep the others from being adopted; custody goes on trying.
-    const told = await custody.feed(serverId, { kind: 'adopt' }).catch((error: unknown) => {
+    const told = await step(`custody of server ${serverId}`, () => custody.feed(serverId, { kind: 'adopt' })).catch((error: unknown) => {
       log.error({ err: error, serverId }, 'a guest could not be adopted yet');
       return [];
     });
     for (const message of told) moves.heard(serverId, message);
   }
   moves.resume();
-  await clearMemories(host);
+  await step('memories of guests left on storage', () => clearMemories(host));
   for (const serverId of guests.servers()) {
     const process = guests.process(serverId);
     if (process)
-      await sweepMirrors(process, moves.goingOn()).catch((error: unknown) =>
+      await step(`mirrors of disks left at server ${serverId}`, () => sweepMirrors(process, moves.goingOn())).catch((error: unknown) =>
         log.warn({ err: error, serverId }, 'left mirrors of disks could not be swept'),
       );
   }
   // What a crash has left is in no guest's way: a host that cannot clear it away serves all the same, and the next start tries again.
   const left = (what: string) => (error: unknown) => log.warn({ err: error }, what);
-  await sweepTaps(tools, keepTaps).catch(left('left taps could not be swept'));
-  await host.networks.keepOnly(keepTaps);
+  await step('taps left', () => sweepTaps(tools, keepTaps)).catch(left('left taps could not be swept'));
+  await step('rules left', () => host.networks.keepOnly(keepTaps));
   for (const serverId of guests.servers())
     await host.dhcp?.serve(guests.process(serverId)?.spec.nics ?? []).catch(left('a guest gets no answer by DHCP'));
-  await sweepTunnels(tools, moves.copyingFrames()).catch(left('left tunnels could not be swept'));
+  await step('tunnels left', () => sweepTunnels(tools, moves.copyingFrames())).catch(left('left tunnels could not be swept'));
 }
 
 /** Where the console log of a guest lies that has, or had, a QEMU here. */
