@@ -55,7 +55,7 @@ export function guestFromWire(wire: Guest | undefined): WantedGuest {
           : { imageId: idFromWire(disk.imageId, 'image id'), format: formatFromWire(disk.imageFormat), sha512: checksum(disk.imageSha512) },
     })),
     nics: wire.nics.map((nic) => ({
-      portId: idFromWire(nic.portId, 'port id'),
+      portId: idFromWire(nic.portId === '' && nic.vlan !== 0 ? nic.vlanPortId : nic.portId, 'port id'),
       networkId: idFromWire(nic.networkId, 'network id'),
       mac: nic.mac.toLowerCase(),
       mtu: nic.mtu,

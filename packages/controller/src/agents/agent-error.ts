@@ -20,7 +20,8 @@ export type AgentFailure = {
  * (the database's, an executor's being fenced).
  */
 export function agentFailure(error: unknown): AgentFailure {
-  if (error instanceof GodwitError && error.code === 'HostNotFound')
+  // What we do not ask of an agent at all: there is none, or it would do it wrongly.
+  if (error instanceof GodwitError && (error.code === 'HostNotFound' || error.code === 'NetworkSetupFailed'))
     return { kind: 'refused', code: error.code, message: error.message, knownEpoch: null, knownFence: null };
   if (!(error instanceof ConnectError)) throw error;
   const connect = error;

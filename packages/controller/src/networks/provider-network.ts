@@ -1,6 +1,7 @@
 import { GodwitError } from '@godwit/domain/errors';
 import { sql } from 'kysely';
 import type { Tx } from '../store/database.ts';
+import { APPLICATION_VERSION } from '../workflows/executor.ts';
 
 type Asked = {
   readonly 'provider:network_type'?: 'flat' | 'vlan';
@@ -11,8 +12,26 @@ type Asked = {
 /** Whether a request says on which wire a network is: an administrator's to say. */
 export const isProvider = (asked: Asked): boolean =>
   asked['provider:physical_network'] !== undefined ||
-  asked['provider:segmentation_id'] != null ||
-  (asked['provider:network_type'] ?? 'flat') !== 'flat';
+  asked['provider:segmentation_id'] !== undefined ||
+  asked['provider:network_type'] !== undefined;
+
+/**
+ * Throws Conflict while a controller of another version runs: one that knows no VLANs would place and start guests as if the network were flat. None can come back: it does not start on a newer schema.
+ */
+export async function demandUpgraded(tx: Tx): Promise<void> {
+  const other = await tx
+    .selectFrom('executor')
+    .select('name')
+    .where('application_version', '<>', APPLICATION_VERSION)
+    .where('heartbeat_at', '>', sql<Date>`now() - interval '1 minute'`)
+    .limit(1)
+    .executeTakeFirst();
+  if (other !== undefined)
+    throw new GodwitError(
+      'Conflict',
+      `Unable to create the network. Controller ${other.name} is of another version: VLAN networks can be made when all controllers are upgraded.`,
+    );
+}
 
 /** The VLAN of a network that is asked for; null: it is flat. Throws BadRequest for one without the other. */
 export function vlanOf(asked: Asked): number | null {
@@ -50,7 +69,7 @@ export async function demandVlanReach(tx: Tx, serverId: string, networkId: strin
     .selectFrom('server')
     .innerJoin('host', 'host.id', 'server.host_id')
     .innerJoin('network', (join) => join.on('network.id', '=', networkId))
-    .select(['host.name', 'network.vlan'])
+    .select('host.id')
     .where('server.id', '=', serverId)
     .where('network.vlan', 'is not', null)
     .where(sql<boolean>`(host.facts -> 'vlans') is distinct from 'true'::jsonb`)
@@ -58,6 +77,7 @@ export async function demandVlanReach(tx: Tx, serverId: string, networkId: strin
   if (unkept !== undefined)
     throw new GodwitError(
       'Conflict',
-      `Network ${networkId} is VLAN ${unkept.vlan}, and the guest bridge of host ${unkept.name} carries no VLANs.`,
+      // Not which VLAN, nor which host: that is for administrators, who find both in the records of network and server.
+      `Network ${networkId} cannot be reached from the server's host: its guest bridge does not keep the network apart from others.`,
     );
 }

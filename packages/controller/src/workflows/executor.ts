@@ -14,8 +14,8 @@ import { createWakeups } from './wakeups.ts';
 
 const WORK_CHANNEL = 'godwit_workflow';
 const WAKE_CHANNEL = 'godwit_wake';
-/** Kept by hand, not a build's hash: runs of an older version are continued by this one, because the row says where they are. */
-export const APPLICATION_VERSION = '1';
+/** Kept by hand, not a build's hash: runs of an older version are continued by this one, because the row says where they are. 2: knows VLANs. */
+export const APPLICATION_VERSION = '2';
 
 export type ExecutorOptions = {
   /** Survives restarts: what an earlier process of this name left is taken over at once. */

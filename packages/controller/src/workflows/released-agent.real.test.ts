@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { create } from '@bufbuild/protobuf';
 import { Code, ConnectError } from '@connectrpc/connect';
 import { Agent } from '@godwit/contract/gen/agent_pb';
@@ -95,4 +96,35 @@ it('what it does not know it refuses, and is not asked for again and again', asy
   const client = await releasedAgents(fakeAgents(cloud.hosts)).client(host.id);
   const failure = await client.readLogs({ words: [] }).then(() => null, agentFailure);
   expect(failure).toMatchObject({ kind: 'refused', code: 'NotImplemented', message: expect.stringContaining('upgrade it') });
+});
+
+it('a guest of a VLAN is not started by one: it would be among all the others', async () => {
+  const [node1] = cloud.hosts;
+  const id = await cloud.server(engine, 'node1');
+  const server = () => database.db.selectFrom('server').selectAll().where('id', '=', id).executeTakeFirstOrThrow();
+  await engine.operations.stop(cloud.admin, id);
+  await until(async () => (await server()).vm_state === 'stopped' && (await server()).task_state === null);
+  const [network, port] = [randomUUID(), randomUUID()];
+  await database.db.insertInto('network').values({ id: network, name: 'blue', project_id: 'p1', vlan: 101 }).execute();
+  await database.db
+    .insertInto('port')
+    .values({
+      id: port,
+      network_id: network,
+      server_id: id,
+      project_id: 'p1',
+      name: '',
+      mac: 'fa:16:3e:01:02:04',
+      fixed_ips: '[]',
+      allowed_address_pairs: '[]',
+      device_index: 0,
+    } as never)
+    .execute();
+  const starts = () => node1?.calls.filter(({ call }) => call === 'startGuest').length;
+  const before = starts();
+  await engine.operations.start(cloud.admin, id);
+  await until(async () => (await server()).task_state === null);
+  expect([(await server()).vm_state, starts()]).toEqual(['stopped', before]);
+  const events = await database.db.selectFrom('instance_action_event').selectAll().execute();
+  expect(JSON.stringify(events)).toMatch(/does not say that its guest bridge carries VLANs/);
 });

@@ -140,6 +140,8 @@ describe('networks, subnets and ports', () => {
     expect((await post('subnets', { network_id: shared.id, cidr: '10.4.0.0/24' }, bob)).code).toBe(403);
     expect((await api.call('DELETE', `${v2}/networks/${shared.id}`, { as: bob })).statusCode).toBe(403);
     expect((await post('networks', { 'provider:network_type': 'vlan', 'provider:segmentation_id': 101 }, bob)).code).toBe(403);
+    expect((await post('networks', { 'provider:network_type': 'flat' }, bob)).code).toBe(403);
+    expect((await post('networks', { 'provider:segmentation_id': null }, bob)).code).toBe(403);
     const port = await post('ports', { network_id: shared.id }, bob);
     expect(port.code).toBe(201);
     expect((await post('ports', { network_id: shared.id, fixed_ips: [{ ip_address: '10.3.0.9' }] }, bob)).code).toBe(403);
@@ -341,6 +343,12 @@ it('VLAN networks: the type and the id go together, an id is had once on a wire,
   expect((await vlan(200)).code).toBe(409);
   expect((await Promise.all([1, 2, 3].map(() => vlan(300)))).map(({ code }) => code).toSorted()).toEqual([201, 409, 409]);
   expect((await api.call('DELETE', `${v2}/networks/${blue.id}`)).statusCode).toBe(204);
+  // One that was made before VLANs were known, and runs still.
+  await db.insertInto('executor').values({ id: 'old:1', name: 'old', application_version: '1' }).execute();
+  const early = await vlan(101);
+  expect([early.code, early.NeutronError?.message]).toEqual([409, expect.stringMatching(/Controller old is of another version/)]);
+  expect((await post('networks', { 'provider:physical_network': 'br7' })).code).toBe(201);
+  await db.deleteFrom('executor').where('id', '=', 'old:1').execute();
   expect((await vlan(101)).code).toBe(201);
 });
 

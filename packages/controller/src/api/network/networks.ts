@@ -3,7 +3,7 @@ import { type Network, NetworkBody, NetworkCreate, NetworkList, NetworkUpdate } 
 import { GodwitError } from '@godwit/domain/errors';
 import { sql } from 'kysely';
 import { noteNetwork } from '../../networks/note-change.ts';
-import { demandFreeVlan, isProvider, vlanOf } from '../../networks/provider-network.ts';
+import { demandFreeVlan, demandUpgraded, isProvider, vlanOf } from '../../networks/provider-network.ts';
 import { visibleNetworks } from '../../networks/visible-networks.ts';
 import type { Db } from '../../store/database.ts';
 import type { Caller } from '../../workflows/operations.ts';
@@ -44,8 +44,13 @@ export const networkRoutes: readonly ServiceRoute[] = [
       if ((network.shared === true || isProvider(network)) && !caller.isAdmin)
         throw new GodwitError('Forbidden', 'rule:create_network is disallowed by policy');
       const vlan = vlanOf(network);
-      const row = await context.db.transaction().execute(async (tx) => {
-        if (vlan !== null) await demandFreeVlan(tx, network['provider:physical_network'] ?? null, vlan);
+      // Behind the lock of a VLAN, what others have committed meanwhile is seen, whatever the database's own default is.
+      const transaction = context.db.transaction().setIsolationLevel('read committed');
+      const row = await transaction.execute(async (tx) => {
+        if (vlan !== null) {
+          await demandUpgraded(tx);
+          await demandFreeVlan(tx, network['provider:physical_network'] ?? null, vlan);
+        }
         return await tx
           .insertInto('network')
           .values({

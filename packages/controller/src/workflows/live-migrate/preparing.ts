@@ -13,6 +13,7 @@ import { clearRemains } from '../custody/settle.ts';
 import { wireGrant } from '../custody/wire-grant.ts';
 import { checkpoint, type WorkflowRun } from '../port.ts';
 import { predictMove } from '../prediction/predict-move.ts';
+import { guestToRun } from '../server/guest-to-run.ts';
 import { wireGuest } from '../server/wire-guest.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
 import { awaitLink } from './await-link.ts';
@@ -114,7 +115,8 @@ export async function prepare(context: WorkflowContext, run: WorkflowRun, move: 
         asked = { ...move, policy: made.policy };
         await context.faultPoint('preparing:granted');
       }
-      const [guest, terms] = await Promise.all([wireGuest(db, move.serverId), copyTerms(db, asked)]);
+      const [wanted, terms] = await Promise.all([wireGuest(db, move.serverId), copyTerms(db, asked)]);
+      const guest = await guestToRun(db, wanted, destination);
       // Behind the destination's preparations: it costs the move no time.
       const predicting = predicted(context, run, asked, Number(guest.ramMib), terms);
       const policy = wirePolicy(context, asked, terms);

@@ -10,6 +10,7 @@ import { checkpoint, type WorkflowRun } from '../port.ts';
 import { finishEvent } from '../record/actions.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
 import { beginTask } from './begin-task.ts';
+import { guestToRun } from './guest-to-run.ts';
 import { readServer, writeServer } from './server-record.ts';
 import { wireGuest } from './wire-guest.ts';
 
@@ -75,7 +76,8 @@ async function atTheHost(
       try {
         const client = await context.agents.client(holder.hostId);
         const custody = wireCustody(serverId, holder.epoch, run.fence);
-        await client.changeNics({ custody, guest, requestId: run.id }, { timeoutMs, signal: run.signal });
+        const asked = await guestToRun(context.db, guest, holder.hostId);
+        await client.changeNics({ custody, guest: asked, requestId: run.id }, { timeoutMs, signal: run.signal });
         return null;
       } catch (error) {
         checkpoint(run);

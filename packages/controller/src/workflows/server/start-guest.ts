@@ -13,6 +13,7 @@ import { clearRemains, settle } from '../custody/settle.ts';
 import { wireGrant } from '../custody/wire-grant.ts';
 import { checkpoint, type WorkflowRun } from '../port.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
+import { guestToRun } from './guest-to-run.ts';
 import { memoryGone } from './memory-gone.ts';
 import { wireGuest } from './wire-guest.ts';
 import { writeConfigDrive } from './write-config-drive.ts';
@@ -143,8 +144,9 @@ export async function startGuest(
     try {
       const client = await context.agents.client(grant.destination);
       await writeConfigDrive(context.db, serverId);
+      const guest = await guestToRun(context.db, await wireGuest(context.db, serverId), grant.destination);
       const report = await client.startGuest(
-        { grant: wireGrant(grant, run.fence), guest: await wireGuest(context.db, serverId), requestId: run.id },
+        { grant: wireGrant(grant, run.fence), guest, requestId: run.id },
         { timeoutMs: START_TIMEOUT_MS, signal: run.signal },
       );
       const alive = report.state === GuestState.RUNNING || report.state === GuestState.PAUSED;

@@ -254,6 +254,13 @@ export declare type Nic = Message<"godwit.agent.v1.Nic"> & {
    * @generated from field: int32 vlan = 8;
    */
   vlan: number;
+
+  /**
+   * of a port with a VLAN, in place of port_id, where the guest is to run: an agent that knows no VLANs refuses a port without an id, instead of leaving it untagged
+   *
+   * @generated from field: string vlan_port_id = 9;
+   */
+  vlanPortId: string;
 };
 
 /**
