@@ -47,6 +47,12 @@ test.each([
   ['a state directory too deep for sockets', { ...good, stateDir: `/${'d'.repeat(60)}` }],
   ['an uplink besides an Open vSwitch bridge', { ...good, bridge: { name: 'br0', uplink: 'eth1', openvswitch: 'br-ex' } }],
   ['the guest bridge as its own way out', { ...good, bridge: { name: 'br0', openvswitch: 'br0' } }],
+  ['a setting of the bridge that there is not', { ...good, bridge: { name: 'br0', vlan: true } }],
+  ['one that differs by a capital', { ...good, bridge: { name: 'br0', openvSwitch: 'br-ex' } }],
+  ['an uplink that is no name', { ...good, bridge: { name: 'br0', uplink: 7 } }],
+  ['a bridge that would be an option', { ...good, bridge: { name: '-br0' } }],
+  ['an Open vSwitch bridge that would be one', { ...good, bridge: { name: 'br0', openvswitch: '--all' } }],
+  ['a name that Linux does not take', { ...good, bridge: { name: 'guests-of-this-host' } }],
   ['VLANs that are neither there nor not', { ...good, bridge: { name: 'br0', vlans: 'yes' } }],
   ['simulated without hosts', { ...good, driver: 'simulated' }],
 ])('refused: %s', (_name, value) => {
@@ -54,6 +60,8 @@ test.each([
 });
 
 test('the line of what is wrong is named, and a setting that there is not', () => {
+  const nested = write(`${JSON.stringify(good, null, 1)}`.replace('"name": "br0"', '"name": "br0",\n"vlan": true'));
+  expect(() => loadAgentConfig(nested, {})).toThrow(/bridge\.vlan is not a setting of the agent \(name, uplink, openvswitch, vlans\)/);
   const file = write('# a host\nhostName: node1\nstateDir: /var/lib/godwit\ndriver: qemu\nrpcPort: 70000\nmagic: 1\n');
   expect(() => loadAgentConfig(file, {})).toThrow(/magic is not a setting of the agent \(line 6\).*rpcPort 70000 is not a port \(line 5\)/);
 });

@@ -107,6 +107,14 @@ function configProblems(config: Readonly<Record<string, unknown>>): readonly str
     );
     const bridge = config['bridge'] as { name?: unknown; uplink?: unknown; vlans?: unknown; openvswitch?: unknown } | undefined;
     demand(filled(bridge?.name), 'bridge.name is missing');
+    for (const [key, value] of Object.entries(bridge ?? {})) {
+      demand(bridgeKeys.includes(key), `bridge.${key} is not a setting of the agent (${bridgeKeys.join(', ')})`);
+      if (key === 'name' || key === 'uplink' || key === 'openvswitch')
+        demand(
+          typeof value === 'string' && (value === '' || interfaceName.test(value)),
+          `bridge.${key} ${JSON.stringify(value)} is no name of an interface`,
+        );
+    }
     demand(bridge?.vlans === undefined || typeof bridge.vlans === 'boolean', 'bridge.vlans is neither true nor false');
     demand(bridge?.openvswitch === undefined || filled(bridge.openvswitch), 'bridge.openvswitch is no name of a bridge');
     demand(
@@ -141,4 +149,7 @@ function configProblems(config: Readonly<Record<string, unknown>>): readonly str
   return problems;
 }
 
+const bridgeKeys = ['name', 'uplink', 'openvswitch', 'vlans'];
+/** What Linux takes, without what programs would take for an option. */
+const interfaceName = /^[A-Za-z0-9._][A-Za-z0-9._-]{0,14}$/;
 const isPort = (value: unknown): value is number => Number.isInteger(value) && Number(value) >= 1 && Number(value) <= 65_535;

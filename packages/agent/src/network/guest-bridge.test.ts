@@ -1,4 +1,6 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
+import { keepsVlans } from '../drivers/qemu/host-probe.ts';
 import { ensureBridge } from './guest-bridge.ts';
 import { NetworkToolError, type NetworkTools } from './network-tools.ts';
 import { demandVlan, ensureTap } from './tap.ts';
@@ -8,20 +10,36 @@ import { demandVlan, ensureTap } from './tap.ts';
 const tap = 'gt0a1b2c3d';
 
 /** Answers as a host whose bridge looks at tags or not, and remembers what it was told. */
-function recorded(filtering: boolean, refuses = false): { readonly tools: NetworkTools; readonly said: string[] } {
+function recorded(
+  filtering: boolean,
+  refuses = false,
+  has: {
+    readonly bridge?: object;
+    readonly ports?: Readonly<Record<string, readonly object[]>>;
+    readonly above?: readonly object[];
+    readonly links?: readonly object[];
+    readonly master?: string;
+  } = {},
+): { readonly tools: NetworkTools; readonly said: string[] } {
   const said: string[] = [];
   const tools: NetworkTools = {
     ip: async (...args) => {
       const line = args.join(' ');
       if (line === `-d link show dev ${tap}` || (line.endsWith('gwovs0') && !said.some((one) => one.includes('gwovs0'))))
         throw new NetworkToolError(line, 'Device does not exist.', null);
+      if (line === '-d link show type vlan') return has.above ?? [];
+      if (line === '-d link show') return has.links ?? [];
       if (args[0] === '-d')
         return [
           {
             ifname: args.at(-1),
             mtu: 1500,
             flags: ['UP'],
-            linkinfo: { info_kind: 'bridge', info_data: { vlan_filtering: filtering ? 1 : 0 } },
+            ...(args.at(-1) === 'br0' ? {} : { master: has.master }),
+            linkinfo: {
+              info_kind: args.at(-1) === 'gwovs0' ? 'veth' : 'bridge',
+              info_data: { vlan_filtering: filtering ? 1 : 0, vlan_default_pvid: 1, ...has.bridge },
+            },
           },
         ];
       if (refuses && line.includes('vlan_filtering')) throw new NetworkToolError(line, 'RTNETLINK answers: Operation not supported', null);
@@ -29,7 +47,8 @@ function recorded(filtering: boolean, refuses = false): { readonly tools: Networ
       return null;
     },
     bridge: async (...args) => {
-      if (args[1] === 'show') return [{ ifname: tap, vlans: [{ vlan: 1, flags: ['PVID', 'Egress Untagged'] }] }];
+      if (args[1] === 'show')
+        return [{ ifname: args[3], vlans: has.ports?.[args[3] ?? ''] ?? [{ vlan: 1, flags: ['PVID', 'Egress Untagged'] }] }];
       said.push(`bridge ${args.join(' ')}`);
       return null;
     },
@@ -96,4 +115,71 @@ test('an Open vSwitch bridge that is there is the uplink, by a cable; one that i
     message: expect.stringMatching(/Open vSwitch bridge br-none cannot be used: there is none of this name/),
   });
   expect(none.said).toEqual([]);
+});
+
+const untagged = { vlan: 1, flags: ['PVID', 'Egress Untagged'] };
+
+test.each([
+  ['untagged is another VLAN', { bridge: { vlan_default_pvid: 10 } }, /vlan_default_pvid is 10.*set it to 1/],
+  ['untagged is nowhere', { bridge: { vlan_default_pvid: 0 } }, /vlan_default_pvid is 0/],
+  ['other tags', { bridge: { vlan_protocol: '802.1ad' } }, /vlan_protocol is 802\.1ad/],
+  [
+    'an uplink with a native VLAN',
+    { ports: { up0: [{ vlan: 101, flags: ['PVID', 'Egress Untagged'] }] }, master: 'br0' },
+    /up0 has a VLAN table of its own/,
+  ],
+  ['an uplink with some VLANs', { ports: { up0: [untagged, { vlan: 7 }] }, master: 'br0' }, /up0 has a VLAN table of its own/],
+  [
+    "the host's own interface above it",
+    { above: [{ ifname: 'br0.100', link: 'br0', linkinfo: { info_data: { id: 100 } } }] },
+    /cut off br0\.100.*bridge vlan add dev br0 vid 100 self/,
+  ],
+])('a bridge that is set up otherwise is refused, and nothing of it changed: %s', async (_name, has, why) => {
+  const { tools, said } = recorded(false, false, has);
+  await expect(ensureBridge(tools, { name: 'br0', uplink: 'up0', vlans: true })).rejects.toThrow(why);
+  expect(said).toEqual([]);
+  // Without VLANs it is as good as any.
+  await ensureBridge(recorded(false, false, has).tools, { name: 'br0', uplink: 'up0' });
+});
+
+test('what is ours, or was seen to, is no hindrance', async () => {
+  const all = [untagged, { vlan: 2, vlanEnd: 4094 }];
+  await ensureBridge(recorded(true, false, { ports: { up0: all }, master: 'br0' }).tools, { name: 'br0', uplink: 'up0', vlans: true });
+  const above = [{ ifname: 'br0.100', link: 'br0', linkinfo: { info_data: { id: 100 } } }, {}];
+  const kept = recorded(false, false, { above, ports: { br0: [untagged, { vlan: 100 }] } });
+  await ensureBridge(kept.tools, { name: 'br0', uplink: 'up0', vlans: true });
+  expect(kept.said).toContain('ip link set dev br0 type bridge vlan_filtering 1');
+});
+
+test('with Open vSwitch there is one way out; a cable of an earlier configuration is named', async () => {
+  const links = [
+    { ifname: tap, master: 'br0' },
+    { ifname: 'gwovs0', master: 'br0' },
+    { ifname: 'eth9', master: 'br9' },
+  ];
+  await ensureBridge(recorded(true, false, { links }).tools, { name: 'br0', openvswitch: 'br-ex' });
+  const two = recorded(true, false, { links: [...links, { ifname: 'eth1', master: 'br0' }] });
+  await expect(ensureBridge(two.tools, { name: 'br0', openvswitch: 'br-ex' })).rejects.toThrow(
+    /port eth1 already.*loop: ip link set eth1 nomaster/,
+  );
+  expect(two.said).toEqual([]);
+  const plugged = recorded(true, false, { master: 'br0' });
+  plugged.said.push('gwovs0 is there');
+  await expect(ensureBridge(plugged.tools, { name: 'br0', uplink: 'eth1' })).rejects.toThrow(/ip link del gwovs0; ovs-vsctl/);
+});
+
+test('that a bridge keeps VLANs apart is looked at each time', () => {
+  const sys = mkdtempSync('/tmp/gw-sys-');
+  try {
+    mkdirSync(`${sys}/br0/bridge`, { recursive: true });
+    const set = (name: string, value: string): void => writeFileSync(`${sys}/br0/bridge/${name}`, `${value}\n`);
+    expect(keepsVlans('br0', sys)).toBe(false);
+    set('default_pvid', '1');
+    set('vlan_filtering', '1');
+    expect(keepsVlans('br0', sys)).toBe(true);
+    set('vlan_filtering', '0');
+    expect(keepsVlans('br0', sys)).toBe(false);
+  } finally {
+    rmSync(sys, { recursive: true });
+  }
 });

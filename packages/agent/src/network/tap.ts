@@ -3,7 +3,8 @@ import type { PortId } from '@godwit/domain/ids';
 import { findLink, type Link, listLinks } from './link.ts';
 import { NetworkToolError, type NetworkTools } from './network-tools.ts';
 
-const tapPattern = /^gt[0-9a-f]{8}$/;
+/** Names of guests' taps. */
+export const tapPattern = /^gt[0-9a-f]{8}$/;
 
 /**
  * Name of a port's tap on any host: `gt` and the first 8 hex digits of the port's UUID (interface names have 15 bytes at most).

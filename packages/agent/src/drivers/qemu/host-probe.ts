@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { GodwitError } from '@godwit/domain/errors';
 import type { HostFacts } from '@godwit/domain/host';
@@ -75,9 +76,21 @@ export async function probeHost(config: LoadedConfig, log: DriverLog): Promise<H
         selfTest: tested,
         pools: [...pools.values()],
         bridges: [config.bridge.name],
-        vlans: config.bridge.vlans === true,
+        vlans: config.bridge.vlans === true && keepsVlans(config.bridge.name),
         agentVersion,
       }),
     whenTested,
   };
+}
+
+/** Whether the bridge keeps VLANs apart at this moment: somebody may have switched it off since the agent began. */
+export function keepsVlans(bridge: string, sys = '/sys/class/net'): boolean {
+  const setting = (name: string): string => {
+    try {
+      return readFileSync(`${sys}/${bridge}/bridge/${name}`, 'utf8').trim();
+    } catch {
+      return '';
+    }
+  };
+  return setting('vlan_filtering') === '1' && setting('default_pvid') === '1';
 }
