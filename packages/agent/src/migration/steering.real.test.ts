@@ -1,3 +1,4 @@
+import type { MeasureDirtyResponse } from '@godwit/contract/gen/agent_pb';
 import { TakeAnswer } from '@godwit/contract/gen/custody_pb';
 import { GuestState } from '@godwit/contract/gen/guest_pb';
 import type { MigrationReport } from '@godwit/contract/gen/migration_pb';
@@ -46,16 +47,20 @@ const expectWithin = (report: MigrationReport, limitMs: number): void => {
 const other = () => two.hosts[guest.at === two.hosts[0] ? 1 : 0];
 
 test('looking at its memory from outside shows how much it holds, and how much changes', async () => {
-  const look = await guest.at.client.measureDirty({ serverId: guest.serverId, maxWaitMs: 1_500n });
-  const [short, long] = look.points;
-  // 18 MiB are written again and again: a second shows all of it, and nothing besides.
-  expect(Number(long?.bytes) / 2 ** 20).toBeGreaterThan(14);
+  // 18 MiB are written again and again: a second shows all of it, and nothing besides. Beside others a guest may not come to write for a second.
+  const looks: MeasureDirtyResponse[] = [];
+  const shown = async (): Promise<number> => {
+    looks.unshift(await guest.at.client.measureDirty({ serverId: guest.serverId, maxWaitMs: 1_500n }));
+    return Number(looks[0]?.points[1]?.bytes) / 2 ** 20;
+  };
+  await expect.poll(shown, { timeout: 30_000 }).toBeGreaterThan(14);
+  const [short, long] = looks[0]?.points ?? [];
   expect(Number(long?.bytes) / 2 ** 20).toBeLessThan(24);
   expect(Number(short?.bytes)).toBeLessThanOrEqual(Number(long?.bytes) * 1.1);
-  expect(Number(look.usedBytes) / 2 ** 20).toBeGreaterThan(23);
-  expect(Number(look.usedBytes) / 2 ** 20).toBeLessThan(96);
+  expect(Number(looks[0]?.usedBytes) / 2 ** 20).toBeGreaterThan(23);
+  expect(Number(looks[0]?.usedBytes) / 2 ** 20).toBeLessThan(96);
   expect((await guest.at.client.measureDirty({ serverId: guest.serverId, maxAgeMs: 60_000n })).points).toHaveLength(2);
-});
+}, 60_000);
 
 test('a guest that writes faster than the link carries is given up with the truth, and runs on', async () => {
   const move = newMove(guest, other(), { maxBandwidthBytes: link, largestBlackoutMs: 400, deadlineMs: 12_000 });
