@@ -110,3 +110,30 @@ it('what travels together is answered in its order, and what stands behind a fai
   await expect(sql`select 9007199254740993::bigint as large`.execute(one.db)).rejects.toThrow(/beyond 2\^53/);
   expect((await sql<{ count: number }>`select count(*) as count from thing`.execute(one.db)).rows).toEqual([{ count: 80 }]);
 });
+
+it('a statement that cannot be sent voids its transaction: nothing before it is lost by itself, nothing after it stands by itself', async () => {
+  await sql`delete from thing`.execute(one.db);
+  const endless: { itself?: unknown } = {};
+  endless.itself = endless;
+  const unsendable = [sql`select ${endless}::text as word`, sql`${later}insert into thing values (6, ${endless}::text)`];
+  for (const statement of unsendable) {
+    // The answer of neither is waited for: the commit, and what comes before it, tell.
+    await expect(
+      one.db.transaction().execute(async (tx) => {
+        await sql`${later}insert into thing values (1, 'held')`.execute(tx);
+        await statement.execute(tx).catch(() => undefined);
+      }),
+    ).rejects.toThrow(/void/);
+    await expect(
+      one.db.transaction().execute(async (tx) => {
+        await sql`insert into thing values (2, 'sent')`.execute(tx);
+        await statement.execute(tx).catch(() => undefined);
+        await expect(sql`insert into thing values (3, 'after')`.execute(tx)).rejects.toThrow(/void/);
+        await sql`${later}insert into thing values (4, 'after')`.execute(tx).catch(() => undefined);
+      }),
+    ).rejects.toThrow(/void/);
+    expect(await words(one)).toEqual([]);
+  }
+  await one.db.transaction().execute((tx) => sql`insert into thing values (5, 'next')`.execute(tx));
+  expect(await words(database)).toEqual(['next']);
+});

@@ -1,6 +1,6 @@
 import { type PostgresPool, type PostgresPoolClient, type RawBuilder, sql } from 'kysely';
 import type pg from 'pg';
-import { type Statement, sendBatch } from './statement-batch.ts';
+import { type Statement, sendBatch, wireValues } from './statement-batch.ts';
 import { createStatementNames, type StatementNames } from './statement-names.ts';
 
 /**
@@ -36,6 +36,17 @@ function sparingClient(client: pg.PoolClient, names: StatementNames): PostgresPo
   let inTransaction = false;
   /** What our caller takes as done and the database has not been told yet, in order; only in a transaction. */
   let held: readonly Held[] = [];
+  /** Why the transaction has come to nothing without the database being told: a statement of it could not be sent. As after one that failed there, only a rollback is left. */
+  let voided: { readonly cause: unknown } | null = null;
+
+  const prepared = (values: readonly unknown[]): readonly unknown[] => {
+    try {
+      return wireValues(values);
+    } catch (error) {
+      if (inTransaction) voided = { cause: error };
+      throw error;
+    }
+  };
 
   const send = (statements: readonly Held[]): Promise<Answer> =>
     sendBatch(
@@ -43,12 +54,15 @@ function sparingClient(client: pg.PoolClient, names: StatementNames): PostgresPo
       statements.map(({ text, values }) => ({ text, values, name: names.of(text) })),
     ) as unknown as Promise<Answer>;
 
-  const query = async (text: string, values: readonly unknown[] = []): Promise<Answer> => {
+  const query = async (text: string, given: readonly unknown[] = []): Promise<Answer> => {
     if (text === 'begin') {
       inTransaction = true;
-      held = [{ text, values }];
+      held = [{ text, values: given }];
       return answered('BEGIN');
     }
+    if (voided !== null && text !== 'rollback')
+      throw new Error('the transaction is void: a statement before this one could not be sent', voided);
+    const values = prepared(given);
     if (inTransaction && text.startsWith(LATER)) {
       held = [...held, { text, values }];
       return answered('');
@@ -58,6 +72,7 @@ function sparingClient(client: pg.PoolClient, names: StatementNames): PostgresPo
     const unknown = before[0]?.text === 'begin';
     if (text === 'rollback' || (text === 'commit' && unknown && before.length === 1)) {
       inTransaction = false;
+      voided = null;
       return unknown ? answered(text.toUpperCase()) : send([{ text, values }]);
     }
     if (text === 'commit') inTransaction = false;
@@ -73,6 +88,7 @@ function sparingClient(client: pg.PoolClient, names: StatementNames): PostgresPo
   const release = (destroy?: boolean): void => {
     inTransaction = false;
     held = [];
+    voided = null;
     client.release(destroy);
   };
   return { query, release, processID: (client as unknown as { readonly processID: number }).processID } as unknown as PostgresPoolClient;

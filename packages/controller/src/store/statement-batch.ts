@@ -4,7 +4,10 @@ import type pg from 'pg';
 /** Not in the driver's types: what a parameter becomes on the wire. */
 const { prepareValue } = createRequire(import.meta.url)('pg/lib/utils') as { readonly prepareValue: (value: unknown) => unknown };
 
-/** Named: prepared once a connection, and what its rows look like is asked once. */
+/** A parameter as it goes over the wire. Throws when it cannot. */
+export const wireValues = (values: readonly unknown[]): readonly unknown[] => values.map(prepareValue);
+
+/** Named: prepared once a connection, and what its rows look like is asked once. `values` are those of `wireValues`. */
 export type Statement = { readonly text: string; readonly values: readonly unknown[]; readonly name: string | null };
 
 /** What the last statement of a batch gave. */
@@ -20,15 +23,13 @@ const shapesOf = new WeakMap<pg.PoolClient, Map<string, Shape>>();
 /**
  * Sends statements in one go, to be carried out in order as if one by one, and answered in one go: one `Sync` for all of them, so that the server writes once and wakes us once. Of a prepared
  * statement it is not asked again what its rows look like: when that changes, PostgreSQL refuses the statement. Resolves to the last one's answer. Rejects with the first failure: what came behind
- * it was not carried out.
+ * one that the server refused was not carried out; a row that we cannot read (only the last gives any) undoes nothing.
  */
 export function sendBatch(client: pg.PoolClient, statements: readonly Statement[]): Promise<Answer> {
   let shapes = shapesOf.get(client);
   if (shapes === undefined) shapesOf.set(client, (shapes = new Map()));
   return new Promise<Answer>((resolve, reject) => {
-    // What cannot be sent throws here, with nothing on the wire.
-    const sent = statements.map((statement) => ({ ...statement, values: statement.values.map(prepareValue) }));
-    client.query(new StatementBatch(client, sent, shapes, resolve, reject));
+    client.query(new StatementBatch(client, statements, shapes, resolve, reject));
   });
 }
 

@@ -40,14 +40,16 @@ export async function beginItems(context: WorkflowContext, run: WorkflowRun, ope
     const early = (item: OperationItemRow): boolean =>
       item.direction === 'away' && !item.makes_room && hosts.get(item.source_host_id ?? '') === 'waiting';
     const waiting = items.filter((item) => item.state === 'waiting' && !early(item));
-    if (waiting.length === 0 || moving.length >= operation.parallel) return;
+    if (waiting.length === 0) return;
+    const onTheWay = await notTaken(context, moving);
+    if (onTheWay.length >= operation.parallel) return;
     const { state } = await context.db
       .selectFrom('fleet_operation')
       .select('state')
       .where('id', '=', operation.id)
       .executeTakeFirstOrThrow();
     if (state !== 'running') return;
-    if (!(await beginNext(context, run, operation, waiting, moving))) return;
+    if (!(await beginNext(context, run, operation, waiting, { moving, onTheWay }))) return;
   }
 }
 
@@ -57,7 +59,7 @@ async function beginNext(
   run: WorkflowRun,
   operation: Operation,
   waiting: readonly OperationItemRow[],
-  moving: readonly OperationItemRow[],
+  { moving, onTheWay }: { readonly moving: readonly OperationItemRow[]; readonly onTheWay: readonly OperationItemRow[] },
 ): Promise<boolean> {
   const busy = await busyServers(context, waiting);
   const ready = waiting.filter((item) => !busy.has(item.server_id));
@@ -80,7 +82,7 @@ async function beginNext(
   const snapshot = await planningSnapshot(context, context.db, await emptiedHosts(context, operation));
   const passedOver: OperationItemRow[] = [];
   for (const item of ready) {
-    if (linksFull(context, item, moving) || passedOver.some((earlier) => shareHosts(earlier, item))) {
+    if (linksFull(context, item, onTheWay) || passedOver.some((earlier) => shareHosts(earlier, item))) {
       passedOver.push(item);
       continue;
     }
@@ -138,12 +140,28 @@ async function busyServers(context: WorkflowContext, items: readonly OperationIt
   return new Map(rows.map(({ id, task_state }) => [id, task_state ?? '']));
 }
 
+/**
+ * Those whose guest has not arrived yet. One that a destination has taken only waits for that host's word, for as long as it is silent, and no longer uses a link: the others do not wait for it.
+ */
+async function notTaken(context: WorkflowContext, moving: readonly OperationItemRow[]): Promise<readonly OperationItemRow[]> {
+  const ids = moving.flatMap(({ migration_id }) => (migration_id === null ? [] : [migration_id]));
+  if (ids.length === 0) return moving;
+  const taken = await context.db
+    .selectFrom('migration')
+    .select('id')
+    .where('id', 'in', ids)
+    .where('type', '=', 'live-migration')
+    .where('phase', '=', 'committing')
+    .execute();
+  return moving.filter((item) => !taken.some(({ id }) => id === item.migration_id));
+}
+
 /** Whether the links of its hosts carry as many moves of this operation as they may: it would only wait in the queue, holding what it has claimed. */
-function linksFull({ config: { limits } }: WorkflowContext, item: OperationItemRow, moving: readonly OperationItemRow[]): boolean {
+function linksFull({ config: { limits } }: WorkflowContext, item: OperationItemRow, onTheWay: readonly OperationItemRow[]): boolean {
   // A restart copies nothing.
   if (item.method === 'restart') return false;
-  const leaving = moving.filter((one) => one.source_host_id === item.source_host_id).length;
-  const arriving = moving.filter((one) => one.destination_host_id === item.planned_host_id).length;
+  const leaving = onTheWay.filter((one) => one.source_host_id === item.source_host_id).length;
+  const arriving = onTheWay.filter((one) => one.destination_host_id === item.planned_host_id).length;
   return leaving >= limits.outgoingPerHost || (item.planned_host_id !== null && arriving >= limits.incomingPerHost);
 }
 

@@ -95,6 +95,23 @@ describe('a bulk live migration', () => {
     expect(events.every(({ project_id }) => project_id === null)).toBe(true);
   });
 
+  it('goes on past a move that waits for a destination which took and fell silent', async () => {
+    const [node2, node3] = [fakeHostNamed('node2'), fakeHostNamed('node3')];
+    const engine = await cloud.controller('c1', async (name) => {
+      if (name !== 'phase:committing' || node2.down || node3.guests.size > 0) return;
+      node2.down = true;
+      await fallSilent(database, node2);
+    });
+    const ids = await servers(engine, 'node1', 3);
+    const items = ids.map((server, index) => ({ server, destination: index === 0 ? 'node2' : 'node3' }));
+    const { id } = await begin(engine, { kind: 'bulk', items });
+    await until(async () => (await engine.fleet.show(id)).items.filter(({ state }) => state === 'done').length === 2, 30_000);
+    expect((await engine.fleet.show(id)).items.map(({ state }) => state)).toEqual(['moving', 'done', 'done']);
+    node2.down = false;
+    expect(await ended(engine, id, 60_000)).toMatchObject({ state: 'completed' });
+    await consistent(ids);
+  }, 120_000);
+
   it('goes elsewhere when the plan is overtaken, and says why; a pinned one fails', async () => {
     const engine = await cloud.controller('c1');
     const [a, b] = await servers(engine, 'node1', 2);

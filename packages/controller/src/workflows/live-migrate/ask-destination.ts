@@ -7,6 +7,7 @@ import { readCustody, stepCustody } from '../custody/custody-store.ts';
 import { grantOf } from '../custody/settle.ts';
 import { checkpoint, type WorkflowRun } from '../port.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
+import { keepDisksAt } from './keep-disks-at.ts';
 import { measuresOf } from './measures.ts';
 import { advance, type Move } from './move.ts';
 
@@ -56,7 +57,10 @@ export async function diedAfterTake(context: WorkflowContext, run: WorkflowRun, 
       const client = await context.agents.client(as<HostId>(move.destination_host_id ?? ''));
       const report = await client.getMigration({ migrationId: move.moveId }, { timeoutMs: CALL_MS, signal: run.signal });
       if (report.taken !== TakeAnswer.TOOK_DEAD) return false;
-      await context.db.transaction().execute((tx) => advance(tx, run, move, 'committing', 'running', { outcome: null }));
+      await context.db.transaction().execute(async (tx) => {
+        await advance(tx, run, move, 'committing', 'running', { outcome: null });
+        await keepDisksAt(tx, move.serverId, as<HostId>(move.destination_host_id ?? ''));
+      });
       return true;
     } catch (error) {
       checkpoint(run);

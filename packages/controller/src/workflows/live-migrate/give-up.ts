@@ -14,6 +14,7 @@ import { readServer } from '../server/server-record.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
 import { diedAfterTake, hasTaken } from './ask-destination.ts';
 import { finishMove } from './finish-move.ts';
+import { keepDisksAt } from './keep-disks-at.ts';
 import { advance, type GivingUp, type Move, readMove, writeMove } from './move.ts';
 import { recoverBefore } from './recover-before.ts';
 import { tryElsewhere } from './try-elsewhere.ts';
@@ -87,14 +88,17 @@ async function noteForgotten(tx: Db, run: WorkflowRun, move: Move): Promise<void
   });
 }
 
-/** What was copied to a destination that has rebooted: it cannot say whether it had taken, and forfeits nothing by itself. The guest has not left the source. */
+/**
+ * What was copied to a destination that has rebooted: it cannot say whether it had taken, and forfeits nothing by itself. Where it turns out that the guest may have left the source, `afterSettled`
+ * strikes the note: what was copied may be the only disks with what the guest has written since.
+ */
 async function noteDisksLeft(tx: Db, run: WorkflowRun, move: Move): Promise<void> {
   const { destination_host_id: hostId, disks_left_at: known } = move;
   if (hostId === null || move.block_migration === 'false' || (await localGuest(tx, move.serverId)) === null) return;
   await writeMove(tx, run, move, { disks_left_at: [...known.filter((one) => one !== hostId), hostId] });
 }
 
-/** The same of a destination that was fenced before the source had released: nobody asks it any more. Before the fence is applied, so that no run between the two forgets it. */
+/** The same of a destination that was fenced before the source was heard to have released: nobody asks it any more. Before the fence is applied, so that no run between the two forgets it. */
 async function noteDisksAtFenced(db: Db, run: WorkflowRun, move: Move): Promise<void> {
   const { operation } = await readCustody(db, move.serverId);
   if (operation?.kind !== 'move' || operation.source === 'completed') return;
@@ -139,6 +143,8 @@ export async function afterSettled(context: WorkflowContext, run: WorkflowRun, m
       ...(copied && { more: { source_disks_left: true } }),
       server: { hostId: there ? destination : move.source, vmState: ended },
     });
+    // It may have run there: a release is told by the source to the destination, and to us afterwards.
+    if (!onSource) await keepDisksAt(tx, move.serverId, destination);
     // A source that has released and is not to be resumed, for one: nobody else would ask for it before that host is heard of anew.
     if (row.remains.length > 0) await context.workflows.enqueue(tx, { kind: 'settle-server', subjectId: move.serverId });
     if (!onSource && why.sourceRebooted === true) await noteReboot(context, tx, await readServer(tx, move.serverId), move.source, true);

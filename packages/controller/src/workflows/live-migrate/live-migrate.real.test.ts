@@ -630,6 +630,36 @@ describe('faults', () => {
     await consistent(id, migration);
   });
 
+  it.each(['released', 'lost'])(
+    'a destination that was fenced before anybody heard whether the source had released: it is %s there, and the disks at the destination are not noted to be deleted',
+    async (state) => {
+      let migration = '';
+      const noted: (readonly string[])[] = [];
+      const engine = await cloud.controller('c1', async (name) => {
+        if (name === 'give-up:decided') Object.assign(hostNamed('node1').moves.get(migration) ?? {}, { state });
+        if (name === 'settle:disarm') noted.push((await readMove(migration)).disks_left_at);
+      });
+      const id = await cloud.server(engine, 'node1');
+      await onLocalDisks(id);
+      const [source, destination] = [hostNamed('node1'), hostNamed('node2')];
+      source.copyRounds = null;
+      migration = await move(engine, id);
+      await until(async () => source.moves.has(migration));
+      destination.down = true;
+      const last_seen_at = new Date(Date.now() - 60_000);
+      await database.db.updateTable('host').set({ reachable: false, last_seen_at }).where('id', '=', destination.id).execute();
+      await engine.operations.fenceHost(cloud.admin, 'node2');
+      await database.db.updateTable('migration').set({ abort_requested_at: new Date() }).where('id', '=', migration).execute();
+      await ended(migration, 30_000);
+      // It was, until the source was heard.
+      expect(noted).toEqual([[destination.id]]);
+      expect(await readMove(migration)).toMatchObject({ outcome: { runsOn: 'nowhere' }, disks_left_at: [] });
+      expect((await readServer(id)).custody.holder).toEqual({ kind: 'nowhere' });
+      await consistent(id, migration);
+    },
+    60_000,
+  );
+
   it('an order to delete what a move has left at a host is not sent any more when a new move has begun', async () => {
     const [node2, node3] = [hostNamed('node2'), hostNamed('node3')];
     const reached = Promise.withResolvers<void>();
