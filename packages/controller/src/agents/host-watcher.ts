@@ -149,9 +149,10 @@ async function watchHost(parts: HostWatcherParts, host: HostId, beats: Heartbeat
     const until = AbortSignal.any([signal, silence.signal]);
     try {
       const client = await agents.client(host);
+      const known = await bootOf(db, host);
       const present = await client.getHost({}, { timeoutMs: CALL_MS, signal: until });
       alive();
-      const previousBootId = await seen(db, host, present.bootId, JSON.parse(present.factsJson) as HostFacts, !failing);
+      const previousBootId = await seen(db, host, known, present.bootId, JSON.parse(present.factsJson) as HostFacts, !failing);
       const listed = await client.listGuests({}, { timeoutMs: CALL_MS, signal: until });
       await listener.onReport({ host, bootId: listed.bootId, previousBootId, guests: listed.guests, migrations: listed.migrations });
       failing = false;
@@ -168,8 +169,9 @@ async function watchHost(parts: HostWatcherParts, host: HostId, beats: Heartbeat
           case 'heartbeat':
             if (Date.now() - factsAt > FACTS_EVERY_MS) {
               factsAt = Date.now();
+              const knownNow = await bootOf(db, host);
               const again = await client.getHost({}, { timeoutMs: CALL_MS, signal: until });
-              await seen(db, host, again.bootId, JSON.parse(again.factsJson) as HostFacts, false);
+              await seen(db, host, knownNow, again.bootId, JSON.parse(again.factsJson) as HostFacts, false);
             } else beats.heard(host);
             break;
           default:
@@ -190,8 +192,15 @@ async function watchHost(parts: HostWatcherParts, host: HostId, beats: Heartbeat
   }
 }
 
-/** Writes a sign of life; returns the boot id known before. */
-async function seen(db: Db, host: HostId, bootId: string, facts: HostFacts, tell: boolean): Promise<string | null> {
+async function bootOf(db: Db, host: HostId): Promise<string | null> {
+  return (await db.selectFrom('host').select('boot_id').where('id', '=', host).executeTakeFirst())?.boot_id ?? null;
+}
+
+/**
+ * Writes a sign of life; returns the boot id known before. `known`: what the row said before the host was asked. Throws when another controller has heard of another boot since: this answer
+ * may be older than that, and the host is to be asked again.
+ */
+async function seen(db: Db, host: HostId, known: string | null, bootId: string, facts: HostFacts, tell: boolean): Promise<string | null> {
   return db.transaction().execute(async (tx) => {
     const before = await tx
       .selectFrom('host')
@@ -200,6 +209,7 @@ async function seen(db: Db, host: HostId, bootId: string, facts: HostFacts, tell
       .forNoKeyUpdate()
       .executeTakeFirst();
     if (before === undefined) return null;
+    if (before.boot_id !== known && before.boot_id !== bootId) throw new Error('another controller has heard of another boot of this host');
     const now = new Date();
     await tx
       .updateTable('host')

@@ -109,7 +109,8 @@ it('policies and flavors of earlier versions no longer ask for post-copy, and ke
     .set({ extra_specs: specs('true') })
     .where('id', '=', cloud.flavorId)
     .execute();
-  await sql.raw(readFileSync(new URL('../../store/migrations/0311-no-post-copy.sql', import.meta.url), 'utf8')).execute(db);
+  const step = readFileSync(new URL('../../store/migrations/0311-no-post-copy.sql', import.meta.url), 'utf8');
+  for (const statement of step.split(';')) if (statement.trim() !== '') await sql.raw(statement).execute(db);
   expect((await db.selectFrom('migration_policy').select('policy').executeTakeFirstOrThrow()).policy).toEqual({ deadlineMs: 5_000 });
   const flavor = db.selectFrom('flavor').select('extra_specs').where('id', '=', cloud.flavorId);
   expect((await flavor.executeTakeFirstOrThrow()).extra_specs).toEqual({ 'other:key': 'x' });

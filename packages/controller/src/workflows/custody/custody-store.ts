@@ -3,7 +3,7 @@ import type { ControllerEffect, ControllerEvent } from '@godwit/domain/custody/c
 import type { CustodyRow } from '@godwit/domain/custody/custody-row';
 import { REFUSALS } from '@godwit/domain/custody/refusal';
 import { GodwitError } from '@godwit/domain/errors';
-import type { Fence, ServerId } from '@godwit/domain/ids';
+import type { Fence, HostId, ServerId } from '@godwit/domain/ids';
 import type { TaskState } from '@godwit/domain/server';
 import { sql } from 'kysely';
 import type { Db } from '../../store/database.ts';
@@ -24,7 +24,8 @@ export async function readCustody(db: Db, serverId: ServerId, lock = false): Pro
 /**
  * Feeds events to the server's custody, in order, and writes the row: one compare-and-set, because the row is locked and must carry this executor's fence. Whatever `tx`
  * also does commits with it. Returns the new row and what it calls for; those orders may be sent only after the commit.
- * `locked` is the row as this transaction has locked it before. Throws Fenced when another executor is in charge, CustodyRefused (nothing written) when the rules say no.
+ * `locked` is the row as this transaction has locked it before. Throws Fenced when another executor is in charge, CustodyRefused (nothing written) when the rules say no, or the guest would go to a
+ * host that an operator has fenced.
  */
 export async function stepCustody(
   tx: Db,
@@ -38,6 +39,7 @@ export async function stepCustody(
   // A controller that runs on while its database fails over, or is put back, must not grant by what that has forgotten. Its executor notes it as soon as it listens again, and this run is run again.
   if (events.some(({ kind }) => kind === 'beginMove' || kind === 'beginStart') && (await isRestored(tx)))
     throw new Error(`nothing is granted for server ${serverId} yet: ${REFUSALS['custody-recovering']}`);
+  for (const event of events) if (event.kind === 'beginMove' || event.kind === 'beginStart') await refuseFenced(tx, event.destination);
   let row = before;
   let effects: readonly ControllerEffect[] = [];
   for (const event of events) {
@@ -57,6 +59,15 @@ export async function stepCustody(
       where server_id = ${serverId} and ${event.from}::uuid = any(disks_left_at)`.execute(tx);
   }
   return { row, effects };
+}
+
+/**
+ * Who fences a host counts on it that nothing is granted there afterwards, whatever it answers, until it was compared. The row stays locked: either the fence sees this grant, or this sees the fence.
+ * Throws CustodyRefused.
+ */
+async function refuseFenced(tx: Db, hostId: HostId): Promise<void> {
+  const host = await tx.selectFrom('host').select(['name', 'fenced_at']).where('id', '=', hostId).forShare().executeTakeFirst();
+  if (host !== undefined && host.fenced_at !== null) throw new GodwitError('CustodyRefused', `host ${host.name} is fenced`, { hostId });
 }
 
 /** Custody is to be recovered again: nothing is granted before that. Throws Fenced when another executor is in charge. */

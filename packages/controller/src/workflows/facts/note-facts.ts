@@ -20,6 +20,7 @@ import { noteReboot } from '../server/note-reboot.ts';
 import { observed } from '../server/power-server.ts';
 import { readServer, type ServerRecord } from '../server/server-record.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
+import { bootIsOver } from './boot-is-over.ts';
 
 const ASK_AGAIN_MS = 5_000;
 
@@ -112,10 +113,13 @@ async function wakeMove(context: WorkflowContext, migrationId: string): Promise<
 }
 
 async function noteAbsent(context: WorkflowContext, report: HostReport, serverId: ServerId): Promise<void> {
+  const known = await readCustody(context.db, serverId);
+  if (bootedSince(known, report.host, report.bootId) && !(await isOver(context, known, report.host))) return;
   await context.db.transaction().execute(async (tx) => {
     const { server, row, idle } = await locked(tx, serverId);
     if (row.holder.kind !== 'host' || row.holder.hostId !== report.host) return;
     if (!idle) return wakeOperation(context, tx, serverId);
+    if (bootedSince(row, report.host, report.bootId) && !sameHolder(row, known)) return;
     const message = custodyReport(row, report.bootId, null);
     const next = controllerStep(row, { kind: 'heard', fence: row.fence, from: report.host, message }).row;
     if (next.holder.kind === 'host') {
@@ -141,6 +145,20 @@ async function noteGone(context: WorkflowContext, tx: Tx, server: ServerRecord, 
 /** True when the holder's copy was started under a boot of this host that is over: no process of it can be left. */
 const bootedSince = (row: CustodyRow, host: HostId, bootId: string): boolean =>
   row.holder.kind === 'host' && row.holder.hostId === host && row.holder.bootId !== bootId;
+
+/** Asks the host. What it told before may be of the boot before the holder's, and read late. */
+async function isOver(context: WorkflowContext, { serverId, holder }: CustodyRow, host: HostId): Promise<boolean> {
+  if (holder.kind !== 'host') return false;
+  const over = await bootIsOver(context, host, holder.bootId);
+  if (!over) context.log.warn({ host, server: serverId }, 'what a host told of an earlier boot came late; nothing is changed');
+  return over;
+}
+
+const sameHolder = (row: CustodyRow, known: CustodyRow): boolean =>
+  row.holder.kind === 'host' &&
+  known.holder.kind === 'host' &&
+  row.holder.hostId === known.holder.hostId &&
+  row.holder.bootId === known.holder.bootId;
 
 /** A server that waits to be confirmed or reverted, or that is rescued, goes on so, whatever its guest does: only its power state tells. Null for every other. */
 const kept = ({ vm_state: state }: Pick<ServerRecord, 'vm_state'>): 'resized' | 'rescued' | null =>
@@ -199,6 +217,8 @@ export async function noteGuest(
   // Nothing but what is written already: as most of what a host tells at the end of an operation.
   if (!underWay && !otherQemu && !contradicts && !endsUnasked(guest.state) && saysNothingNew(custodyRowOf(known), host, bootId, guest))
     return;
+  const before = custodyRowOf(known);
+  if (!underWay && bootedSince(before, host, bootId) && !(await isOver(context, before, host))) return;
   let timeTravel = false;
   const settle = await context.db.transaction().execute(async (tx) => {
     const { server, row, idle } = await locked(tx, serverId);
@@ -209,6 +229,10 @@ export async function noteGuest(
       if (!endsUnasked(guest.state) || endsGuests.includes(server.task_state)) return false;
       // Moved away for good: what ends here is the copy that was left behind.
       if (row.operation === null && row.holder.kind !== 'nowhere' && row.holder.hostId !== host) return false;
+      await settleLater(context, tx, serverId);
+      return false;
+    }
+    if (bootedSince(row, host, bootId) && (underWay || !sameHolder(row, before))) {
       await settleLater(context, tx, serverId);
       return false;
     }

@@ -1,15 +1,19 @@
 import { Code, ConnectError } from '@connectrpc/connect';
 import { TakeAnswer } from '@godwit/contract/gen/custody_pb';
 import { GuestState } from '@godwit/contract/gen/guest_pb';
-import type { ServerId } from '@godwit/domain/ids';
+import { as, asFence, type BootId, type MigrationId, type ServerId } from '@godwit/domain/ids';
 import { sql } from 'kysely';
+import pino from 'pino';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { readWaysOut } from '../../api/godwit/ways-out.ts';
 import type { Database } from '../../store/database.ts';
 import { startTestServer, type TestServer } from '../../store/test-database.ts';
+import { stepCustody } from '../custody/custody-store.ts';
 import type { Engine } from '../engine.ts';
-import { refusal, runningCopies, silence } from '../testing/fake-agents.ts';
+import { factListener } from '../facts/note-facts.ts';
+import { fakeAgents, refusal, runningCopies, silence } from '../testing/fake-agents.ts';
 import { type FakeCloud, fakeCloud, until } from '../testing/fake-cloud.ts';
+import type { WorkflowContext } from '../workflow-context.ts';
 
 let postgres: TestServer;
 let database: Database;
@@ -417,6 +421,49 @@ describe('faults', () => {
     await ended(migration);
     expect(await readMove(migration)).toMatchObject({ status: 'completed', outcome: { cause: null, runsOn: 'destination' } });
     await consistent(id, migration);
+  });
+
+  it('a destination that was fenced since it was chosen is granted nothing, whatever it answers; let back, it is', async () => {
+    const { id: destination, bootId } = hostNamed('node2');
+    const fence = (values: { fenced_at: Date | null; fenced_boot_id: string | null }) =>
+      database.db.updateTable('host').set(values).where('id', '=', destination).execute();
+    const fenced: string[] = [];
+    const engine = await cloud.controller('c1', async (name) => {
+      if (name !== 'phase:preparing') return;
+      await fence({ fenced_at: new Date(), fenced_boot_id: bootId });
+      fenced.push(name);
+    });
+    // Of this one nobody has said that it ended there: the host is not let back.
+    await cloud.server(engine, 'node2');
+    const id = await cloud.server(engine, 'node1');
+    const migration = await move(engine, id);
+    await until(async () => fenced.length > 0);
+    await expect(until(async () => (await readServer(id)).custody.operation !== null, 1_000)).rejects.toThrow();
+    const begin = { kind: 'beginMove', migrationId: as<MigrationId>(migration), destination, bootId: as<BootId>(bootId) } as const;
+    const { fence: current } = await readServer(id);
+    const stepped = database.db
+      .transaction()
+      .execute((tx) => stepCustody(tx, id, asFence(current), [{ ...begin, endState: 'running', postCopy: false }]));
+    await expect(stepped).rejects.toThrow('host node2 is fenced');
+    expect(hostNamed('node2').calls.filter(({ call }) => call === 'prepareIncoming')).toEqual([]);
+    await fence({ fenced_at: null, fenced_boot_id: null });
+    await ended(migration);
+    expect(await readMove(migration)).toMatchObject({ status: 'completed', outcome: { cause: null, runsOn: 'destination' } });
+    await consistent(id, migration);
+  });
+
+  it('a listing of the boot before, read late, ends nothing that was started since', async () => {
+    const engine = await cloud.controller('c1');
+    const id = await cloud.server(engine, 'node1');
+    const { id: host, bootId: before } = hostNamed('node2');
+    hostNamed('node2').bootId = 'boot-node2-2';
+    const migration = await move(engine, id);
+    await ended(migration);
+    const row = await readServer(id);
+    const context = { db: database.db, agents: fakeAgents(cloud.hosts), log: pino({ level: 'silent' }) } as unknown as WorkflowContext;
+    await factListener(context).onReport({ host, bootId: before, previousBootId: before, guests: [], migrations: [] });
+    expect(await readServer(id)).toEqual(row);
+    expect(row).toMatchObject({ vm_state: 'active', custody: { holder: { kind: 'host', hostId: host } } });
   });
 
   describe('a destination that falls silent when it has taken is waited for, and nobody says that the guest runs', () => {

@@ -6,6 +6,7 @@ import { GodwitError } from '@godwit/domain/errors';
 import { as, type BootId, type HostId } from '@godwit/domain/ids';
 import type { Prediction } from '@godwit/domain/prediction/predict';
 import { agentFailure } from '../../agents/agent-error.ts';
+import { isFenced } from '../../hosts/fence-host.ts';
 import type { Db } from '../../store/database.ts';
 import { readCustody, stepCustody } from '../custody/custody-store.ts';
 import { noteRefusal } from '../custody/note-refusal.ts';
@@ -92,6 +93,21 @@ export async function prepare(context: WorkflowContext, run: WorkflowRun, move: 
             ? 'The database was restored, or another one took over, and not every host has yet said what it has of the server.'
             : 'The database was restored, or another one took over, and the guest is not where the move began.',
         phase: 'failed',
+        evidence: [],
+      });
+      return;
+    }
+    if (grant === null && (await isFenced(db, destination))) {
+      // It may just have come back, and be compared.
+      if (Date.now() < deadline) {
+        await run.pause(RETRY_MS);
+        continue;
+      }
+      await giveUp(context, run, move, {
+        cause: 'DestinationDown',
+        sentence: 'The destination is fenced.',
+        phase: 'failed',
+        elsewhere: true,
         evidence: [],
       });
       return;

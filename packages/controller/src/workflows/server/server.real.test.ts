@@ -293,7 +293,9 @@ describe('suspend', () => {
     await idle(id);
     expect(await why(id, 'reboot')).toMatchObject({ result: 'Success' });
     expect(await read(id)).toMatchObject({ vm_state: 'active', power_state: 1, custody: { holder: { kind: 'host' } } });
-    expect(calls('node1').slice(-2)).toEqual(['destroyGuest', 'startGuest']);
+    // Its watcher may ask it for what it has at any time.
+    const ordered = calls('node1').filter((call) => call !== 'getHost' && call !== 'listGuests');
+    expect(ordered.slice(-2)).toEqual(['destroyGuest', 'startGuest']);
     expect(runningCopies(cloud.hosts, id)).toBe(1);
   });
 
