@@ -14,7 +14,7 @@ export function readJsonBody(raw: unknown, contentType: string | undefined): unk
   } catch (cause) {
     throw new GodwitError('BadRequest', 'Malformed request body', {}, { cause });
   }
-  assertStorable(body, 0);
+  assertStorable(body, 'request body');
   return body;
 }
 
@@ -22,18 +22,18 @@ const jsonTypes: ReadonlySet<string> = new Set(['application/json', 'application
 /** Deeper than any body of these APIs; keeps the walks over a body from overflowing the stack. */
 const maxDepth = 40;
 
-/** PostgreSQL holds neither NUL characters nor lone surrogates: refuse them here, where it is still the caller's mistake. */
-function assertStorable(value: unknown, depth: number): void {
-  if (depth > maxDepth) throw new GodwitError('BadRequest', 'Malformed request body');
+/** PostgreSQL holds neither NUL characters nor lone surrogates: throws `BadRequest`, naming `where` they are, while it is still the caller's mistake. */
+export function assertStorable(value: unknown, where: string, depth = 0): void {
+  if (depth > maxDepth) throw new GodwitError('BadRequest', `Malformed ${where}`);
   if (typeof value === 'string') {
     if (value.includes('\0') || !value.isWellFormed())
-      throw new GodwitError('BadRequest', 'Malformed request body: a text holds characters that cannot be stored');
+      throw new GodwitError('BadRequest', `Malformed ${where}: a text holds characters that cannot be stored`);
   } else if (Array.isArray(value)) {
-    for (const item of value) assertStorable(item, depth + 1);
+    for (const item of value) assertStorable(item, where, depth + 1);
   } else if (typeof value === 'object' && value !== null) {
     for (const [key, item] of Object.entries(value)) {
-      assertStorable(key, depth + 1);
-      assertStorable(item, depth + 1);
+      assertStorable(key, where, depth + 1);
+      assertStorable(item, where, depth + 1);
     }
   }
 }

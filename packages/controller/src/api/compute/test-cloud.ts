@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { HostFacts } from '@godwit/domain/host';
 import { factsFixture } from '@godwit/domain/scheduling/fixtures';
+import type { FastifyInstance } from 'fastify';
 import type { Insertable, Updateable } from 'kysely';
 import type { AgentClient, Agents } from '../../agents/agents.ts';
 import { fenceHost } from '../../hosts/fence-host.ts';
@@ -30,6 +31,7 @@ import { acceptEvacuate } from '../../workflows/evacuate/accept-evacuate.ts';
 import type { ServerOperations } from '../../workflows/operations.ts';
 import type { NewWorkflow, Workflows } from '../../workflows/port.ts';
 import { beginEvent, finishEvent } from '../../workflows/record/actions.ts';
+import type { ApiContext } from '../request-context.ts';
 import { startTestApi, type TestApi, type TestUser } from '../test-api.ts';
 
 /** What every guest of the test cloud has on its console. */
@@ -59,10 +61,19 @@ export type TestCloud = TestApi & {
 
 type Attaching = { end: 'done' | 'failed' | 'unknown' | Updateable<ServerTable> };
 
-export async function startTestCloud(db: Db): Promise<TestCloud> {
+/** `more` registers further services of the same application. */
+export async function startTestCloud(
+  db: Db,
+  more?: (app: FastifyInstance, context: ApiContext, workflows: Workflows) => Promise<void>,
+): Promise<TestCloud> {
   const enqueued: NewWorkflow[] = [];
   const attaching: Attaching = { end: 'done' };
-  const api = await startTestApi(db, { operations: acceptingOperations(db, enqueued, attaching), agents: consoleAgents });
+  const workflows = notingWorkflows(enqueued);
+  const api = await startTestApi(db, {
+    operations: acceptingOperations(db, workflows, attaching),
+    agents: consoleAgents,
+    ...(more === undefined ? {} : { more: (app, context) => more(app, context, workflows) }),
+  });
   const host = async (name: string, facts: Partial<HostFacts> = {}): Promise<string> => {
     const { id } = await db
       .insertInto('host')
@@ -163,14 +174,15 @@ const consoleAgents: Agents = {
   close: async () => {},
 };
 
-function acceptingOperations(db: Db, enqueued: NewWorkflow[], attaching: Attaching): ServerOperations {
-  const workflows: Workflows = {
-    enqueue: async (_tx, workflow) => void enqueued.push(workflow),
-    wakeHere: () => false,
-    wake: async () => {},
-    start: async () => {},
-    stop: async () => {},
-  };
+const notingWorkflows = (enqueued: NewWorkflow[]): Workflows => ({
+  enqueue: async (_tx, workflow) => void enqueued.push(workflow),
+  wakeHere: () => false,
+  wake: async () => {},
+  start: async () => {},
+  stop: async () => {},
+});
+
+function acceptingOperations(db: Db, workflows: Workflows, attaching: Attaching): ServerOperations {
   return {
     create: (caller, request) => acceptCreate(db, workflows, caller, request),
     delete: (caller, server) => acceptDelete(db, workflows, caller, server),

@@ -1,5 +1,6 @@
 import { GodwitError } from '@godwit/domain/errors';
 import { failureOf } from '../http-error.ts';
+import { assertStorable } from '../json-body.ts';
 import type { ServicePlugin } from '../plugins.ts';
 import { servicePrefixes } from '../service-prefixes.ts';
 import { auditRoutes } from './audit.ts';
@@ -26,6 +27,13 @@ import { stuckRoutes } from './stuck.ts';
 export const godwitPlugin: ServicePlugin = async (app, context) => {
   app.addHook('onRequest', async (request, reply) => {
     reply.header('x-openstack-request-id', request.id);
+  });
+  app.addHook('preHandler', async ({ params, query, body }) => {
+    assertStorable(params, 'path');
+    assertStorable(query, 'query');
+    for (const [name, value] of Object.entries(query as Readonly<Record<string, unknown>>))
+      if (Array.isArray(value)) throw new GodwitError('BadRequest', `The query has "${name.slice(0, 60)}" more than once.`);
+    assertStorable(body, 'request body');
   });
   app.setErrorHandler((error, request, reply) => {
     const failure = failureOf(error, request.id);
