@@ -103,8 +103,9 @@ export async function takeCharge(
   return true;
 }
 
-/** The caller's transaction has locked the row and seen this fence in it, so that nothing can make the condition untrue: it need not be waited for, and travels with the next statement, or the commit. */
+/** The caller's transaction has locked the row and seen this fence in it, so that nothing can make the condition untrue: it need not be waited for, and travels with the next statement, or the commit. Should it write nothing all the same, it fails that (a division by zero), and nothing is sent by it. */
 async function writeCustody(tx: Db, row: CustodyRow, fence: Fence): Promise<void> {
+  if (!tx.isTransaction) throw new Error('custody is written in a transaction, with the row locked');
   const { holder, operation, remains, behind } = row;
   const written = tx
     .updateTable('server')
@@ -116,5 +117,5 @@ async function writeCustody(tx: Db, row: CustodyRow, fence: Fence): Promise<void
     })
     .where('id', '=', row.serverId)
     .where('fence', '=', fence);
-  await sql`${later}${written}`.execute(tx);
+  await sql`${later}with written as (${written.returning('id')}) select 1 / count(*) from written`.execute(tx);
 }

@@ -490,8 +490,10 @@ describe('faults', () => {
 
     it('until it answers', async () => {
       const { id, migration } = await waiting('shared');
-      const unanswered = () => hostNamed('node2').unansweredLists;
-      await until(async () => unanswered() > 0, 30_000);
+      const rounds = () => hostNamed('node1').calls.filter(({ call }) => call === 'dropOutgoing').length;
+      await until(async () => hostNamed('node2').unansweredLists > 0, 30_000);
+      // Nobody answered, and everything is asked again.
+      await until(async () => rounds() > 1);
       expect(await readMove(migration)).toMatchObject({ phase: 'committing', status: 'running', finished_at: null });
       hostNamed('node2').down = false;
       await ended(migration, 30_000);
