@@ -124,6 +124,8 @@ export type MigrationMeasures = {
   readonly blackoutMs: number | null;
   /** Half-width of the uncertainty of `blackoutMs` that comes from the clock offset. */
   readonly clockErrorMs: number | null;
+  /** The destination's clock minus the source's, known to ± `clockErrorMs`. Absent from older records. */
+  readonly hostClockOffsetMs?: number | null;
   /** QEMU's own `downtime`: it stops on the source, so it is not the guest's. */
   readonly qemuDowntimeMs: number | null;
   /** Source's `completed` event to destination's RESUME event: Godwit's own part of the blackout. */

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { type Finding, ok, problem, warning } from '@godwit/domain/doctor/finding';
 import { certificateFinding, roomFinding } from '@godwit/domain/doctor/rules';
+import { clockIsSynchronised } from '../host-clock.ts';
 import { loadHostIdentity } from '../identity/host-identity.ts';
 import { type LoadedConfig, loadAgentConfig } from '../load-agent-config.ts';
 import { chooseAccelerator } from '../qemu/accelerator.ts';
@@ -271,23 +272,18 @@ async function examineController(config: LoadedConfig, tools: HostTools): Promis
 
 async function examineClock(tools: HostTools): Promise<readonly Finding[]> {
   const remedy = 'apt install chrony on every host and controller.';
-  try {
-    const synchronized = (await tools.run('timedatectl', ['show', '-p', 'NTPSynchronized', '--value'])).trim();
-    return [
-      synchronized === 'yes'
-        ? ok('clock', '', 'The clock is set by a time service.')
-        : warning('clock', '', 'No time service sets the clock.', remedy),
-    ];
-  } catch {
-    return [
-      warning(
-        'clock',
-        '',
-        'Whether a time service sets the clock could not be told: timedatectl does not answer.',
-        `${remedy} godwit doctor (of the cloud) measures how far hosts are apart.`,
-      ),
-    ];
-  }
+  const synchronised = await clockIsSynchronised(tools.run);
+  if (synchronised === true) return [ok('clock', '', 'The clock is set by a time service.')];
+  return [
+    synchronised === false
+      ? warning('clock', '', 'No time service sets the clock.', remedy)
+      : warning(
+          'clock',
+          '',
+          'Whether a time service sets the clock could not be told: timedatectl does not answer.',
+          `${remedy} godwit doctor (of the cloud) measures how far hosts are apart.`,
+        ),
+  ];
 }
 
 async function examineState(config: LoadedConfig): Promise<readonly Finding[]> {

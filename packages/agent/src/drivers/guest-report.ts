@@ -35,6 +35,8 @@ export type GuestReport = {
   readonly cpuModel: string;
   /** As its spec has it; absent: there is none here. */
   readonly deviceLayout?: DeviceLayout;
+  /** Its machine has a channel for the QEMU guest agent; absent: there is none here. */
+  readonly guestAgent?: boolean;
   /** Of the process that runs it, which may be older than the installed one; absent: no process. */
   readonly qemuVersion?: string;
   readonly bootId: BootId;

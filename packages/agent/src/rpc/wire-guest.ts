@@ -136,6 +136,7 @@ export const guestReportToWire = (report: GuestReport): WireReport =>
     bootId: report.bootId,
     qemuVersion: report.qemuVersion ?? '',
     deviceLayout: report.deviceLayout ?? 0,
+    ...(report.guestAgent !== undefined && { guestAgent: report.guestAgent }),
     diskBytesUsed: BigInt(report.diskBytesUsed),
     copyEpoch: BigInt(report.copyEpoch ?? 0),
     custodyJson: JSON.stringify(hostReport(report.custody, null)),

@@ -35,12 +35,17 @@ export function pythonLiteral(value: Json): string {
     .join(', ')}}`;
 }
 
+/** Without what a terminal would obey: control characters but the ends of lines and tabs, as Python's repr spells them. What is shown may be anybody's words, a guest's among them. */
+export const printable = (text: string): string => text.replaceAll(/[^\P{Cc}\n\t]/gu, escaped);
+
+const escaped = (control: string): string => `\\x${(control.codePointAt(0) ?? 0).toString(16).padStart(2, '0')}`;
+
 const isList = (value: Json): value is readonly Json[] => Array.isArray(value);
 
 const quoted = (text: string): string =>
   text.includes("'") && !text.includes('"')
-    ? `"${text}"`
-    : `'${text.replaceAll('\\', '\\\\').replaceAll("'", "\\'").replaceAll('\n', '\\n')}'`;
+    ? `"${printable(text)}"`
+    : `'${printable(text.replaceAll('\\', '\\\\').replaceAll("'", "\\'").replaceAll('\n', '\\n'))}'`;
 
 type Dictionary = { readonly [key: string]: Json };
 

@@ -35,6 +35,21 @@ const list = {
 const list_ = async (options: Parameters<typeof input>[0]) => renderList(list, input(options), terminal);
 
 describe('lists', () => {
+  it("prints no control characters of others' words, which a terminal would obey", async () => {
+    const evil = '\u001b]0;owned\u0007\u009b2J\u0000\u007f';
+    const shown = String.raw`\x1b]0;owned\x07\x9b2J\x00\x7f`;
+    const rows = [
+      ['timeline', evil],
+      ['measures', { detail: `it's ${evil}` }],
+      ['more', [evil]],
+    ] as const;
+    const table = await renderShow(rows, input({}), terminal);
+    const values = await renderShow(rows.slice(1), input({ format: 'value' }), terminal);
+    for (const text of [table.replaceAll('\n', ''), values.replaceAll('\n', '')]) expect(text).not.toMatch(/\p{Cc}/u);
+    expect(values).toContain(shown);
+    expect(await renderList({ columns: ['Detail'], rows: [[evil]] }, input({}), { ...terminal, columns: 200 })).toContain(shown);
+  });
+
   it('draws a table with numbers to the right', async () => {
     expect(await list_({ 'sort-column': ['Name'], 'sort-descending': true })).toBe(
       [

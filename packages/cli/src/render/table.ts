@@ -1,4 +1,4 @@
-import { type Cell, humanOf, machineOf } from './cell.ts';
+import { type Cell, humanOf, machineOf, printable } from './cell.ts';
 
 export interface TableWidth {
   /** Characters a line may take; null: as many as it needs. */
@@ -9,7 +9,7 @@ export interface TableWidth {
 
 /** A table as the `openstack` command draws it: a title line, one cell per column, numbers to the right; cells of several lines take several. */
 export function renderTable(columns: readonly string[], rows: readonly (readonly Cell[])[], width: TableWidth): string {
-  const cells = rows.map((row) => row.map((cell) => humanOf(cell).replaceAll('\r\n', '\n').replaceAll('\r', ' ')));
+  const cells = rows.map((row) => row.map((cell) => printable(humanOf(cell).replaceAll('\r\n', '\n').replaceAll('\r', ' '))));
   const right = columns.map((_, index) => typeof machineOf(rows[0]?.[index] ?? null) === 'number');
   const widths = fitted(columns, naturalWidths(columns, cells), width);
   const rule = `+${widths.map((each) => '-'.repeat(each + 2)).join('+')}+`;

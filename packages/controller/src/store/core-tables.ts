@@ -241,8 +241,10 @@ export interface ServerTable {
   key_name: string | null;
   user_data: string | null;
   config_drive: Generated<boolean>;
-  /** Its machine has a channel for the QEMU guest agent. */
+  /** Its machine is to have a channel for the QEMU guest agent. */
   guest_agent: Generated<boolean>;
+  /** Whether the machine that runs has one, where its host tells otherwise; null: as asked. */
+  machine_guest_agent: boolean | null;
   disk_config: Generated<string>;
   locked: Generated<boolean>;
   locked_reason: string | null;

@@ -1,7 +1,7 @@
 import { type Finding, ok, problem, warning } from './finding.ts';
 
 /** Timelines are told apart no better than this; the blackout is measured with the offset estimated, and does not suffer. */
-const CLOCK_WARNING_MS = 500;
+export const CLOCK_WARNING_MS = 500;
 /** Certificates and tokens begin to be refused as not yet or no longer valid. */
 const CLOCK_PROBLEM_MS = 30_000;
 const ROOM_WARNING = 0.1;

@@ -118,7 +118,7 @@ export class GuestRegistry {
       pid: entry?.process?.ref.pid ?? null,
       machineType: spec?.machineType ?? '',
       cpuModel: spec?.cpuModel ?? '',
-      ...(spec ? { deviceLayout: spec.deviceLayout } : {}),
+      ...(spec ? { deviceLayout: spec.deviceLayout, guestAgent: spec.guestAgent === true } : {}),
       ...(entry?.process ? { qemuVersion: entry.process.qmp.qemuVersion } : {}),
       bootId: this.#bootId,
       diskBytesUsed: 0,

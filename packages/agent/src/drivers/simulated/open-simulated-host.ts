@@ -636,7 +636,7 @@ class SimulatedDriver implements HostDriver {
       pid: guest?.qemu.dead === false ? guest.qemu.process.pid : null,
       machineType: guest ? guest.wanted.machineType || machineType : '',
       cpuModel: guest ? guest.wanted.cpuModel || 'simulated' : '',
-      ...(guest ? { deviceLayout: guest.wanted.deviceLayout } : {}),
+      ...(guest ? { deviceLayout: guest.wanted.deviceLayout, guestAgent: guest.wanted.guestAgent === true } : {}),
       bootId: this.bootId,
       diskBytesUsed: 0,
     };

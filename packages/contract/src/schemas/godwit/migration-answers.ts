@@ -31,6 +31,8 @@ const summary = {
     /** Source STOP to destination RESUME. */
     blackoutMs: Figure,
     clockErrorMs: Figure,
+    /** The destination's clock minus the source's. */
+    hostClockOffsetMs: Type.Optional(Figure),
     qemuDowntimeMs: Figure,
     ownShareMs: Figure,
     qemuTotalMs: Figure,

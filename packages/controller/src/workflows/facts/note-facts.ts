@@ -15,6 +15,7 @@ import { keepsCopiedDisks } from '../live-migrate/clear-copied-disks.ts';
 import { recordFact } from '../record/actions.ts';
 import { tellServer } from '../record/server-event.ts';
 import { serverFault } from '../server/fault.ts';
+import { machineHasGuestAgent, toldGuestAgent } from '../server/machine-guest-agent.ts';
 import { memoryGone } from '../server/memory-gone.ts';
 import { noteReboot } from '../server/note-reboot.ts';
 import { observed } from '../server/power-server.ts';
@@ -190,7 +191,18 @@ export async function noteGuest(
   const serverId = as<ServerId>(guest.serverId);
   const known = await context.db
     .selectFrom('server')
-    .select(['id', 'task_state', 'custody', 'qemu_version', 'vm_state', 'power_state', 'fence', 'highest_epoch'])
+    .select([
+      'id',
+      'task_state',
+      'custody',
+      'qemu_version',
+      'guest_agent',
+      'machine_guest_agent',
+      'vm_state',
+      'power_state',
+      'fence',
+      'highest_epoch',
+    ])
     .where('id', '=', serverId)
     .executeTakeFirst();
   if (known === undefined) {
@@ -204,10 +216,12 @@ export async function noteGuest(
   // Most of what a host tells is that an operation under way goes on: its executor looks, nothing is written, and neither a lock nor a transaction is needed.
   const underWay = known.task_state !== null || known.custody.operation !== null;
   const { holder, operation } = known.custody;
-  const otherQemu = guest.qemuVersion !== '' && guest.qemuVersion !== known.qemu_version;
+  const told = toldGuestAgent(guest);
+  const otherMachine =
+    (guest.qemuVersion !== '' && guest.qemuVersion !== known.qemu_version) || (told !== null && told !== machineHasGuestAgent(known));
   // Moved away for good: what ends here is the copy that was left behind.
   const leftBehind = operation === null && holder.kind !== 'nowhere' && holder.hostId !== host;
-  const news = otherQemu || (endsUnasked(guest.state) && !leftBehind);
+  const news = otherMachine || (endsUnasked(guest.state) && !leftBehind);
   if (underWay && !news && context.workflows.wakeHere(serverId)) return;
   // What was told during an operation may be read when that is over: a guest that was paused since is not running. Only a word asked for now contradicts the row.
   const seenNow = observed(guest);
@@ -215,7 +229,7 @@ export async function noteGuest(
   if (askedUnder === null && !underWay && contradicts && !endsUnasked(guest.state))
     return askAgain(context, host, serverId, asFence(known.fence));
   // Nothing but what is written already: as most of what a host tells at the end of an operation.
-  if (!underWay && !otherQemu && !contradicts && !endsUnasked(guest.state) && saysNothingNew(custodyRowOf(known), host, bootId, guest))
+  if (!underWay && !otherMachine && !contradicts && !endsUnasked(guest.state) && saysNothingNew(custodyRowOf(known), host, bootId, guest))
     return;
   const before = custodyRowOf(known);
   if (!underWay && bootedSince(before, host, bootId) && !(await isOver(context, before, host))) return;
@@ -223,7 +237,7 @@ export async function noteGuest(
   const settle = await context.db.transaction().execute(async (tx) => {
     const { server, row, idle } = await locked(tx, serverId);
     if (askedUnder !== null && row.fence !== askedUnder) return false;
-    await noteQemu(tx, server, guest);
+    await noteMachine(tx, server, guest);
     if (!idle) {
       await wakeOperation(context, tx, serverId);
       if (!endsUnasked(guest.state) || endsGuests.includes(server.task_state)) return false;
@@ -318,11 +332,16 @@ async function askAgain(context: WorkflowContext, host: HostId, serverId: Server
   }
 }
 
-/** Which QEMU runs the guest. Also during an operation: who runs it says so, and nobody else. */
-async function noteQemu(tx: Tx, server: ServerRecord, { state, qemuVersion }: GuestReport): Promise<void> {
-  const runs = state === GuestState.RUNNING || state === GuestState.PAUSED;
-  if (!runs || qemuVersion === '' || qemuVersion === server.qemu_version) return;
-  await tx.updateTable('server').set({ qemu_version: qemuVersion }).where('id', '=', server.id).execute();
+/** Which QEMU runs the guest, and whether its machine has a channel for the guest agent. Also during an operation: who runs it says so, and nobody else. */
+async function noteMachine(tx: Tx, server: ServerRecord, guest: GuestReport): Promise<void> {
+  const told = toldGuestAgent(guest);
+  if (told === null) return;
+  const { qemuVersion } = guest;
+  const news = {
+    ...(qemuVersion !== '' && qemuVersion !== server.qemu_version && { qemu_version: qemuVersion }),
+    ...(told !== machineHasGuestAgent(server) && { machine_guest_agent: told }),
+  };
+  if (Object.keys(news).length > 0) await tx.updateTable('server').set(news).where('id', '=', server.id).execute();
 }
 
 /** A guest that has ended, or stands still: not what any operation but one of those above leaves. */

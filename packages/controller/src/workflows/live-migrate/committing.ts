@@ -9,6 +9,7 @@ import { noteRefusal } from '../custody/note-refusal.ts';
 import { wireCustody } from '../custody/wire-grant.ts';
 import { checkpoint, type WorkflowRun } from '../port.ts';
 import { localGuest } from '../server/local-guest.ts';
+import { machineHasGuestAgent } from '../server/machine-guest-agent.ts';
 import { noteReboot } from '../server/note-reboot.ts';
 import { readServer } from '../server/server-record.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
@@ -130,7 +131,7 @@ export async function commit(context: WorkflowContext, run: WorkflowRun, move: M
       server: { hostId: fenced && !copiedThere ? move.source : destination, vmState },
     });
     // The record is terminal with this transaction: what the guest's own agent does from here on changes nothing of it.
-    if (!dead && vmState === 'active' && (await readServer(tx, move.serverId)).guest_agent)
+    if (!dead && vmState === 'active' && machineHasGuestAgent(await readServer(tx, move.serverId)))
       await context.workflows.enqueue(tx, { kind: 'sync-guest-time', subjectId: move.moveId });
     if (dropped.failed) await context.workflows.enqueue(tx, { kind: 'settle-server', subjectId: move.serverId });
     if (rebooted) await noteReboot(context, tx, await readServer(tx, move.serverId), destination, true);

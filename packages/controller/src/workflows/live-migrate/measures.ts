@@ -16,6 +16,7 @@ export function measuresOf(source: MigrationReport | null, destination: Migratio
   return {
     blackoutMs: stopped === null || resumedOnSource === null ? null : rounded(resumedOnSource - stopped),
     clockErrorMs: source === null || stopped === null ? null : rounded(source.clockErrorMs),
+    hostClockOffsetMs: source === null || stopped === null ? null : rounded(source.clockOffsetMs),
     qemuDowntimeMs: source === null || completed === null ? null : source.qemuDowntimeMs,
     ownShareMs: completed === null || resumedOnSource === null ? null : rounded(resumedOnSource - completed),
     qemuTotalMs: source === null || completed === null ? null : source.qemuTotalMs,

@@ -131,7 +131,7 @@ export async function prepare(context: WorkflowContext, run: WorkflowRun, move: 
         asked = { ...move, policy: made.policy };
         await context.faultPoint('preparing:granted');
       }
-      const [wanted, terms] = await Promise.all([wireGuest(db, move.serverId), copyTerms(db, asked)]);
+      const [wanted, terms] = await Promise.all([wireGuest(db, move.serverId, 'running'), copyTerms(db, asked)]);
       const guest = await guestToRun(db, wanted, destination);
       // Behind the destination's preparations: it costs the move no time.
       const predicting = predicted(context, run, asked, Number(guest.ramMib), terms);

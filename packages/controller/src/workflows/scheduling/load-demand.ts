@@ -6,6 +6,7 @@ import type { DecisionKind, DemandedDisk, DemandedGroup, GroupMember, ServerDema
 import { type Selectable, sql } from 'kysely';
 import type { DiskTable, FlavorSnapshot } from '../../store/core-tables.ts';
 import type { Db } from '../../store/database.ts';
+import { machineHasGuestAgent } from '../server/machine-guest-agent.ts';
 import type { ServerRecord } from '../server/server-record.ts';
 
 export type DemandOptions = {
@@ -75,7 +76,7 @@ export async function loadDemand(db: Db, serverId: ServerId, options: DemandOpti
     machineType: server.machine_type,
     // A controller that knew no layouts has launched it: with the first.
     deviceLayout: server.device_layout ?? (server.launched_at === null ? null : 1),
-    guestAgent: server.guest_agent,
+    guestAgent: moving ? machineHasGuestAgent(server) : server.guest_agent,
     portPlaces: ports.map((port, position) => port.device_index ?? position),
     cpuFeatures: moving && current !== null ? current.facts.cpuFeatures : null,
     cpuModel: moving ? server.cpu_model : null,

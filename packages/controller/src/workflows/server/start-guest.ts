@@ -14,6 +14,7 @@ import { wireGrant } from '../custody/wire-grant.ts';
 import { checkpoint, type WorkflowRun } from '../port.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
 import { guestToRun } from './guest-to-run.ts';
+import { toldGuestAgent } from './machine-guest-agent.ts';
 import { memoryGone } from './memory-gone.ts';
 import { wireGuest } from './wire-guest.ts';
 import { writeConfigDrive } from './write-config-drive.ts';
@@ -71,7 +72,7 @@ export async function startGuest(
       const report = guests.find((guest) => guest.serverId === serverId);
       const hasEnded = report?.state === GuestState.SHUTOFF || report?.state === GuestState.CRASHED;
       if (report !== undefined && !hasEnded) {
-        await noteLayout(context.db, serverId, report);
+        await noteMachine(context.db, serverId, report);
         return { kind: 'running', report };
       }
       if (report === undefined) {
@@ -144,7 +145,8 @@ export async function startGuest(
     try {
       const client = await context.agents.client(grant.destination);
       await writeConfigDrive(context.db, serverId);
-      const guest = await guestToRun(context.db, await wireGuest(context.db, serverId), grant.destination);
+      const asIs = grant.memory === undefined ? 'asked' : 'running';
+      const guest = await guestToRun(context.db, await wireGuest(context.db, serverId, asIs), grant.destination);
       const report = await client.startGuest(
         { grant: wireGrant(grant, run.fence), guest, requestId: run.id },
         { timeoutMs: START_TIMEOUT_MS, signal: run.signal },
@@ -156,7 +158,7 @@ export async function startGuest(
           { kind: 'heard', from: grant.destination, message: { kind: 'granted', epoch: grant.epoch } },
           { kind: 'heard', from: grant.destination, message: { kind: 'took', epoch: grant.epoch, alive } },
         ]);
-        if (alive) await noteLayout(tx, serverId, report);
+        if (alive) await noteMachine(tx, serverId, report);
       });
       return alive
         ? { kind: 'running', report }
@@ -189,9 +191,11 @@ export async function startGuest(
   }
 }
 
-/** The first start's layout of devices is the server's for good. */
-async function noteLayout(db: Db, serverId: ServerId, report: GuestReport): Promise<void> {
+/** The first start's layout of devices is the server's for good; whether its machine has a channel for the guest agent is so until the next start. */
+async function noteMachine(db: Db, serverId: ServerId, report: GuestReport): Promise<void> {
   // An agent that does not say knows one alone.
   const layout = report.deviceLayout === 2 ? 2 : 1;
-  await sql`${later}update server set device_layout = ${layout}::smallint where id = ${serverId} and device_layout is null`.execute(db);
+  const guestAgent = toldGuestAgent(report);
+  await sql`${later}update server set device_layout = coalesce(device_layout, ${layout}::smallint), machine_guest_agent = coalesce(${guestAgent}::boolean, machine_guest_agent)
+    where id = ${serverId} and (device_layout is null or coalesce(machine_guest_agent, guest_agent) <> ${guestAgent}::boolean)`.execute(db);
 }

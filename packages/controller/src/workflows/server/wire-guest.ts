@@ -6,10 +6,11 @@ import type { Db } from '../../store/database.ts';
 import { clusterCpuModel } from './cluster-cpu-model.ts';
 import { clusterDeviceLayout } from './cluster-device-layout.ts';
 import { displayOf } from './display-of.ts';
+import { machineHasGuestAgent } from './machine-guest-agent.ts';
 import { readServer } from './server-record.ts';
 
 /** The guest as an agent is asked for it, from the rows of server, disks, images, ports and networks. */
-export async function wireGuest(db: Db, serverId: ServerId): Promise<Guest> {
+export async function wireGuest(db: Db, serverId: ServerId, machine: 'asked' | 'running' = 'asked'): Promise<Guest> {
   const [server, disks, ports, policy] = await Promise.all([
     readServer(db, serverId),
     db
@@ -64,7 +65,7 @@ export async function wireGuest(db: Db, serverId: ServerId): Promise<Guest> {
     // A controller that knew no layouts has launched it, with the first; else likewise.
     deviceLayout: server.device_layout ?? (server.launched_at === null ? await clusterDeviceLayout(db) : 1),
     display: displayOf(server.flavor),
-    guestAgent: server.guest_agent,
+    guestAgent: machine === 'asked' ? server.guest_agent : machineHasGuestAgent(server),
     configDrive: (drive?.files ?? []).map(({ path, base64 }) => ({ path, content: Buffer.from(base64, 'base64') })),
     disks: disks.map((disk) => ({
       diskId: disk.id,

@@ -1,4 +1,4 @@
-import { create } from '@bufbuild/protobuf';
+import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import { Code, ConnectError } from '@connectrpc/connect';
 import {
   DestroyGuestResponseSchema,
@@ -36,6 +36,8 @@ type FakeGuest = {
   refusedThrough?: number;
   nics?: { portId: string; slot: number | null }[];
   deviceLayout?: number;
+  /** What its machine has, and what its host tells of it. */
+  guestAgent?: boolean;
 };
 type FakeMove = { grant: Grant; state: string; role: MigrationRole; guest: GuestState; cause: string; taken: TakeAnswer; rounds: number };
 
@@ -48,6 +50,14 @@ export type FakeHost = {
   readonly name: string;
   bootId: string;
   down: boolean;
+  /** Its clock minus the controller's. */
+  clockOffMs?: number;
+  /** False: an agent that knows of no channel for the guest agent, whatever it is asked. */
+  buildsGuestAgent?: boolean;
+  /** What it measures of a destination's clock, against its own. */
+  clockOffsetMs?: number;
+  /** What it answers of a guest's clock, in turn; none left: that it has set it. */
+  readonly guestTimes: MessageInitShape<typeof SyncGuestTimeResponseSchema>[];
   /** How often it was looked at while it was down. */
   unanswered: number;
   /** How often it was asked for its guests while it was down. */
@@ -134,6 +144,7 @@ export function fakeHost(id: string, name: string): FakeHost {
     moves: new Map(),
     calls: [],
     faults: [],
+    guestTimes: [],
     policies: [],
     facts: {},
     deletedDisks: [],
@@ -164,6 +175,7 @@ function clientOf(host: FakeHost, all: ReadonlyMap<HostId, FakeHost>): AgentClie
       machineType: 'pc-q35-10.0',
       cpuModel: 'max',
       deviceLayout: guest?.deviceLayout ?? 2,
+      ...(guest?.guestAgent === undefined ? {} : { guestAgent: guest.guestAgent }),
     });
   };
   const obey = (serverId: string, fence: bigint): void => {
@@ -193,7 +205,7 @@ function clientOf(host: FakeHost, all: ReadonlyMap<HostId, FakeHost>): AgentClie
       stoppedAtMs: move.state === 'released' ? 1_000 : 0,
       completedAtMs: move.state === 'released' ? 1_010 : 0,
       resumedAtMs: move.role === MigrationRole.DESTINATION && move.state === 'running' ? 1_512 : 0,
-      clockOffsetMs: 500,
+      clockOffsetMs: host.clockOffsetMs ?? 500,
       clockErrorMs: 0.2,
       qemuDowntimeMs: 9,
       ram: {
@@ -241,7 +253,7 @@ function clientOf(host: FakeHost, all: ReadonlyMap<HostId, FakeHost>): AgentClie
         hostName: host.name,
         bootId: host.bootId,
         factsJson: JSON.stringify({ ...fakeFacts(host.name), ...host.facts }),
-        nowMs: 0,
+        nowMs: Date.now() + (host.clockOffMs ?? 0),
       }),
     listGuests: async () =>
       create(ListGuestsResponseSchema, { bootId: host.bootId, guests: [...host.guests.keys()].map(guestReport), migrations: [] }),
@@ -266,6 +278,8 @@ function clientOf(host: FakeHost, all: ReadonlyMap<HostId, FakeHost>): AgentClie
         state: GuestState.RUNNING,
         fence: Number(grant.fence),
         ...(wanted === undefined ? {} : { deviceLayout: wanted.deviceLayout }),
+        // An agent that knows of none does not tell of any.
+        ...(host.buildsGuestAgent === false ? {} : { guestAgent: wanted?.guestAgent ?? false }),
       });
       return guestReport(grant.serverId);
     },
@@ -296,6 +310,10 @@ function clientOf(host: FakeHost, all: ReadonlyMap<HostId, FakeHost>): AgentClie
     },
     syncGuestTime: async ({ custody }: { custody?: Custody }) => {
       if (host.guests.get(custody?.serverId ?? '')?.epoch !== Number(custody?.epoch)) throw refusal('custody-epoch-unknown');
+      const fence = host.guests.get(custody?.serverId ?? '')?.fence ?? 0;
+      if (Number(custody?.fence) < fence) throw refusal('custody-fence-low', 'low', 0, fence);
+      const told = host.guestTimes.shift();
+      if (told !== undefined) return create(SyncGuestTimeResponseSchema, told);
       return create(SyncGuestTimeResponseSchema, { outcome: 'set', driftBeforeMs: -21.5, driftAfterMs: 0.25, errorMs: 1.5 });
     },
     destroyGuest: async ({ custody, deleteDisks, guest }: { custody?: Custody; deleteDisks?: boolean; guest?: Guest }) => {
@@ -307,13 +325,18 @@ function clientOf(host: FakeHost, all: ReadonlyMap<HostId, FakeHost>): AgentClie
       destroyBelow(custody);
       return guestReport(custody?.serverId ?? '');
     },
-    prepareIncoming: async ({ grant, policy }: { grant?: Grant; policy?: MigrationPolicy }) => {
+    prepareIncoming: async ({ grant, guest: wanted, policy }: { grant?: Grant; guest?: Guest; policy?: MigrationPolicy }) => {
       if (grant === undefined) throw refusal('BadRequest');
       obey(grant.serverId, grant.fence);
       const known = host.guests.get(grant.serverId);
       if (known !== undefined && known.epoch > Number(grant.epoch)) throw refusal('custody-epoch-stale');
       if (grant.destinationBootId !== host.bootId) throw refusal('custody-boot-changed');
-      host.guests.set(grant.serverId, { epoch: Number(grant.epoch), state: GuestState.INCOMING, fence: Number(grant.fence) });
+      host.guests.set(grant.serverId, {
+        epoch: Number(grant.epoch),
+        state: GuestState.INCOMING,
+        fence: Number(grant.fence),
+        guestAgent: wanted?.guestAgent ?? false,
+      });
       if (!host.moves.has(grant.migrationId)) {
         host.moves.set(grant.migrationId, {
           grant,

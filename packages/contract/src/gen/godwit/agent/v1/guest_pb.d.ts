@@ -408,6 +408,13 @@ export declare type GuestReport = Message<"godwit.agent.v1.GuestReport"> & {
    * @generated from field: int32 device_layout = 14;
    */
   deviceLayout: number;
+
+  /**
+   * its machine has a channel for the QEMU guest agent; absent: no machine here, or an agent that does not tell
+   *
+   * @generated from field: optional bool guest_agent = 15;
+   */
+  guestAgent?: boolean | undefined;
 };
 
 /**
