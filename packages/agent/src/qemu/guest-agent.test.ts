@@ -8,13 +8,14 @@ import { setGuestTime } from './guest-agent.ts';
 type Question = { readonly execute: string; readonly arguments?: { readonly id?: number; readonly time?: number } };
 type Peer = (question: Question, line: string) => string | null;
 
-let server: Server | null = null;
+const servers: Server[] = [];
 const held: Socket[] = [];
-afterEach(async () => {
+/** With its agents; a listening socket's file goes with it. */
+async function closeAll(): Promise<void> {
   for (const socket of held.splice(0)) socket.destroy();
-  await new Promise((resolve) => (server === null ? resolve(null) : server.close(resolve)));
-  server = null;
-});
+  await Promise.all(servers.splice(0).map((server) => new Promise((resolve) => server.close(resolve))));
+}
+afterEach(closeAll);
 
 let number = 0;
 /** A guest agent as its protocol has it: `answer` says what goes back for a question; null: nothing does. */
@@ -22,7 +23,7 @@ async function agent(answer: Peer, greeting = ''): Promise<string> {
   number += 1;
   const path = join(tmpdir(), `gw-qga-${process.pid}-${number}.sock`);
   await rm(path, { force: true });
-  server = createServer((socket) => {
+  const server = createServer((socket) => {
     held.push(socket);
     socket.on('error', () => undefined);
     if (greeting !== '') socket.write(greeting, 'latin1');
@@ -38,7 +39,8 @@ async function agent(answer: Peer, greeting = ''): Promise<string> {
       }
     });
   });
-  await new Promise<void>((resolve) => server?.listen(path, resolve));
+  servers.push(server);
+  await new Promise<void>((resolve) => server.listen(path, resolve));
   return path;
 }
 
@@ -182,7 +184,7 @@ describe('setGuestTime', () => {
       // The shortest of three: a machine that is busy elsewhere has the process stand still too.
       for (let turn = 0; turn < 3; turn += 1) {
         const path = await agent(() => null);
-        server?.removeAllListeners('connection').on('connection', (socket: Socket) => {
+        servers[0]?.removeAllListeners('connection').on('connection', (socket: Socket) => {
           held.push(socket);
           socket.on('error', () => undefined);
           const pour = (): void => {
@@ -202,9 +204,7 @@ describe('setGuestTime', () => {
         over = true;
         expect(result).toMatchObject({ outcome: 'no-answer', detail: expect.stringContaining(bound) as string });
         worstMs.push(worst);
-        for (const socket of held.splice(0)) socket.destroy();
-        await new Promise((resolve) => server?.close(resolve));
-        server = null;
+        await closeAll();
       }
       expect(Math.min(...worstMs)).toBeLessThan(100);
     }
