@@ -1,0 +1,75 @@
+import type { MigrationId, ServerId } from '@godwit/domain/ids';
+import { afterAll, afterEach, beforeAll, beforeEach, expect } from 'vitest';
+import type { Database } from '../../store/database.ts';
+import { startTestServer, type TestServer } from '../../store/test-database.ts';
+import type { Engine } from '../engine.ts';
+import { type FakeHost, runningCopies } from './fake-agents.ts';
+import { type FakeCloud, fakeCloud, until } from './fake-cloud.ts';
+
+/**
+ * For one file of tests: before each of them a fresh database and a cloud of fake hosts, of which `begins` is told, and after it their end. What it returns is about the test's own.
+ * `heartbeatMs`: as a fake cloud's.
+ */
+export function liveMoves(begins: (fresh: { readonly database: Database; readonly cloud: FakeCloud }) => void, heartbeatMs?: number) {
+  let postgres: TestServer;
+  let database: Database;
+  let cloud: FakeCloud;
+  beforeAll(async () => {
+    postgres = await startTestServer();
+  }, 60_000);
+  afterAll(() => postgres.stop(), 60_000);
+  beforeEach(async () => {
+    database = await postgres.database();
+    cloud = await fakeCloud(database, undefined, undefined, undefined, heartbeatMs);
+    begins({ database, cloud });
+  });
+  afterEach(async () => {
+    await cloud.stop();
+    await database.close();
+  });
+
+  const readServer = (id: string) => database.db.selectFrom('server').selectAll().where('id', '=', id).executeTakeFirstOrThrow();
+  const readMove = (id: string) => database.db.selectFrom('migration').selectAll().where('id', '=', id).executeTakeFirstOrThrow();
+  return {
+    readServer,
+    readMove,
+    ended: (id: string, deadlineMs?: number): Promise<void> => until(async () => (await readMove(id)).finished_at !== null, deadlineMs),
+    phase: (id: string, wanted: string): Promise<void> => until(async () => (await readMove(id)).phase === wanted),
+    hostNamed: (name: string): FakeHost => {
+      const host = cloud.hosts.find((one) => one.name === name);
+      if (host === undefined) throw new Error(name);
+      return host;
+    },
+    /** The server's disks are on the local pool of its host: their ids. */
+    onLocalDisks: async (id: string): Promise<readonly string[]> => {
+      const disks = database.db.updateTable('disk').set({ storage: 'local', pool: 'local' }).where('server_id', '=', id);
+      return (await disks.returning('id').execute()).map((disk) => disk.id);
+    },
+    move: (engine: Engine, id: ServerId, host: string | null = 'node2', blockMigration: boolean | 'auto' = 'auto'): Promise<MigrationId> =>
+      engine.operations.liveMigrate({ ...cloud.admin, requestId: 'req-move' }, id, {
+        host,
+        blockMigration,
+        force: false,
+        checksBeforeAnswer: false,
+      }),
+    /** What must hold whenever a move has ended, however it did. */
+    consistent: async (serverId: string, migrationId: string): Promise<void> => {
+      const [server, migration] = await Promise.all([readServer(serverId), readMove(migrationId)]);
+      expect(runningCopies(cloud.hosts, serverId)).toBeLessThanOrEqual(1);
+      expect(server.task_state).toBeNull();
+      expect(migration.outcome).not.toBeNull();
+      const allocations = await database.db
+        .selectFrom('allocation')
+        .select(['consumer_id', 'host_id'])
+        .where('server_id', '=', serverId)
+        .execute();
+      expect(allocations).toEqual([{ consumer_id: serverId, host_id: server.host_id }]);
+      if (server.custody.holder.kind === 'host') {
+        expect(server.custody.holder.hostId).toBe(server.host_id);
+        const guest = cloud.hosts.find((host) => host.id === server.host_id)?.guests.get(serverId);
+        expect(guest?.epoch).toBe(server.epoch);
+      }
+      expect(server.custody.operation).toBeNull();
+    },
+  };
+}
