@@ -152,6 +152,7 @@ async function watchHost(parts: HostWatcherParts, host: HostId, beats: Heartbeat
       const known = await bootOf(db, host);
       const present = await client.getHost({}, { timeoutMs: CALL_MS, signal: until });
       alive();
+      if (present.bootId === '') throw new Error('the host does not say in which boot it is');
       const previousBootId = await seen(db, host, known, present.bootId, JSON.parse(present.factsJson) as HostFacts, !failing);
       const listed = await client.listGuests({}, { timeoutMs: CALL_MS, signal: until });
       await listener.onReport({ host, bootId: listed.bootId, previousBootId, guests: listed.guests, migrations: listed.migrations });

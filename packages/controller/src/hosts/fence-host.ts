@@ -34,9 +34,11 @@ export async function fenceHost(db: Db, workflows: Pick<Workflows, 'enqueue' | '
     const known = host.fenced_at !== null && (host.last_seen_at === null || host.last_seen_at <= host.fenced_at);
     const fencedAt = known && host.fenced_at !== null ? host.fenced_at : new Date();
     if (!known) {
+      // Grants are for the boot that the host itself named: the row may have an older one, and then the boot it comes back in is no newer one.
+      const newest = (await knowsOtherBoot(tx, host.id, host.boot_id)) ? null : host.boot_id;
       await tx
         .updateTable('host')
-        .set({ fenced_at: fencedAt, fenced_boot_id: host.boot_id, fence_compared_at: null, updated_at: fencedAt })
+        .set({ fenced_at: fencedAt, fenced_boot_id: newest, fence_compared_at: null, updated_at: fencedAt })
         .where('id', '=', host.id)
         .execute();
       await recordEvent(tx, {
@@ -63,7 +65,7 @@ export async function fenceHost(db: Db, workflows: Pick<Workflows, 'enqueue' | '
 
 /**
  * A fenced host counts as returned, and may be given guests again, once everything it has was compared with the database and either it has booted since (nothing of what ran there is
- * left) or no server's custody names it any more: what it still had was killed. Returns whether it was just let back.
+ * left) or no server's custody names it any more: what it still had was killed. Which boot it was fenced in may be unknown (null): then only the second counts. Returns whether it was just let back.
  */
 export async function letFencedHostBack(db: Db, hostId: string): Promise<boolean> {
   const host = await db
@@ -72,7 +74,7 @@ export async function letFencedHostBack(db: Db, hostId: string): Promise<boolean
     .where('id', '=', hostId)
     .where('fenced_at', 'is not', null)
     .where('fence_compared_at', 'is not', null)
-    .where((eb) => eb.or([eb('boot_id', 'is distinct from', eb.ref('fenced_boot_id')), sql<boolean>`not ${anyNames(hostId)}`]))
+    .where((eb) => eb.or([eb('boot_id', '<>', eb.ref('fenced_boot_id')), sql<boolean>`not ${anyNames(hostId)}`]))
     .returning('name')
     .executeTakeFirst();
   if (host === undefined) return false;
@@ -89,6 +91,22 @@ export async function noteFencedHostCompared(db: Db, hostId: string): Promise<vo
 export async function isFenced(db: Db, hostId: string): Promise<boolean> {
   const host = await db.selectFrom('host').select('fenced_at').where('id', '=', hostId).executeTakeFirst();
   return host !== undefined && host.fenced_at !== null;
+}
+
+/** Whether some server's custody has a copy, or a grant, of another boot of this host than its row has. */
+async function knowsOtherBoot(db: Db, hostId: string, bootId: string | null): Promise<boolean> {
+  const of = (host: string, boot: string) => sql<boolean>`(${sql.raw(host)} = ${hostId} and ${sql.raw(boot)} is distinct from ${bootId})`;
+  const other = await db
+    .selectFrom('server')
+    .select('id')
+    .where((eb) =>
+      eb.or([
+        of("custody->'holder'->>'hostId'", "custody->'holder'->>'bootId'"),
+        of("custody->'operation'->'grant'->>'destination'", "custody->'operation'->'grant'->>'bootId'"),
+      ]),
+    )
+    .executeTakeFirst();
+  return other !== undefined;
 }
 
 async function serversConcerned(db: Db, hostId: string): Promise<readonly string[]> {

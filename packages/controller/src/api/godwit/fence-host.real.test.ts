@@ -5,7 +5,7 @@ import { as, asEpoch, asFence, type BootId, type HostId, type MigrationId, type 
 import { factsFixture } from '@godwit/domain/scheduling/fixtures';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { AppContext } from '../../app-context.ts';
-import { fenceHost } from '../../hosts/fence-host.ts';
+import { fenceHost, letFencedHostBack, noteFencedHostCompared } from '../../hosts/fence-host.ts';
 import type { Db } from '../../store/database.ts';
 import { startTestServer, type TestServer } from '../../store/test-database.ts';
 import type { ServerOperations } from '../../workflows/operations.ts';
@@ -160,4 +160,37 @@ it("a move's record names the two ways out while its host is silent; the fence i
   // While the host answers nothing has to be decided by a person.
   await db.updateTable('host').set({ reachable: true }).where('id', '=', ids.node2).execute();
   expect(await ways()).toEqual([]);
+});
+
+it('a host that was fenced in a boot which its row had never heard of is not let back for that boot, but when what it had is gone', async () => {
+  const row = () => db.selectFrom('host').select(['fenced_at', 'fenced_boot_id']).where('id', '=', ids.node3).executeTakeFirstOrThrow();
+  const holder = { kind: 'host', hostId: ids.node3, epoch: 1, bootId: 'node3-2' };
+  const custody = (value: object) => JSON.stringify({ holder, operation: null, remains: [], behind: false, ...value });
+  const { id } = await db
+    .updateTable('server')
+    .set({ custody: custody({}) })
+    .returning('id')
+    .executeTakeFirstOrThrow();
+  await db
+    .updateTable('host')
+    .set({ boot_id: 'node3-1', reachable: false, last_seen_at: new Date(Date.now() - 3_600_000) })
+    .where('id', '=', ids.node3)
+    .execute();
+  expect((await fence('node3', { confirmed: true })).statusCode).toBe(202);
+  expect(await row()).toMatchObject({ fenced_boot_id: null });
+  // It was cut off, and is connected again: what it runs is not killed yet.
+  await db
+    .updateTable('server')
+    .set({ custody: custody({ holder: { kind: 'nowhere' }, remains: [{ hostId: ids.node3, below: 2 }] }) })
+    .where('id', '=', id)
+    .execute();
+  await db.updateTable('host').set({ boot_id: 'node3-2', reachable: true, last_seen_at: new Date() }).where('id', '=', ids.node3).execute();
+  await noteFencedHostCompared(db, ids.node3);
+  expect([await letFencedHostBack(db, ids.node3), (await row()).fenced_at === null]).toEqual([false, false]);
+  await db
+    .updateTable('server')
+    .set({ custody: custody({ holder: { kind: 'nowhere' } }) })
+    .where('id', '=', id)
+    .execute();
+  expect([await letFencedHostBack(db, ids.node3), (await row()).fenced_at === null]).toEqual([true, true]);
 });

@@ -11,6 +11,7 @@ import { later } from '../../store/sparing-pool.ts';
 import { Fenced } from '../port.ts';
 import { custodyRowOf } from './custody-row-of.ts';
 import { isRestored } from './database-restored.ts';
+import { keepDisksAt } from './keep-disks-at.ts';
 
 /** The custody of a server as the database has it. Throws ServerNotFound. With `lock` the row stays locked until the transaction ends. */
 export async function readCustody(db: Db, serverId: ServerId, lock = false): Promise<CustodyRow> {
@@ -55,8 +56,7 @@ export async function stepCustody(
     // A guest has run with its disks: from now on none of them is ever made anew.
     await sql`${later}update disk set fresh = false where server_id = ${serverId} and fresh`.execute(tx);
     // What earlier moves have left there is no copy any more, but what it has run with.
-    await sql`${later}update migration set disks_left_at = array_remove(disks_left_at, ${event.from}::uuid)
-      where server_id = ${serverId} and ${event.from}::uuid = any(disks_left_at)`.execute(tx);
+    await keepDisksAt(tx, serverId, event.from);
   }
   return { row, effects };
 }

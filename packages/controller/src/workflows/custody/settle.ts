@@ -5,13 +5,14 @@ import type { ControllerEffect } from '@godwit/domain/custody/controller-event';
 import type { CustodyRow } from '@godwit/domain/custody/custody-row';
 import type { Grant } from '@godwit/domain/custody/grant';
 import type { HostMessage } from '@godwit/domain/custody/host-effect';
-import { as, type BootId, type HostId, type ServerId } from '@godwit/domain/ids';
+import { as, type HostId, type ServerId } from '@godwit/domain/ids';
 import { type AgentFailure, agentFailure } from '../../agents/agent-error.ts';
 import { letFencedHostBack } from '../../hosts/fence-host.ts';
 import type { Db } from '../../store/database.ts';
 import { checkpoint, type WorkflowRun } from '../port.ts';
 import { wireGuest } from '../server/wire-guest.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
+import { askBoot } from './ask-boot.ts';
 import { readCustody, stepCustody } from './custody-store.ts';
 import { noteRefusal } from './note-refusal.ts';
 import { destinationMessages, sourceMessages } from './report-messages.ts';
@@ -169,10 +170,8 @@ async function perform(
           return [{ kind: 'took', epoch: command.epoch, alive: true }];
         case TakeAnswer.TOOK_DEAD:
           return [{ kind: 'took', epoch: command.epoch, alive: false }];
-        default: {
-          const { bootId } = await client.getHost({ bootOnly: true }, call);
-          return [{ kind: 'unknown', epoch: command.epoch, bootId: as<BootId>(bootId) }];
-        }
+        default:
+          return [{ kind: 'unknown', epoch: command.epoch, bootId: await askBoot(context, effect.to, run.signal) }];
       }
     }
     case 'destroy':

@@ -7,6 +7,7 @@ import { agentFailure } from '../../agents/agent-error.ts';
 import type { HostListener, HostReport } from '../../agents/host-watcher.ts';
 import { letFencedHostBack, noteFencedHostCompared } from '../../hosts/fence-host.ts';
 import type { Db, Tx } from '../../store/database.ts';
+import { bootIsOver } from '../custody/ask-boot.ts';
 import { custodyRowOf } from '../custody/custody-row-of.ts';
 import { readCustody } from '../custody/custody-store.ts';
 import { copyEpoch, custodyReport } from '../custody/guest-report.ts';
@@ -21,7 +22,6 @@ import { noteReboot } from '../server/note-reboot.ts';
 import { observed } from '../server/power-server.ts';
 import { readServer, type ServerRecord } from '../server/server-record.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
-import { bootIsOver } from './boot-is-over.ts';
 
 const ASK_AGAIN_MS = 5_000;
 

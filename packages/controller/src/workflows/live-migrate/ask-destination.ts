@@ -3,11 +3,12 @@ import type { Grant } from '@godwit/domain/custody/grant';
 import { as, type HostId } from '@godwit/domain/ids';
 import type { MigrationCause } from '@godwit/domain/migration';
 import { agentFailure } from '../../agents/agent-error.ts';
+import { askBoot } from '../custody/ask-boot.ts';
 import { readCustody, stepCustody } from '../custody/custody-store.ts';
+import { keepDisksAt } from '../custody/keep-disks-at.ts';
 import { grantOf } from '../custody/settle.ts';
 import { checkpoint, type WorkflowRun } from '../port.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
-import { keepDisksAt } from './keep-disks-at.ts';
 import { measuresOf } from './measures.ts';
 import { advance, type Move } from './move.ts';
 
@@ -81,10 +82,9 @@ export async function brokenAtDestination(
   grant: Grant,
 ): Promise<{ readonly cause: MigrationCause; readonly sentence: string } | null> {
   try {
-    const client = await context.agents.client(grant.destination);
-    const { bootId } = await client.getHost({ bootOnly: true }, { timeoutMs: CALL_MS, signal: run.signal });
-    if (bootId !== grant.bootId)
+    if ((await askBoot(context, grant.destination, run.signal)) !== grant.bootId)
       return { cause: 'DestinationDown', sentence: 'The guest runs on at the source: the destination has rebooted.' };
+    const client = await context.agents.client(grant.destination);
     const report = await client.awaitMigration(
       { migrationId: move.moveId, knownState: 'listening', waitMs: BigInt(DEATH_MS) },
       { timeoutMs: CALL_MS, signal: run.signal },

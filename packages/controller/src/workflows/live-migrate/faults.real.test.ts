@@ -147,6 +147,21 @@ describe('faults', () => {
     await consistent(id, migration);
   });
 
+  it('a destination that does not say in which boot it is: nothing is granted to it', async () => {
+    const engine = await cloud.controller('c1');
+    const id = await cloud.server(engine, 'node1');
+    hostNamed('node2').bootId = '';
+    const migration = await move(engine, id);
+    await ended(migration);
+    expect(await readMove(migration)).toMatchObject({
+      status: 'failed',
+      epoch_to: null,
+      outcome: { cause: 'PrepareFailed', runsOn: 'source' },
+    });
+    expect(await readServer(id)).toMatchObject({ highest_epoch: 1, vm_state: 'active' });
+    await consistent(id, migration);
+  });
+
   it('a destination that was fenced since it was chosen is granted nothing, whatever it answers; let back, it is', async () => {
     const { id: destination, bootId } = hostNamed('node2');
     const fence = (values: { fenced_at: Date | null; fenced_boot_id: string | null }) =>

@@ -8,6 +8,7 @@ import type { Prediction } from '@godwit/domain/prediction/predict';
 import { agentFailure } from '../../agents/agent-error.ts';
 import { isFenced } from '../../hosts/fence-host.ts';
 import type { Db } from '../../store/database.ts';
+import { askBoot } from '../custody/ask-boot.ts';
 import { readCustody, stepCustody } from '../custody/custody-store.ts';
 import { noteRefusal } from '../custody/note-refusal.ts';
 import { clearRemains } from '../custody/settle.ts';
@@ -28,7 +29,6 @@ import { askedStream, type CopyTerms, copyTerms, type PeerAddress, wirePolicy } 
 
 // The destination starts a QEMU, and may have to fetch an image first.
 const PREPARE_TIMEOUT_MS = 300_000;
-const BOOT_TIMEOUT_MS = 5_000;
 const PATIENCE_MS = 20_000;
 const RETRY_MS = 250;
 
@@ -116,8 +116,7 @@ export async function prepare(context: WorkflowContext, run: WorkflowRun, move: 
       const client = await context.agents.client(destination);
       if (grant === null) {
         // Its word, not the row's: a host that has just booted again is in the row as it was until the watcher has reached it, and no grant for the boot before can be taken.
-        const { bootId } = await client.getHost({ bootOnly: true }, { timeoutMs: BOOT_TIMEOUT_MS, signal: run.signal });
-        const made = await begin(context, run, move, destination, as<BootId>(bootId));
+        const made = await begin(context, run, move, destination, await askBoot(context, destination, run.signal));
         if ('refused' in made) {
           await giveUp(context, run, move, {
             cause: 'CustodyUnknown',

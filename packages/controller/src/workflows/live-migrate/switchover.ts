@@ -3,6 +3,7 @@ import type { MigrationReport } from '@godwit/contract/gen/migration_pb';
 import { as, type HostId } from '@godwit/domain/ids';
 import { agentFailure } from '../../agents/agent-error.ts';
 import { isFenced } from '../../hosts/fence-host.ts';
+import { askBoot } from '../custody/ask-boot.ts';
 import { readCustody, stepCustody } from '../custody/custody-store.ts';
 import { destinationMessages } from '../custody/report-messages.ts';
 import { settle } from '../custody/settle.ts';
@@ -65,7 +66,7 @@ export async function switchOver(context: WorkflowContext, run: WorkflowRun, mov
       const epoch = row.operation.kind === 'move' ? row.operation.grant.epoch : row.epoch;
       const messages = destinationMessages(known, epoch);
       if (messages.length === 0 && known.state === 'died') {
-        const { bootId } = await client.getHost({ bootOnly: true }, { timeoutMs: 5_000, signal: run.signal });
+        const bootId = await askBoot(context, destination, run.signal);
         const rebooted = row.operation.kind === 'move' && row.operation.grant.bootId !== bootId;
         const evidence = known.detail === '' ? [] : [known.detail];
         await giveUp(

@@ -2,11 +2,12 @@ import { type GuestReport, GuestState } from '@godwit/contract/gen/guest_pb';
 import type { Grant } from '@godwit/domain/custody/grant';
 import { REFUSALS } from '@godwit/domain/custody/refusal';
 import { GodwitError } from '@godwit/domain/errors';
-import { as, type BootId, type HostId, type ServerId } from '@godwit/domain/ids';
+import type { BootId, HostId, ServerId } from '@godwit/domain/ids';
 import { sql } from 'kysely';
 import { agentFailure } from '../../agents/agent-error.ts';
 import type { Db } from '../../store/database.ts';
 import { later } from '../../store/sparing-pool.ts';
+import { askBoot } from '../custody/ask-boot.ts';
 import { readCustody, stepCustody } from '../custody/custody-store.ts';
 import { noteRefusal } from '../custody/note-refusal.ts';
 import { clearRemains, settle } from '../custody/settle.ts';
@@ -48,8 +49,6 @@ export async function startGuest(
 ): Promise<StartOutcome> {
   const deadline = Date.now() + options.patienceMs;
   let why = 'the host does not answer';
-  /** The boot that the host says is over: the row has it until the watcher has reached the host. */
-  let bootOver: BootId | null = null;
   for (;;) {
     checkpoint(run);
     const row = await readCustody(context.db, serverId);
@@ -94,18 +93,10 @@ export async function startGuest(
       return { kind: 'failed', code: 'SavedMemoryUnusable', why: memoryGone };
     } else {
       const { holder } = row;
-      const host = await context.db.selectFrom('host').select(['boot_id', 'name', 'fenced_at']).where('id', '=', hostId).executeTakeFirst();
+      const host = await context.db.selectFrom('host').select(['name', 'fenced_at']).where('id', '=', hostId).executeTakeFirst();
       if (host !== undefined && host.fenced_at !== null) {
         // It may just have come back, and be compared.
         if (Date.now() > deadline) return { kind: 'failed', code: 'AgentUnreachable', why: `host ${host.name} is fenced` };
-        await run.pause(RETRY_MS);
-        continue;
-      }
-      const bootId = host?.boot_id ?? null;
-      if (bootId === null || bootId === bootOver) {
-        const since = bootId === null ? 'it joined' : 'it has booted again';
-        if (Date.now() > deadline)
-          return { kind: 'failed', code: 'AgentUnreachable', why: `the host has never been heard of since ${since}` };
         await run.pause(RETRY_MS);
         continue;
       }
@@ -121,13 +112,28 @@ export async function startGuest(
         await run.pause(RETRY_MS);
         continue;
       }
+      let bootId: BootId;
+      try {
+        bootId = await askBoot(context, hostId, run.signal);
+      } catch (error) {
+        checkpoint(run);
+        const { kind, code, message } = agentFailure(error);
+        if (kind === 'unreachable' && Date.now() <= deadline) {
+          await run.pause(RETRY_MS);
+          continue;
+        }
+        // Nothing is granted to who does not answer: nothing is in doubt, and another host may be tried.
+        return kind === 'unreachable'
+          ? { kind: 'failed', code: 'AgentUnreachable', why: `the host does not answer: ${message}` }
+          : { kind: 'failed', code, why: message };
+      }
       try {
         const begun = await context.db.transaction().execute((tx) =>
           stepCustody(tx, serverId, run.fence, [
             {
               kind: 'beginStart',
               destination: hostId,
-              bootId: as<BootId>(bootId),
+              bootId,
               endState: 'running',
               ...(holder.kind === 'suspended' && { memory: holder.epoch }),
             },
@@ -178,14 +184,11 @@ export async function startGuest(
       await noteRefusal(context, run, serverId, grant.destination, failure);
       await context.db.transaction().execute((tx) => stepCustody(tx, serverId, run.fence, [{ kind: 'abort' }]));
       const again = failure.code === 'custody-boot-changed' && Date.now() <= deadline;
-      const settled = await settle(context, run, serverId, { deleteDisks: options.deleteDisksOnFailure && !again });
+      const settled = await settle(context, run, serverId, { deleteDisks: options.deleteDisksOnFailure });
       if (settled.kind === 'waiting') return { kind: 'unknown', why: failure.message };
       // A late success: the host had taken before it was asked to forfeit.
       if (settled.row.holder.kind === 'host') continue;
-      if (again) {
-        bootOver = grant.bootId;
-        continue;
-      }
+      if (again) continue;
       return { kind: 'failed', code: failure.code, why: failure.message };
     }
   }
