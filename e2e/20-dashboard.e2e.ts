@@ -168,10 +168,30 @@ describe('the dashboard', () => {
 
   consoleTests(stage);
 
-  it('copies local disks with Block Migrate, which is preset for them', async () => {
+  it('gives a running instance a vCPU by Scale', async () => {
     const { lab, page } = stage;
+    await lab.openstack('flavor set --property godwit:max_vcpus=2 demo.local');
     await lab.openstack('server create --image godwit-demo --flavor demo.local --network demo --wait disk-1');
     await stage.open('Instances');
+    await (await stage.menu('disk-1')).getByRole('menuitem', { name: words.actions.scale, exact: true }).click();
+    const dialog = page.getByRole('dialog', { name: `${words.actions.scale} disk-1` });
+    await dialog.getByText('disk-1 has 1 vCPU.').waitFor();
+    await dialog.getByText('1 to 2', { exact: true }).waitFor();
+    expect(await axeInBothThemes(page)).toEqual([]);
+    await dialog.getByLabel('vCPUs').fill('2');
+    await dialog.getByRole('button', { name: words.dialog.confirm }).click();
+    await page.getByText('Scaling of disk-1 to 2 vCPUs accepted').first().waitFor();
+    await stage
+      .row('disk-1')
+      .getByTitle(/^2 vCPUs,/)
+      .waitFor();
+    const taskOf = async (): Promise<string | null> =>
+      (await lab.openstackJson<{ readonly 'OS-EXT-STS:task_state': string | null }>('server show disk-1'))['OS-EXT-STS:task_state'];
+    expect(await eventually(taskOf, (task) => task === null, 30_000)).toBeNull();
+  }, 90_000);
+
+  it('copies local disks with Block Migrate, which is preset for them', async () => {
+    const { page } = stage;
     const source = await stage.hostOf('disk-1');
     const dialog = await stage.dialogOf('disk-1', liveMigrate);
     const block = dialog.getByRole('checkbox', { name: words.fields.blockMigrate });

@@ -32,6 +32,7 @@ export const faultPoints = [
   'snapshot.copying',
   'nics.noted',
   'nics.unplugged',
+  'scale.plugged',
   'suspend.saving',
   'suspend.recorded',
   'resume.loaded',

@@ -16,6 +16,7 @@ export const words = {
     reboot: 'Reboot',
     'reboot-hard': 'Hard Reboot',
     resize: 'Resize',
+    scale: 'Scale',
     rebuild: 'Rebuild',
     'create-image': 'Create Image',
     rescue: 'Rescue',

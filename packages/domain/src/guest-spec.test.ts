@@ -42,6 +42,7 @@ describe('a guest spec', () => {
     ['a machine type with options', { machineType: 'pc-q35-10.0,usb=on' }, /not a versioned/],
     ['a CPU model that starts another option', { cpuModel: 'max -device foo' }, /not a model/],
     ['no vcpus', { vcpus: 0 }, /vcpus 0/],
+    ['fewer places for vcpus than vcpus', { vcpus: 2, maxVcpus: 1 }, /at most 1 vcpus/],
     ['half a MiB', { ramMib: 0.5 }, /0\.5 MiB/],
     ['no UUID', { serverId: as('../../etc') }, /not a UUID/],
     [

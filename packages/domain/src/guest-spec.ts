@@ -8,7 +8,10 @@ export type GuestSpec = {
   readonly serverId: ServerId;
   /** The server's name in the API; never reaches QEMU's command line. */
   readonly name: string;
+  /** That the guest has now. */
   readonly vcpus: number;
+  /** So many it can have without being started anew: its machine has places for them from the start. Absent: what it has, and a machine without such places. */
+  readonly maxVcpus?: number;
   readonly ramMib: number;
   /** Pinned and versioned, e.g. `pc-q35-10.0`: an alias such as `q35` means another machine on another QEMU. */
   readonly machineType: string;
@@ -113,6 +116,10 @@ export function guestSpecProblems(spec: GuestSpec): readonly string[] {
   demand(
     Number.isInteger(spec.vcpus) && spec.vcpus >= 1 && spec.vcpus <= guestLimits.vcpus,
     `vcpus ${spec.vcpus} is not between 1 and ${guestLimits.vcpus}`,
+  );
+  demand(
+    spec.maxVcpus === undefined || (Number.isInteger(spec.maxVcpus) && spec.maxVcpus >= spec.vcpus && spec.maxVcpus <= guestLimits.vcpus),
+    `at most ${spec.maxVcpus} vcpus is not between its ${spec.vcpus} and ${guestLimits.vcpus}`,
   );
   demand(Number.isSafeInteger(spec.ramMib) && spec.ramMib >= guestLimits.minRamMib, `ram ${spec.ramMib} MiB is not a positive integer`);
   demand(pinnedMachine.test(spec.machineType), `machine type ${JSON.stringify(spec.machineType)} is not a versioned pc-q35 or pc-i440fx`);

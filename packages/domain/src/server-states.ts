@@ -50,6 +50,7 @@ export const serverActions = [
   'attach-interface',
   'detach-interface',
   'change-password',
+  'scale',
 ] as const;
 
 export type ActionRule = {
@@ -151,6 +152,8 @@ export const actionRules: Readonly<Record<ServerAction, ActionRule>> = {
   'attach-interface': rule('attach_interface', 'os-attach-interfaces:create', 'member', ['active', 'paused', 'stopped'], idle),
   'detach-interface': rule('detach_interface', 'os-attach-interfaces:delete', 'member', ['active', 'paused', 'stopped'], idle),
   'change-password': rule('changePassword', 'os-admin-password', 'member', ['active'], idle),
+  // Godwit's own, with the policy of the resize that it takes the place of.
+  scale: rule('scale', 'servers:resize', 'member', ['active', 'stopped'], idle),
 };
 
 /** What `checkAction` needs to know of a server. */

@@ -38,6 +38,7 @@ export const taskStates = [
   'resize_reverting',
   'rebuilding',
   'rebuild_spawning',
+  'scaling',
   'rescuing',
   'unrescuing',
   'image_snapshot',

@@ -28,12 +28,12 @@ static void answer_status(FILE *peer) {
   char name[64] = "?";
   gethostname(name, sizeof name);
   fprintf(peer,
-          "{\"ok\":true,\"hostname\":\"%s\",\"nonce\":\"%016llx\",\"uptimeMs\":%llu,\"clockUs\":%llu,\"clocksource\":\"%s\","
+          "{\"ok\":true,\"hostname\":\"%s\",\"nonce\":\"%016llx\",\"vcpus\":%ld,\"uptimeMs\":%llu,\"clockUs\":%llu,\"clocksource\":\"%s\","
           "\"heartbeat\":{\"hz\":%u,\"counter\":%llu,\"target\":\"%s\"},"
           "\"memory\":{\"rateMBs\":%u,\"setMib\":%u,\"availableMib\":%u,\"achievedMBs\":%.1f,\"pagesWritten\":%llu,\"pagesCorrupt\":%llu},"
           "\"disk\":{\"present\":%s,\"rate\":%u,\"lastAcknowledged\":%llu,\"acknowledged\":%llu,\"errors\":%llu,"
           "\"slots\":%llu,\"longestWriteMs\":%.1f}}\n",
-          name, (unsigned long long)boot_nonce, (unsigned long long)(monotonic_ns() / 1000000),
+          name, (unsigned long long)boot_nonce, sysconf(_SC_NPROCESSORS_ONLN), (unsigned long long)(monotonic_ns() / 1000000),
           (unsigned long long)realtime_us(), clocksource, heartbeat.hz, (unsigned long long)heartbeat.counter, heartbeat.target,
           memory.rate_mb_s, memory.set_mib, memory.available_mib, memory.achieved_mb_s, (unsigned long long)memory.pages_written,
           (unsigned long long)memory.pages_corrupt, disk.present ? "true" : "false", disk.rate,

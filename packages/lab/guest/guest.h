@@ -38,6 +38,7 @@ void disk_start(void);
 void control_start(void);
 void power_button_start(void);
 void agent_start(void);
+void vcpus_start(void);
 
 /* heartbeat.c */
 struct heartbeat_report { uint64_t counter; unsigned hz; char target[64]; };

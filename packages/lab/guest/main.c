@@ -59,6 +59,7 @@ int main(void) {
   heartbeat_start();
   console_start();
   agent_start();
+  vcpus_start();
   char name[64] = "?";
   gethostname(name, sizeof name);
   log_line("godwit %s ready nonce %016llx", name, (unsigned long long)boot_nonce);

@@ -37,6 +37,8 @@ export type GuestReport = {
   readonly deviceLayout?: DeviceLayout;
   /** Its machine has a channel for the QEMU guest agent; absent: there is none here. */
   readonly guestAgent?: boolean;
+  /** That its QEMU has now; absent: no process, or it does not say. */
+  readonly vcpus?: number;
   /** Of the process that runs it, which may be older than the installed one; absent: no process. */
   readonly qemuVersion?: string;
   readonly bootId: BootId;

@@ -113,11 +113,13 @@ export type HostDriver = {
   stopGuest(authority: Authority, timeoutMs: number): Promise<GuestReport>;
   pauseGuest(authority: Authority): Promise<GuestReport>;
   unpauseGuest(authority: Authority): Promise<GuestReport>;
-  /** The guest's memory is durably in a file here and its QEMU has ended when it returns. Throws SuspendUnsupported, NoSpace, SuspendFailed: then the guest runs on, and nothing of the file stays. */
-  suspendGuest(authority: Authority): Promise<GuestReport>;
+  /** The guest's memory, of a machine with so many vCPUs (null: as many as it has), is durably in a file here and its QEMU has ended when it returns. Throws what scaleGuest throws, SuspendUnsupported, NoSpace, SuspendFailed: then the guest runs on, and nothing of the file stays. */
+  suspendGuest(authority: Authority, vcpus: number | null): Promise<GuestReport>;
   rebootGuest(authority: Authority, hard: boolean): Promise<GuestReport>;
   /** A guest that runs here has the network cards that `guest` names, each in its place, when it returns, and no other. */
   changeNics(authority: Authority, guest: WantedGuest): Promise<GuestReport>;
+  /** A guest that runs here has as many vCPUs as `guest` says when it returns. Throws HotPlugUnsupported for a machine without places for them, InvalidState for fewer than it has. */
+  scaleGuest(authority: Authority, guest: WantedGuest): Promise<GuestReport>;
   /** Under a newer epoch than the copy's. Returns whether there was anything. */
   destroyGuest(authority: Authority, deleteDisks: boolean, guest: WantedGuest | null): Promise<boolean>;
   /** Every copy below the epoch is dead (SIGKILL) when it returns; disks kept. */

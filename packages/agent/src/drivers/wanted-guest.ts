@@ -9,6 +9,8 @@ export type WantedGuest = {
   readonly name: string;
   readonly hostname: string;
   readonly vcpus: number;
+  /** That it can have without being started anew; absent: no more than it has. */
+  readonly maxVcpus?: number;
   readonly ramMib: number;
   /** Empty at creation: the host's default; pinned from then on. */
   readonly machineType: string;

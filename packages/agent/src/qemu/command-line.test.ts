@@ -198,6 +198,19 @@ describe('the command line', () => {
     });
   });
 
+  test('a machine that can be given vCPUs has places for all of them, and under TCG one thread: a plugged one finds no buffer where each has its own', () => {
+    const one = commandLine({ ...spec, maxVcpus: 4 }, launch);
+    expect(values(one, '-smp')).toEqual(['2,maxcpus=4,sockets=1,cores=4,threads=1']);
+    expect(values(one, '-accel')).toEqual(['tcg,thread=single,tb-size=16']);
+    // As many queues here as where more of them are there from the start.
+    const queues = (args: readonly string[]) => values(args, '-device').map((one) => (one as Record<string, unknown>)['num-queues']);
+    expect(queues(one).filter((number) => number === 4)).toHaveLength(spec.disks.length);
+    const fixed = commandLine(spec, launch);
+    expect(queues(fixed).every((number) => number === undefined)).toBe(true);
+    expect(values(fixed, '-smp')).toEqual(['2,sockets=1,cores=2,threads=1']);
+    expect(values(fixed, '-accel')).toEqual(['tcg,thread=multi,tb-size=16']);
+  });
+
   test('a spec with problems is refused with all of them', () => {
     expect(() => commandLine({ ...spec, vcpus: 0, machineType: 'q35' }, launch)).toThrow(/vcpus 0.*machine type "q35"/);
   });

@@ -80,14 +80,15 @@ export function commandLine(spec: GuestSpec, launch: Launch): string[] {
   if (problems.length > 0)
     throw new GodwitError('BadRequest', `this guest cannot be started: ${problems.join('; ')}`, { serverId: spec.serverId });
   const pci = (slot: number): object => pciAddress(isQ35(spec) ? 'pcie.0' : 'pci.0', slot);
+  const block = (slot: number): object => ({ ...pci(slot), ...blockQueues(spec) });
   return [
     ...['-nodefaults', '-no-user-config', '-display', 'none', '-S'],
     ...['-name', `guest=${spec.serverId},debug-threads=on`, '-uuid', spec.serverId, '-msg', 'timestamp=on'],
     ...['-machine', `${spec.machineType},memory-backend=${ramObject},dump-guest-core=off,hpet=off,vmport=off,usb=off`],
     // TCG's translation buffer defaults to a share of the host's memory; 16 MiB costs little speed and keeps guests small.
-    ...['-accel', spec.accelerator === 'tcg' ? 'tcg,thread=multi,tb-size=16' : 'kvm'],
+    ...['-accel', spec.accelerator === 'tcg' ? `tcg,thread=${tcgThread(spec)},tb-size=16` : 'kvm'],
     // enforce: QEMU refuses to start, rather than dropping a CPU feature that the guest may have seen on another host.
-    ...['-cpu', `${spec.cpuModel},enforce`, '-smp', `${spec.vcpus},sockets=1,cores=${spec.vcpus},threads=1`, '-m', `${spec.ramMib}M`],
+    ...['-cpu', `${spec.cpuModel},enforce`, '-smp', smp(spec), '-m', `${spec.ramMib}M`],
     ...['-object', json({ 'qom-type': 'memory-backend-memfd', id: ramObject, size: spec.ramMib * 1024 * 1024, share: true })],
     ...['-rtc', 'base=utc', '-boot', 'strict=on', '-action', 'shutdown=pause,panic=pause,reboot=reset'],
     ...(launch.sandbox ? ['-sandbox', 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny'] : []),
@@ -115,8 +116,10 @@ export function commandLine(spec: GuestSpec, launch: Launch): string[] {
       ...['-netdev', json(nicBackend(nic, slotOf(nic, position), launch.vhostNet))],
       ...device(nicFrontend(spec, nic, slotOf(nic, position))),
     ]),
-    ...spec.disks.flatMap((disk, index) => diskArguments(disk, index, launch, spec.directBoot === undefined, pci(slots.firstDisk + index))),
-    ...(spec.configDrive === undefined ? [] : configDriveArguments(spec.configDrive, launch, pci(slots.configDrive))),
+    ...spec.disks.flatMap((disk, index) =>
+      diskArguments(disk, index, launch, spec.directBoot === undefined, block(slots.firstDisk + index)),
+    ),
+    ...(spec.configDrive === undefined ? [] : configDriveArguments(spec.configDrive, launch, block(slots.configDrive))),
     ...directBootArguments(spec),
     ...(launch.incoming ? ['-incoming', 'defer'] : []),
   ];
@@ -130,6 +133,21 @@ function agentArguments(launch: Launch, address: object): string[] {
     ...device({ driver: 'virtserialport', id: 'agent0', bus: 'channels.0', nr: 1, chardev: 'agent', name: agentPort }),
   ];
 }
+
+/** A vCPU that was plugged in is one of the first here: QEMU's stream names vCPUs by their place, and not by how they came. */
+const smp = ({ vcpus, maxVcpus }: Pick<GuestSpec, 'vcpus' | 'maxVcpus'>): string =>
+  maxVcpus === undefined
+    ? `${vcpus},sockets=1,cores=${vcpus},threads=1`
+    : `${vcpus},maxcpus=${maxVcpus},sockets=1,cores=${maxVcpus},threads=1`;
+
+/** QEMU gives a disk a queue for each vCPU that is there when it starts, which its destination would have more of: the stream does not load (conformance: queues-follow-vcpus). */
+const blockQueues = ({ maxVcpus }: Pick<GuestSpec, 'maxVcpus'>): object => (maxVcpus === undefined ? {} : { 'num-queues': maxVcpus });
+
+/**
+ * A thread for each vCPU shares the translation buffer out among them, and QEMU 10.0 aborts when a vCPU is plugged in while the others hold all of it (tcg/region.c: a 16 MiB buffer is full before a Linux
+ * has booted; a larger one makes that rarer, not impossible). One thread for all has no shares.
+ */
+const tcgThread = ({ maxVcpus }: Pick<GuestSpec, 'maxVcpus'>): 'multi' | 'single' => (maxVcpus === undefined ? 'multi' : 'single');
 
 function monitor(id: string, socket: string): string[] {
   return ['-chardev', `socket,id=${id},path=${escaped(socket)},${servedMonitor}`, '-mon', `chardev=${id},mode=control`];

@@ -11,6 +11,7 @@ import { isMonitorNote } from './monitor-socket.ts';
 import { isAlive, type ProcessRef, refOf } from './process-ref.ts';
 import { connectQmp, type QmpClient, QmpClosed } from './qmp-client.ts';
 import { guestsDir, type RunDir, runDir } from './run-dir.ts';
+import { presentVcpus } from './vcpu-devices.ts';
 
 /** How a QEMU process ended. `vanished`: it was adopted, so only its parent could know. */
 export type ProcessEnd =
@@ -143,8 +144,9 @@ export async function adoptGuest(stateDir: string, name: string, deadlineMs: num
   if (!ref) return { kind: 'gone', name, ref: recordedRef(run), lastLines: await lastLogLines(run) };
   const dead = new AbortController();
   try {
-    const spec = JSON.parse(await readFile(run.specFile, 'utf8')) as GuestSpec;
+    const noted = JSON.parse(await readFile(run.specFile, 'utf8')) as GuestSpec;
     const monitors = await connectBoth(run, deadlineMs, dead.signal);
+    const spec = await asItRuns(noted, monitors);
     const ended = monitors.qmp.closed.then(() => untilDead(ref)).then(() => endOf(run, { kind: 'vanished' }));
     return {
       kind: 'adopted',
@@ -153,6 +155,17 @@ export async function adoptGuest(stateDir: string, name: string, deadlineMs: num
   } catch (error) {
     if (!isAlive(ref)) return { kind: 'gone', name, ref, lastLines: await lastLogLines(run) };
     return { kind: 'unresponsive', name, ref, cause: error instanceof Error ? error : new Error(String(error)) };
+  }
+}
+
+/** The spec with the vCPUs that QEMU has: the agent that gave it one may have died before it wrote so down. When QEMU does not say, it is left as it was found. */
+async function asItRuns(noted: GuestSpec, { qmp, oob }: Monitors): Promise<GuestSpec> {
+  if (noted.maxVcpus === undefined) return noted;
+  try {
+    return { ...noted, vcpus: await presentVcpus(qmp) };
+  } catch (error) {
+    await Promise.all([qmp.close(), oob.close()]);
+    throw error;
   }
 }
 
@@ -221,7 +234,9 @@ function keepConsoleSmall(run: RunDir, ended: Promise<unknown>): void {
 const withConsoleOf = (run: RunDir, spec: GuestSpec): RunDir =>
   spec.consoleDir === undefined ? run : { ...run, consoleDir: spec.consoleDir };
 
-async function connectBoth(run: RunDir, deadlineMs: number, signal: AbortSignal): Promise<{ qmp: QmpClient; oob: QmpClient }> {
+type Monitors = { readonly qmp: QmpClient; readonly oob: QmpClient };
+
+async function connectBoth(run: RunDir, deadlineMs: number, signal: AbortSignal): Promise<Monitors> {
   const [qmp, oob] = await Promise.allSettled([
     connectQmp(run.qmpSocket, { deadlineMs, signal }),
     connectQmp(run.oobSocket, { deadlineMs, signal }),

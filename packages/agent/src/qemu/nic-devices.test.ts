@@ -17,16 +17,34 @@ const guest = (deviceLayout: 1 | 2, places: readonly number[], runs = places) =>
   qmp: { execute: () => Promise.resolve(runs.map((slot) => ({ name: `nic${slot}` }))) } as unknown as QmpClient,
 });
 
+/** One of at most four vCPUs, whose QEMU has as many as `runs` says. */
+const scalable = (vcpus: number, runs = vcpus) => {
+  const { spec, qmp } = guest(2, [0]);
+  const places = [0, 1, 2, 3].map((core) => ({ props: { 'core-id': core }, ...(core < runs && { 'qom-path': `/machine/${core}` }) }));
+  const execute = async (command: string) => (command === 'query-hotpluggable-cpus' ? places : qmp.execute(command));
+  return { spec: { ...spec, vcpus, maxVcpus: 4 }, qmp: { execute } as unknown as QmpClient };
+};
+
 describe('the comparison of two machines before a move', () => {
   it('lets the same machine pass', async () => {
     const source = guest(2, [0, 2]);
-    await expect(refuseOtherDevices(source, machineDevices(source.spec))).resolves.toBeUndefined();
+    for (const one of [source, scalable(3)]) await expect(refuseOtherDevices(one, machineDevices(one.spec))).resolves.toBeUndefined();
   });
 
   it.each([
     ['another layout', guest(2, [0]), machineDevices(guest(1, [0]).spec), /here: layout 2.*there: layout 1/],
     ['a card more', guest(2, [0]), machineDevices(guest(2, [0, 1]).spec), /there: layout 2.*port-1 in place 1/],
     ['a card that QEMU does not have', guest(2, [0, 1], [0]), machineDevices(guest(2, [0, 1]).spec), /runs with cards in places 0/],
+    ['a vCPU more', scalable(2), machineDevices(scalable(3).spec), /has 2 of 4 vCPUs.*at the destination 3 of 4 vCPUs/],
+    [
+      'a vCPU that QEMU was given without a note',
+      scalable(2, 3),
+      machineDevices(scalable(2).spec),
+      /has 3 of 4 vCPUs.*at the destination 2/,
+    ],
+    ['a machine without places for vCPUs', scalable(2), machineDevices(guest(2, [0]).spec), /2 of 4 vCPUs.*destination no places for more/],
+    ['places for vCPUs that the guest does not know', guest(2, [0]), machineDevices(scalable(2).spec), /has no places.*destination 2 of 4/],
+    ['vCPUs, and a destination that does not tell', scalable(1), undefined, /1 of 4 vCPUs/],
     ['the second layout, and a destination that does not tell', guest(2, [0]), '', /builds layout 1/],
     ['cards with a gap, and a destination that does not tell', guest(1, [0, 2]), undefined, /one after the other/],
   ])('refuses %s', async (_what, source, destination, words) => {

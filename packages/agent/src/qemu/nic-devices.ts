@@ -3,6 +3,7 @@ import { type GuestSpec, type NicSpec, slotOf } from '@godwit/domain/guest-spec'
 import { netdevId, nicBackend, nicDevice, nicFrontend } from './command-line.ts';
 import type { GuestProcess } from './guest-process.ts';
 import { type QmpClient, QmpCommandError, QmpTimeout } from './qmp-client.ts';
+import { presentVcpus } from './vcpu-devices.ts';
 
 export type PlacedNic = NicSpec & { readonly slot: number };
 
@@ -19,24 +20,29 @@ export async function occupiedSlots(qmp: Pick<QmpClient, 'execute'>): Promise<Re
 }
 
 const agentChannel = 'a guest-agent channel';
+const vcpuPlaces = (vcpus: number, most: number): string => `${vcpus} of ${most} vCPUs`;
+const vcpusTold = (machine: string | undefined): string | null => /\d+ of \d+ vCPUs/.exec(machine ?? '')?.[0] ?? null;
 
-/** Layout, channel and cards of a machine: two that say the same load each other's streams, as far as those go. */
-export const machineDevices = (spec: Pick<GuestSpec, 'nics' | 'deviceLayout' | 'guestAgent'>): string =>
+/** Layout, channel, cards and vCPUs (of one that can be given more) of a machine: two that say the same load each other's streams, as far as those go. */
+export const machineDevices = (spec: Pick<GuestSpec, 'nics' | 'deviceLayout' | 'guestAgent' | 'vcpus' | 'maxVcpus'>): string =>
   [
     `layout ${spec.deviceLayout}`,
     ...(spec.guestAgent ? [agentChannel] : []),
     ...placedNics(spec)
       .map(({ portId, slot }) => `${portId} in place ${slot}`)
       .toSorted(),
+    ...(spec.maxVcpus === undefined ? [] : [vcpuPlaces(spec.vcpus, spec.maxVcpus)]),
   ].join(', ');
 
 /**
  * Throws MigrationPreCheck when the machine that waits for this guest has not the same cards, or this QEMU not those of its spec: QEMU loads a stream although a device of the destination has no part in
- * it, and the guest would arrive with a card that it never saw.
+ * it, and the guest would arrive with a card that it never saw. As with a vCPU more (conformance: surplus-vcpu-is-not-noticed).
  */
 export async function refuseOtherDevices(process: Pick<GuestProcess, 'spec' | 'qmp'>, destination: string | undefined): Promise<void> {
   const slots = await occupiedSlots(process.qmp);
-  const own = machineDevices(process.spec);
+  const { maxVcpus } = process.spec;
+  // QEMU's word, as for the cards: the spec may be of before an order that was given up.
+  const own = machineDevices(maxVcpus === undefined ? process.spec : { ...process.spec, vcpus: await presentVcpus(process.qmp) });
   const placed = placedNics(process.spec);
   const differs = (what: string): GodwitError =>
     new GodwitError(
@@ -49,6 +55,12 @@ export async function refuseOtherDevices(process: Pick<GuestProcess, 'spec' | 'q
     throw new GodwitError(
       'MigrationPreCheck',
       `the guest has ${agentChannel}, and the machine that waits for it at the destination has none: update the agent there`,
+    );
+  const [here, there] = [vcpusTold(own), vcpusTold(destination)];
+  if (here !== there)
+    throw new GodwitError(
+      'MigrationPreCheck',
+      `the guest has ${here ?? 'no places for more vCPUs'}, and the machine that waits for it at the destination ${there ?? 'no places for more'}: ${here === null || there === null ? '' : 'scale the server again, or '}stop it and start it`,
     );
   if (destination === undefined || destination === '') {
     // An agent that does not tell builds the first layout, with cards one after the other.

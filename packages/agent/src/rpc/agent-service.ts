@@ -57,9 +57,11 @@ export function agentService(driver: HostDriver, hostName: string, readLogs: Rea
       guestReportToWire(await driver.stopGuest(authorityFromWire(custody), numberFromWire(timeoutMs, 'timeout_ms'))),
     pauseGuest: async ({ custody }) => guestReportToWire(await driver.pauseGuest(authorityFromWire(custody))),
     unpauseGuest: async ({ custody }) => guestReportToWire(await driver.unpauseGuest(authorityFromWire(custody))),
-    suspendGuest: async ({ custody }) => guestReportToWire(await driver.suspendGuest(authorityFromWire(custody))),
+    suspendGuest: async ({ custody, vcpus }) =>
+      guestReportToWire(await driver.suspendGuest(authorityFromWire(custody), vcpus === 0 ? null : vcpus)),
     rebootGuest: async ({ custody, hard }) => guestReportToWire(await driver.rebootGuest(authorityFromWire(custody), hard)),
     changeNics: async ({ custody, guest }) => guestReportToWire(await driver.changeNics(authorityFromWire(custody), guestFromWire(guest))),
+    scaleGuest: async ({ custody, guest }) => guestReportToWire(await driver.scaleGuest(authorityFromWire(custody), guestFromWire(guest))),
     destroyGuest: async ({ custody, deleteDisks, guest }) =>
       create(DestroyGuestResponseSchema, {
         existed: await driver.destroyGuest(authorityFromWire(custody), deleteDisks, optionalGuest(guest)),

@@ -3,6 +3,8 @@ import type { TwoHosts } from './two-hosts.ts';
 
 export type GuestStatus = {
   readonly nonce: string;
+  /** Online. */
+  readonly vcpus: number;
   readonly heartbeat: { readonly counter: number };
   readonly memory: { readonly pagesCorrupt: number; readonly pagesWritten: number; readonly achievedMBs: number };
   readonly uptimeMs: number;

@@ -79,8 +79,8 @@ export function testGuest(
   };
 }
 
-/** What the controller would have done: burns an epoch and starts the guest under it. */
-export async function startTestGuest(guest: TestGuest, endState: EndState = EndState.RUNNING): Promise<void> {
+/** What the controller would have done: burns an epoch and starts the guest under it, from the memory that was suspended under `memory` if it is given. */
+export async function startTestGuest(guest: TestGuest, endState: EndState = EndState.RUNNING, memory = 0): Promise<void> {
   const grant = {
     serverId: guest.serverId,
     destinationHostId: guest.at.hostId,
@@ -89,6 +89,7 @@ export async function startTestGuest(guest: TestGuest, endState: EndState = EndS
     fence: 1n,
     endState,
     destinationBootId: guest.at.bootId,
+    memoryEpoch: BigInt(memory),
   };
   guest.epoch += 1;
   await guest.at.client.startGuest({ grant, guest: guest.wire });

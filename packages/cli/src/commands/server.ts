@@ -12,6 +12,7 @@ import { serverMigrate } from './server/migrate.ts';
 import { serverMigrations } from './server/migrations.ts';
 import { serverEvacuate, serverRebuild } from './server/rebuild.ts';
 import { serverResize } from './server/resize.ts';
+import { serverScale } from './server/scale.ts';
 import { serverSet } from './server/set.ts';
 import { serverShelve } from './server/shelve.ts';
 import { serverShow } from './server/show.ts';
@@ -28,6 +29,7 @@ export const commands: readonly Command[] = [
   ...serverConsole,
   serverMigrate,
   serverResize,
+  serverScale,
   serverRebuild,
   serverEvacuate,
   ...serverInterfaces,

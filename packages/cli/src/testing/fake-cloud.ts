@@ -19,10 +19,10 @@ export interface FakeCloud {
 }
 
 /**
- * A cloud on loopback that signs anybody in and gives what `answer` says to everything else (null: 404), and a client of it with these commands.
+ * A cloud on loopback that signs anybody in and gives what `answer` says to everything else, asked at this microversion of compute (null: 404), and a client of it with these commands.
  * With `columns` the client's output is a terminal of that width.
  */
-export async function fakeCloud(commands: readonly Command[], answer: (asked: string) => Json): Promise<FakeCloud> {
+export async function fakeCloud(commands: readonly Command[], answer: (asked: string, version: string) => Json): Promise<FakeCloud> {
   const asked: string[] = [];
   const end = (response: ServerResponse, status: number, body: Json): void => {
     response.setHeader('content-type', 'application/json');
@@ -44,7 +44,7 @@ export async function fakeCloud(commands: readonly Command[], answer: (asked: st
       }
       const line = `${request.method} ${request.url} ${body}`.trim();
       asked.push(line);
-      const said = answer(line);
+      const said = answer(line, String(request.headers['x-openstack-nova-api-version'] ?? ''));
       end(response, said === null ? 404 : 200, said ?? { itemNotFound: { code: 404, message: 'not here' } });
     });
   });

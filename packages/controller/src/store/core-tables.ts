@@ -184,6 +184,8 @@ export interface SubnetTable {
 export type FlavorSnapshot = {
   readonly name: string;
   readonly vcpus: number;
+  /** What the server was scaled to since; absent: never. */
+  readonly scaled_vcpus?: number;
   readonly ram_mib: number;
   readonly disk_gib: number;
   readonly ephemeral_gib: number;

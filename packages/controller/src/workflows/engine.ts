@@ -27,6 +27,7 @@ import { acceptRebuild } from './accept/rebuild.ts';
 import { acceptRescue, acceptUnrescue } from './accept/rescue.ts';
 import { acceptResize } from './accept/resize.ts';
 import { acceptRevertResize } from './accept/revert-resize.ts';
+import { acceptScale } from './accept/scale.ts';
 import { acceptOffload, acceptShelve } from './accept/shelve.ts';
 import { acceptSnapshot } from './accept/snapshot.ts';
 import { acceptUnshelve } from './accept/unshelve.ts';
@@ -52,6 +53,7 @@ import { deleteServer } from './server/delete-server.ts';
 import { powerServer } from './server/power-server.ts';
 import { rebuildServer } from './server/rebuild-server.ts';
 import { rescueServer } from './server/rescue-server.ts';
+import { scaleServer } from './server/scale-server.ts';
 import { settleServer } from './server/settle-server.ts';
 import { shelveServer } from './server/shelve-server.ts';
 import { snapshotServer } from './server/snapshot-server.ts';
@@ -96,6 +98,7 @@ const handlers: Readonly<Record<WorkflowKind, (context: WorkflowContext, run: Pa
   'unshelve-server': unshelveServer,
   'rescue-server': rescueServer,
   'change-interfaces': changeInterfaces,
+  'scale-server': scaleServer,
   'live-migrate': liveMigrate,
   'sync-guest-time': syncGuestTime,
   'cold-migrate': coldMigrate,
@@ -185,6 +188,7 @@ export async function startWorkflowEngine(parts: EngineParts): Promise<Engine> {
       unshelve: (caller, server, request) => acceptUnshelve(db, workflows, caller, server, request),
       attachInterface: (caller, server, request) => acceptAttach(db, workflows, caller, server, request),
       detachInterface: (caller, server, portId) => acceptDetach(db, workflows, caller, server, portId),
+      scale: (caller, server, request) => acceptScale(db, workflows, config, caller, server, request),
       evacuate: (caller, server, request) => acceptEvacuate(db, workflows, caller, server, request),
       abortMigration: (caller, migration) => acceptAbort(db, workflows, caller, migration),
       forceComplete: (caller, migration) => acceptForceComplete(db, workflows, caller, migration),

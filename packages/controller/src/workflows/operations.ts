@@ -60,6 +60,9 @@ export type MigrateRequest = {
   readonly host: string | null;
 };
 
+/** Between what the flavor has and its `godwit:max_vcpus`. */
+export type ScaleRequest = { readonly vcpus: number };
+
 export type ResizeRequest = { readonly flavorId: string };
 
 /**
@@ -105,6 +108,8 @@ export type ServerOperations = {
     request: InterfaceRequest,
   ): Promise<{ readonly portId: string; readonly actionId: number }>;
   detachInterface(caller: Caller, server: ServerId, portId: string): Promise<void>;
+  /** Gives a server another number of vCPUs, where it is; done when the action's event has ended. */
+  scale(caller: Caller, server: ServerId, request: ScaleRequest): Promise<{ readonly actionId: number }>;
   /** Restarts a server of a dead host elsewhere; see evacuate/accept-evacuate.ts. */
   evacuate(caller: Caller, server: ServerId, request: EvacuateRequest): Promise<MigrationId>;
   /** Cancels a live migration before the release; the route has checked the contract's states. */

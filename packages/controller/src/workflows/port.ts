@@ -32,6 +32,7 @@ export type WorkflowKind =
   | 'unshelve-server'
   | 'rescue-server'
   | 'change-interfaces'
+  | 'scale-server'
   | 'live-migrate'
   | 'sync-guest-time'
   | 'cold-migrate'

@@ -19,6 +19,7 @@ const dialogs = {
   rebuild: lazy(async () => ({ default: (await import('../dialogs/rebuild.tsx')).RebuildDialog })),
   'create-image': lazy(async () => ({ default: (await import('../dialogs/create-image.tsx')).CreateImageDialog })),
   resize: lazy(async () => ({ default: (await import('../dialogs/resize.tsx')).ResizeDialog })),
+  scale: lazy(async () => ({ default: (await import('../dialogs/scale.tsx')).ScaleDialog })),
 } as const;
 type DialogAction = keyof typeof dialogs;
 const asksMore = (action: MenuAction): action is DialogAction => action in dialogs;

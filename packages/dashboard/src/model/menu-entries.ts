@@ -17,7 +17,7 @@ export type MenuAction = keyof typeof words.actions & ServerAction;
 /** What everybody may ask of an instance of theirs, in groups. */
 const ofOwners: readonly (readonly MenuAction[])[] = [
   ['start', 'stop', 'pause', 'unpause', 'suspend', 'resume', 'reboot', 'reboot-hard'],
-  ['console-output', 'create-image', 'resize', 'rebuild', 'rescue', 'unrescue', 'shelve', 'unshelve', 'lock', 'unlock'],
+  ['console-output', 'create-image', 'resize', 'scale', 'rebuild', 'rescue', 'unrescue', 'shelve', 'unshelve', 'lock', 'unlock'],
   ['delete'],
 ];
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { unkeptRequirement } from './flavor-requirements.ts';
+import { maxVcpusOf, unkeptRequirement, vcpusOf } from './flavor-requirements.ts';
 
 describe('what a flavor asks for and would not be kept', () => {
   it.each([
@@ -14,6 +14,8 @@ describe('what a flavor asks for and would not be kept', () => {
     [{ 'quota:disk_read_iops_sec': '100' }, 'not held to shares or rates'],
     [{ 'resources:VGPU': '1' }, 'no other resource'],
     [{ 'trait:HW_CPU_X86_AVX2': 'required' }, 'hosts have no traits'],
+    [{ 'godwit:max_vcpus': 'many' }, 'a whole number from 1 to'],
+    [{ 'godwit:max_vcpus': '999' }, 'a whole number from 1 to'],
   ])('%o is named with its reason', (specs, reason) => {
     expect(unkeptRequirement(specs as unknown as Readonly<Record<string, string>>)).toContain(reason);
   });
@@ -21,8 +23,22 @@ describe('what a flavor asks for and would not be kept', () => {
   it.each([
     [{}],
     [{ 'capabilities:hypervisor_type': 'ironic', 'resources:CUSTOM_METAL': '1' }],
-    [{ 'hw:cpu_policy': 'shared', 'hw:mem_page_size': 'small', 'hw:numa_nodes': '1', 'godwit:storage': 'local' }],
+    [{ 'hw:cpu_policy': 'shared', 'hw:mem_page_size': 'small', 'hw:numa_nodes': '1', 'godwit:storage': 'local', 'godwit:max_vcpus': '4' }],
   ])('%o asks for nothing that is not kept', (specs) => {
     expect(unkeptRequirement(specs as unknown as Readonly<Record<string, string>>)).toBeNull();
   });
+});
+
+it.each([
+  [{ 'godwit:max_vcpus': '4' }, 4],
+  [{}, null],
+  [{ 'godwit:max_vcpus': '2' }, null],
+  [{ 'godwit:max_vcpus': '1' }, null],
+  [{ 'godwit:max_vcpus': '4', 'capabilities:hypervisor_type': 'ironic' }, null],
+])('a flavor of 2 vCPUs with %o lets its servers have at most %s', (specs, most) => {
+  expect(maxVcpusOf({ vcpus: 2, extra_specs: specs as unknown as Readonly<Record<string, string>> })).toBe(most);
+});
+
+it('a server has the vCPUs of its flavor until it is scaled', () => {
+  expect([vcpusOf({ vcpus: 2 }), vcpusOf({ vcpus: 2, scaled_vcpus: 3 })]).toEqual([2, 3]);
 });

@@ -1,3 +1,4 @@
+import { guestLimits } from '../guest-spec.ts';
 import type { HypervisorType, StorageKind } from '../host.ts';
 
 type ExtraSpecs = Readonly<Record<string, string>>;
@@ -13,6 +14,22 @@ export function requiredStorage(extraSpecs: ExtraSpecs): StorageKind | 'any' {
   const value = extraSpecs['godwit:storage'];
   return value === 'shared' || value === 'local' ? value : 'any';
 }
+
+/** Flavor extra spec: how many vCPUs a server of the flavor can be given while it runs. */
+export const maxVcpusSpec = 'godwit:max_vcpus';
+
+/** The most vCPUs that a server with this flavor can be given while it runs; null: no more than the flavor's, and its machine has no places for any. */
+export function maxVcpusOf(flavor: { readonly vcpus: number; readonly extra_specs: ExtraSpecs }): number | null {
+  if (requiredHypervisorType(flavor.extra_specs) === 'ironic') return null;
+  const most = wholeVcpus(flavor.extra_specs[maxVcpusSpec] ?? '');
+  return most !== null && most > flavor.vcpus ? most : null;
+}
+
+/** How many vCPUs a server has: its flavor's, or what it was scaled to since. */
+export const vcpusOf = (flavor: { readonly vcpus: number; readonly scaled_vcpus?: number }): number => flavor.scaled_vcpus ?? flavor.vcpus;
+
+const wholeVcpus = (value: string): number | null =>
+  /^[1-9]\d{0,2}$/.test(value) && Number(value) <= guestLimits.vcpus ? Number(value) : null;
 
 /** What a flavor can ask of a host that is not given here, and why: a guest that was promised it would lose it at its first move, or never have it. Values that ask for nothing pass. */
 const notKept: Readonly<Record<string, { readonly asksNothing: readonly string[]; readonly why: string }>> = {
@@ -47,6 +64,9 @@ const notKeptKinds: readonly { readonly begins: RegExp; readonly why: string }[]
 
 /** One sentence about the first extra spec that would not be kept; null: all that the flavor asks for is kept. */
 export function unkeptRequirement(extraSpecs: ExtraSpecs): string | null {
+  const most = extraSpecs[maxVcpusSpec];
+  if (most !== undefined && wholeVcpus(most) === null)
+    return `${maxVcpusSpec}=${most} would not be kept: it is a whole number from 1 to ${guestLimits.vcpus}.`;
   for (const [key, { asksNothing, why }] of Object.entries(notKept)) {
     const value = extraSpecs[key];
     if (value !== undefined && !asksNothing.some((one) => one.toLowerCase() === value.toLowerCase()))

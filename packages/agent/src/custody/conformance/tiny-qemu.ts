@@ -56,8 +56,6 @@ export class TinyLab implements AsyncDisposable {
       'qemu64',
       '-m',
       '16',
-      '-accel',
-      'tcg,tb-size=4',
       '-nodefaults',
       '-display',
       'none',
@@ -65,9 +63,15 @@ export class TinyLab implements AsyncDisposable {
       '-qmp',
       `unix:${socket},${servedMonitor}`,
     ];
-    const child = spawn('qemu-system-x86_64', [...args, ...(options.incoming ? ['-incoming', 'defer'] : []), ...(options.extra ?? [])], {
-      stdio: ['ignore', 'ignore', 'pipe'],
-    });
+    // The first one counts.
+    const accelerator = options.extra?.includes('-accel') === true ? [] : ['-accel', 'tcg,tb-size=4'];
+    const child = spawn(
+      'qemu-system-x86_64',
+      [...args, ...accelerator, ...(options.incoming ? ['-incoming', 'defer'] : []), ...(options.extra ?? [])],
+      {
+        stdio: ['ignore', 'ignore', 'pipe'],
+      },
+    );
     let words = '';
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
       words += text;

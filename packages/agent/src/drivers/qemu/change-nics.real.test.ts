@@ -1,14 +1,15 @@
 import { randomUUID } from 'node:crypto';
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { createClient } from '@connectrpc/connect';
-import type { NicSchema } from '@godwit/contract/gen/guest_pb';
+import { EndState } from '@godwit/contract/gen/custody_pb';
+import { GuestState, type NicSchema } from '@godwit/contract/gen/guest_pb';
 import { GuestNetwork } from '@godwit/contract/gen/network_pb';
 import type { NetworkPolicy, PortPolicy } from '@godwit/domain/network-policy';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { demoImages } from '../../testing/demo-images.ts';
 import { controlGuest, isSilent, untilGuestAnswers } from '../../testing/guest-control.ts';
 import { custodyOf, moveGuest, newMove, prepare, start, startTestGuest, type TestGuest, testGuest } from '../../testing/test-guest.ts';
-import { startTwoHosts, type TwoHosts } from '../../testing/two-hosts.ts';
+import { ended, holdAt, startTwoHosts, type TwoHosts } from '../../testing/two-hosts.ts';
 
 type Nic = MessageInitShape<typeof NicSchema>;
 
@@ -149,4 +150,50 @@ test('refused, nothing changed: a machine without places for it, another epoch, 
   await expect(changeTo(firstNic, { ...secondNic, slot: 0 })).rejects.toThrow(/same place/);
   expect((await links()).match(/gt[0-9a-f]{8}/g)?.length).toBe(2);
   await controlGuest(two, second, 'status');
+});
+
+test('a running guest is given vCPUs, by an agent that dies or fails half way too; it has them where it is moved to, and after it was suspended', async () => {
+  const grows = testGuest(two.hosts[0], { number: 3 });
+  Object.assign(grows.wire, { deviceLayout: 2, maxVcpus: 4 });
+  await startTestGuest(grows);
+  await untilGuestAnswers(two, grows);
+  const scaleTo = (vcpus: number) => grows.at.client.scaleGuest({ custody: custodyOf(grows), guest: Object.assign(grows.wire, { vcpus }) });
+  const reported = async () => (await grows.at.client.listGuests({})).guests.find(({ serverId }) => serverId === grows.serverId)?.vcpus;
+  const { nonce, vcpus: begun } = await controlGuest(two, grows, 'status');
+  expect(begun).toBe(1);
+  const sees = (vcpus: number) =>
+    vi.waitFor(async () => expect(await controlGuest(two, grows, 'status')).toMatchObject({ vcpus, nonce }), { timeout: 20_000 });
+  // Waiting before the guest grew: QEMU itself would load it into fewer vCPUs not at all, and into more without a word.
+  const move = newMove(grows, two.hosts[1]);
+  const ready = await prepare(grows, move);
+  const hold = await holdAt(grows.at, 'scale.plugged');
+  const scaled = scaleTo(2).then(
+    () => 'answered',
+    () => 'failed',
+  );
+  await hold.held();
+  await ended(grows.at.process);
+  await hold.letGo();
+  expect(await scaled).toBe('failed');
+  await two.restart(grows.at, 'scale.plugged=throw');
+  // It read back what its QEMU has, which the one before had not written down.
+  await vi.waitFor(async () => expect(await reported()).toBe(2), { timeout: 20_000 });
+  await sees(2);
+  await expect(start(move, ready)).rejects.toThrow(/has 2 of 4 vCPUs, and the machine that waits for it at the destination 1 of 4/);
+  await move.to.client.forfeitIncoming({ grant: move.grant });
+  expect(await scaleTo(2)).toMatchObject({ vcpus: 2 });
+  await expect(scaleTo(3)).rejects.toThrow(/scale\.plugged/);
+  expect(await reported()).toBe(3);
+  expect(await scaleTo(3)).toMatchObject({ vcpus: 3 });
+  await expect(scaleTo(1)).rejects.toThrow(/none is taken from a guest that runs/);
+  await expect(scaleTo(5)).rejects.toThrow(/places for 4 vCPUs/);
+  grows.wire.vcpus = 3;
+  await moveGuest(grows, two.hosts[1]);
+  // The vCPU that its row has and it has not comes before its memory is saved; one that it has too many is not taken.
+  await expect(grows.at.client.suspendGuest({ custody: custodyOf(grows), vcpus: 2 })).rejects.toThrow(/none is taken/);
+  for (const _again of [1, 2])
+    expect(await grows.at.client.suspendGuest({ custody: custodyOf(grows), vcpus: 4 })).toMatchObject({ state: GuestState.SUSPENDED });
+  grows.wire.vcpus = 4;
+  await startTestGuest(grows, EndState.RUNNING, grows.held);
+  await sees(4);
 });

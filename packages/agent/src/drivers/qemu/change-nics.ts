@@ -10,9 +10,9 @@ import type { GuestReport } from '../guest-report.ts';
 import type { Authority } from '../host-driver.ts';
 import type { WantedGuest } from '../wanted-guest.ts';
 import { demandOurs } from './demand-ours.ts';
-import { requireProcess } from './guest-lifecycle.ts';
 import { guestSpecOf } from './guest-spec-of.ts';
 import type { QemuHost } from './qemu-host.ts';
+import { requireProcess } from './require-process.ts';
 
 /**
  * Gives a guest that runs here the network cards that it is wanted with, and takes the others from it; see the RPC. The spec names a card from before QEMU has it until after it has lost it, so that an

@@ -1,6 +1,5 @@
 import { rm } from 'node:fs/promises';
 import type { Grant } from '@godwit/domain/custody/grant';
-import { GodwitError } from '@godwit/domain/errors';
 import type { GuestSpec } from '@godwit/domain/guest-spec';
 import { asEpoch, type Epoch, type ServerId } from '@godwit/domain/ids';
 import { makeConfigDrive, removeConfigDrive, withConfigDrive } from '../../config-drive/make-config-drive.ts';
@@ -184,11 +183,4 @@ async function untilFact(host: QemuHost, serverId: ServerId, kinds: readonly str
     if (fact === null || kinds.includes(fact.kind)) return;
     await delay(10);
   }
-}
-
-/** The guest as this host runs it now; throws GodwitError ServerNotFound when it has no process here. */
-export function requireProcess(host: QemuHost, serverId: ServerId) {
-  const process = host.guests.process(serverId);
-  if (!process) throw new GodwitError('ServerNotFound', `server ${serverId} has no QEMU on this host`);
-  return process;
 }

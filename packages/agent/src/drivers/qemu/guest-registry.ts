@@ -15,6 +15,8 @@ type Entry = {
   /** The last thing QEMU told; null before the first. */
   fact: GuestFact | null;
   migrationId: MigrationId | null;
+  /** False when QEMU did not say how many its guest has, since it was ordered to give it one. */
+  knowsVcpus: boolean;
   stopWatching: () => void;
 };
 
@@ -58,7 +60,7 @@ export class GuestRegistry {
   /** Takes a process in: custody's effects go to it, its facts are watched until it is dead. */
   add(serverId: ServerId, process: GuestProcess): void {
     this.#entries.get(serverId)?.stopWatching();
-    const entry: Entry = { process, spec: process.spec, fact: null, migrationId: null, stopWatching: () => undefined };
+    const entry: Entry = { process, spec: process.spec, fact: null, migrationId: null, knowsVcpus: true, stopWatching: () => undefined };
     this.#entries.set(serverId, entry);
     this.#custody.attach(serverId, process);
     entry.stopWatching = watchGuest(process, (fact) => this.#note(serverId, entry, fact));
@@ -76,9 +78,15 @@ export class GuestRegistry {
     entry.process = { ...entry.process, spec };
   }
 
+  /** Whether reports tell how many vCPUs the guest has. */
+  knowsVcpus(serverId: ServerId, knows: boolean): void {
+    const entry = this.#entries.get(serverId);
+    if (entry) entry.knowsVcpus = knows;
+  }
+
   /** Remembers a guest whose process was found dead. */
   addDead(serverId: ServerId, fact: GuestFact): void {
-    this.#entries.set(serverId, { process: null, spec: null, fact, migrationId: null, stopWatching: () => undefined });
+    this.#entries.set(serverId, { process: null, spec: null, fact, migrationId: null, knowsVcpus: true, stopWatching: () => undefined });
   }
 
   forget(serverId: ServerId): void {
@@ -120,6 +128,7 @@ export class GuestRegistry {
       cpuModel: spec?.cpuModel ?? '',
       ...(spec ? { deviceLayout: spec.deviceLayout, guestAgent: spec.guestAgent === true } : {}),
       ...(entry?.process ? { qemuVersion: entry.process.qmp.qemuVersion } : {}),
+      ...(entry?.process && entry.knowsVcpus ? { vcpus: entry.process.spec.vcpus } : {}),
       bootId: this.#bootId,
       diskBytesUsed: 0,
     };

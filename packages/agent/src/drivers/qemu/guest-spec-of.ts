@@ -22,6 +22,7 @@ export function guestSpecOf(guest: WantedGuest, pools: ReadonlyMap<string, Pool>
     serverId: guest.serverId,
     name: guest.name,
     vcpus: guest.vcpus,
+    ...(guest.maxVcpus !== undefined && { maxVcpus: guest.maxVcpus }),
     ramMib: guest.ramMib,
     machineType: guest.machineType || defaults.machineType,
     cpuModel: guest.cpuModel || defaults.cpuModel,

@@ -38,11 +38,11 @@ import { Clearing } from './clearing.ts';
 import { EndedAccounts } from './ended-accounts.ts';
 import { concerns, endedReport } from './ended-report.ts';
 import { cacheBootImages, deleteGuestDisks, requireSharedDisks } from './guest-disks.ts';
-import { requireProcess } from './guest-lifecycle.ts';
 import { bootPool, guestSpecOf, poolNamed } from './guest-spec-of.ts';
 import { imageFor } from './image-from-peer.ts';
 import type { QemuHost } from './qemu-host.ts';
 import { receiveDisks, splitDisks } from './receive-disks.ts';
+import { requireProcess } from './require-process.ts';
 
 type Move = OutgoingMigration | IncomingMigration;
 

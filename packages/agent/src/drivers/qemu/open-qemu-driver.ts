@@ -43,6 +43,7 @@ import { Moves } from './moves.ts';
 import { QemuConsoles } from './qemu-consoles.ts';
 import type { DriverLog, QemuHost } from './qemu-host.ts';
 import { memoryPath, syncMemory } from './saved-memory.ts';
+import { scaleGuest } from './scale-guest.ts';
 import { abandonSaving, suspendGuest } from './suspend-guest.ts';
 import { syncGuestTime } from './sync-guest-time.ts';
 
@@ -153,13 +154,15 @@ export async function openQemuDriver(
     stopGuest: (authority, timeoutMs) => exclusive(authority.serverId, () => stopGuest(host, authority, timeoutMs)),
     pauseGuest: (authority) => exclusive(authority.serverId, () => pauseGuest(host, authority)),
     unpauseGuest: (authority) => exclusive(authority.serverId, () => unpauseGuest(host, authority)),
-    suspendGuest: (authority) => exclusive(authority.serverId, () => suspendGuest(host, space, authority), `suspend ${authority.epoch}`),
+    suspendGuest: (authority, vcpus) =>
+      exclusive(authority.serverId, () => suspendGuest(host, space, authority, vcpus), `suspend ${authority.epoch}`),
     rebootGuest: async (authority, hard) => {
       // Outside the lock, which whoever saves holds until the end.
       if (hard) await abandonSaving(host, authority);
       return exclusive(authority.serverId, () => rebootGuest(host, authority, hard));
     },
     changeNics: (authority, wanted) => exclusive(authority.serverId, () => changeNics(host, authority, wanted)),
+    scaleGuest: (authority, wanted) => exclusive(authority.serverId, () => scaleGuest(host, authority, wanted)),
     destroyGuest: async (authority, deleteDisks, wanted) => {
       const existed = await destroyGuest(host, authority, deleteDisks, wanted);
       moves.destroyed(authority.serverId);

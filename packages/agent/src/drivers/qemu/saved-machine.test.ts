@@ -27,6 +27,7 @@ test('a memory is of one machine: what the guest sees of it must be the same, na
   expect(unlike({ ramMib: 128 })).toBe('it was saved of another machine (ram MiB: 96, now 128)');
   for (const change of [
     { vcpus: 2 },
+    { maxVcpus: 4 },
     { cpuModel: 'max' },
     { nics: [] },
     { disks: [] },

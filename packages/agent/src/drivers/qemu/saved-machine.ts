@@ -6,6 +6,8 @@ export type SavedMachine = Readonly<Record<string, unknown>>;
 /** QEMU does not look: it loads a smaller memory into a larger one, for one, and the guest crashes. Paths and names on the host may differ. */
 export const savedMachineOf = (spec: GuestSpec): SavedMachine => ({
   vcpus: spec.vcpus,
+  // Not where there is none: a memory that an older agent saved says nothing of it.
+  ...(spec.maxVcpus !== undefined && { 'most vcpus': spec.maxVcpus }),
   'ram MiB': spec.ramMib,
   'machine type': spec.machineType,
   'cpu model': spec.cpuModel,

@@ -12,7 +12,9 @@ import type { SpaceLedger } from '../../storage/space-ledger.ts';
 import type { GuestReport } from '../guest-report.ts';
 import type { Authority } from '../host-driver.ts';
 import type { QemuHost } from './qemu-host.ts';
+import { requireProcess } from './require-process.ts';
 import { beginMemory, memoryPath, removeMemory, usableMemory } from './saved-memory.ts';
+import { scaleGuest } from './scale-guest.ts';
 
 /** For a gibibyte at some 2 MB/s: storage that is slower than this is broken, and the guest should rather run. */
 const saveWithinMs = 600_000;
@@ -26,15 +28,15 @@ const abandonWithinMs = 5_000;
 const besideMemoryBytes = 64 * 1_048_576;
 
 /**
- * Saves the guest's memory durably in a file and ends its QEMU; the guest runs on meanwhile but for the last of it. Repeating it finds it done. When it throws the guest runs on under its epoch, unless it
+ * Saves the memory of a guest that has so many vCPUs (null: as many as it has) durably in a file and ends its QEMU; the guest runs on meanwhile but for the last of it. Repeating it finds it done. When it throws the guest runs on under its epoch, unless it
  * has died by itself, and nothing of the file stays.
  */
-export async function suspendGuest(host: QemuHost, space: SpaceLedger, authority: Authority): Promise<GuestReport> {
+export async function suspendGuest(host: QemuHost, space: SpaceLedger, authority: Authority, vcpus: number | null): Promise<GuestReport> {
   const { serverId, epoch, fence } = authority;
   const { stateDir } = host.config;
-  const process = host.guests.process(serverId);
+  const running = host.guests.process(serverId);
   const order = { kind: 'suspend', fence, epoch } as const;
-  if (process === null || host.custody.state(serverId).copy.kind !== 'held') {
+  if (running === null || host.custody.state(serverId).copy.kind !== 'held') {
     // Suspended already, or nothing that can be: custody says which.
     await host.custody.feed(serverId, order);
     return host.guests.report(serverId);
@@ -45,6 +47,9 @@ export async function suspendGuest(host: QemuHost, space: SpaceLedger, authority
       `QEMU ${host.capabilities.version} cannot save a guest's memory in place (${savesInPlace})`,
     );
   demandNoMove(host, serverId, epoch);
+  if (vcpus !== null && running.spec.maxVcpus !== undefined) await scaleGuest(host, authority, { vcpus });
+  // The memory's record is of the machine as it is now.
+  const process = requireProcess(host, serverId);
   const { spec } = process;
   const path = memoryPath(stateDir, spec, epoch);
   const pool = poolOf(host.pools, spec);

@@ -5,8 +5,8 @@ import { clockIsSynchronised } from '../../host-clock.ts';
 import { setGuestTime } from '../../qemu/guest-agent.ts';
 import type { Authority } from '../host-driver.ts';
 import { demandOurs } from './demand-ours.ts';
-import { requireProcess } from './guest-lifecycle.ts';
 import type { QemuHost } from './qemu-host.ts';
+import { requireProcess } from './require-process.ts';
 
 /**
  * The guest's clock by this host's, through the agent inside the guest. Throws, nothing asked: custody's refusals when another copy is meant or it is on its way, ServerNotFound when it has no QEMU

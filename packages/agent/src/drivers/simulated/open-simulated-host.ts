@@ -15,6 +15,7 @@ import type { CurrentIdentity } from '../../host-agent.ts';
 import { delay } from '../../migration/deadline.ts';
 import { MigrationRecord } from '../../migration/migration-record.ts';
 import { openPeerLink } from '../../migration/peer-link.ts';
+import { growthRefusal } from '../../qemu/vcpu-devices.ts';
 import { openControllerLink } from '../../rpc/controller-link.ts';
 import { WallClock } from '../../wall-clock.ts';
 import type { GuestConsoles } from '../guest-consoles.ts';
@@ -203,9 +204,12 @@ class SimulatedDriver implements HostDriver {
     return this.#told(serverId);
   }
 
-  async suspendGuest({ serverId, fence, epoch }: Authority): Promise<GuestReport> {
+  async suspendGuest(authority: Authority, vcpus: number | null): Promise<GuestReport> {
+    const { serverId, fence, epoch } = authority;
     if (this.#options.host.hypervisorType === 'ironic')
       throw new GodwitError('SuspendUnsupported', 'the memory of a bare metal instance cannot be saved');
+    const scalable = this.#guests.get(serverId)?.wanted.maxVcpus !== undefined && this.#gate.state(serverId).copy.kind === 'held';
+    if (vcpus !== null && scalable) await this.scaleGuest(authority, { vcpus });
     await this.#feed(serverId, { kind: 'suspend', fence, epoch });
     for (;;) {
       const { copy } = this.#gate.state(serverId);
@@ -229,6 +233,18 @@ class SimulatedDriver implements HostDriver {
     if (guest === undefined || copy.kind !== 'held' || copy.grant.epoch !== authority.epoch)
       throw new GodwitError('ServerNotFound', `server ${authority.serverId} does not run on this host under epoch ${authority.epoch}`);
     this.#guests.set(authority.serverId, { ...guest, wanted });
+    return this.#told(authority.serverId);
+  }
+
+  async scaleGuest(authority: Authority, { vcpus }: Pick<WantedGuest, 'vcpus'>): Promise<GuestReport> {
+    const { copy } = this.#gate.state(authority.serverId);
+    const guest = this.#guests.get(authority.serverId);
+    if (guest === undefined || copy.kind !== 'held' || copy.grant.epoch !== authority.epoch)
+      throw new GodwitError('ServerNotFound', `server ${authority.serverId} does not run on this host under epoch ${authority.epoch}`);
+    const { maxVcpus, vcpus: has } = guest.wanted;
+    const refusal = growthRefusal({ vcpus: has, ...(maxVcpus !== undefined && { maxVcpus }) }, vcpus);
+    if (refusal !== null) throw refusal;
+    this.#guests.set(authority.serverId, { ...guest, wanted: { ...guest.wanted, vcpus } });
     return this.#told(authority.serverId);
   }
 
@@ -637,6 +653,7 @@ class SimulatedDriver implements HostDriver {
       machineType: guest ? guest.wanted.machineType || machineType : '',
       cpuModel: guest ? guest.wanted.cpuModel || 'simulated' : '',
       ...(guest ? { deviceLayout: guest.wanted.deviceLayout, guestAgent: guest.wanted.guestAgent === true } : {}),
+      ...(guest?.qemu.dead === false ? { vcpus: guest.wanted.vcpus } : {}),
       bootId: this.bootId,
       diskBytesUsed: 0,
     };

@@ -1,3 +1,5 @@
+import { as, type ServerId } from '@godwit/domain/ids';
+import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startTestServer, type TestServer } from '../../store/test-database.ts';
 import type { TestUser } from '../test-api.ts';
@@ -166,6 +168,44 @@ describe('usage', () => {
       tenant_usages: [{ tenant_id: user.projectId, total_hours: 6 }],
     });
     expect((await cloud.call('GET', `${base}/os-simple-tenant-usage?start=2021-01-01&end=2020-01-01`)).statusCode).toBe(400);
+  });
+  it('a scaled server counts with what it has, and of two that would pass the quota together one is scaled', async () => {
+    const user = await cloud.user('member');
+    const caller = { ...user, roles: ['member'], isAdmin: false, requestId: 'req-scale' };
+    const vcpusUsed = async (): Promise<number> =>
+      (await cloud.call('GET', `${base}/os-hypervisors/detail`))
+        .json<{ hypervisors: { vcpus_used: number }[] }>()
+        .hypervisors.reduce((sum, one) => sum + one.vcpus_used, 0);
+    const servers = await Promise.all(
+      [0, 1].map(async () => {
+        const id = await cloud.server(user);
+        const scalable = sql<string>`jsonb_set(flavor, '{extra_specs}', '{"godwit:max_vcpus": "6"}')`;
+        await cloud.db.updateTable('server').set({ flavor: scalable }).where('id', '=', id).execute();
+        const claim = { consumer_id: id, consumer_type: 'server', server_id: id, host_id: cloud.hosts.node1 } as const;
+        await cloud.db
+          .insertInto('allocation')
+          .values({ ...claim, vcpus: 1, ram_mib: 512, disk_gib: 1 })
+          .execute();
+        return id;
+      }),
+    );
+    await setQuota(user.projectId, { cores: 3 });
+    const before = await vcpusUsed();
+    const answers = await Promise.allSettled(servers.map((id) => cloud.context.operations.scale(caller, as<ServerId>(id), { vcpus: 2 })));
+    const took = answers.findIndex(({ status }) => status === 'fulfilled');
+    expect(answers[1 - took]).toMatchObject({ status: 'rejected', reason: { code: 'OverQuota' } });
+    expect(await vcpusUsed()).toBe(before + 1);
+    const scaled = servers[took] ?? '';
+    expect((await cloud.call('GET', `${base}/servers/${scaled}`, { as: user, microversion: '2.47' })).json()).toMatchObject({
+      server: { flavor: { original_name: 'small', vcpus: 2, ram: 512 }, 'OS-EXT-STS:task_state': 'scaling' },
+    });
+    expect((await cloud.call('GET', `${base}/limits`, { as: user })).json()).toMatchObject({ limits: { absolute: { totalCoresUsed: 3 } } });
+    const usage = await cloud.call('GET', `${base}/os-simple-tenant-usage/${user.projectId}?detailed=1`, { as: user });
+    const { server_usages } = usage.json<{ tenant_usage: { server_usages: { instance_id: string; vcpus: number }[] } }>().tenant_usage;
+    expect(Object.fromEntries(server_usages.map(({ instance_id, vcpus }) => [instance_id, vcpus]))).toEqual({
+      [scaled]: 2,
+      [servers[1 - took] ?? '']: 1,
+    });
   });
   it('nobody audits usage by the month, and the log says so', async () => {
     const answer = await cloud.call('GET', `${base}/os-instance_usage_audit_log/2020-03-15%2012:00:00`);

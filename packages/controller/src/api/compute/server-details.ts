@@ -7,6 +7,7 @@ import {
   UpdateVolumeAttachment,
 } from '@godwit/contract/schemas/compute/server-details';
 import { GodwitError } from '@godwit/domain/errors';
+import { vcpusOf } from '@godwit/domain/scheduling/flavor-requirements';
 import { type PowerState, powerState } from '@godwit/domain/server';
 import { assertAllowed } from '../../auth/policy.ts';
 import { type Answer, type ComputeRequest, type ComputeRoute, param, route } from './route.ts';
@@ -38,10 +39,10 @@ async function diagnostics(request: ComputeRequest<never>): Promise<Answer> {
       hypervisor_os: row.hypervisor_type === 'ironic' ? null : 'linux',
       uptime: null,
       config_drive: row.config_drive,
-      num_cpus: row.flavor.vcpus,
+      num_cpus: vcpusOf(row.flavor),
       num_nics: row.ports.length,
       num_disks: disks.length,
-      cpu_details: Array.from({ length: row.flavor.vcpus }, (_none, id) => ({ id, time: null, utilisation: null })),
+      cpu_details: Array.from({ length: vcpusOf(row.flavor) }, (_none, id) => ({ id, time: null, utilisation: null })),
       nic_details: row.ports.map(({ mac }) => ({
         mac_address: mac,
         ...unknown([

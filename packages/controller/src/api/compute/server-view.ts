@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { vcpusOf } from '@godwit/domain/scheduling/flavor-requirements';
 import { serverStatus, statusesWithFault, statusesWithProgress } from '@godwit/domain/server-states';
 import { microTime, secondTime } from '../time-format.ts';
 import type { ComputeRequest } from './route.ts';
@@ -101,7 +102,7 @@ function flavorOf(request: ComputeRequest<never>, row: ServerRow): object {
     return { id: row.flavor_id, links: [{ rel: 'bookmark', href: bookmark(request, `flavors/${encodeURIComponent(row.flavor_id)}`) }] };
   const { flavor } = row;
   return {
-    vcpus: flavor.vcpus,
+    vcpus: vcpusOf(flavor),
     ram: flavor.ram_mib,
     disk: flavor.disk_gib,
     ephemeral: flavor.ephemeral_gib,

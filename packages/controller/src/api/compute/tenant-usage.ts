@@ -1,5 +1,6 @@
 import { TenantUsageAnswer, TenantUsagesAnswer } from '@godwit/contract/schemas/compute/usage';
 import { GodwitError } from '@godwit/domain/errors';
+import { vcpusOf } from '@godwit/domain/scheduling/flavor-requirements';
 import { policyMessage } from '@godwit/domain/server-states';
 import { sql } from 'kysely';
 import { assertAllowed } from '../../auth/policy.ts';
@@ -79,7 +80,7 @@ function usageOfServer(row: Row, { start, stop }: Period) {
     tenant_id: row.project_id,
     memory_mb: row.flavor.ram_mib,
     local_gb: row.flavor.disk_gib + row.flavor.ephemeral_gib,
-    vcpus: row.flavor.vcpus,
+    vcpus: vcpusOf(row.flavor),
     flavor: row.flavor.name,
     started_at: isoTime(row.launched_at),
     ended_at: row.terminated_at === null ? null : isoTime(row.terminated_at),

@@ -24,6 +24,7 @@ import { acceptRebuild } from '../../workflows/accept/rebuild.ts';
 import { acceptRescue, acceptUnrescue } from '../../workflows/accept/rescue.ts';
 import { acceptResize } from '../../workflows/accept/resize.ts';
 import { acceptRevertResize } from '../../workflows/accept/revert-resize.ts';
+import { acceptScale } from '../../workflows/accept/scale.ts';
 import { acceptOffload, acceptShelve } from '../../workflows/accept/shelve.ts';
 import { acceptSnapshot } from '../../workflows/accept/snapshot.ts';
 import { acceptUnshelve } from '../../workflows/accept/unshelve.ts';
@@ -224,6 +225,8 @@ function acceptingOperations(db: Db, workflows: Workflows, attaching: Attaching)
       });
       return accepted;
     },
+    scale: (caller, server, request) =>
+      acceptScale(db, workflows, { cpuAllocationRatio: 4, ramAllocationRatio: 1, diskAllocationRatio: 1 }, caller, server, request),
     detachInterface: (caller, server, portId) => acceptDetach(db, workflows, caller, server, portId),
     evacuate: (caller, server, request) => acceptEvacuate(db, workflows, caller, server, request),
     abortMigration: (caller, migration) => acceptAbort(db, workflows, caller, migration),

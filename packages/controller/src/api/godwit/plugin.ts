@@ -21,6 +21,7 @@ import { predictionRoutes } from './predictions.ts';
 import { routeDocs } from './route-docs.ts';
 import { serverDiskRoutes } from './server-disks.ts';
 import { serverGroupRoutes } from './server-groups.ts';
+import { serverScaleRoutes } from './server-scale.ts';
 import { stuckRoutes } from './stuck.ts';
 
 /** Godwit's own API: what OpenStack's has no word for. Errors are `{"error": {"code", "message", "requestId"}}`, the code being one of domain/errors. */
@@ -61,6 +62,7 @@ export const godwitPlugin: ServicePlugin = async (app, context) => {
   stuckRoutes(app, context);
   destinationRoutes(app, context);
   serverDiskRoutes(app, context);
+  serverScaleRoutes(app, context);
   serverGroupRoutes(app, context);
   operationRoutes(app, context);
   hostFactRoutes(app, context);

@@ -20,6 +20,7 @@ import {
 import { LiveMigrationRequest, MigrationChange, PolicyChange } from '@godwit/contract/schemas/godwit/migration-policy';
 import { AuditAnswer, BundleAnswer, DoctorAnswer, RootAnswer, StuckAnswer } from '@godwit/contract/schemas/godwit/operator-answers';
 import { AddMember, ServerGroupAnswer, ServerGroupsAnswer } from '@godwit/contract/schemas/godwit/server-groups';
+import { AcceptedScale, ScaleAnswer, ScaleServer } from '@godwit/contract/schemas/godwit/server-scale';
 import { operationCommands } from '@godwit/domain/drain-plan/fleet-operation';
 
 /** One route of /godwit/v1 as it is told to others: the list at `/` and the OpenAPI document are made of these, and a test holds them against the routes that are served. */
@@ -167,6 +168,23 @@ export const routeDocs: readonly RouteDoc[] = [
     who: 'project',
     status: 200,
     answer: DisksAnswer,
+  },
+  {
+    method: 'GET',
+    path: '/servers/{id}/scale',
+    summary: 'How many vCPUs a server has, and how many its flavor lets it have',
+    who: 'project',
+    status: 200,
+    answer: ScaleAnswer,
+  },
+  {
+    method: 'POST',
+    path: '/servers/{id}/scale',
+    summary: 'Give a server another number of vCPUs where it is; a running one only more',
+    who: 'project',
+    body: ScaleServer,
+    status: 202,
+    answer: AcceptedScale,
   },
   {
     method: 'GET',

@@ -1,7 +1,7 @@
 import { GodwitError } from '@godwit/domain/errors';
 import type { HostFacts } from '@godwit/domain/host';
 import { as, type HostId, type ServerGroupId, type ServerId } from '@godwit/domain/ids';
-import { requiredHypervisorType, requiredStorage } from '@godwit/domain/scheduling/flavor-requirements';
+import { requiredHypervisorType, requiredStorage, vcpusOf } from '@godwit/domain/scheduling/flavor-requirements';
 import type { DecisionKind, DemandedDisk, DemandedGroup, GroupMember, ServerDemand } from '@godwit/domain/scheduling/server-demand';
 import { type Selectable, sql } from 'kysely';
 import type { DiskTable, FlavorSnapshot } from '../../store/core-tables.ts';
@@ -44,7 +44,7 @@ export async function loadDemand(db: Db, serverId: ServerId, options: DemandOpti
     server: { id: serverId, name: server.name },
     flavor: {
       name: flavor.name,
-      vcpus: flavor.vcpus,
+      vcpus: vcpusOf(flavor),
       ramMib: flavor.ram_mib,
       diskGib: flavor.disk_gib,
       extraSpecs: flavor.extra_specs,

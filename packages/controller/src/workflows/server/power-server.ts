@@ -1,6 +1,7 @@
 import { type GuestReport, GuestState } from '@godwit/contract/gen/guest_pb';
 import type { HostMessage } from '@godwit/domain/custody/host-effect';
 import { as, type Epoch, type HostId, type ServerId } from '@godwit/domain/ids';
+import { vcpusOf } from '@godwit/domain/scheduling/flavor-requirements';
 import { powerState, type VmState } from '@godwit/domain/server';
 import { type AgentFailure, agentFailure } from '../../agents/agent-error.ts';
 import { type PowerOperation, taskStateOf } from '../accept/power-action.ts';
@@ -185,7 +186,11 @@ async function order(
     case 'unpause':
       return client.unpauseGuest({ custody, requestId }, call);
     case 'suspend':
-      return client.suspendGuest({ custody, requestId }, { ...call, timeoutMs: SUSPEND_TIMEOUT_MS });
+      // The memory is loaded into a machine of the row alone.
+      return client.suspendGuest(
+        { custody, requestId, vcpus: vcpusOf((await readServer(context.db, serverId)).flavor) },
+        { ...call, timeoutMs: SUSPEND_TIMEOUT_MS },
+      );
     case 'reboot-soft':
       return client.rebootGuest({ custody, hard: false, requestId }, call);
     case 'reboot-hard':

@@ -38,6 +38,7 @@ type FakeGuest = {
   deviceLayout?: number;
   /** What its machine has, and what its host tells of it. */
   guestAgent?: boolean;
+  vcpus?: number;
 };
 type FakeMove = { grant: Grant; state: string; role: MigrationRole; guest: GuestState; cause: string; taken: TakeAnswer; rounds: number };
 
@@ -176,6 +177,7 @@ function clientOf(host: FakeHost, all: ReadonlyMap<HostId, FakeHost>): AgentClie
       cpuModel: 'max',
       deviceLayout: guest?.deviceLayout ?? 2,
       ...(guest?.guestAgent === undefined ? {} : { guestAgent: guest.guestAgent }),
+      vcpus: guest?.state === GuestState.RUNNING || guest?.state === GuestState.PAUSED ? (guest.vcpus ?? 0) : 0,
     });
   };
   const obey = (serverId: string, fence: bigint): void => {
@@ -277,7 +279,7 @@ function clientOf(host: FakeHost, all: ReadonlyMap<HostId, FakeHost>): AgentClie
         epoch: Number(grant.epoch),
         state: GuestState.RUNNING,
         fence: Number(grant.fence),
-        ...(wanted === undefined ? {} : { deviceLayout: wanted.deviceLayout }),
+        ...(wanted === undefined ? {} : { deviceLayout: wanted.deviceLayout, vcpus: wanted.vcpus }),
         // An agent that knows of none does not tell of any.
         ...(host.buildsGuestAgent === false ? {} : { guestAgent: wanted?.guestAgent ?? false }),
       });
@@ -295,9 +297,10 @@ function clientOf(host: FakeHost, all: ReadonlyMap<HostId, FakeHost>): AgentClie
       under(custody).state = GuestState.RUNNING;
       return guestReport(custody?.serverId ?? '');
     },
-    suspendGuest: async ({ custody }: { custody?: Custody }) => {
+    suspendGuest: async ({ custody, vcpus }: { custody?: Custody; vcpus?: number }) => {
       const known = host.guests.get(custody?.serverId ?? '');
-      if (known?.state !== GuestState.SUSPENDED || known.epoch !== Number(custody?.epoch)) under(custody).state = GuestState.SUSPENDED;
+      if (known?.state !== GuestState.SUSPENDED || known.epoch !== Number(custody?.epoch))
+        Object.assign(under(custody), { state: GuestState.SUSPENDED, vcpus });
       return guestReport(custody?.serverId ?? '');
     },
     rebootGuest: async ({ custody }: { custody?: Custody }) => {
@@ -306,6 +309,11 @@ function clientOf(host: FakeHost, all: ReadonlyMap<HostId, FakeHost>): AgentClie
     },
     changeNics: async ({ custody, guest }: { custody?: Custody; guest?: Guest }) => {
       under(custody).nics = (guest?.nics ?? []).map(({ portId, slot }) => ({ portId, slot: slot ?? null }));
+      return guestReport(custody?.serverId ?? '');
+    },
+    scaleGuest: async ({ custody, guest }: { custody?: Custody; guest?: Guest }) => {
+      if (host.guests.get(custody?.serverId ?? '')?.state === GuestState.SUSPENDED) throw refusal('custody-not-stopped');
+      under(custody).vcpus = guest?.vcpus ?? 0;
       return guestReport(custody?.serverId ?? '');
     },
     syncGuestTime: async ({ custody }: { custody?: Custody }) => {

@@ -216,6 +216,13 @@ export declare type GuestRequest = Message<"godwit.agent.v1.GuestRequest"> & {
    * @generated from field: string request_id = 2;
    */
   requestId: string;
+
+  /**
+   * SuspendGuest: that its row has; a guest with fewer is given them before, one with more is not saved. 0: as it is
+   *
+   * @generated from field: int32 vcpus = 3;
+   */
+  vcpus: number;
 };
 
 /**
@@ -339,6 +346,32 @@ export declare type ChangeNicsRequest = Message<"godwit.agent.v1.ChangeNicsReque
  * Use `create(ChangeNicsRequestSchema)` to create a new message.
  */
 export declare const ChangeNicsRequestSchema: GenMessage<ChangeNicsRequest>;
+
+/**
+ * @generated from message godwit.agent.v1.ScaleGuestRequest
+ */
+export declare type ScaleGuestRequest = Message<"godwit.agent.v1.ScaleGuestRequest"> & {
+  /**
+   * @generated from field: godwit.agent.v1.Custody custody = 1;
+   */
+  custody?: Custody | undefined;
+
+  /**
+   * @generated from field: godwit.agent.v1.Guest guest = 2;
+   */
+  guest?: Guest | undefined;
+
+  /**
+   * @generated from field: string request_id = 3;
+   */
+  requestId: string;
+};
+
+/**
+ * Describes the message godwit.agent.v1.ScaleGuestRequest.
+ * Use `create(ScaleGuestRequestSchema)` to create a new message.
+ */
+export declare const ScaleGuestRequestSchema: GenMessage<ScaleGuestRequest>;
 
 /**
  * @generated from message godwit.agent.v1.DestroyGuestRequest
@@ -1497,6 +1530,16 @@ export declare const Agent: GenService<{
   changeNics: {
     methodKind: "unary";
     input: typeof ChangeNicsRequestSchema;
+    output: typeof GuestReportSchema;
+  },
+  /**
+   * The running (or paused) guest has as many vCPUs as `guest` says when it returns. Never takes one away. When it throws, some may have been given: the report of the guest says how many it has.
+   *
+   * @generated from rpc godwit.agent.v1.Agent.ScaleGuest
+   */
+  scaleGuest: {
+    methodKind: "unary";
+    input: typeof ScaleGuestRequestSchema;
     output: typeof GuestReportSchema;
   },
   /**

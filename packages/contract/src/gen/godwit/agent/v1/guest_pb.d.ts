@@ -106,6 +106,13 @@ export declare type Guest = Message<"godwit.agent.v1.Guest"> & {
   guestAgent: boolean;
 
   /**
+   * so many it can have without being started anew; 0: vcpus, and a machine without places for more
+   *
+   * @generated from field: int32 max_vcpus = 13;
+   */
+  maxVcpus: number;
+
+  /**
    * domain NetworkPolicy of its ports; empty: nothing is filtered
    *
    * @generated from field: string network_policy_json = 30;
@@ -415,6 +422,13 @@ export declare type GuestReport = Message<"godwit.agent.v1.GuestReport"> & {
    * @generated from field: optional bool guest_agent = 15;
    */
   guestAgent?: boolean | undefined;
+
+  /**
+   * that its QEMU has now; 0: no process, or an agent that does not tell
+   *
+   * @generated from field: int32 vcpus = 16;
+   */
+  vcpus: number;
 };
 
 /**
