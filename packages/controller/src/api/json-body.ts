@@ -52,12 +52,27 @@ const compiled = new WeakMap<object, ValidateFunction>();
 
 /** The first violation of the schema as one sentence, or null. Schemas are compiled once per object: keep them at module level or cached. */
 export function violation(schema: object, value: unknown): string | null {
+  const errors = errorsOf(schema, value);
+  return errors === null ? null : sentence(errors);
+}
+
+/** The same of a request's query: keys with their values. */
+export function queryViolation(schema: object, query: Readonly<Record<string, readonly string[]>>): string | null {
+  const [error] = errorsOf(schema, query) ?? [];
+  if (error === undefined) return null;
+  const key = error.instancePath.split('/')[1]?.replaceAll('~1', '/').replaceAll('~0', '~');
+  return key === undefined
+    ? sentence([error])
+    : `Invalid input for query parameters ${key}. Value: ${shortJson(error.data)}. ${error.message ?? 'is not valid'}`;
+}
+
+function errorsOf(schema: object, value: unknown): readonly ErrorObject[] | null {
   let validate = compiled.get(schema);
   if (validate === undefined) {
     validate = ajv.compile(schema);
     compiled.set(schema, validate);
   }
-  return validate(value) ? null : sentence(validate.errors ?? []);
+  return validate(value) ? null : (validate.errors ?? []);
 }
 
 /** Throws `SchemaViolation` with the API's sentence unless the body fits. */

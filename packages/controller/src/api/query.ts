@@ -1,4 +1,5 @@
 import { GodwitError } from '@godwit/domain/errors';
+import { queryViolation } from './json-body.ts';
 
 /** A request's query: every key with its values in order. Throws `BadRequest` for what no database could hold. */
 export type Query = ReadonlyMap<string, readonly string[]>;
@@ -34,8 +35,9 @@ export function flag(query: Query, key: string): boolean {
 export function count(query: Query, key: string): number | null {
   const value = one(query, key);
   if (value === null || value === '') return null;
-  if (!/^\d{1,9}$/.test(value)) throw invalid(key, value, 'is not a non-negative integer');
-  return Number(value);
+  if (!/^\d{1,18}$/.test(value)) throw invalid(key, value, 'is not a non-negative integer');
+  // More than any of what is counted; PostgreSQL's integers end there.
+  return Math.min(Number(value), 2 ** 31 - 1);
 }
 
 /** A point in time in ISO 8601; without a zone it is UTC. */
@@ -60,13 +62,13 @@ export function page(query: Query, maxLimit = 1000): { readonly limit: number; r
   return { limit: Math.min(limit ?? maxLimit, maxLimit), marker: one(query, 'marker') };
 }
 
-/** Throws `BadRequest` naming the first key that is not one of `known`. */
-export function assertKnown(query: Query, known: ReadonlySet<string>): void {
-  for (const key of query.keys()) {
-    if (!known.has(key))
-      throw new GodwitError('BadRequest', `Additional properties are not allowed ('${key.slice(0, 60)}' was unexpected)`);
-  }
+/** What the schema knows of the query; whatever else it lets pass is left out. Throws `BadRequest` for what it does not. */
+export function knownQuery(schema: QuerySchema, query: Query): Query {
+  const found = queryViolation(schema, Object.fromEntries(query));
+  if (found !== null) throw new GodwitError('BadRequest', found);
+  return new Map([...query].filter(([key]) => Object.hasOwn(schema.properties, key)));
 }
+export type QuerySchema = { readonly properties: Readonly<Record<string, object>>; readonly required?: readonly string[] };
 
 export function invalid(key: string, value: string, why: string): GodwitError {
   return new GodwitError('BadRequest', `Invalid input for query parameters ${key}. Value: ${value.slice(0, 120)}. ${why}`);

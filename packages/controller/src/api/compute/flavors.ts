@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { always } from '@godwit/contract/schemas/closed';
 import { CreateFlavor, FlavorAnswer, FlavorDetailAnswer, FlavorListAnswer, UpdateFlavor } from '@godwit/contract/schemas/compute/flavors';
+import { FlavorsQuery, type flavorSortKeys } from '@godwit/contract/schemas/compute/queries';
 import { GodwitError } from '@godwit/domain/errors';
 import { sql } from 'kysely';
 import { assertAllowed } from '../../auth/policy.ts';
@@ -33,15 +34,15 @@ function view(request: ComputeRequest<never>, row: FlavorRow) {
   };
 }
 
-const sortColumns = {
+const sortColumns: Readonly<Record<(typeof flavorSortKeys)[number], string>> = {
   flavorid: 'id',
   id: 'id',
   name: 'name',
   memory_mb: 'ram_mib',
-  ram: 'ram_mib',
   vcpus: 'vcpus',
+  // All weigh the same.
+  vcpu_weight: 'id',
   root_gb: 'disk_gib',
-  disk: 'disk_gib',
   ephemeral_gb: 'ephemeral_gib',
   swap: 'swap_mib',
   rxtx_factor: 'rxtx_factor',
@@ -50,7 +51,7 @@ const sortColumns = {
   created_at: 'created_at',
   updated_at: 'updated_at',
   description: 'description',
-} as const;
+};
 
 async function list(request: ComputeRequest<never>): Promise<{ rows: readonly FlavorRow[]; limit: number }> {
   const { query, caller, context } = request;
@@ -58,9 +59,9 @@ async function list(request: ComputeRequest<never>): Promise<{ rows: readonly Fl
   let rows = visibleFlavors(context.db, caller);
   const isPublic = one(query, 'is_public')?.toLowerCase();
   if (caller.isAdmin && isPublic !== 'none') {
-    if (isPublic !== undefined && !['true', 'false', '1', '0', 't', 'f', 'yes', 'no', ''].includes(isPublic))
+    if (isPublic !== undefined && !['true', 'false', '1', '0', 't', 'f', 'yes', 'no', 'on', 'off', 'y', 'n'].includes(isPublic))
       throw invalid('is_public', isPublic, 'is not True, False or None');
-    rows = rows.where('is_public', '=', isPublic === undefined || ['true', '1', 't', 'yes', ''].includes(isPublic));
+    rows = rows.where('is_public', '=', isPublic === undefined || ['true', '1', 't', 'yes', 'on', 'y'].includes(isPublic));
   }
   const minRam = count(query, 'minRam');
   const minDisk = count(query, 'minDisk');
@@ -118,6 +119,7 @@ async function create(request: ComputeRequest<CreateFlavor>) {
 
 export const flavorRoutes: readonly ComputeRoute[] = [
   route('GET', '/flavors', {
+    query: FlavorsQuery,
     response: FlavorListAnswer,
     handle: async (request) => {
       const { rows, limit } = await list(request);
@@ -131,6 +133,7 @@ export const flavorRoutes: readonly ComputeRoute[] = [
     },
   }),
   route('GET', '/flavors/detail', {
+    query: FlavorsQuery,
     response: FlavorDetailAnswer,
     handle: async (request) => {
       const { rows, limit } = await list(request);

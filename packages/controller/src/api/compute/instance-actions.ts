@@ -1,9 +1,10 @@
 import { InstanceActionAnswer, InstanceActionsAnswer } from '@godwit/contract/schemas/compute/instance-actions';
+import { InstanceActionsQuery } from '@godwit/contract/schemas/compute/queries';
 import { GodwitError } from '@godwit/domain/errors';
 import { type Selectable, sql } from 'kysely';
 import { allows, assertAllowed } from '../../auth/policy.ts';
 import type { InstanceActionTable } from '../../store/core-tables.ts';
-import { assertKnown, nextQuery, one, page, time } from '../query.ts';
+import { nextQuery, one, page, time } from '../query.ts';
 import { microTime } from '../time-format.ts';
 import { type ComputeRequest, type ComputeRoute, param, route } from './route.ts';
 import { isUuid, serverNotFound } from './server-rows.ts';
@@ -43,10 +44,8 @@ async function list(request: ComputeRequest<never>) {
   const server = await serverOf(request);
   let rows = context.db.selectFrom('instance_action').selectAll().where('server_id', '=', server.id).orderBy('id', 'desc');
   if (minor < 58) return { status: 200, body: { instanceActions: (await rows.execute()).map((row) => view(row, minor)) } };
-  assertKnown(query, new Set(['limit', 'marker', 'changes-since', ...(minor >= 66 ? ['changes-before'] : [])]));
   const { limit, marker } = page(query);
-  const since = time(query, 'changes-since');
-  const before = minor >= 66 ? time(query, 'changes-before') : null;
+  const [since, before] = [time(query, 'changes-since'), time(query, 'changes-before')];
   if (since !== null && before !== null && since > before)
     throw new GodwitError('BadRequest', 'The value of changes-since must be less than or equal to changes-before.');
   if (since !== null) rows = rows.where('updated_at', '>=', since);
@@ -117,6 +116,6 @@ async function show(request: ComputeRequest<never>) {
 }
 
 export const instanceActionRoutes: readonly ComputeRoute[] = [
-  route('GET', '/servers/:server/os-instance-actions', { response: InstanceActionsAnswer, handle: list }),
+  route('GET', '/servers/:server/os-instance-actions', { query: InstanceActionsQuery, response: InstanceActionsAnswer, handle: list }),
   route('GET', '/servers/:server/os-instance-actions/:request', { response: InstanceActionAnswer, handle: show }),
 ];

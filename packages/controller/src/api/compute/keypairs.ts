@@ -1,4 +1,5 @@
 import { CreateKeypair, KeypairAnswer, KeypairCreateAnswer, KeypairsAnswer } from '@godwit/contract/schemas/compute/keypairs';
+import { KeypairQuery, KeypairsQuery } from '@godwit/contract/schemas/compute/queries';
 import { GodwitError } from '@godwit/domain/errors';
 import { policyMessage } from '@godwit/domain/server-states';
 import type { Selectable } from 'kysely';
@@ -96,9 +97,10 @@ async function list(request: ComputeRequest<never>) {
 }
 
 export const keypairRoutes: readonly ComputeRoute[] = [
-  route('GET', '/os-keypairs', { response: KeypairsAnswer, handle: list }),
+  route('GET', '/os-keypairs', { query: KeypairsQuery, response: KeypairsAnswer, handle: list }),
   route('POST', '/os-keypairs', { body: CreateKeypair, response: KeypairCreateAnswer, handle: create }),
   route('GET', '/os-keypairs/:keypair', {
+    query: KeypairQuery,
     response: KeypairAnswer,
     handle: async (request) => {
       const row = await keypairOf(request, 'os-keypairs:show');
@@ -119,6 +121,7 @@ export const keypairRoutes: readonly ComputeRoute[] = [
     },
   }),
   route('DELETE', '/os-keypairs/:keypair', {
+    query: KeypairQuery,
     response: () => null,
     handle: async (request) => {
       const row = await keypairOf(request, 'os-keypairs:delete');

@@ -1,17 +1,17 @@
 import { always } from '@godwit/contract/schemas/closed';
 import { absoluteLimits, ExtensionAnswer, ExtensionsAnswer, LimitsAnswer } from '@godwit/contract/schemas/compute/limits';
+import { LimitsQuery } from '@godwit/contract/schemas/compute/queries';
 import { GodwitError } from '@godwit/domain/errors';
 import { assertAllowed } from '../../auth/policy.ts';
 import { readQuotas } from '../../quotas/read-quotas.ts';
 import { usageOf } from '../../quotas/usage.ts';
-import { assertKnown, one } from '../query.ts';
+import { one } from '../query.ts';
 import { type ComputeRequest, type ComputeRoute, param, route } from './route.ts';
 
 async function limits(request: ComputeRequest<never>) {
   const { caller, minor, context, query } = request;
   assertAllowed(caller, 'limits');
-  if (minor >= 75) assertKnown(query, new Set(['tenant_id', 'reserved']));
-  const project = one(query, 'tenant_id') ?? one(query, 'project_id') ?? caller.projectId;
+  const project = one(query, 'tenant_id') ?? caller.projectId;
   if (project !== caller.projectId) assertAllowed(caller, 'limits:other_project');
   const [most, usage] = await Promise.all([readQuotas(context.db, project, null), usageOf(context.db, project, null)]);
   const values: Readonly<Record<string, number>> = {
@@ -112,7 +112,7 @@ const extension = (alias: string, name: string) => ({
 });
 
 export const limitRoutes: readonly ComputeRoute[] = [
-  route('GET', '/limits', { response: LimitsAnswer, handle: limits }),
+  route('GET', '/limits', { query: LimitsQuery, response: LimitsAnswer, handle: limits }),
   route('GET', '/extensions', {
     response: always(ExtensionsAnswer),
     handle: async () => ({

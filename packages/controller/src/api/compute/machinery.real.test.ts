@@ -176,6 +176,80 @@ describe('ways to write the path', () => {
   });
 });
 
+describe('a query', () => {
+  it('is refused for what its list does not know, and for what is none of its values, from the microversion on that the reference says', async () => {
+    const id = await cloud.server(member);
+    await cloud.migration(id);
+    await cloud.call('POST', `${base}/os-keypairs`, { body: { keypair: { name: 'asked' } } });
+    const actions = `/servers/${id}/os-instance-actions`;
+    const { projectId } = cloud.admin;
+    const [since, before] = ['changes-since=2020-01-01T00:00:00Z', 'changes-before=2099-01-01T00:00:00%2B00:00'];
+    /** What is asked, the microversions that refuse it, and such beside them that do not. */
+    const cases: readonly (readonly [asked: string, refusing: readonly number[], passing: readonly number[]])[] = [
+      ...['/servers', '/servers/detail', '/flavors', '/flavors/detail', '/os-keypairs', '/os-keypairs/asked', '/os-services'].map(
+        (path) => [`${path}?colour=red`, [75, 93], [1, 74]] as const,
+      ),
+      ...['/os-server-groups', '/limits', `/os-quota-sets/${projectId}`, `/os-quota-sets/${projectId}/detail`].map(
+        (path) => [`${path}?colour=red`, [75, 93], [50, 74]] as const,
+      ),
+      ['/os-simple-tenant-usage?colour=red', [75], [1, 74]],
+      [`/os-simple-tenant-usage/${projectId}?detailed=1`, [75], [1, 74]],
+      ['/os-hypervisors?colour=red', [53, 93], [1, 52]],
+      ['/os-hypervisors/detail?colour=red', [53, 93], [1, 52]],
+      ['/os-migrations?colour=red', [59, 93], [1, 58]],
+      [`${actions}?colour=red`, [58, 93], [1, 57]],
+      // What comes with a later microversion means nothing before, and is unknown where the list is closed already.
+      ['/os-hypervisors?limit=x', [33, 53], [1, 32]],
+      ['/os-hypervisors?with_servers=maybe', [53], [52]],
+      ['/os-hypervisors?hypervisor_hostname_pattern=%20', [53], [52]],
+      ['/os-keypairs?limit=x', [35, 75], [34]],
+      ['/os-migrations?limit=-1', [59], [58]],
+      ['/os-migrations?changes-since=yesterday', [59], [58]],
+      [`/os-migrations?${before}`, [59, 65], [58, 66]],
+      [`/os-migrations?user_id=u&project_id=p`, [59, 79], [58, 80]],
+      [`${actions}?${before}`, [58, 65], [57, 66]],
+      [`${actions}?${since}&limit=1`, [], [57, 58]],
+      ['/servers?changes-before=yesterday', [66, 75], [65]],
+      [`/servers?${since}&${before}`, [], [65, 66, 75]],
+      ['/servers?tags=a&not-tags-any=b&locked=true', [], [1, 25, 26, 73, 75]],
+      ['/servers?locked=perhaps', [73], [72]],
+      ['/servers?limit=', [1, 75], []],
+      ['/servers?sort_dir=up', [1, 75], []],
+      ['/servers?sort_key=color', [1, 75], []],
+      // Once keys to sort by, ignored since.
+      ['/servers?sort_key=vcpus&sort_dir=asc', [75], [1, 74]],
+      ['/servers?sort_key=locked', [], [1, 72, 73, 93]],
+      ['/flavors?sort_key=ram', [1, 75], []],
+      ['/flavors?minRam=many', [1, 75], []],
+      ['/os-server-groups?offset=-1', [1, 75], []],
+      // Twice the same key: the last one counts, or it is refused.
+      ['/servers?limit=1&limit=2', [], [1, 75, 93]],
+      ['/os-hypervisors?limit=1&limit=2', [53], [33, 52]],
+      ['/os-migrations?limit=1&limit=2', [59], [58]],
+      ['/os-migrations?status=done&status=error', [], [1, 59, 93]],
+      [`${actions}?limit=1&limit=2`, [58], [57]],
+    ];
+    for (const [asked, refusing, passing] of cases) {
+      const found: number[] = [];
+      for (const minor of [...refusing, ...passing]) {
+        const answer = await cloud.call('GET', base + asked, { microversion: `2.${minor}` });
+        if (answer.statusCode === 400)
+          expect(answer.json().badRequest.message).toMatch(
+            /^(Additional properties are not allowed \('|Invalid input for query parameters )/,
+          );
+        expect([asked, minor, answer.statusCode]).toEqual([asked, minor, refusing.includes(minor) ? 400 : 200]);
+        found.push(minor);
+      }
+      expect(found.length).toBeGreaterThan(0);
+    }
+    // Before the policy is asked, as the body is.
+    expect((await cloud.call('GET', `${base}/os-migrations?colour=red`, { as: member, microversion: '2.59' })).statusCode).toBe(400);
+    // Of the last one.
+    const limited = await cloud.call('GET', `${base}/os-services?host=nobody&host=node1`, { microversion: '2.53' });
+    expect(limited.json().services.map((one: { host: string }) => one.host)).toEqual(['node1']);
+  });
+});
+
 describe('closed schemas', () => {
   it('hold for every readable route at every microversion, for an admin and a member', async () => {
     const reader = await cloud.user('reader', member.projectId);

@@ -1,28 +1,14 @@
 import { MigrationsAnswer } from '@godwit/contract/schemas/compute/migrations';
+import { MigrationsQuery } from '@godwit/contract/schemas/compute/queries';
 import { GodwitError } from '@godwit/domain/errors';
 import { sql } from 'kysely';
 import { assertAllowed } from '../../auth/policy.ts';
-import { assertKnown, flag, one, page, time } from '../query.ts';
+import { flag, one, page, time } from '../query.ts';
 import { commonView, flavorNumber, isLiveInProgress, type MigrationRow, migrationRows } from './migration-rows.ts';
 import { nextLinks } from './paging.ts';
 import { type ComputeRequest, type ComputeRoute, route } from './route.ts';
 import { isUuid } from './server-rows.ts';
 import { bookmark } from './server-view.ts';
-
-/** Query keys by the minor that brought them; others are ignored below 2.59 and refused from it on. */
-function knownKeys(minor: number): ReadonlySet<string> {
-  return new Set([
-    'hidden',
-    'host',
-    'instance_uuid',
-    'source_compute',
-    'status',
-    'migration_type',
-    ...(minor >= 59 ? ['limit', 'marker', 'changes-since'] : []),
-    ...(minor >= 66 ? ['changes-before'] : []),
-    ...(minor >= 80 ? ['user_id', 'project_id'] : []),
-  ]);
-}
 
 function view(request: ComputeRequest<never>, row: MigrationRow): object {
   const { minor } = request;
@@ -47,10 +33,8 @@ function view(request: ComputeRequest<never>, row: MigrationRow): object {
 async function list(request: ComputeRequest<never>) {
   const { query, minor, context } = request;
   assertAllowed(request.caller, 'os-migrations:index');
-  if (minor >= 59) assertKnown(query, knownKeys(minor));
   const { limit, marker } = minor >= 59 ? page(query) : { limit: null, marker: null };
-  const since = minor >= 59 ? time(query, 'changes-since') : null;
-  const before = minor >= 66 ? time(query, 'changes-before') : null;
+  const [since, before] = [time(query, 'changes-since'), time(query, 'changes-before')];
   if (since !== null && before !== null && since > before)
     throw new GodwitError('BadRequest', 'The value of changes-since must be less than or equal to changes-before.');
   let rows = migrationRows(context.db);
@@ -68,8 +52,7 @@ async function list(request: ComputeRequest<never>) {
   if (query.has('hidden') && flag(query, 'hidden')) rows = rows.where(sql<boolean>`false`);
   if (since !== null) rows = rows.where(sql<boolean>`coalesce(migration.updated_at, migration.created_at) >= ${since}`);
   if (before !== null) rows = rows.where(sql<boolean>`coalesce(migration.updated_at, migration.created_at) <= ${before}`);
-  const user = minor >= 80 ? one(query, 'user_id') : null;
-  const project = minor >= 80 ? one(query, 'project_id') : null;
+  const [user, project] = [one(query, 'user_id'), one(query, 'project_id')];
   if (user !== null) rows = rows.where('migration.user_id', '=', user);
   if (project !== null) rows = rows.where('migration.project_id', '=', project);
   if (marker !== null) {
@@ -91,4 +74,6 @@ async function list(request: ComputeRequest<never>) {
   };
 }
 
-export const migrationRoutes: readonly ComputeRoute[] = [route('GET', '/os-migrations', { response: MigrationsAnswer, handle: list })];
+export const migrationRoutes: readonly ComputeRoute[] = [
+  route('GET', '/os-migrations', { query: MigrationsQuery, response: MigrationsAnswer, handle: list }),
+];

@@ -1,8 +1,8 @@
 import { always } from '@godwit/contract/schemas/closed';
+import { AssistedSnapshotQuery } from '@godwit/contract/schemas/compute/queries';
 import { AssistedSnapshot, ExternalEvents, ExternalEventsAnswer } from '@godwit/contract/schemas/compute/server-details';
 import { GodwitError } from '@godwit/domain/errors';
 import { assertAllowed } from '../../auth/policy.ts';
-import { one } from '../query.ts';
 import { type Answer, type ComputeRequest, type ComputeRoute, param, route } from './route.ts';
 
 /**
@@ -47,10 +47,10 @@ export const operatorRoutes: readonly ComputeRoute[] = [
     },
   }),
   route('DELETE', '/os-assisted-volume-snapshots/:snapshot', {
+    query: AssistedSnapshotQuery,
     response: () => null,
     handle: async (request) => {
       assertAllowed(request.caller, 'os-assisted-volume-snapshots:delete');
-      if (one(request.query, 'delete_info') === null) throw new GodwitError('BadRequest', "'delete_info' is a required property");
       throw new GodwitError(
         'NotFound',
         `Snapshot ${param(request, 'snapshot').slice(0, 120)} could not be found: this cloud has no volume service.`,

@@ -1,4 +1,3 @@
-import { GodwitError } from '@godwit/domain/errors';
 import { nextQuery } from '../query.ts';
 import type { ComputeRequest } from './route.ts';
 
@@ -18,34 +17,24 @@ export function nextLinks(
   };
 }
 
-/** The sort that `sort_key` and `sort_dir` ask for, as SQL expressions of `columns`. Throws `BadRequest` for another key or direction. */
-export function sortOf(
+/** The sort that `sort_key` and `sort_dir` ask for, as SQL expressions; a key without one means nothing. The query's schema has refused what may not be asked. */
+export function sortOf<Column>(
   request: ComputeRequest<never>,
-  columns: Readonly<Record<string, string>>,
-  fallback: readonly Sort[],
-): readonly Sort[] {
+  columns: Readonly<Record<string, Column>>,
+  fallback: readonly Sort<Column>[],
+): readonly Sort<Column>[] {
   const keys = request.query.get('sort_key') ?? [];
   const directions = request.query.get('sort_dir') ?? [];
-  for (const direction of directions) {
-    if (direction !== 'asc' && direction !== 'desc')
-      throw new GodwitError(
-        'BadRequest',
-        `Invalid input for query parameters sort_dir. Value: ${direction.slice(0, 60)}. must be asc or desc`,
-      );
-  }
   if (keys.length === 0)
     return directions[0] === undefined
       ? fallback
       : fallback.map((sort) => ({ ...sort, direction: directions[0] === 'asc' ? 'asc' : 'desc' }));
-  return keys.map((key, index) => {
+  const sorts = keys.flatMap((key, index) => {
     const column = Object.hasOwn(columns, key) ? columns[key] : undefined;
-    if (column === undefined)
-      throw new GodwitError(
-        'BadRequest',
-        `Invalid input for query parameters sort_key. Value: ${key.slice(0, 60)}. is not a key to sort by`,
-      );
-    return { column, direction: (directions[index] ?? directions.at(-1)) === 'asc' ? 'asc' : 'desc' };
+    const direction: Sort<Column>['direction'] = (directions[index] ?? directions.at(-1)) === 'asc' ? 'asc' : 'desc';
+    return column === undefined ? [] : [{ column, direction }];
   });
+  return sorts.length === 0 ? fallback : sorts;
 }
 
-export type Sort = { readonly column: string; readonly direction: 'asc' | 'desc' };
+export type Sort<Column> = { readonly column: Column; readonly direction: 'asc' | 'desc' };

@@ -4,7 +4,7 @@ import { computeErrorBody, failureOf, identityErrorBody } from '../http-error.ts
 import { assertBody, readJsonBody, violation } from '../json-body.ts';
 import { computeMicroversions, microversionHeaders, negotiate } from '../microversion.ts';
 import type { ServicePlugin } from '../plugins.ts';
-import { parseQuery } from '../query.ts';
+import { knownQuery, parseQuery } from '../query.ts';
 import { type ApiContext, callerOf, linkBase, requireToken } from '../request-context.ts';
 import { type RouteMatch, type RouteTable, routeTable } from '../route-table.ts';
 import { type Answer, type ComputeRequest, type ComputeRoute, type Variant, variantAt } from './route.ts';
@@ -54,7 +54,8 @@ export function registerCompute(app: FastifyInstance, context: ApiContext, optio
     if (projectId !== null && projectId !== caller.projectId)
       throw new GodwitError('BadRequest', "Malformed request URL: URL's project_id doesn't match the token's project");
     const { match, variant } = routeAt(table, request.method, path, minor, reply);
-    const query = parseQuery(queryText);
+    const asked = parseQuery(queryText);
+    const query = variant.query === undefined ? asked : knownQuery(variant.query(minor), asked);
     let body: unknown;
     if (variant.body !== undefined) {
       body = readJsonBody(request.body, request.headers['content-type']);

@@ -97,7 +97,10 @@ function* calls(): Generator<{
     if (minor === undefined) continue;
     const schema = variantAt(route, minor)?.body?.(minor);
     const name = `${route.method} ${route.path}`;
-    const call = { name, method: route.method, path, minor };
+    // What a query must have.
+    const required = variantAt(route, minor)?.query?.(minor).required ?? [];
+    const query = required.length === 0 ? '' : `?${required.map((key) => `${key}=x`).join('&')}`;
+    const call = { name, method: route.method, path: path + query, minor };
     for (const body of given[name] ?? []) yield { ...call, bodies: [body] };
     if (given[name] === undefined)
       yield { ...call, bodies: schema === undefined ? [undefined] : fc.sample(bodiesOf(schema, ids), { numRuns: 4, seed: 7 }) };

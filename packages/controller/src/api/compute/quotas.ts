@@ -9,13 +9,14 @@ import {
   UpdateQuotaClass,
   UpdateQuotaSet,
 } from '@godwit/contract/schemas/compute/limits';
+import { QuotaSetQuery } from '@godwit/contract/schemas/compute/queries';
 import { GodwitError } from '@godwit/domain/errors';
 import type { Quotas } from '@godwit/domain/quotas';
 import { policyMessage } from '@godwit/domain/server-states';
 import { assertAllowed, type PolicyRule } from '../../auth/policy.ts';
 import { readClassQuotas, readDefaultQuotas, readQuotas } from '../../quotas/read-quotas.ts';
 import { usageOf } from '../../quotas/usage.ts';
-import { assertKnown, one } from '../query.ts';
+import { one } from '../query.ts';
 import { truth } from './boolean.ts';
 import { type Answer, type ComputeRequest, type ComputeRoute, param, route } from './route.ts';
 
@@ -28,11 +29,10 @@ function idOf(request: ComputeRequest<never>, name: string): string {
 
 /** The project of the path, and the user whose own limits are meant (`?user_id=`). */
 function ownerOf(request: ComputeRequest<never>, rule: PolicyRule): { readonly projectId: string; readonly userId: string | null } {
-  const { caller, query, minor } = request;
+  const { caller, query } = request;
   const projectId = idOf(request, 'project');
   assertAllowed(caller, rule);
   if (projectId !== caller.projectId && !caller.isAdmin) throw new GodwitError('Forbidden', policyMessage(`os_compute_api:${rule}`));
-  if (minor >= 75) assertKnown(query, new Set(['user_id']));
   const userId = one(query, 'user_id');
   return { projectId, userId: userId === '' ? null : (userId?.slice(0, 255) ?? null) };
 }
@@ -137,11 +137,11 @@ async function updateClass(request: ComputeRequest<UpdateQuotaClass>): Promise<A
 }
 
 export const quotaRoutes: readonly ComputeRoute[] = [
-  route('GET', '/os-quota-sets/:project', { response: QuotaSetAnswer, handle: show }),
-  route('PUT', '/os-quota-sets/:project', { body: UpdateQuotaSet, response: QuotaSetUpdateAnswer, handle: update }),
-  route('DELETE', '/os-quota-sets/:project', { response: () => null, handle: remove }),
+  route('GET', '/os-quota-sets/:project', { query: QuotaSetQuery, response: QuotaSetAnswer, handle: show }),
+  route('PUT', '/os-quota-sets/:project', { query: QuotaSetQuery, body: UpdateQuotaSet, response: QuotaSetUpdateAnswer, handle: update }),
+  route('DELETE', '/os-quota-sets/:project', { query: QuotaSetQuery, response: () => null, handle: remove }),
   route('GET', '/os-quota-sets/:project/defaults', { response: QuotaSetAnswer, handle: defaults }),
-  route('GET', '/os-quota-sets/:project/detail', { response: QuotaSetDetailAnswer, handle: detail }),
+  route('GET', '/os-quota-sets/:project/detail', { query: QuotaSetQuery, response: QuotaSetDetailAnswer, handle: detail }),
   route('GET', '/os-quota-class-sets/:class', { response: QuotaClassAnswer, handle: showClass }),
   route('PUT', '/os-quota-class-sets/:class', { body: UpdateQuotaClass, response: QuotaClassUpdateAnswer, handle: updateClass }),
 ];

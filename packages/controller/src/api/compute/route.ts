@@ -1,5 +1,5 @@
 import type { Caller } from '../../workflows/operations.ts';
-import type { Query } from '../query.ts';
+import type { Query, QuerySchema } from '../query.ts';
 import type { ApiContext } from '../request-context.ts';
 import type { Method } from '../route-table.ts';
 
@@ -26,6 +26,8 @@ export type Variant<Body = never> = {
   readonly min?: number;
   /** Last minor it holds for; default none. */
   readonly max?: number;
+  /** JSON schema of the query at this microversion; what it does not know but lets pass does not reach the handler. Without one no key means anything to the handler, or it looks itself. */
+  readonly query?: (minor: number) => QuerySchema;
   /** JSON schema of the body at this microversion; without one the body is not read. The same object for the same minor: it is compiled once. */
   readonly body?: (minor: number) => object;
   /** Closed schema of the answer's body when it succeeds, for tests. null: the answer has no body. */

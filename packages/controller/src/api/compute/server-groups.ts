@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { ServerGroupsQuery } from '@godwit/contract/schemas/compute/queries';
 import { CreateServerGroup, ServerGroupAnswer, ServerGroupsAnswer } from '@godwit/contract/schemas/compute/server-groups';
 import { GodwitError } from '@godwit/domain/errors';
 import { type Selectable, sql } from 'kysely';
@@ -9,7 +10,7 @@ import { usageOf } from '../../quotas/usage.ts';
 import type { ServerGroupTable } from '../../store/core-tables.ts';
 import type { Db, Tx } from '../../store/database.ts';
 import type { Caller } from '../../workflows/operations.ts';
-import { page } from '../query.ts';
+import { count, page } from '../query.ts';
 import { type ComputeRequest, type ComputeRoute, param, route } from './route.ts';
 import { isUuid } from './server-rows.ts';
 
@@ -92,20 +93,18 @@ async function list(request: ComputeRequest<never>) {
   assertAllowed(caller, 'os-server-groups:index');
   // Of who may not see all projects the wish is ignored, as in the reference.
   const all = query.has('all_projects') && allows(caller, 'os-server-groups:index:all_projects');
-  const offset = query.get('offset')?.at(-1) ?? '0';
-  if (!/^\d{1,9}$/.test(offset))
-    throw new GodwitError(
-      'BadRequest',
-      `Invalid input for query parameters offset. Value: ${offset.slice(0, 60)}. is not a non-negative integer`,
-    );
   const { limit } = page(query);
-  let rows = groups(context.db).orderBy('created_at').orderBy('id').limit(limit).offset(Number(offset));
+  let rows = groups(context.db)
+    .orderBy('created_at')
+    .orderBy('id')
+    .limit(limit)
+    .offset(count(query, 'offset') ?? 0);
   if (!all) rows = rows.where('project_id', '=', caller.projectId);
   return { status: 200, body: { server_groups: (await rows.execute()).map((row) => view(row, minor)) } };
 }
 
 export const serverGroupRoutes: readonly ComputeRoute[] = [
-  route('GET', '/os-server-groups', { response: ServerGroupsAnswer, handle: list }),
+  route('GET', '/os-server-groups', { query: ServerGroupsQuery, response: ServerGroupsAnswer, handle: list }),
   route('POST', '/os-server-groups', { body: CreateServerGroup, response: ServerGroupAnswer, handle: create }),
   route('GET', '/os-server-groups/:group', {
     response: ServerGroupAnswer,

@@ -1,8 +1,9 @@
+import type { serverSortKeys } from '@godwit/contract/schemas/compute/queries';
 import { GodwitError } from '@godwit/domain/errors';
 import { statesOfStatus } from '@godwit/domain/server-states';
-import { type Expression, type SqlBool, sql } from 'kysely';
+import { type Expression, type RawBuilder, type SqlBool, sql } from 'kysely';
 import { allows, assertAllowed } from '../../auth/policy.ts';
-import { assertKnown, flag, invalid, one, page, time } from '../query.ts';
+import { flag, invalid, one, page, time } from '../query.ts';
 import { sortOf } from './paging.ts';
 import type { ComputeRequest } from './route.ts';
 import { isUuid, type ServerRow, serverRows, zoneOfHost } from './server-rows.ts';
@@ -59,46 +60,41 @@ const boolean =
   (value) =>
     sql<SqlBool>`${sql.ref(column)} = ${flagOf(column, value)}::boolean`;
 
-/** What anybody may filter by, and from which minor. */
-const filters: Readonly<Record<string, { readonly min?: number; readonly filter: Filter }>> = {
-  name: { filter: matches('server.name') },
+/** What a list may be filtered by, and from which minor on anybody may; of who may not it is ignored, as in the reference. Absent: an admin alone. */
+const filters: Readonly<Record<string, { readonly open?: number; readonly filter: Filter }>> = {
+  name: { open: 1, filter: matches('server.name') },
   display_name: { filter: matches('server.name') },
-  status: { filter: status },
-  image: { filter: (value, request) => uuidEquals('server.image_id')(value.split('/').at(-1) ?? '', request) },
+  status: { open: 1, filter: status },
+  image: { open: 1, filter: (value, request) => uuidEquals('server.image_id')(value.split('/').at(-1) ?? '', request) },
   image_ref: { filter: uuidEquals('server.image_id') },
-  flavor: { filter: reference('server.flavor_id') },
-  reservation_id: { filter: equals('server.reservation_id') },
-  ip: { filter: address(4) },
-  ip6: { filter: address(6) },
-  vm_state: { filter: equals('server.vm_state') },
+  flavor: { open: 1, filter: reference('server.flavor_id') },
+  reservation_id: { open: 1, filter: equals('server.reservation_id') },
+  ip: { open: 1, filter: address(4) },
+  ip6: { open: 5, filter: address(6) },
+  vm_state: { open: 83, filter: equals('server.vm_state') },
   task_state: {
+    open: 83,
     filter: (value, r) =>
       value === 'None' || value === '' ? sql<SqlBool>`server.task_state is null` : equals('server.task_state')(value, r),
   },
-  power_state: { filter: integerEquals('server.power_state') },
-  key_name: { filter: equals('server.key_name') },
-  config_drive: { filter: boolean('server.config_drive') },
-  progress: { filter: integerEquals('server.progress') },
-  availability_zone: { filter: (value) => sql<SqlBool>`${zoneOfHost} = ${value}` },
-  created_at: { filter: sameSecond('server.created_at') },
-  launched_at: { filter: sameSecond('server.launched_at') },
-  terminated_at: { filter: sameSecond('server.terminated_at') },
-  tags: { min: 26, filter: (value) => sql<SqlBool>`server.tags @> ${tagList(value)}::text[]` },
-  'tags-any': { min: 26, filter: (value) => sql<SqlBool>`server.tags && ${tagList(value)}::text[]` },
-  'not-tags': { min: 26, filter: (value) => sql<SqlBool>`not (server.tags @> ${tagList(value)}::text[])` },
-  'not-tags-any': { min: 26, filter: (value) => sql<SqlBool>`not (server.tags && ${tagList(value)}::text[])` },
-  locked: { min: 73, filter: boolean('server.locked') },
-};
-
-/** What only an admin may filter by; of anybody else it is ignored, as in the reference. */
-const adminFilters: Readonly<Record<string, { readonly min?: number; readonly filter: Filter }>> = {
+  power_state: { open: 83, filter: integerEquals('server.power_state') },
+  key_name: { open: 83, filter: equals('server.key_name') },
+  config_drive: { open: 83, filter: boolean('server.config_drive') },
+  progress: { open: 83, filter: integerEquals('server.progress') },
+  availability_zone: { open: 83, filter: (value) => sql<SqlBool>`${zoneOfHost} = ${value}` },
+  created_at: { open: 83, filter: sameSecond('server.created_at') },
+  launched_at: { open: 83, filter: sameSecond('server.launched_at') },
+  terminated_at: { open: 83, filter: sameSecond('server.terminated_at') },
+  tags: { open: 26, filter: (value) => sql<SqlBool>`server.tags @> ${tagList(value)}::text[]` },
+  'tags-any': { open: 26, filter: (value) => sql<SqlBool>`server.tags && ${tagList(value)}::text[]` },
+  'not-tags': { open: 26, filter: (value) => sql<SqlBool>`not (server.tags @> ${tagList(value)}::text[])` },
+  'not-tags-any': { open: 26, filter: (value) => sql<SqlBool>`not (server.tags && ${tagList(value)}::text[])` },
+  locked: { open: 73, filter: boolean('server.locked') },
   host: { filter: equals('host.name') },
   node: { filter: equals('host.name') },
-  hypervisor_hostname: { filter: equals('host.name') },
   uuid: { filter: uuidEquals('server.id') },
-  user_id: { filter: equals('server.user_id') },
+  user_id: { open: 83, filter: equals('server.user_id') },
   hostname: { filter: matches('server.hostname') },
-  instance_type_id: { filter: equals('server.flavor_id') },
   launch_index: { filter: integerEquals('server.launch_index') },
   description: { filter: matches('server.description') },
   display_description: { filter: matches('server.description') },
@@ -113,52 +109,44 @@ const adminFilters: Readonly<Record<string, { readonly min?: number; readonly fi
   soft_deleted: { filter: always((value) => !flagOf('soft_deleted', value)) },
 };
 
-const otherKeys = [
-  'all_tenants',
-  'limit',
-  'marker',
-  'sort_key',
-  'sort_dir',
-  'changes-since',
-  'changes-before',
-  'deleted',
-  'project_id',
-  'tenant_id',
-  'cell_name',
-  'ec2_instance_id',
-];
-const knownKeys: ReadonlySet<string> = new Set([...Object.keys(filters), ...Object.keys(adminFilters), ...otherKeys]);
-
 /** Every key that filters, whoever may use it; for the test that each of them does. */
-export const filterKeys: readonly string[] = [...Object.keys(filters), ...Object.keys(adminFilters)];
+export const filterKeys: readonly string[] = Object.keys(filters);
 
-/** What a list may be sorted by; from 2.73 on by `locked` too. */
-export const sortColumns: Readonly<Record<string, string>> = {
-  uuid: 'server.id',
-  display_name: 'server.name',
-  display_description: 'server.description',
-  created_at: 'server.created_at',
-  updated_at: 'server.updated_at',
-  launched_at: 'server.launched_at',
-  terminated_at: 'server.terminated_at',
-  host: 'host.name',
-  node: 'host.name',
-  hostname: 'server.hostname',
-  image_ref: 'server.image_id',
-  instance_type_id: 'server.flavor_id',
-  key_name: 'server.key_name',
-  launch_index: 'server.launch_index',
-  power_state: 'server.power_state',
-  progress: 'server.progress',
-  project_id: 'server.project_id',
-  task_state: 'server.task_state',
-  user_id: 'server.user_id',
-  vm_state: 'server.vm_state',
-  config_drive: 'server.config_drive',
-  access_ip_v4: 'server.access_ip_v4',
-  access_ip_v6: 'server.access_ip_v6',
-  locked_by: 'server.locked_by',
+/** What a list is sorted by; what every server has alike sorts nothing. */
+const sortColumns: Readonly<Record<(typeof serverSortKeys)[number] | 'locked', RawBuilder<unknown>>> = {
+  uuid: sql`server.id`,
+  display_name: sql`server.name`,
+  display_description: sql`server.description`,
+  created_at: sql`server.created_at`,
+  updated_at: sql`server.updated_at`,
+  launched_at: sql`server.launched_at`,
+  terminated_at: sql`server.terminated_at`,
+  host: sql`host.name`,
+  node: sql`host.name`,
+  hostname: sql`server.hostname`,
+  image_ref: sql`server.image_id`,
+  instance_type_id: sql`server.flavor_id`,
+  key_name: sql`server.key_name`,
+  launch_index: sql`server.launch_index`,
+  power_state: sql`server.power_state`,
+  progress: sql`server.progress`,
+  project_id: sql`server.project_id`,
+  task_state: sql`server.task_state`,
+  user_id: sql`server.user_id`,
+  vm_state: sql`server.vm_state`,
+  config_drive: sql`server.config_drive`,
+  access_ip_v4: sql`server.access_ip_v4`,
+  access_ip_v6: sql`server.access_ip_v6`,
+  auto_disk_config: sql`(server.disk_config = 'AUTO')`,
+  availability_zone: zoneOfHost,
+  kernel_id: sql`(server.direct_boot ->> 'kernelImageId')`,
+  ramdisk_id: sql`(server.direct_boot ->> 'ramdiskImageId')`,
+  root_device_name: sql`1`,
+  locked: sql`server.locked`,
+  locked_by: sql`server.locked_by`,
 };
+/** They tell where servers are. */
+const adminSortKeys: readonly string[] = ['host', 'node'];
 
 /** The servers that a list asks for, in its order, and how many it may hold. Non-admins see their project's only. */
 export async function listServers(
@@ -167,7 +155,6 @@ export async function listServers(
 ): Promise<{ readonly rows: readonly ServerRow[]; readonly limit: number }> {
   const { query, caller, minor, context } = request;
   assertAllowed(caller, rule);
-  if (minor >= 75) assertKnown(query, knownKeys);
   refuseStatus(request);
   const tenant = one(query, 'tenant_id');
   // An admin who names another project means it, and need not say `all_tenants` as well.
@@ -179,8 +166,7 @@ export async function listServers(
   if (!allTenants) conditions.push(sql`server.project_id = ${caller.projectId}`);
   else if (project !== null) conditions.push(sql`server.project_id = ${project}`);
 
-  const since = time(query, 'changes-since');
-  const before = minor >= 66 ? time(query, 'changes-before') : null;
+  const [since, before] = [time(query, 'changes-since'), time(query, 'changes-before')];
   if (since !== null && before !== null && since > before)
     throw new GodwitError('BadRequest', 'The value of changes-since must be less than or equal to changes-before.');
   if (since !== null) conditions.push(sql`server.updated_at >= ${since}`);
@@ -191,9 +177,10 @@ export async function listServers(
   else if (since === null && before === null)
     conditions.push(one(query, 'status')?.toUpperCase() === 'DELETED' && caller.isAdmin ? sql`true` : sql`server.deleted_at is null`);
 
+  const everyFilter = allows(caller, 'servers:allow_all_filters');
   for (const [key, values] of query) {
-    const found = ownEntry(filters, key) ?? (allows(caller, 'servers:allow_all_filters') ? ownEntry(adminFilters, key) : undefined);
-    if (found === undefined || minor < (found.min ?? 1)) continue;
+    const found = Object.hasOwn(filters, key) ? filters[key] : undefined;
+    if (found === undefined || !(everyFilter || minor >= (found.open ?? Infinity))) continue;
     // Several values of `status` are alternatives; of anything else the last one counts.
     const wanted = key === 'status' ? values : values.slice(-1);
     if (wanted.length > 0)
@@ -216,9 +203,6 @@ function refuseStatus({ query, caller, minor }: ComputeRequest<never>): void {
     throw new GodwitError('Forbidden', 'Only administrators may list deleted instances');
 }
 
-const ownEntry = <T>(table: Readonly<Record<string, T>>, key: string): T | undefined =>
-  Object.hasOwn(table, key) ? table[key] : undefined;
-
 async function paged(
   request: ComputeRequest<never>,
   conditions: readonly Expression<SqlBool>[],
@@ -226,13 +210,14 @@ async function paged(
 ): Promise<{ readonly rows: readonly ServerRow[]; readonly limit: number }> {
   const { query, minor } = request;
   const { limit, marker } = page(query);
-  const sorts = sortOf(request, minor >= 73 ? { ...sortColumns, locked: 'server.locked' } : sortColumns, [
-    { column: 'server.created_at', direction: 'desc' },
+  const forAdmins = request.caller.isAdmin ? undefined : query.get('sort_key')?.find((key) => adminSortKeys.includes(key));
+  if (forAdmins !== undefined) throw new GodwitError('Forbidden', `Only administrators can sort servers by ${forAdmins}`);
+  const { locked, ...olderColumns } = sortColumns;
+  const sorts = sortOf(request, minor >= 73 ? { ...olderColumns, locked } : olderColumns, [
+    { column: sortColumns.created_at, direction: 'desc' },
   ]);
   const order = sql.join([
-    ...sorts.map(({ column, direction }) =>
-      direction === 'asc' ? sql`${sql.ref(column)} asc nulls first` : sql`${sql.ref(column)} desc nulls last`,
-    ),
+    ...sorts.map(({ column, direction }) => (direction === 'asc' ? sql`${column} asc nulls first` : sql`${column} desc nulls last`)),
     sorts[0]?.direction === 'asc' ? sql`server.id asc` : sql`server.id desc`,
   ]);
   const all = conditions.length === 0 ? sql<SqlBool>`true` : sql<SqlBool>`${sql.join([...conditions], sql` and `)}`;

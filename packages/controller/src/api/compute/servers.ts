@@ -1,4 +1,5 @@
 import { always } from '@godwit/contract/schemas/closed';
+import { ServersQuery } from '@godwit/contract/schemas/compute/queries';
 import { CreateServer, UpdateServer } from '@godwit/contract/schemas/compute/server-requests';
 import {
   AddressesAnswer,
@@ -56,6 +57,7 @@ const plainAddresses = (addresses: Record<string, object[]>): Record<string, obj
 
 export const serverRoutes: readonly ComputeRoute[] = [
   route('GET', '/servers', {
+    query: ServersQuery,
     response: ServerListAnswer,
     handle: async (request) => {
       const { rows, limit } = await listServers(request, 'servers:index');
@@ -69,6 +71,7 @@ export const serverRoutes: readonly ComputeRoute[] = [
     },
   }),
   route('GET', '/servers/detail', {
+    query: ServersQuery,
     response: ServerDetailAnswer,
     handle: async (request) => {
       const { rows, limit } = await listServers(request, 'servers:detail');

@@ -1,3 +1,4 @@
+import { TenantUsageQuery, TenantUsagesQuery } from '@godwit/contract/schemas/compute/queries';
 import { TenantUsageAnswer, TenantUsagesAnswer } from '@godwit/contract/schemas/compute/usage';
 import { GodwitError } from '@godwit/domain/errors';
 import { vcpusOf } from '@godwit/domain/scheduling/flavor-requirements';
@@ -5,7 +6,7 @@ import { policyMessage } from '@godwit/domain/server-states';
 import { sql } from 'kysely';
 import { assertAllowed } from '../../auth/policy.ts';
 import type { FlavorSnapshot } from '../../store/core-tables.ts';
-import { assertKnown, one, page, time } from '../query.ts';
+import { one, page, time } from '../query.ts';
 import { microTime } from '../time-format.ts';
 import { nextLinks } from './paging.ts';
 import { type Answer, type ComputeRequest, type ComputeRoute, param, route } from './route.ts';
@@ -25,8 +26,7 @@ type Period = { readonly start: Date; readonly stop: Date };
 const msPerHour = 3_600_000;
 
 function periodOf(request: ComputeRequest<never>): Period & { readonly detailed: boolean } {
-  const { query, minor } = request;
-  if (minor >= 75) assertKnown(query, new Set(['start', 'end', 'detailed', 'limit', 'marker']));
+  const { query } = request;
   const stop = time(query, 'end') ?? new Date();
   // Without a start the reference means now: an empty period.
   const start = time(query, 'start') ?? stop;
@@ -133,6 +133,6 @@ async function show(request: ComputeRequest<never>): Promise<Answer> {
 }
 
 export const tenantUsageRoutes: readonly ComputeRoute[] = [
-  route('GET', '/os-simple-tenant-usage', { response: TenantUsagesAnswer, handle: list }),
-  route('GET', '/os-simple-tenant-usage/:project', { response: TenantUsageAnswer, handle: show }),
+  route('GET', '/os-simple-tenant-usage', { query: TenantUsagesQuery, response: TenantUsagesAnswer, handle: list }),
+  route('GET', '/os-simple-tenant-usage/:project', { query: TenantUsageQuery, response: TenantUsageAnswer, handle: show }),
 ];

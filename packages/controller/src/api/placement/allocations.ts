@@ -4,6 +4,7 @@ import {
   TotalUsagesAnswer,
   TraitsAnswer,
 } from '@godwit/contract/schemas/placement/placement';
+import { TotalUsagesQuery } from '@godwit/contract/schemas/placement/queries';
 import { GodwitError } from '@godwit/domain/errors';
 import { sql } from 'kysely';
 import { one } from '../query.ts';
@@ -46,32 +47,37 @@ export const allocationRoutes: readonly PlacementRoute[] = [
           }),
     };
   }),
-  reading('/usages', 9, TotalUsagesAnswer, async ({ context, query, minor }) => {
-    const project = one(query, 'project_id');
-    const user = one(query, 'user_id');
-    const type = one(query, 'consumer_type');
-    if (project === null) throw new GodwitError('BadRequest', "JSON does not validate: 'project_id' is a required property");
-    const rows = await context.db
-      .selectFrom('allocation')
-      .innerJoin('server', 'server.id', 'allocation.server_id')
-      .select([
-        'consumer_type',
-        sql<number>`sum(vcpus)::integer`.as('vcpus'),
-        sql<number>`sum(ram_mib)::integer`.as('ram_mib'),
-        sql<number>`sum(disk_gib)::integer`.as('disk_gib'),
-        sql<number>`count(distinct consumer_id)::integer`.as('consumers'),
-      ])
-      .where('server.project_id', '=', project)
-      .$if(user !== null, (list) => list.where('server.user_id', '=', user ?? ''))
-      .groupBy('consumer_type')
-      .execute();
-    if (minor < 38) {
-      const sum = (key: 'vcpus' | 'ram_mib' | 'disk_gib') => rows.reduce((total, row) => total + row[key], 0);
-      return { usages: amountsOf({ vcpus: sum('vcpus'), ram_mib: sum('ram_mib'), disk_gib: sum('disk_gib') }) };
-    }
-    const grouped = rows.map((row) => [consumerTypes[row.consumer_type], { consumer_count: row.consumers, ...amountsOf(row) }] as const);
-    return { usages: Object.fromEntries(grouped.filter(([name]) => type === null || type === 'all' || type === name)) };
-  }),
+  reading(
+    '/usages',
+    9,
+    TotalUsagesAnswer,
+    async ({ context, query, minor }) => {
+      const project = one(query, 'project_id');
+      const user = one(query, 'user_id');
+      const type = one(query, 'consumer_type');
+      const rows = await context.db
+        .selectFrom('allocation')
+        .innerJoin('server', 'server.id', 'allocation.server_id')
+        .select([
+          'consumer_type',
+          sql<number>`sum(vcpus)::integer`.as('vcpus'),
+          sql<number>`sum(ram_mib)::integer`.as('ram_mib'),
+          sql<number>`sum(disk_gib)::integer`.as('disk_gib'),
+          sql<number>`count(distinct consumer_id)::integer`.as('consumers'),
+        ])
+        .where('server.project_id', '=', project ?? '')
+        .$if(user !== null, (list) => list.where('server.user_id', '=', user ?? ''))
+        .groupBy('consumer_type')
+        .execute();
+      if (minor < 38) {
+        const sum = (key: 'vcpus' | 'ram_mib' | 'disk_gib') => rows.reduce((total, row) => total + row[key], 0);
+        return { usages: amountsOf({ vcpus: sum('vcpus'), ram_mib: sum('ram_mib'), disk_gib: sum('disk_gib') }) };
+      }
+      const grouped = rows.map((row) => [consumerTypes[row.consumer_type], { consumer_count: row.consumers, ...amountsOf(row) }] as const);
+      return { usages: Object.fromEntries(grouped.filter(([name]) => type === null || type === 'all' || type === name)) };
+    },
+    TotalUsagesQuery,
+  ),
   reading('/traits', 6, TraitsAnswer, async ({ context }) => ({
     traits: [...new Set((await providerRows(context.db)).flatMap(traitsOf))].toSorted(),
   })),

@@ -169,6 +169,28 @@ it('finds candidates with room for all of it', async () => {
     expect([query, (await get(`/allocation_candidates?${query}`)).code]).toEqual([query, 400]);
 });
 
+it('a key that its list does not know at that microversion is refused, not left out', async () => {
+  for (const [path, refusing, passing] of [
+    ['/resource_providers?colour=red', '1.0', null],
+    ['/resource_providers?name=node1&uuid=x', null, '1.0'],
+    [`/resource_providers?member_of=${randomUUID()}`, '1.2', '1.3'],
+    ['/resource_providers?resources=VCPU:1', '1.3', '1.4'],
+    [`/resource_providers?in_tree=${node1}`, '1.13', '1.14'],
+    ['/resource_providers?required=HW_X', '1.17', '1.18'],
+    ['/allocation_candidates?resources=VCPU:1&limit=1', '1.15', '1.16'],
+    ['/allocation_candidates?resources=VCPU:1&required=HW_X', '1.16', '1.17'],
+    ['/allocation_candidates?resources=VCPU:1&group_policy=none', '1.24', '1.25'],
+    ['/allocation_candidates?resources=VCPU:1&resources1=VCPU:1', '1.39', null],
+    ['/allocation_candidates?resources=VCPU:1&limit=0', '1.39', null],
+    ['/usages?user_id=u', '1.9', null],
+    ['/usages?project_id=p&user_id=u', null, '1.9'],
+    ['/usages?project_id=p&consumer_type=all', '1.37', '1.38'],
+  ] as const) {
+    const codeAt = async (version: string | null) => (version === null ? null : (await get(path, version)).code);
+    expect([path, await codeAt(refusing), await codeAt(passing)]).toEqual([path, refusing && 400, passing && 200]);
+  }
+});
+
 it('filters providers, does not know others, writes nothing', async () => {
   const names = async (query: string) =>
     (await get(`/resource_providers?${query}`)).body.resource_providers.map((provider: { name: string }) => provider.name);

@@ -8,6 +8,7 @@ import {
   ProviderTraitsAnswer,
   UsagesAnswer,
 } from '@godwit/contract/schemas/placement/placement';
+import { ProvidersQuery } from '@godwit/contract/schemas/placement/queries';
 import { GodwitError } from '@godwit/domain/errors';
 import { type PlacementRequest, type PlacementRoute, reading } from './placement-context.ts';
 import { providerFilter } from './provider-filters.ts';
@@ -42,11 +43,17 @@ const generationOf = (row: ProviderRow) => ({ resource_provider_generation: row.
 const one = '/resource_providers/:provider';
 
 export const providerRoutes: readonly PlacementRoute[] = [
-  reading('/resource_providers', 0, ProviderListAnswer, async (request) => ({
-    resource_providers: (await providerRows(request.context.db))
-      .filter(providerFilter(request.query, request.context.config))
-      .map((row) => view(row, request)),
-  })),
+  reading(
+    '/resource_providers',
+    0,
+    ProviderListAnswer,
+    async (request) => ({
+      resource_providers: (await providerRows(request.context.db))
+        .filter(providerFilter(request.query, request.context.config))
+        .map((row) => view(row, request)),
+    }),
+    ProvidersQuery,
+  ),
   reading(one, 0, ProviderAnswer, async (request) => view(await find(request), request)),
   reading(`${one}/inventories`, 0, InventoriesAnswer, async (request) => {
     const row = await find(request);

@@ -8,16 +8,16 @@ import {
   HypervisorStatisticsAnswer,
   HypervisorUptimeAnswer,
 } from '@godwit/contract/schemas/compute/hypervisors';
+import { HypervisorQuery, HypervisorsQuery } from '@godwit/contract/schemas/compute/queries';
 import { GodwitError } from '@godwit/domain/errors';
 import { assertAllowed } from '../../../auth/policy.ts';
 import type { Db } from '../../../store/database.ts';
-import { assertKnown, flag, one, page } from '../../query.ts';
+import { flag, one, page } from '../../query.ts';
 import { nextLinks } from '../paging.ts';
 import { type ComputeRequest, param, route } from '../route.ts';
 import { capacityOf, type HostRow, hostRows, stateOf, statusOf } from './host-rows.ts';
 import { uptimeText } from './uptime.ts';
 
-const knownQuery: ReadonlySet<string> = new Set(['limit', 'marker', 'hypervisor_hostname_pattern', 'with_servers']);
 const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 type Servers = ReadonlyMap<string, readonly { readonly name: string; readonly uuid: string }[]>;
@@ -86,9 +86,8 @@ async function serversByHost(db: Db, hostIds: readonly string[]): Promise<Server
 async function list(request: ComputeRequest<never>, view: (host: HostRow, servers: Servers | null) => object) {
   const { query, minor } = request;
   const { db } = request.context;
-  if (minor >= 75) assertKnown(query, knownQuery);
-  const paged = minor >= 33 && (query.has('limit') || query.has('marker'));
-  const pattern = minor >= 53 ? one(query, 'hypervisor_hostname_pattern') : null;
+  const paged = query.has('limit') || query.has('marker');
+  const pattern = one(query, 'hypervisor_hostname_pattern');
   if (pattern !== null && paged)
     throw new GodwitError('BadRequest', 'Paging over hypervisors with the hypervisor_hostname_pattern query parameter is not supported.');
   const { limit, marker } = minor >= 33 ? page(query) : { limit: Infinity, marker: null };
@@ -103,13 +102,12 @@ async function list(request: ComputeRequest<never>, view: (host: HostRow, server
     hosts = hosts.slice(at + 1);
   }
   hosts = hosts.slice(0, limit);
-  const servers =
-    minor >= 53 && flag(query, 'with_servers')
-      ? await serversByHost(
-          db,
-          hosts.map((host) => host.id),
-        )
-      : null;
+  const servers = flag(query, 'with_servers')
+    ? await serversByHost(
+        db,
+        hosts.map((host) => host.id),
+      )
+    : null;
   const last = hosts.at(-1);
   return {
     status: 200,
@@ -144,6 +142,7 @@ async function matching(request: ComputeRequest<never>): Promise<readonly HostRo
 
 export const hypervisorRoutes = [
   route('GET', '/os-hypervisors', {
+    query: HypervisorsQuery,
     response: HypervisorListAnswer,
     handle: (request) => {
       assertAllowed(request.caller, 'os-hypervisors:list');
@@ -151,6 +150,7 @@ export const hypervisorRoutes = [
     },
   }),
   route('GET', '/os-hypervisors/detail', {
+    query: HypervisorsQuery,
     response: HypervisorDetailAnswer,
     handle: (request) => {
       assertAllowed(request.caller, 'os-hypervisors:list-detail');
@@ -189,11 +189,11 @@ export const hypervisorRoutes = [
     },
   }),
   route('GET', '/os-hypervisors/:hypervisor', {
+    query: HypervisorQuery,
     response: HypervisorAnswer,
     handle: async (request) => {
       assertAllowed(request.caller, 'os-hypervisors:show');
-      if (request.minor >= 75) assertKnown(request.query, new Set(['with_servers']));
-      const withServers = request.minor >= 53 && flag(request.query, 'with_servers');
+      const withServers = flag(request.query, 'with_servers');
       const host = await find(request);
       return {
         status: 200,

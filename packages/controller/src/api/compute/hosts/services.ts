@@ -1,4 +1,5 @@
 import { always } from '@godwit/contract/schemas/closed';
+import { ServicesQuery } from '@godwit/contract/schemas/compute/queries';
 import {
   DisableServiceWithReason,
   EnableService,
@@ -15,7 +16,7 @@ import { assertAllowed } from '../../../auth/policy.ts';
 import { deleteHost } from '../../../hosts/delete-host.ts';
 import { type HostSwitches, switchHost } from '../../../hosts/switch-host.ts';
 import type { Db } from '../../../store/database.ts';
-import { assertKnown, one } from '../../query.ts';
+import { one } from '../../query.ts';
 import { microTime } from '../../time-format.ts';
 import { truth } from '../boolean.ts';
 import { type ComputeRequest, param, route } from '../route.ts';
@@ -23,7 +24,6 @@ import { controllerBinary, controllerServices, internalZone } from './controller
 import { type HostRow, hostRows, stateOf, statusOf } from './host-rows.ts';
 
 export const computeBinary = 'nova-compute';
-const knownQuery: ReadonlySet<string> = new Set(['host', 'binary']);
 const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 function hostService(host: HostRow, minor: number): Service {
@@ -62,7 +62,6 @@ async function allServices(db: Db, minor: number): Promise<readonly Service[]> {
 
 async function list(request: ComputeRequest<never>) {
   assertAllowed(request.caller, 'os-services:list');
-  if (request.minor >= 75) assertKnown(request.query, knownQuery);
   const [host, binary] = [one(request.query, 'host'), one(request.query, 'binary')];
   const services = (await allServices(request.context.db, request.minor)).filter(
     (service) => (host === null || service.host === host) && (binary === null || service.binary === binary),
@@ -138,7 +137,7 @@ const wordAsId = (word: string) => ({
 });
 
 export const serviceRoutes = [
-  route('GET', '/os-services', { response: ServiceListAnswer, handle: list }),
+  route('GET', '/os-services', { query: ServicesQuery, response: ServiceListAnswer, handle: list }),
   route(
     'PUT',
     '/os-services/enable',
