@@ -11,8 +11,10 @@ export type ControllerEvent =
       readonly fence: Fence;
       readonly migrationId: MigrationId;
       readonly destination: HostId;
-      /** The destination's boot id as last reported. */
+      /** The boot that the destination says it is in. */
       readonly bootId: BootId;
+      /** Whether an operator's word that the destination is fenced stands, read with the row. */
+      readonly fenced: boolean;
       readonly endState: EndState;
       readonly postCopy: boolean;
     }
@@ -21,6 +23,7 @@ export type ControllerEvent =
       readonly fence: Fence;
       readonly destination: HostId;
       readonly bootId: BootId;
+      readonly fenced: boolean;
       readonly endState: EndState;
       /** Resume: load the memory that was saved under this epoch. Absent: start from the disk. */
       readonly memory?: Epoch;
@@ -31,6 +34,11 @@ export type ControllerEvent =
   | { readonly kind: 'destroy'; readonly fence: Fence }
   /** A message of a host, authenticated as that host. */
   | { readonly kind: 'heard'; readonly fence: Fence; readonly from: HostId; readonly message: HostMessage }
+  /**
+   * A host has listed what it has, and this server is not there. In the boot that the holder was granted in that proves nothing: the listing may have been made before a start and be read after it.
+   * `bootId`: the boot that the host says it is in, asked after the row was read; `listed`: that of the listing, which may be of a boot before the holder's.
+   */
+  | { readonly kind: 'absent'; readonly fence: Fence; readonly from: HostId; readonly listed: BootId; readonly bootId: BootId }
   /**
    * The host cannot run or reach anything any more: powered off, or cut off from disks and network (then its guests may still execute, and it must
    * be compared by a report before it is let back). Never merely "does not answer".

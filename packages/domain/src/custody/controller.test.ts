@@ -22,6 +22,7 @@ const onA: CustodyRow = {
 };
 const move: ControllerEvent = {
   kind: 'beginMove',
+  fenced: false,
   fence,
   migrationId: as<MigrationId>('m'),
   destination: b,
@@ -90,7 +91,14 @@ test('after unknown from a rebooted destination a stopped source is not resumed:
   expect(after(asked, heard(b, { kind: 'unknown', epoch, bootId: boot(b) }))).toBe(asked);
   const row = after(asked, heard(b, { kind: 'unknown', epoch, bootId: as<BootId>('boot-of-b-after') }));
   expect(row).toMatchObject({ holder: { kind: 'nowhere' }, operation: null });
-  const again = after(row, { kind: 'beginStart', fence, destination: b, bootId: as<BootId>('boot-of-b-after'), endState: 'running' });
+  const again = after(row, {
+    kind: 'beginStart',
+    fenced: false,
+    fence,
+    destination: b,
+    bootId: as<BootId>('boot-of-b-after'),
+    endState: 'running',
+  });
   expect(again.operation).toMatchObject({ kind: 'start', grant: { epoch: 3, previousEpoch: 2, source: null } });
 });
 
@@ -119,7 +127,7 @@ describe('epochs and fences', () => {
   });
   test('one operation at a time, and none beside a copy that may run', () => {
     expect(refusal(after(onA, move), move)).toEqual(['custody-busy']);
-    expect(refusal(onA, { kind: 'beginStart', fence, destination: b, bootId: boot(b), endState: 'running' })).toEqual([
+    expect(refusal(onA, { kind: 'beginStart', fenced: false, fence, destination: b, bootId: boot(b), endState: 'running' })).toEqual([
       'custody-not-stopped',
     ]);
   });
@@ -145,7 +153,7 @@ describe('rule 8: a database that travelled back', () => {
 test('old reports say nothing about an epoch that their host did not know', () => {
   const started = after(
     { ...onA, holder: { kind: 'nowhere' } },
-    { kind: 'beginStart', fence, destination: a, bootId: boot(a), endState: 'running' },
+    { kind: 'beginStart', fenced: false, fence, destination: a, bootId: boot(a), endState: 'running' },
     heard(a, { kind: 'granted', epoch }),
     heard(a, { kind: 'took', epoch, alive: true }),
   );

@@ -23,7 +23,7 @@ export function controllerStep(row: CustodyRow, event: ControllerEvent, rules: R
   switch (event.kind) {
     case 'beginMove': {
       const { holder } = row;
-      const code = cannotBegin(row, event.destination);
+      const code = cannotBegin(row, event, rules);
       if (code !== null) return refused(row, code);
       if (holder.kind !== 'host' || holder.hostId === event.destination) return refused(row, 'custody-copy-absent');
       const grant: Grant = {
@@ -44,7 +44,7 @@ export function controllerStep(row: CustodyRow, event: ControllerEvent, rules: R
       });
     }
     case 'beginStart': {
-      const code = cannotBegin(row, event.destination);
+      const code = cannotBegin(row, event, rules);
       if (code !== null) return refused(row, code);
       if (event.memory === undefined) {
         if (row.holder.kind !== 'nowhere' && rules.startNeedsNowhere) return refused(row, 'custody-not-stopped');
@@ -74,6 +74,8 @@ export function controllerStep(row: CustodyRow, event: ControllerEvent, rules: R
     }
     case 'fenced':
       return sending(hostFenced(row, event.hostId, rules));
+    case 'absent':
+      return sending(absent(row, event, rules));
     case 'heard':
       return sending(heard(row, event.from, event.message, rules));
   }
@@ -358,9 +360,25 @@ function hasMemory({ holder }: CustodyRow, destination: HostId, memory: Epoch, r
   return holder.kind === 'nowhere' && !rules.memorySpentOnce;
 }
 
-function cannotBegin(row: CustodyRow, destination: HostId): RefusalCode | null {
+/** No process of the holder's can be left in another boot of its host, whatever that mentions. */
+function absent(
+  row: CustodyRow,
+  { from, listed, bootId }: Extract<ControllerEvent, { readonly kind: 'absent' }>,
+  rules: Rules,
+): CustodyRow {
+  const { holder, operation } = row;
+  if (operation !== null || holder.kind !== 'host' || holder.hostId !== from) return row;
+  return (rules.absenceAsked ? bootId : listed) === holder.bootId ? row : holderLost(row);
+}
+
+function cannotBegin(
+  row: CustodyRow,
+  { destination, fenced }: { readonly destination: HostId; readonly fenced: boolean },
+  rules: Rules,
+): RefusalCode | null {
   if (row.behind || row.operation?.kind === 'recovery') return 'custody-recovering';
   if (row.operation !== null) return 'custody-busy';
+  if (fenced && rules.fencedNotGranted) return 'custody-host-fenced';
   return row.remains.some(({ hostId }) => hostId === destination) ? 'custody-copy-present' : null;
 }
 

@@ -12,6 +12,7 @@ export const REFUSALS = {
   'custody-copy-present': 'This host still has a copy of the server under an older epoch.',
   'custody-copy-absent': 'This host has no live copy of the server.',
   'custody-not-armed': 'The source has not been armed for this epoch.',
+  'custody-host-fenced': 'An operator has fenced this host, and it was not let back yet.',
   'custody-migrating': 'The server is being migrated; its vCPUs are not touched until that has ended.',
   'custody-released': 'The source has released the guest and assumes that it runs elsewhere.',
   'custody-not-ready': 'QEMU is not in the state in which the guest may be taken.',

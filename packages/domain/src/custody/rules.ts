@@ -67,6 +67,12 @@ export type Rules = {
   readonly memoryTakeFinishedFsynced: boolean;
   /** After a restore a memory is a copy only when no host has taken, or may have taken, a later epoch. */
   readonly overtakenMemoryDropped: boolean;
+  /** Nothing is granted to a host while an operator's word that it is fenced stands, whatever it answers: that word may be told to custody at any time. */
+  readonly fencedNotGranted: boolean;
+  /** A listing without the guest ends it only when its host says, asked after the row was read, that it has booted since: a listing may be read late. */
+  readonly absenceAsked: boolean;
+  /** Disks where the guest may have run are no leftovers. */
+  readonly ranDisksKept: boolean;
   /** The process whose memory was saved is killed. */
   readonly suspendedKills: boolean;
 };
@@ -104,5 +110,8 @@ export const RULES: Rules = {
   memorySpentOnce: true,
   memoryTakeFinishedFsynced: true,
   overtakenMemoryDropped: true,
+  fencedNotGranted: true,
+  absenceAsked: true,
+  ranDisksKept: true,
   suspendedKills: true,
 };

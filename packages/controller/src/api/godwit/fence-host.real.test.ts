@@ -88,6 +88,7 @@ it("a move's record names the two ways out while its host is silent; the fence i
   const { holder, operation, remains, behind } = [
     {
       kind: 'beginMove',
+      fenced: false,
       migrationId: move.migrationId,
       destination: node2,
       bootId: as<BootId>('b2'),

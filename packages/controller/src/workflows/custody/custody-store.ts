@@ -1,6 +1,7 @@
 import { controllerStep } from '@godwit/domain/custody/controller';
 import type { ControllerEffect, ControllerEvent } from '@godwit/domain/custody/controller-event';
 import type { CustodyRow } from '@godwit/domain/custody/custody-row';
+import { type DisksFate, disksFate } from '@godwit/domain/custody/disks-fate';
 import { REFUSALS } from '@godwit/domain/custody/refusal';
 import { GodwitError } from '@godwit/domain/errors';
 import type { Fence, HostId, ServerId } from '@godwit/domain/ids';
@@ -11,7 +12,7 @@ import { later } from '../../store/sparing-pool.ts';
 import { Fenced } from '../port.ts';
 import { custodyRowOf } from './custody-row-of.ts';
 import { isRestored } from './database-restored.ts';
-import { keepDisksAt } from './keep-disks-at.ts';
+import { writeDisksFate } from './write-disks-fate.ts';
 
 /** The custody of a server as the database has it. Throws ServerNotFound. With `lock` the row stays locked until the transaction ends. */
 export async function readCustody(db: Db, serverId: ServerId, lock = false): Promise<CustodyRow> {
@@ -40,13 +41,17 @@ export async function stepCustody(
   // A controller that runs on while its database fails over, or is put back, must not grant by what that has forgotten. Its executor notes it as soon as it listens again, and this run is run again.
   if (events.some(({ kind }) => kind === 'beginMove' || kind === 'beginStart') && (await isRestored(tx)))
     throw new Error(`nothing is granted for server ${serverId} yet: ${REFUSALS['custody-recovering']}`);
-  for (const event of events) if (event.kind === 'beginMove' || event.kind === 'beginStart') await refuseFenced(tx, event.destination);
   let row = before;
   let effects: readonly ControllerEffect[] = [];
+  const fates: DisksFate[] = [];
   for (const event of events) {
-    const next = controllerStep(row, { ...event, fence } as ControllerEvent);
+    const begins = event.kind === 'beginMove' || event.kind === 'beginStart';
+    const whole = { ...event, fence, ...(begins && { fenced: await isFencedHere(tx, event.destination) }) } as ControllerEvent;
+    const next = controllerStep(row, whole);
     const refusal = next.effects.find((effect) => effect.kind === 'refuse');
     if (refusal !== undefined) throw new GodwitError('CustodyRefused', refusal.refusal.message, { code: refusal.refusal.code, serverId });
+    const fate = disksFate(row, whole, next.row);
+    if (fate !== null) fates.push(fate);
     row = next.row;
     effects = next.effects;
   }
@@ -55,19 +60,15 @@ export async function stepCustody(
     if (event.kind !== 'heard' || event.message.kind !== 'took') continue;
     // A guest has run with its disks: from now on none of them is ever made anew.
     await sql`${later}update disk set fresh = false where server_id = ${serverId} and fresh`.execute(tx);
-    // What earlier moves have left there is no copy any more, but what it has run with.
-    await keepDisksAt(tx, serverId, event.from);
   }
+  for (const fate of fates) await writeDisksFate(tx, serverId, fate);
   return { row, effects };
 }
 
-/**
- * Who fences a host counts on it that nothing is granted there afterwards, whatever it answers, until it was compared. The row stays locked: either the fence sees this grant, or this sees the fence.
- * Throws CustodyRefused.
- */
-async function refuseFenced(tx: Db, hostId: HostId): Promise<void> {
-  const host = await tx.selectFrom('host').select(['name', 'fenced_at']).where('id', '=', hostId).forShare().executeTakeFirst();
-  if (host !== undefined && host.fenced_at !== null) throw new GodwitError('CustodyRefused', `host ${host.name} is fenced`, { hostId });
+/** Who fences a host counts on it that nothing is granted there afterwards, whatever it answers, until it was compared. The row stays locked: either the fence sees this grant, or this sees the fence. */
+async function isFencedHere(tx: Db, hostId: HostId): Promise<boolean> {
+  const host = await tx.selectFrom('host').select('fenced_at').where('id', '=', hostId).forShare().executeTakeFirst();
+  return host !== undefined && host.fenced_at !== null;
 }
 
 /** Custody is to be recovered again: nothing is granted before that. Throws Fenced when another executor is in charge. */
@@ -77,7 +78,7 @@ export async function leaveBehind(tx: Db, serverId: ServerId, fence: Fence): Pro
   await writeCustody(tx, { ...row, behind: true }, fence);
 }
 
-type WithoutFence = ControllerEvent extends infer E ? (E extends ControllerEvent ? Omit<E, 'fence'> : never) : never;
+type WithoutFence = ControllerEvent extends infer E ? (E extends ControllerEvent ? Omit<E, 'fence' | 'fenced'> : never) : never;
 
 /**
  * Puts this executor in charge of the server: whoever was before can write nothing any more. False when the server is in none of `taskStates` (somebody else's

@@ -32,13 +32,13 @@ const STEPS = 24;
  * Brings the server's custody operation to its end without starting anything new: backwards where a release has not been heard, forwards where it has. Each order is sent
  * as often as needed; what a host answers is written before the next order. On `waiting` nothing is lost: call it again later.
  * `deleteDisks`: a forfeiting destination also removes the disks that were made for it. `forgotten` is called in the transaction that ends a move whose destination has rebooted since
- * the source released to it: nobody can say whether it had taken. `rebooted`: the same of one whose source had not, so that it cannot have.
+ * the source released to it: nobody can say whether it had taken.
  */
 export async function settle(
   context: WorkflowContext,
   run: WorkflowRun,
   serverId: ServerId,
-  options: { readonly deleteDisks: boolean; readonly forgotten?: (tx: Db) => Promise<void>; readonly rebooted?: (tx: Db) => Promise<void> },
+  options: { readonly deleteDisks: boolean; readonly forgotten?: (tx: Db) => Promise<void> },
 ): Promise<Settled> {
   for (let step = 0; ; step++) {
     checkpoint(run);
@@ -71,7 +71,6 @@ export async function settle(
       const after = (await stepCustody(tx, serverId, run.fence, events)).row;
       if (operation.kind !== 'move' || after.operation !== null || !messages.some((one) => forgot(one, operation.grant))) return;
       if (after.holder.kind === 'nowhere' && operation.source === 'completed') await options.forgotten?.(tx);
-      if (after.holder.kind === 'host' && after.holder.hostId === operation.grant.source) await options.rebooted?.(tx);
     });
     await context.faultPoint(`settle:${effect.kind === 'command' ? effect.command.kind : effect.kind}`);
   }

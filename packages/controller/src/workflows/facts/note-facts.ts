@@ -1,13 +1,13 @@
 import { type GuestReport, GuestState } from '@godwit/contract/gen/guest_pb';
 import { controllerStep } from '@godwit/domain/custody/controller';
 import type { CustodyRow, Operation } from '@godwit/domain/custody/custody-row';
-import { as, asFence, type Fence, type HostId, type ServerId } from '@godwit/domain/ids';
+import { as, asFence, type BootId, type Fence, type HostId, type ServerId } from '@godwit/domain/ids';
 import { powerState } from '@godwit/domain/server';
 import { agentFailure } from '../../agents/agent-error.ts';
 import type { HostListener, HostReport } from '../../agents/host-watcher.ts';
 import { letFencedHostBack, noteFencedHostCompared } from '../../hosts/fence-host.ts';
 import type { Db, Tx } from '../../store/database.ts';
-import { bootIsOver } from '../custody/ask-boot.ts';
+import { askBoot, bootIsOver } from '../custody/ask-boot.ts';
 import { custodyRowOf } from '../custody/custody-row-of.ts';
 import { readCustody } from '../custody/custody-store.ts';
 import { copyEpoch, custodyReport } from '../custody/guest-report.ts';
@@ -117,14 +117,16 @@ async function wakeMove(context: WorkflowContext, migrationId: string): Promise<
 
 async function noteAbsent(context: WorkflowContext, report: HostReport, serverId: ServerId): Promise<void> {
   const known = await readCustody(context.db, serverId);
-  if (bootedSince(known, report.host, report.bootId) && !(await isOver(context, known, report.host))) return;
+  // Asked after the row was read: the listing may be of a boot before the holder's.
+  const asked = bootedSince(known, report.host, report.bootId);
+  const bootId = asked ? await askBoot(context, report.host) : as<BootId>(report.bootId);
   await context.db.transaction().execute(async (tx) => {
     const { server, row, idle } = await locked(tx, serverId);
     if (row.holder.kind !== 'host' || row.holder.hostId !== report.host) return;
     if (!idle) return wakeOperation(context, tx, serverId);
-    if (bootedSince(row, report.host, report.bootId) && !sameHolder(row, known)) return;
-    const message = custodyReport(row, report.bootId, null);
-    const next = controllerStep(row, { kind: 'heard', fence: row.fence, from: report.host, message }).row;
+    if (!sameHolder(row, known)) return;
+    const listed = as<BootId>(report.bootId);
+    const next = controllerStep(row, { kind: 'absent', fence: row.fence, from: report.host, listed, bootId }).row;
     if (next.holder.kind === 'host') {
       context.log.warn(
         { host: report.host, server: serverId },

@@ -5,7 +5,6 @@ import type { MigrationCause } from '@godwit/domain/migration';
 import { agentFailure } from '../../agents/agent-error.ts';
 import { askBoot } from '../custody/ask-boot.ts';
 import { readCustody, stepCustody } from '../custody/custody-store.ts';
-import { keepDisksAt } from '../custody/keep-disks-at.ts';
 import { grantOf } from '../custody/settle.ts';
 import { checkpoint, type WorkflowRun } from '../port.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
@@ -58,10 +57,7 @@ export async function diedAfterTake(context: WorkflowContext, run: WorkflowRun, 
       const client = await context.agents.client(as<HostId>(move.destination_host_id ?? ''));
       const report = await client.getMigration({ migrationId: move.moveId }, { timeoutMs: CALL_MS, signal: run.signal });
       if (report.taken !== TakeAnswer.TOOK_DEAD) return false;
-      await context.db.transaction().execute(async (tx) => {
-        await advance(tx, run, move, 'committing', 'running', { outcome: null });
-        await keepDisksAt(tx, move.serverId, as<HostId>(move.destination_host_id ?? ''));
-      });
+      await context.db.transaction().execute((tx) => advance(tx, run, move, 'committing', 'running', { outcome: null }));
       return true;
     } catch (error) {
       checkpoint(run);

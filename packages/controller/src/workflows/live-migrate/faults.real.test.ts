@@ -1,4 +1,5 @@
 import { GuestState } from '@godwit/contract/gen/guest_pb';
+import { REFUSALS } from '@godwit/domain/custody/refusal';
 import { as, asFence, type BootId, type MigrationId } from '@godwit/domain/ids';
 import { sql } from 'kysely';
 import pino from 'pino';
@@ -183,7 +184,7 @@ describe('faults', () => {
     const stepped = database.db
       .transaction()
       .execute((tx) => stepCustody(tx, id, asFence(current), [{ ...begin, endState: 'running', postCopy: false }]));
-    await expect(stepped).rejects.toThrow('host node2 is fenced');
+    await expect(stepped).rejects.toThrow(REFUSALS['custody-host-fenced']);
     expect(hostNamed('node2').calls.filter(({ call }) => call === 'prepareIncoming')).toEqual([]);
     await fence({ fenced_at: null, fenced_boot_id: null });
     await ended(migration);

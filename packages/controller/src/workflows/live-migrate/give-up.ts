@@ -2,11 +2,9 @@ import type { CustodyRow } from '@godwit/domain/custody/custody-row';
 import { as, type HostId } from '@godwit/domain/ids';
 import type { MigrationOutcome } from '@godwit/domain/migration';
 import type { VmState } from '@godwit/domain/server';
-import { isFenced } from '../../hosts/fence-host.ts';
 import type { Db } from '../../store/database.ts';
 import { applyFences } from '../custody/apply-fences.ts';
 import { readCustody, stepCustody } from '../custody/custody-store.ts';
-import { keepDisksAt } from '../custody/keep-disks-at.ts';
 import { settle } from '../custody/settle.ts';
 import { checkpoint, type WorkflowRun } from '../port.ts';
 import { localGuest } from '../server/local-guest.ts';
@@ -53,13 +51,11 @@ export async function undo(context: WorkflowContext, run: WorkflowRun, move: Mov
   let delay = RETRY_FIRST_MS;
   for (;;) {
     checkpoint(run);
-    await noteDisksAtFenced(context.db, run, move);
     await applyFences(context, run, move.serverId);
     if ((await readCustody(context.db, move.serverId)).operation?.kind === 'recovery') await recoverBefore(context, run, move);
     const settled = await settle(context, run, move.serverId, {
       deleteDisks: false,
       forgotten: (tx) => noteForgotten(tx, run, move),
-      rebooted: (tx) => noteDisksLeft(tx, run, move),
     });
     if (settled.kind === 'settled') return afterSettled(context, run, await readMove(context.db, move.moveId), settled.row);
     if (settled.hostId === move.source && (await hasTaken(context, run, await readMove(context.db, move.moveId)))) return;
@@ -86,23 +82,6 @@ async function noteForgotten(tx: Db, run: WorkflowRun, move: Move): Promise<void
   await writeMove(tx, run, move, {
     outcome: JSON.stringify(pending(destinationForgot(why === null ? [] : [why.sentence, ...why.evidence]))),
   });
-}
-
-/**
- * What was copied to a destination that has rebooted: it cannot say whether it had taken, and forfeits nothing by itself. Where it turns out that the guest may have left the source, `afterSettled`
- * strikes the note: what was copied may be the only disks with what the guest has written since.
- */
-async function noteDisksLeft(tx: Db, run: WorkflowRun, move: Move): Promise<void> {
-  const { destination_host_id: hostId, disks_left_at: known } = move;
-  if (hostId === null || move.block_migration === 'false' || (await localGuest(tx, move.serverId)) === null) return;
-  await writeMove(tx, run, move, { disks_left_at: [...known.filter((one) => one !== hostId), hostId] });
-}
-
-/** The same of a destination that was fenced before the source was heard to have released: nobody asks it any more. Before the fence is applied, so that no run between the two forgets it. */
-async function noteDisksAtFenced(db: Db, run: WorkflowRun, move: Move): Promise<void> {
-  const { operation } = await readCustody(db, move.serverId);
-  if (operation?.kind !== 'move' || operation.source === 'completed') return;
-  if (await isFenced(db, operation.grant.destination)) await noteDisksLeft(db, run, await readMove(db, move.moveId));
 }
 
 /** Ends the record by where custody says the guest is now. */
@@ -143,8 +122,6 @@ export async function afterSettled(context: WorkflowContext, run: WorkflowRun, m
       ...(copied && { more: { source_disks_left: true } }),
       server: { hostId: there ? destination : move.source, vmState: ended },
     });
-    // It may have run there: a release is told by the source to the destination, and to us afterwards.
-    if (!onSource) await keepDisksAt(tx, move.serverId, destination);
     // A source that has released and is not to be resumed, for one: nobody else would ask for it before that host is heard of anew.
     if (row.remains.length > 0) await context.workflows.enqueue(tx, { kind: 'settle-server', subjectId: move.serverId });
     if (!onSource && why.sourceRebooted === true) await noteReboot(context, tx, await readServer(tx, move.serverId), move.source, true);

@@ -6,7 +6,7 @@ import type { Rules } from '../rules.ts';
 import { reducible } from './canonical.ts';
 import { GrowingNumbers } from './growing-numbers.ts';
 import type { Quirks } from './host-changes.ts';
-import { ranIn, settled, spentMemory, violation, waitsForFenced } from './invariants.ts';
+import { disksIn, ranIn, settled, spentMemory, violation, waitsForFenced } from './invariants.ts';
 import { Pruner } from './prune.ts';
 import { type Successor, Successors } from './successors.ts';
 import type { World } from './world.ts';
@@ -24,6 +24,13 @@ export type Scenario = {
   readonly stopped: boolean;
   /** What else it begins with: a server that is suspended on A; or one that was, given up when A had been cut off and had not heard of it. */
   readonly memory?: 'kept' | 'left';
+  /** Its disks are local: a move copies them. */
+  readonly localDisks?: boolean;
+  /**
+   * An operator's word that a host is fenced stands in the database until that is let back: custody is told of it at any time, and the host may answer meanwhile. Without: custody is told at once, and a
+   * host that was powered off is let back at once.
+   */
+  readonly lateFences?: boolean;
   /** End the search after so many worlds: it has then seen all of them up to some depth, and says nothing about settling. */
   readonly limit?: number;
 };
@@ -83,14 +90,16 @@ export function explore(scenario: Scenario, options: ExploreOptions): Exploratio
   /** The world as it is compared: what it may still become without the faults that are left is the same for all that share it. */
   const formOf = (successor: Successor): World => {
     const ran = ranIn(successor.world);
+    const disks = disksIn(successor.world);
     const kept = reduce ? pruner.pruned(successor.world) : successor.world;
-    return kept.ran === ran ? kept : { ...kept, ran };
+    return kept.ran === ran && kept.disks === disks ? kept : { ...kept, ran, disks };
   };
   const keyOf = (world: World): number[] => {
-    const { row, backup, frozen, hosts, net, faults, unharmed, moves, starts, suspends, ran, highestGranted } = world;
+    const { row, backup, frozen, hosts, net, faults, unharmed, moves, starts, suspends, ran, highestGranted, disks } = world;
     const key = [row.id, frozen === null ? -1 : frozen.id, moves, starts, suspends, ran, hosts.length];
     // A database that travels back can forget what was granted; otherwise the row knows it.
     key.push(backup === null ? 0 : 1, scenario.timeTravel ? highestGranted : -1);
+    if (disks !== null) key.push(disks.ran, disks.left);
     // With more faults left it can do all that it can do with fewer, and more: the one that was reached with fewer comes first.
     if (!reduce) key.push(faults, unharmed ? 1 : 0, highestGranted);
     for (const { id } of hosts) key.push(id);

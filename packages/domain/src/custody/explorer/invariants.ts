@@ -1,7 +1,7 @@
 /** What the explorer claims of every reachable world. Each is one sentence; the first that does not hold is the counterexample's title. */
 import { commandsFor, controllerStep } from '../controller.ts';
 import type { CustodyRow } from '../custody-row.ts';
-import { HOSTS, type World } from './world.ts';
+import { type Disks, HOSTS, type World } from './world.ts';
 
 /** Null when every claim holds. `world.ran` must already include this world. */
 export function violation(world: World): string | null {
@@ -30,6 +30,8 @@ export function violation(world: World): string | null {
   if (running > 1) return 'two copies run';
   if (world.unharmed && world.row.value.holder.kind === 'nowhere') return 'the guest is lost although nothing has failed but a migration';
   const { holder, operation } = world.row.value;
+  const mixed = operation === null && world.disks !== null ? world.disks.ran & world.disks.left : 0;
+  if (mixed !== 0) return `disks with which the guest has run are noted as leftovers (at host ${Math.log2(mixed)})`;
   if (holder.kind === 'suspended' && operation === null && !world.row.value.behind && world.ran > holder.epoch)
     return `the database takes the memory of epoch ${holder.epoch} for the copy, and the guest has run under epoch ${world.ran} since`;
   if (running > 0 && holder.kind !== 'host' && operation === null && !world.row.value.behind)
@@ -81,4 +83,14 @@ export function ranIn(world: World): number {
   for (const { value: host } of world.hosts)
     for (const qemu of host.qemus) if (qemu.run === 'running' && !host.cutOff && qemu.epoch > ran) ran = qemu.epoch;
   return ran;
+}
+
+/** Where the guest has run with the disks that are there. */
+export function disksIn({ disks, hosts }: World): Disks | null {
+  if (disks === null) return null;
+  const ran = hosts.reduce((set, { value: host }, index) => {
+    const runs = !host.cutOff && host.qemus.some((qemu) => qemu.run === 'running');
+    return runs ? set | (1 << index) : set;
+  }, disks.ran);
+  return ran === disks.ran ? disks : { ...disks, ran };
 }

@@ -63,6 +63,17 @@ export const MUTANTS: readonly Mutant[] = [
     rules: without('overtakenMemoryDropped'),
     scenario: { ...two, moves: 0, starts: 1, faults: 2, timeTravel: true, memory: 'left' },
   },
+  {
+    name: 'granted-while-fenced',
+    rules: without('fencedNotGranted'),
+    scenario: { ...two, moves: 0, starts: 2, faults: 1, lateFences: true },
+  },
+  { name: 'late-listing-believed', rules: without('absenceAsked'), scenario: { ...two, moves: 0, starts: 1, faults: 1, stopped: true } },
+  {
+    name: 'disks-deleted-where-it-ran',
+    rules: without('ranDisksKept'),
+    scenario: { ...two, moves: 1, starts: 1, faults: 1, localDisks: true },
+  },
   { name: 'suspended-qemu-left-alive', rules: without('suspendedKills'), scenario: { ...resumed, starts: 0, faults: 0 } },
   {
     name: 'agent-starts-guests-after-boot',

@@ -1,15 +1,17 @@
 /** Everything that can happen next in a world. What concerns one host, or the row, is worked out once and remembered: the rest of the world does not matter to it. */
-import { asEpoch, asFence } from '../../ids.ts';
+import { asEpoch, asFence, type HostId } from '../../ids.ts';
 import { controllerStep } from '../controller.ts';
 import type { ControllerEffect, ControllerEvent } from '../controller-event.ts';
 import type { CustodyRow } from '../custody-row.ts';
+import { type DisksFate, disksFate } from '../disks-fate.ts';
+import { fencingDecides } from '../fencing.ts';
 import type { Rules } from '../rules.ts';
 import { type HostChange, HostChanges, type Quirks } from './host-changes.ts';
 import { type Interned, Interner } from './interner.ts';
 import { text } from './labels.ts';
 import { surelyKnown } from './modelled-journal.ts';
 import { type QemuChange, qemuSteps } from './qemu-steps.ts';
-import { bootOf, firstWorld, HOSTS, type Host, indexOf, type Message, migrationOf, type World } from './world.ts';
+import { bootOf, type Disks, firstWorld, HOSTS, type Host, indexOf, type Message, migrationOf, type World } from './world.ts';
 
 export type Successor = {
   readonly world: World;
@@ -21,7 +23,14 @@ export type Successor = {
 };
 
 type Label = () => string;
-type RowChange = { readonly row: Interned<CustodyRow>; readonly sent: readonly number[]; readonly granted: number | null };
+type RowChange = {
+  readonly row: Interned<CustodyRow>;
+  readonly sent: readonly number[];
+  readonly granted: number | null;
+  readonly fate: DisksFate | null;
+  /** The host that a move begins to copy disks to. */
+  readonly copiesTo: number | null;
+};
 
 export class Successors {
   readonly messages = new Interner<Message>();
@@ -29,15 +38,23 @@ export class Successors {
   readonly #hosts: HostChanges;
   readonly #rules: Rules;
   readonly #reduce: boolean;
+  readonly #lateFences: boolean;
   readonly #qemus = new Map<string, readonly QemuChange[]>();
   readonly #decided = new Map<string, RowChange>();
+  readonly #fenceable = new Map<number, boolean>();
   readonly #heard = new Map<number, RowChange>();
   readonly first: World;
 
   /** `reduce`: worlds that nothing can tell apart are one (canonical.ts). */
-  constructor(scenario: Omit<Parameters<typeof firstWorld>[1], 'rules'>, rules: Rules, quirks: Quirks, reduce: boolean) {
+  constructor(
+    scenario: Omit<Parameters<typeof firstWorld>[1], 'rules'> & { readonly lateFences?: boolean },
+    rules: Rules,
+    quirks: Quirks,
+    reduce: boolean,
+  ) {
     this.#rules = rules;
     this.#reduce = reduce;
+    this.#lateFences = scenario.lateFences === true;
     this.#hosts = new HostChanges({ rules, quirks, messages: this.messages, reduce, restores: scenario.timeTravel });
     const world = firstWorld({ hosts: this.#hosts.all, rows: this.#rows }, { ...scenario, rules });
     this.first = { ...world, hosts: world.hosts.map(({ value }) => this.#hosts.of(value)) };
@@ -70,7 +87,7 @@ export class Successors {
     const { fence } = row;
     if (row.operation === null && !row.behind)
       world.hosts.forEach(({ value: at }, index) => {
-        if (at.cutOff) return;
+        const fenced = at.fenced !== null;
         const destination = host0(index);
         const bootId = bootOf(index, at.boot);
         if (world.moves > 0 && row.holder.kind === 'host' && row.holder.hostId !== destination)
@@ -82,6 +99,7 @@ export class Successors {
               migrationId: migrationOf(row.epoch + 1),
               destination,
               bootId,
+              fenced,
               endState: 'running',
               postCopy: false,
             },
@@ -91,7 +109,7 @@ export class Successors {
         if (world.starts > 0)
           this.#decide(
             { ...world, starts: world.starts - 1 },
-            { kind: 'beginStart', fence, destination, bootId, endState: 'running' },
+            { kind: 'beginStart', fence, destination, bootId, fenced, endState: 'running' },
             () => `controller grants epoch ${row.epoch + 1} to ${destination} for a start from disk`,
             next,
           );
@@ -135,10 +153,11 @@ export class Successors {
   #resumes(world: World, index: number, at: Host, next: Successor[]): void {
     const { epoch, fence } = world.row.value;
     const destination = host0(index);
+    const asked = { kind: 'beginStart', fence, destination, bootId: bootOf(index, at.boot), fenced: at.fenced !== null } as const;
     for (const memory of at.memories)
       this.#decide(
         { ...world, starts: world.starts - 1 },
-        { kind: 'beginStart', fence, destination, bootId: bootOf(index, at.boot), endState: 'running', memory: asEpoch(memory.epoch) },
+        { ...asked, endState: 'running', memory: asEpoch(memory.epoch) },
         () => `controller grants epoch ${epoch + 1} to ${destination} to resume the memory of epoch ${memory.epoch}`,
         next,
       );
@@ -197,20 +216,24 @@ export class Successors {
         return message === null ? [] : [this.messages.idOf(message)];
       }),
       granted: begun ? operation.grant.epoch : null,
+      fate: disksFate(before, event, row, this.#rules),
+      copiesTo: begun && operation.kind === 'move' ? indexOf(operation.grant.destination) : null,
     };
   }
 
   /** `from`: the world that this happens in, where another row may be in force. */
-  #write(world: World, { row, sent, granted }: RowChange, label: Label, next: Successor[], fault: boolean, from: World = world): void {
+  #write(world: World, change: RowChange, label: Label, next: Successor[], fault: boolean, from: World = world): void {
+    const { row, sent, granted } = change;
     const net = added(world.net, sent);
+    const disks = disksAfter(world.disks, change);
     let { highestGranted } = world;
     let broken: string | null = null;
     if (granted !== null) {
       if (granted <= highestGranted) broken = `epoch ${granted} is granted although ${highestGranted} was before`;
       highestGranted = Math.max(granted, highestGranted);
     }
-    if (row === from.row && net === world.net && granted === null && !fault) return;
-    next.push({ world: { ...world, row, net, highestGranted }, broken, label, fault });
+    if (row === from.row && net === world.net && disks === world.disks && granted === null && !fault) return;
+    next.push({ world: { ...world, row, net, highestGranted, disks }, broken, label, fault });
   }
 
   #hostReceives(world: World, id: number, message: Extract<Message, { to: 'host' }>, next: Successor[]): void {
@@ -260,27 +283,75 @@ export class Successors {
     if (at.machine !== null) {
       if (world.faults > 0) this.#dies(world, index, this.#hosts.of({ ...at, machine: null }), () => `agent of ${name} dies`, next);
     }
-    if (at.cutOff && row.value.operation?.kind !== 'recovery' && !row.value.remains.some(({ hostId }) => hostId === name))
+    const event: ControllerEvent = { kind: 'fenced', fence: row.value.fence, hostId: name };
+    if (this.#lateFences && at.fenced !== null && this.#fencingDecides(row, index))
+      this.#decide(world, event, () => `custody is told that ${name} is fenced`, next);
+    // Either nothing of what ran there is left, or the row knows of nothing there.
+    if (at.fenced !== null && (this.#lateFences ? at.boot !== at.fenced || !names(row.value, name) : isCleared(row.value, name)))
       next.push({
-        world: { ...world, hosts: this.#replaced(world, index, this.#hosts.of({ ...at, cutOff: false })) },
+        world: { ...world, hosts: this.#replaced(world, index, this.#hosts.of({ ...at, cutOff: false, fenced: null })) },
         broken: null,
         label: () => `${name} is let back`,
         fault: false,
       });
+    this.#listings(world, at, index, next);
+    this.#deletions(world, index, next);
     if (world.faults === 0) return;
-    const event: ControllerEvent = { kind: 'fenced', fence: row.value.fence, hostId: name };
+    const fencing = (fenced: World, label: Label): void => {
+      if (this.#lateFences) next.push({ world: fenced, broken: null, label, fault: true });
+      else this.#decide(fenced, event, label, next, true);
+    };
     for (const lost of this.#hosts.afterPowerLoss(host, index)) {
       const dark: Successor[] = [];
       this.#dies(world, index, lost, () => `${name} loses power`, dark);
       for (const one of dark) {
         next.push(one);
-        if (!at.cutOff && one.broken === null) this.#decide(one.world, event, () => `${one.label()}, and is fenced`, next, true);
+        if (at.fenced !== null || one.broken !== null) continue;
+        const fenced = this.#hosts.of({ ...hostAt(one.world, index), fenced: this.#lateFences ? at.boot : null });
+        fencing({ ...one.world, hosts: this.#replaced(one.world, index, fenced) }, () => `${one.label()}, and is fenced`);
       }
     }
-    if (!at.cutOff) {
-      const cut: World = { ...spent(world), hosts: this.#replaced(world, index, this.#hosts.of({ ...at, cutOff: true })) };
-      this.#decide(cut, event, () => `${name} is fenced by cutting it off`, next, true);
+    if (at.fenced === null) {
+      const cut = this.#hosts.of({ ...at, cutOff: true, fenced: at.boot });
+      fencing({ ...spent(world), hosts: this.#replaced(world, index, cut) }, () => `${name} is fenced by cutting it off`);
     }
+  }
+
+  #fencingDecides(row: Interned<CustodyRow>, index: number): boolean {
+    const key = row.id * HOSTS.length + index;
+    let decides = this.#fenceable.get(key);
+    if (decides === undefined) {
+      decides = fencingDecides(row.value, host0(index));
+      this.#fenceable.set(key, decides);
+    }
+    return decides;
+  }
+
+  /** A listing that does not mention the server may have been made at any time, in this boot or one before. */
+  #listings(world: World, at: Host, index: number, next: Successor[]): void {
+    const row = world.row.value;
+    const { holder, fence } = row;
+    const from = host0(index);
+    if (at.machine === null || row.operation !== null || holder.kind !== 'host' || holder.hostId !== from) return;
+    for (let boot = 0; boot <= at.boot; boot += 1)
+      this.#decide(
+        world,
+        { kind: 'absent', fence, from, listed: bootOf(index, boot), bootId: bootOf(index, at.boot) },
+        () => `a listing of boot ${boot} of ${from} is read, which does not mention the server`,
+        next,
+      );
+  }
+
+  /** Disks that a move has left are deleted once the guest lives elsewhere. */
+  #deletions(world: World, index: number, next: Successor[]): void {
+    const { disks, row } = world;
+    const bit = 1 << index;
+    const { holder, operation, behind } = row.value;
+    if (disks === null || (disks.left & bit) === 0 || operation !== null || behind) return;
+    if (holder.kind !== 'host' || holder.hostId === HOSTS[index]) return;
+    const broken = (disks.ran & bit) === 0 ? null : `disks at ${HOSTS[index]} with which the guest has run are deleted as leftovers`;
+    const label: Label = () => `what a move has left at ${HOSTS[index]} is deleted`;
+    next.push({ world: { ...world, disks: { ...disks, left: disks.left & ~bit } }, broken, label, fault: false });
   }
 
   #reports(world: World, host: Interned<Host>, index: number, next: Successor[]): void {
@@ -329,6 +400,35 @@ export const hostAt = (world: World, index: number): Host => {
   if (host === undefined) throw new RangeError(`no host ${index}`);
   return host.value;
 };
+
+const isCleared = ({ operation, remains }: CustodyRow, host: HostId): boolean =>
+  operation?.kind !== 'recovery' && !remains.some(({ hostId }) => hostId === host);
+
+/** Any mention of the host in the row, but for a saved memory: that runs nowhere. */
+function names({ holder, operation, remains }: CustodyRow, hostId: HostId): boolean {
+  if (holder.kind === 'host' && holder.hostId === hostId) return true;
+  if (remains.some((one) => one.hostId === hostId)) return true;
+  switch (operation?.kind) {
+    case undefined:
+      return false;
+    case 'destroy':
+      return operation.hostId === hostId;
+    case 'recovery':
+      return operation.waitingFor.includes(hostId) || operation.reports.some((one) => one.hostId === hostId);
+    case 'move':
+    case 'start':
+      return operation.grant.source === hostId || operation.grant.destination === hostId;
+  }
+}
+
+/** A move copies over whatever is at its destination. */
+function disksAfter(disks: Disks | null, { fate, copiesTo }: RowChange): Disks | null {
+  if (disks === null || (fate === null && copiesTo === null)) return disks;
+  const bit = fate === null ? 0 : 1 << indexOf(fate.hostId);
+  const left = fate?.kind === 'leftover' ? disks.left | bit : disks.left & ~bit;
+  const ran = copiesTo === null ? disks.ran : disks.ran & ~(1 << copiesTo);
+  return left === disks.left && ran === disks.ran ? disks : { ran, left };
+}
 
 /** With these messages too; the same object when all were sent before. */
 function added(net: readonly number[], sent: readonly number[]): readonly number[] {

@@ -1,7 +1,7 @@
 /** Random walks through worlds too large to be explored to the end. Repeatable: the same seed walks the same way. */
 import { RULES, type Rules } from '../rules.ts';
 import type { Counterexample, Scenario } from './explore.ts';
-import { ranIn, spentMemory, violation, waitsForFenced } from './invariants.ts';
+import { disksIn, ranIn, spentMemory, violation, waitsForFenced } from './invariants.ts';
 import { Successors } from './successors.ts';
 
 export type Wandering = { readonly steps: number; readonly counterexample: Counterexample | null };
@@ -29,7 +29,7 @@ export function wander(
       steps += 1;
       labels.push(next.label());
       const { ran } = world;
-      world = { ...next.world, ran: ranIn(next.world) };
+      world = { ...next.world, ran: ranIn(next.world), disks: disksIn(next.world) };
       const claim = next.broken ?? violation(world) ?? spentMemory(ran, world) ?? waitsForFenced(world.row.value);
       if (claim !== null) return { steps, counterexample: { claim, steps: labels } };
     }

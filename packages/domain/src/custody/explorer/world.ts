@@ -39,6 +39,8 @@ export type Host = {
   readonly memories: readonly { readonly epoch: number; readonly durable: boolean }[];
   /** Fenced without power-off: it executes, and reaches neither disks nor network. */
   readonly cutOff: boolean;
+  /** The boot in which an operator's word that it is fenced found it; null: none stands. It may answer again meanwhile. */
+  readonly fenced: number | null;
   /** What it has promised in answers so far, for the invariants: highest epoch granted, highest forfeited, highest fence obeyed in this boot; and the
    * highest epoch under which it has let a loaded memory run. */
   readonly promised: { readonly granted: number; readonly forfeited: number; readonly fence: number; readonly resumed: number };
@@ -62,7 +64,11 @@ export type World = {
   /** Highest epoch under which vCPUs have run on a host that was not cut off. */
   readonly ran: number;
   readonly highestGranted: number;
+  /** Of disks that each host has for itself, as sets of hosts (bits): where the guest has run since they were last copied there, and where they are noted as leftovers. Null: they are shared. */
+  readonly disks: Disks | null;
 };
+
+export type Disks = { readonly ran: number; readonly left: number };
 
 /** The memory of this QEMU is in its file, whole; whether it would outlive the power nobody knows yet. */
 export function saved(host: Host, qemu: Qemu): Host {
@@ -83,6 +89,7 @@ export function firstWorld(
     readonly timeTravel: boolean;
     readonly stopped: boolean;
     readonly memory?: 'kept' | 'left';
+    readonly localDisks?: boolean;
     readonly rules: Rules;
   },
 ): World {
@@ -135,6 +142,7 @@ export function firstWorld(
       qemus,
       memories: holds && memory !== undefined ? [{ epoch: 1, durable: true }] : [],
       cutOff: index === 0 && memory === 'left',
+      fenced: index === 0 && memory === 'left' ? 0 : null,
       promised: { granted: holds ? 1 : 0, forfeited: 0, fence: 0, resumed: 0 },
     };
   };
@@ -156,5 +164,6 @@ export function firstWorld(
     suspends: options.suspends ?? 0,
     ran: 1,
     highestGranted: 1,
+    disks: options.localDisks === true ? { ran: options.stopped ? 0 : 1, left: 0 } : null,
   };
 }
