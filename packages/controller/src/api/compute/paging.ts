@@ -17,6 +17,12 @@ export function nextLinks(
   };
 }
 
+/** The JSON of a list whose items are JSON already. */
+export function jsonList(collection: string, items: readonly string[], more: Readonly<Record<string, object>>): string {
+  const rest = JSON.stringify(more).slice(1, -1);
+  return `{${JSON.stringify(collection)}:[${items.join(',')}]${rest === '' ? '' : `,${rest}`}}`;
+}
+
 /** The sort that `sort_key` and `sort_dir` ask for, as SQL expressions; a key without one means nothing. The query's schema has refused what may not be asked. */
 export function sortOf<Column>(
   request: ComputeRequest<never>,

@@ -122,9 +122,12 @@ function refuse(error: unknown, request: FastifyRequest, reply: FastifyReply, co
 function send(reply: FastifyReply, answer: Answer): FastifyReply {
   void reply.code(answer.status);
   if (answer.headers !== undefined) void reply.headers({ ...answer.headers });
-  if (answer.body === undefined) return reply.send();
-  return reply.header('content-type', 'application/json').send(Buffer.from(JSON.stringify(answer.body)));
+  const json = jsonOf(answer);
+  if (json === undefined) return reply.send();
+  return reply.header('content-type', 'application/json').send(Buffer.from(json));
 }
+
+const jsonOf = ({ body, json }: Answer): string | undefined => json ?? (body === undefined ? undefined : JSON.stringify(body));
 
 /** Old clients put their project into the path: `/v2.1/<32 hex digits or uuid>/servers`. No resource of the API is named so. */
 function withoutProject(path: string): { readonly path: string; readonly projectId: string | null } {
@@ -134,11 +137,12 @@ function withoutProject(path: string): { readonly path: string; readonly project
 
 function checkResponse(answer: Answer, schema: object | null | undefined, where: string): void {
   if (schema === undefined) throw new Error(`${where}: no response schema`);
+  const json = jsonOf(answer);
   if (schema === null) {
-    if (answer.body !== undefined) throw new Error(`${where}: a body where none belongs`);
+    if (json !== undefined) throw new Error(`${where}: a body where none belongs`);
     return;
   }
-  const found = violation(schema, JSON.parse(JSON.stringify(answer.body ?? null)));
+  const found = violation(schema, JSON.parse(json ?? 'null'));
   if (found !== null) throw new Error(`${where}: the answer breaks its schema: ${found}`);
 }
 

@@ -18,7 +18,13 @@ export type ComputeRequest<Body = unknown> = {
   readonly path: string;
 };
 
-export type Answer = { readonly status: number; readonly body?: object; readonly headers?: Readonly<Record<string, string>> };
+export type Answer = {
+  readonly status: number;
+  readonly body?: object;
+  /** Instead of `body`: its JSON. */
+  readonly json?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+};
 
 /** One way a route behaves, for a range of microversions. Ranges of one route do not overlap; outside all of them the route is absent (404). */
 export type Variant<Body = never> = {

@@ -6,7 +6,7 @@ import { allows, assertAllowed } from '../../auth/policy.ts';
 import { flag, invalid, one, page, time } from '../query.ts';
 import { sortOf } from './paging.ts';
 import type { ComputeRequest } from './route.ts';
-import { isUuid, type ServerRow, serverRows, zoneOfHost } from './server-rows.ts';
+import { isUuid, zoneOfHost } from './server-rows.ts';
 
 type Filter = (value: string, request: ComputeRequest<never>) => Expression<SqlBool>;
 
@@ -148,11 +148,10 @@ const sortColumns: Readonly<Record<(typeof serverSortKeys)[number] | 'locked', R
 /** They tell where servers are. */
 const adminSortKeys: readonly string[] = ['host', 'node'];
 
+export type ListedServers = { readonly servers: readonly { readonly id: string; readonly name: string }[]; readonly limit: number };
+
 /** The servers that a list asks for, in its order, and how many it may hold. Non-admins see their project's only. */
-export async function listServers(
-  request: ComputeRequest<never>,
-  rule: 'servers:index' | 'servers:detail',
-): Promise<{ readonly rows: readonly ServerRow[]; readonly limit: number }> {
+export async function listServers(request: ComputeRequest<never>, rule: 'servers:index' | 'servers:detail'): Promise<ListedServers> {
   const { query, caller, minor, context } = request;
   assertAllowed(caller, rule);
   refuseStatus(request);
@@ -207,7 +206,7 @@ async function paged(
   request: ComputeRequest<never>,
   conditions: readonly Expression<SqlBool>[],
   db: ComputeRequest['context']['db'],
-): Promise<{ readonly rows: readonly ServerRow[]; readonly limit: number }> {
+): Promise<ListedServers> {
   const { query, minor } = request;
   const { limit, marker } = page(query);
   const forAdmins = request.caller.isAdmin ? undefined : query.get('sort_key')?.find((key) => adminSortKeys.includes(key));
@@ -221,27 +220,26 @@ async function paged(
     sorts[0]?.direction === 'asc' ? sql`server.id asc` : sql`server.id desc`,
   ]);
   const all = conditions.length === 0 ? sql<SqlBool>`true` : sql<SqlBool>`${sql.join([...conditions], sql` and `)}`;
-  const ordered = sql<{
-    id: string;
-    place: number;
-  }>`select server.id, row_number() over (order by ${order}) as place from server left join host on host.id = server.host_id where ${all}`;
+  const asked = sql`from server left join host on host.id = server.host_id where ${all}`;
   try {
     let after = 0;
     if (marker !== null) {
       const { rows } = isUuid(marker)
-        ? await sql<{ place: number }>`select place from (${ordered}) o where id = ${marker}::uuid`.execute(db)
+        ? await sql<{
+            place: number;
+          }>`select place from (select server.id, row_number() over (order by ${order}) as place ${asked}) o where id = ${marker}::uuid`.execute(
+            db,
+          )
         : { rows: [] };
       const [found] = rows;
       if (found === undefined) throw new GodwitError('BadRequest', `marker [${marker.slice(0, 120)}] not found`);
       after = found.place;
     }
-    if (limit === 0) return { rows: [], limit };
-    const rows = await serverRows(db)
-      .innerJoin(sql<{ id: string; place: number }>`(${ordered})`.as('o'), (join) => join.on(sql`o.id`, '=', sql`server.id`) as never)
-      .where(sql<SqlBool>`o.place > ${after} and o.place <= ${after + limit}`)
-      .orderBy(sql`o.place`)
-      .execute();
-    return { rows: rows as unknown as readonly ServerRow[], limit };
+    if (limit === 0) return { servers: [], limit };
+    const { rows } = await sql<
+      ListedServers['servers'][number]
+    >`select server.id, server.name ${asked} order by ${order} limit ${limit} offset ${after}`.execute(db);
+    return { servers: rows, limit };
   } catch (error) {
     // PostgreSQL's class for a regular expression that is none.
     if (typeof error === 'object' && error !== null && 'code' in error && error.code === '2201B')

@@ -8,19 +8,56 @@ import type { Tables } from '../../store/tables.ts';
 import type { Caller } from '../../workflows/operations.ts';
 import { type ComputeRequest, param } from './route.ts';
 
-/** Everything that any view of a server shows, from one query. */
-export type ServerRow = Selectable<ServerTable> & {
+/** What the views of a server show of its own row. */
+export const shownColumns = [
+  'id',
+  'name',
+  'vm_state',
+  'task_state',
+  'project_id',
+  'user_id',
+  'metadata',
+  'image_id',
+  'flavor_id',
+  'flavor',
+  'created_at',
+  'updated_at',
+  'access_ip_v4',
+  'access_ip_v6',
+  'disk_config',
+  'progress',
+  'fault',
+  'locked',
+  'description',
+  'tags',
+  'locked_reason',
+  'hostname',
+  'config_drive',
+  'key_name',
+  'launched_at',
+  'terminated_at',
+  'power_state',
+  'direct_boot',
+  'launch_index',
+  'reservation_id',
+  'user_data',
+] as const;
+
+/** Everything that a list's view of a server shows. */
+export type ShownServer = Pick<Selectable<ServerTable>, (typeof shownColumns)[number]> & {
   readonly host_name: string | null;
-  readonly hypervisor_type: HypervisorType | null;
   readonly host_enabled: boolean | null;
   readonly host_forced_down: boolean | null;
   readonly host_reachable: boolean | null;
   readonly zone: string | null;
   readonly ports: readonly { readonly network: string; readonly mac: string; readonly fixedIps: readonly FixedIpColumn[] }[];
-  readonly group_ids: readonly string[];
   /** Names of its ports' security groups. */
   readonly security_groups: readonly string[];
 };
+
+/** Everything that any view of a server shows, from one query. */
+export type ServerRow = Selectable<ServerTable> &
+  ShownServer & { readonly hypervisor_type: HypervisorType | null; readonly group_ids: readonly string[] };
 
 /** Servers with their host, zone, ports and groups: one query, however many servers. Conditions go on `server` and `host`. */
 export function serverRows(db: Db): SelectQueryBuilder<Tables & { host: Tables['host'] }, 'server' | 'host', ServerRow> {

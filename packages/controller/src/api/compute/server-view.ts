@@ -1,18 +1,27 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { vcpusOf } from '@godwit/domain/scheduling/flavor-requirements';
 import { serverStatus, statusesWithFault, statusesWithProgress } from '@godwit/domain/server-states';
 import { microTime, secondTime } from '../time-format.ts';
 import type { ComputeRequest } from './route.ts';
-import type { ServerRow } from './server-rows.ts';
+import type { ServerRow, ShownServer } from './server-rows.ts';
 
-/** `show`: everything. `detail`: an item of a list. `update`: what an update answers, which below 2.75 is less. */
-type Kind = 'show' | 'detail' | 'update';
+/** A server as the reference shows it at this microversion to this caller: all of it, or what an update answers, which below 2.75 is less. */
+export function serverView(request: ComputeRequest<never>, row: ServerRow, kind: 'show' | 'update'): object {
+  const { minor } = request;
+  const common = { ...commonView(request, row), ...(minor >= 71 ? { server_groups: row.group_ids } : {}) };
+  return kind === 'update' && minor < 75 ? common : { ...common, ...more(request, row) };
+}
 
-/** A server as the reference shows it at this microversion to this caller. */
-export function serverView(request: ComputeRequest<never>, row: ServerRow, kind: Kind): object {
+/** The same as an item of a list. */
+export const listedServer = (request: ComputeRequest<never>, row: ShownServer): object => ({
+  ...commonView(request, row),
+  ...more(request, row),
+});
+
+function commonView(request: ComputeRequest<never>, row: ShownServer): object {
   const { minor, caller } = request;
   const status = serverStatus(row.vm_state, row.task_state);
-  const common = {
+  return {
     id: row.id,
     name: row.name,
     status,
@@ -38,12 +47,10 @@ export function serverView(request: ComputeRequest<never>, row: ServerRow, kind:
     ...(minor >= 63 ? { trusted_image_certificates: null } : {}),
     ...(minor >= 73 ? { locked_reason: row.locked_reason } : {}),
     ...(minor >= 90 ? { 'OS-EXT-SRV-ATTR:hostname': row.hostname } : {}),
-    ...(minor >= 71 && kind !== 'detail' ? { server_groups: row.group_ids } : {}),
   };
-  return kind === 'update' && minor < 75 ? common : { ...common, ...more(request, row) };
 }
 
-function more({ minor, caller }: ComputeRequest<never>, row: ServerRow): object {
+function more({ minor, caller }: ComputeRequest<never>, row: ShownServer): object {
   return {
     'OS-EXT-AZ:availability_zone': row.zone ?? '',
     config_drive: row.config_drive ? 'True' : '',
@@ -88,16 +95,12 @@ export const bookmark = (request: ComputeRequest<never>, path: string): string =
 
 /** Tells whoever may not know the host that it changed, and nothing else; differs per project. */
 export const hostIdOf = (projectId: string, hostName: string | null): string =>
-  hostName === null
-    ? ''
-    : createHash('sha224')
-        .update(projectId + hostName)
-        .digest('hex');
+  hostName === null ? '' : hash('sha224', projectId + hostName);
 
 /** The guest's name on its host. */
 export const instanceName = (serverId: string): string => `instance-${serverId.slice(0, 8)}`;
 
-function flavorOf(request: ComputeRequest<never>, row: ServerRow): object {
+function flavorOf(request: ComputeRequest<never>, row: ShownServer): object {
   if (request.minor < 47)
     return { id: row.flavor_id, links: [{ rel: 'bookmark', href: bookmark(request, `flavors/${encodeURIComponent(row.flavor_id)}`) }] };
   const { flavor } = row;
@@ -113,7 +116,7 @@ function flavorOf(request: ComputeRequest<never>, row: ServerRow): object {
 }
 
 /** By network name, in the order of the interfaces. */
-export function addressesOf(row: Pick<ServerRow, 'ports'>): Record<string, object[]> {
+export function addressesOf(row: Pick<ShownServer, 'ports'>): Record<string, object[]> {
   const networks = new Map<string, object[]>();
   for (const port of row.ports) {
     const known = networks.get(port.network) ?? [];
@@ -130,7 +133,7 @@ export function addressesOf(row: Pick<ServerRow, 'ports'>): Record<string, objec
   return Object.fromEntries(networks);
 }
 
-function faultOf(fault: NonNullable<ServerRow['fault']>, isAdmin: boolean): object {
+function faultOf(fault: NonNullable<ShownServer['fault']>, isAdmin: boolean): object {
   const shown = fault.details !== undefined && fault.details !== '' && (isAdmin || fault.code !== 500);
   return {
     code: fault.code,
@@ -141,7 +144,7 @@ function faultOf(fault: NonNullable<ServerRow['fault']>, isAdmin: boolean): obje
 }
 
 /** `DOWN`: an operator said so; `UNKNOWN`: it does not answer. */
-function hostStatus(row: ServerRow): string {
+function hostStatus(row: ShownServer): string {
   if (row.host_name === null) return '';
   if (row.host_forced_down === true) return 'DOWN';
   if (row.host_enabled === false) return 'MAINTENANCE';

@@ -7,6 +7,8 @@ import { startTestServer, type TestServer } from '../../store/test-database.ts';
 import { insertImage } from '../../store/testing/rows.ts';
 import type { TestUser } from '../test-api.ts';
 import { filterKeys } from './server-list.ts';
+import type { ShownServer } from './server-rows.ts';
+import { shownServers } from './shown-servers.ts';
 import { startTestCloud, type TestCloud } from './test-cloud.ts';
 
 let server: TestServer;
@@ -387,6 +389,39 @@ describe('list', () => {
       forbidden: { code: 403, message: 'Only administrators may list deleted instances' },
     });
     expect((await ask('deleted', '2.1', cloud.admin)).statusCode).toBe(200);
+  });
+  it('shows each as it is shown alone, with all its ports and groups, in the order asked for, however many are read at a time', async () => {
+    const { id: groupId } = (await cloud.db
+      .insertInto('security_group')
+      .values({ id: randomUUID(), project_id: member.projectId, name: 'Another', description: '' })
+      .returning('id')
+      .executeTakeFirstOrThrow()) as { id: string };
+    for (const networks of ['none', 'auto']) await create({ networks }, '2.93');
+    const nets = [{ uuid: cloud.networkId }, { uuid: cloud.networkId }];
+    const { id } = (await create({ networks: nets, security_groups: [{ name: 'default' }, { name: groupId }] }, '2.93')).json().server;
+    await cloud.db.updateTable('server').set({ host_id: cloud.hosts.node2 }).where('id', '=', id).execute();
+    const admin = await cloud.user('admin');
+    const listed = await cloud.call('GET', `${base}/servers/detail?all_tenants=1&sort_key=uuid`, { as: admin, microversion: '2.93' });
+    const all: { id: string; security_groups: object[] }[] = listed.json().servers;
+    for (const one of all) {
+      const { server_groups: _, ...shown } = await show(one.id, '2.93', admin);
+      expect(one).toEqual(shown);
+    }
+    expect(all.find((one) => one.id === id)).toMatchObject({
+      security_groups: [{ name: 'Another' }, { name: 'default' }],
+      addresses: { net: [{ version: 4 }, { version: 4 }] },
+      'OS-EXT-SRV-ATTR:host': 'node2',
+    });
+    // Three, so that the last reading of two is not full.
+    const ids = all.slice(-3).map((one) => one.id);
+    ids.reverse();
+    const read = async (atOnce?: number): Promise<readonly ShownServer[]> => {
+      const found: ShownServer[] = [];
+      for await (const some of shownServers(cloud.db, ids, atOnce)) found.push(...some);
+      return found;
+    };
+    expect((await read(2)).map((row) => row.id)).toEqual(ids);
+    expect(await read(2)).toEqual(await read());
   });
   it('pages with links that lead on, in any order', async () => {
     const own = await cloud.user('member');

@@ -15,12 +15,13 @@ import { GodwitError } from '@godwit/domain/errors';
 import { as, type ServerId } from '@godwit/domain/ids';
 import { tellServer } from '../../workflows/record/server-event.ts';
 import { accessIp } from './access-ip.ts';
-import { nextLinks } from './paging.ts';
+import { jsonList, nextLinks } from './paging.ts';
 import { type ComputeRequest, type ComputeRoute, param, route } from './route.ts';
 import { createServers } from './server-create.ts';
 import { listServers } from './server-list.ts';
 import { serverFor, serverRows } from './server-rows.ts';
-import { addressesOf, serverLinks, serverView } from './server-view.ts';
+import { addressesOf, listedServer, serverLinks, serverView } from './server-view.ts';
+import { shownServers } from './shown-servers.ts';
 
 async function update(request: ComputeRequest<UpdateServer>) {
   const row = await serverFor(request as ComputeRequest<never>, 'update');
@@ -46,6 +47,14 @@ async function update(request: ComputeRequest<UpdateServer>) {
   return { status: 200, body: { server: serverView(request as ComputeRequest<never>, changed, 'update') } };
 }
 
+/** Each server as JSON, as soon as it is read: nothing else is kept of it. */
+async function detailTexts(request: ComputeRequest<never>, ids: readonly string[]): Promise<readonly string[]> {
+  const texts: string[] = [];
+  for await (const some of shownServers(request.context.db, ids))
+    for (const one of some) texts.push(JSON.stringify(listedServer(request, one)));
+  return texts;
+}
+
 /** What `/ips` shows of an address. */
 const plainAddresses = (addresses: Record<string, object[]>): Record<string, object[]> =>
   Object.fromEntries(
@@ -60,12 +69,12 @@ export const serverRoutes: readonly ComputeRoute[] = [
     query: ServersQuery,
     response: ServerListAnswer,
     handle: async (request) => {
-      const { rows, limit } = await listServers(request, 'servers:index');
+      const { servers, limit } = await listServers(request, 'servers:index');
       return {
         status: 200,
         body: {
-          servers: rows.map((row) => ({ id: row.id, name: row.name, links: serverLinks(request, row.id) })),
-          ...nextLinks(request, 'servers', rows, limit, rows.at(-1)?.id),
+          servers: servers.map(({ id, name }) => ({ id, name, links: serverLinks(request, id) })),
+          ...nextLinks(request, 'servers', servers, limit, servers.at(-1)?.id),
         },
       };
     },
@@ -74,14 +83,10 @@ export const serverRoutes: readonly ComputeRoute[] = [
     query: ServersQuery,
     response: ServerDetailAnswer,
     handle: async (request) => {
-      const { rows, limit } = await listServers(request, 'servers:detail');
-      return {
-        status: 200,
-        body: {
-          servers: rows.map((row) => serverView(request, row, 'detail')),
-          ...nextLinks(request, 'servers', rows, limit, rows.at(-1)?.id),
-        },
-      };
+      const { servers, limit } = await listServers(request, 'servers:detail');
+      const ids = servers.map(({ id }) => id);
+      const links = nextLinks(request, 'servers', servers, limit, ids.at(-1));
+      return { status: 200, json: jsonList('servers', await detailTexts(request, ids), links) };
     },
   }),
   route('POST', '/servers', { body: CreateServer, response: always(ServerCreateAnswer), handle: createServers }),
