@@ -21,6 +21,7 @@ import {
   untilEnded,
 } from '../testing/test-guest.ts';
 import { holdAt, startTwoHosts, type TestHost, type TwoHosts } from '../testing/two-hosts.ts';
+import { delay } from './deadline.ts';
 
 let two: TwoHosts;
 /** What the image store has; a test may delete from it. */
@@ -158,11 +159,16 @@ describe('while its disks are copied', () => {
   /** What goes to a host is held up at the bridge before it: neither end sees a link go down. */
   const overSlowLink = async (to: TestHost, shape: readonly string[], work: () => Promise<unknown>): Promise<void> => {
     const port = to === two.hosts[0] ? 'mg-0' : 'mg-1';
-    await two.in(two.fabricNamespace, 'tc', 'qdisc', 'add', 'dev', port, 'root', 'tbf', ...shape);
+    const link = (verb: string, ...how: readonly string[]) =>
+      two.in(two.fabricNamespace, 'tc', '-s', 'qdisc', verb, 'dev', port, 'root', ...how);
+    await link('add', 'tbf', ...shape);
     try {
       await work();
     } finally {
-      await two.in(two.fabricNamespace, 'tc', 'qdisc', 'del', 'dev', port, 'root');
+      // What is queued goes through: dropped with the queue it would cost each stream seconds of its own patience.
+      await link('change', 'tbf', 'rate', '10gbit', 'burst', '10mb', 'latency', '1s');
+      await expect.poll(() => link('show'), { timeout: 10_000 }).toContain('backlog 0b');
+      await link('del');
     }
   };
   /** The guest was taken at the destination: brings the move to its end. */
@@ -231,11 +237,22 @@ describe('while its disks are copied', () => {
     await nothingLost(guest);
   }, 90_000);
 
-  test('a cancel does not wait for the copy, and the next move works', async () => {
+  test('a link that takes longer for one operation than a silence may last is no dead one; a cancel does not wait for the copy, and the next move works', async () => {
     await copying();
+    const report = () => move.from.client.getMigration({ migrationId: move.migrationId });
+    const copied = async () => (await report()).disks.reduce((sum, { offsetBytes }) => sum + offsetBytes, 0n);
+    // Half a minute for the 4 MiB of an operation.
+    await overSlowLink(move.to, ['rate', '1mbit', 'burst', '64kb', 'latency', '1s'], async () => {
+      const policy = { ...move.policy, maxBandwidthBytes: 0n };
+      await move.from.client.setMigrationPolicy({ custody: custodyOf(guest), migrationId: move.migrationId, policy });
+      for (let [before, stoodAt] = [await copied(), performance.now()]; performance.now() - stoodAt < 6_000; await delay(100)) {
+        const now = await copied();
+        if (now !== before) [before, stoodAt] = [now, performance.now()];
+        expect(await report()).toMatchObject({ state: 'copying' });
+      }
+    });
     const begunAt = performance.now();
     const cancelled = await move.from.client.cancelOutgoing({ grant: move.grant });
-    // At this rate the copy goes on for half a minute.
     expect(performance.now() - begunAt).toBeLessThan(5_000);
     expect(cancelled).toMatchObject({ state: 'cancelled', cause: 'CancelledByOperator', guestState: GuestState.RUNNING });
     await runsOnAtTheSource();
@@ -302,11 +319,21 @@ describe('while its disks are copied', () => {
     const inStep = await holdAt(move.from, 'source.mirrors-ready');
     await start(move, await prepare(guest, move));
     await inStep.held();
-    // At this rate memory takes minutes, and a mirror that is ready heeds no cap of QEMU's.
-    await overSlowLink(move.to, ['rate', '4mbit', 'burst', '64kb', 'latency', '300ms'], async () => {
-      await inStep.letGo();
+    const capped = async (maxBandwidthBytes: bigint): Promise<unknown> =>
+      move.from.client.setMigrationPolicy({
+        custody: custodyOf(guest),
+        migrationId: move.migrationId,
+        policy: { ...move.policy, maxBandwidthBytes },
+      });
+    // For memory, so that it is under way when the link becomes slow and not yet there: a mirror that is in step heeds no cap of QEMU's.
+    await capped(1_000_000n);
+    await inStep.letGo();
+    await expect.poll(marks, { timeout: 20_000 }).toContain('QEMU active');
+    // Slower than a guest that shares its processor with others writes, and with a queue in which neither stream starves the other.
+    await overSlowLink(move.to, ['rate', '1mbit', 'burst', '64kb', 'latency', '1s'], async () => {
       await expect.poll(marks, { timeout: 40_000 }).toContain('disk writes wait for the destination');
     });
+    await capped(0n);
     expect(await untilEnded(move.from, move.migrationId)).toMatchObject({ state: 'released' });
     await controlGuest(two, guest, 'disk 100');
     await arrived();

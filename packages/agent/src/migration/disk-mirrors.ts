@@ -3,11 +3,13 @@ import { diskNode } from '../qemu/command-line.ts';
 import type { GuestProcess } from '../qemu/guest-process.ts';
 import type { QmpEvent } from '../qemu/qmp-client.ts';
 import { QmpTimeout } from '../qemu/qmp-errors.ts';
+import { acknowledgedBytes } from './acknowledged-bytes.ts';
 import { cutConnection } from './cut-connection.ts';
 import { delay, within } from './deadline.ts';
 import { brokenBy, MirrorBroken } from './mirror-broken.ts';
 import { greetsAsNbd } from './nbd-greeting.ts';
 import { mirrorName, removeMirrors } from './remove-mirrors.ts';
+import { unsentBytes } from './unsent-bytes.ts';
 
 /** A disk to copy. `overlay`: the destination has what lies below it, only the disk's own layer is copied. */
 export type MirroredDisk = { readonly index: number; readonly diskId: string; readonly overlay: boolean };
@@ -30,7 +32,7 @@ type Mirror = MirroredDisk & {
  */
 const bufferBytes = 64 * 1024 * 1024;
 const operationBytes = bufferBytes / 16;
-/** A link that silently drops everything shows nothing but that nothing moves. */
+/** A link that silently drops everything shows nothing but that nothing moves: neither is an operation done, nor is a byte of one acknowledged. */
 const silenceMs = 5_000;
 const lookEveryMs = 200;
 /**
@@ -56,6 +58,8 @@ export class DiskMirrors {
   #broken: MirrorBroken | null = null;
   #settling = false;
   #mbps = 0;
+  /** What no job tells because its operation hangs. */
+  #unsentBytes = 0;
   #blocking = false;
   #over = false;
   #removed: Promise<void> | null = null;
@@ -87,7 +91,7 @@ export class DiskMirrors {
 
   /** Bytes that the destination's disks lag behind. */
   get behindBytes(): number {
-    return this.#mirrors.reduce((sum, { progress }) => sum + progress.lengthBytes - progress.offsetBytes, 0);
+    return Math.max(this.#unsentBytes, this.#lengthBytes - this.#movedBytes);
   }
 
   /** Resolves when every disk of the destination is in step with the source's and is kept so; rejects with MirrorBroken. */
@@ -153,11 +157,15 @@ export class DiskMirrors {
     let [silent, lagging] = [0, 0];
     let before = { moved: this.#movedBytes, atMs: performance.now() };
     let movedAtMs = before.atMs;
+    let acknowledged: number | null = null;
     while (!this.#over && !this.#settling) {
       await delay(lookEveryMs);
       if (this.#over || this.#settling) return;
       try {
+        const told = { moved: this.#movedBytes, length: this.#lengthBytes };
         this.#note(await this.#jobs());
+        const hangs = this.#inStep && told.moved === this.#movedBytes && told.length === this.#lengthBytes && told.moved < told.length;
+        this.#unsentBytes = hangs ? await unsentBytes(this.#process.qmp, answerMs) : 0;
         silent = 0;
       } catch (error) {
         // The death of the process is told by itself.
@@ -169,14 +177,20 @@ export class DiskMirrors {
       const [nowMs, moved] = [performance.now(), this.#movedBytes];
       // Smoothed over about a second.
       this.#mbps += (((moved - before.moved) * 8) / 1000 / (nowMs - before.atMs) - this.#mbps) * 0.2;
-      if (moved !== before.moved || this.behindBytes === 0) movedAtMs = nowMs;
+      if (moved !== before.moved || this.behindBytes === 0) [movedAtMs, acknowledged] = [nowMs, null];
       before = { moved, atMs: nowMs };
       // Under a cap a mirror rests after each operation for as long as it should have taken.
       const patienceMs = silenceMs + (this.#share === 0 ? 0 : (operationBytes * 1000) / this.#share);
-      if (nowMs - movedAtMs >= patienceMs)
-        throw this.#break(
-          new MirrorBroken('StreamFailed', `the disk stream to ${this.#where} stood still for ${Math.round(patienceMs / 1000)} s`),
-        );
+      if (nowMs - movedAtMs >= patienceMs / 2) acknowledged ??= await this.#acknowledged();
+      if (nowMs - movedAtMs >= patienceMs) {
+        // An operation takes a slow link longer than that.
+        const now = await this.#acknowledged();
+        if (now === null || acknowledged === null || now <= acknowledged)
+          throw this.#break(
+            new MirrorBroken('StreamFailed', `the disk stream to ${this.#where} stood still for ${Math.round(patienceMs / 1000)} s`),
+          );
+        [movedAtMs, acknowledged] = [nowMs - patienceMs / 2, now];
+      }
       if (this.#broken !== null) throw this.#broken;
       lagging = this.#inStep && this.behindBytes > lagBytes ? lagging + 1 : 0;
       if (lagging >= 2 && !this.#blocking) await this.#blockWrites();
@@ -271,6 +285,14 @@ export class DiskMirrors {
 
   get #movedBytes(): number {
     return this.#mirrors.reduce((sum, { progress }) => sum + progress.offsetBytes, 0);
+  }
+
+  get #lengthBytes(): number {
+    return this.#mirrors.reduce((sum, { progress }) => sum + progress.lengthBytes, 0);
+  }
+
+  #acknowledged(): Promise<number | null> {
+    return acknowledgedBytes(this.#target.address, this.#target.port);
   }
 
   get #where(): string {

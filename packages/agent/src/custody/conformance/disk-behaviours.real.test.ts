@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { certificateSubject, hostCertificateUri } from '@godwit/contract/certificate-names';
 import { afterAll, expect, test } from 'vitest';
 import { createTestCa } from '../../identity/test-ca.ts';
+import { unsentBytes } from '../../migration/unsent-bytes.ts';
 import { dhParametersFile, dhParametersPem } from '../../qemu/dh-parameters.ts';
 import type { QmpEvent } from '../../qemu/qmp-client.ts';
 import { DISK_BEHAVIOURS, type DiskBehaviour } from './disk-behaviours.ts';
@@ -201,6 +202,27 @@ conforms('yank-ends-mirror', async (lab) => {
   expect(typeof (await ended).data['error']).toBe('string');
   await write(source, 4);
   expect((await source.now()).runstate).toBe('running');
+});
+
+conforms('hanging-mirror-tells-an-old-debt', async (lab) => {
+  const { source, target } = await pair(lab);
+  const told = async (): Promise<unknown> => {
+    const [job] = (await source.qmp.execute('query-block-jobs')) as readonly { readonly len: number; readonly offset: number }[];
+    return { behind: (job?.len ?? 0) - (job?.offset ?? 0) };
+  };
+  target.kill('SIGSTOP');
+  // The same chunk twice: the mirror waits for the first before it takes the second.
+  await write(source, 3);
+  await expect.poll(told, { timeout: eventMs }).toEqual({ behind: 65_536 });
+  await write(source, 4);
+  await expect.poll(() => unsentBytes(source.qmp, eventMs), { timeout: eventMs }).toBe(65_536);
+  await io(source, 'write -P 5 1m 1m');
+  await pause(whileMs);
+  expect(await unsentBytes(source.qmp, eventMs)).toBe(65_536 + mebibyte);
+  expect(await told()).toEqual({ behind: 65_536 });
+  target.kill('SIGCONT');
+  await expect.poll(told, { timeout: eventMs }).toEqual({ behind: 0 });
+  expect(await unsentBytes(source.qmp, eventMs)).toBe(0);
 });
 
 conforms('forced-cancel-ends-mirror', async (lab) => {

@@ -14,6 +14,8 @@ export const DISK_BEHAVIOURS = {
   'dead-target-ends-mirror': 'a target that dies while copying ends the mirror with an error; the guest runs on',
   'dead-target-spoils-the-end':
     'a target that dies when the mirror is ready and idle shows nothing, and its end is an error, never a success',
+  'hanging-mirror-tells-an-old-debt':
+    'a mirror of which an operation hangs tells the length and the offset of before, whatever the guest writes meanwhile; the bitmap of its node counts on',
   'yank-ends-mirror': 'a mirror whose target is frozen is ended by yank, with an error; the guest runs on',
   'forced-cancel-ends-mirror': 'a mirror whose target is frozen is ended by a forced cancel; the guest runs on',
   'sparse-stays-sparse': 'what the disk has not allocated, or holds as zeros, takes no room in the copy',
