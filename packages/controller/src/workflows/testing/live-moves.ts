@@ -1,32 +1,17 @@
 import type { MigrationId, ServerId } from '@godwit/domain/ids';
-import { afterAll, afterEach, beforeAll, beforeEach, expect } from 'vitest';
-import type { Database } from '../../store/database.ts';
-import { startTestServer, type TestServer } from '../../store/test-database.ts';
+import { expect } from 'vitest';
 import type { Engine } from '../engine.ts';
 import { type FakeHost, runningCopies } from './fake-agents.ts';
-import { type FakeCloud, fakeCloud, until } from './fake-cloud.ts';
+import { until } from './fake-cloud.ts';
+import { type FreshCloud, freshCloud } from './fresh-cloud.ts';
 
-/**
- * For one file of tests: before each of them a fresh database and a cloud of fake hosts, of which `begins` is told, and after it their end. What it returns is about the test's own.
- * `heartbeatMs`: as a fake cloud's.
- */
-export function liveMoves(begins: (fresh: { readonly database: Database; readonly cloud: FakeCloud }) => void, heartbeatMs?: number) {
-  let postgres: TestServer;
-  let database: Database;
-  let cloud: FakeCloud;
-  beforeAll(async () => {
-    postgres = await startTestServer();
-  }, 60_000);
-  afterAll(() => postgres.stop(), 60_000);
-  beforeEach(async () => {
-    database = await postgres.database();
-    cloud = await fakeCloud(database, undefined, undefined, undefined, heartbeatMs);
-    begins({ database, cloud });
-  });
-  afterEach(async () => {
-    await cloud.stop();
-    await database.close();
-  });
+/** What tests of live migrations ask of a cloud that is fresh for each of them; see `freshCloud`. */
+export function liveMoves(begins: (fresh: FreshCloud) => void, heartbeatMs?: number) {
+  let { database, cloud } = {} as FreshCloud;
+  freshCloud((fresh) => {
+    ({ database, cloud } = fresh);
+    begins(fresh);
+  }, heartbeatMs);
 
   const readServer = (id: string) => database.db.selectFrom('server').selectAll().where('id', '=', id).executeTakeFirstOrThrow();
   const readMove = (id: string) => database.db.selectFrom('migration').selectAll().where('id', '=', id).executeTakeFirstOrThrow();
