@@ -8,7 +8,7 @@ import { endMigration } from '../live-migrate/end-migration.ts';
 import { checkpoint, type WorkflowRun } from '../port.ts';
 import { beginEvent, finishEvent } from '../record/actions.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
-import { removeDisks } from './remove-disks.ts';
+import { answers, removeDisks } from './remove-disks.ts';
 import { readServer, writeServer } from './server-record.ts';
 import { forgetShelvedImage, removeLeftDisks } from './shelved-disk.ts';
 
@@ -59,7 +59,8 @@ export async function deleteServer(context: WorkflowContext, run: WorkflowRun): 
     );
   // First the copies elsewhere: they are named by the same rows.
   const copiesGone = await clearCopiedDisks(context, run, serverId);
-  const disksGone = (await removeDisks(context, run, serverId)) && copiesGone;
+  const ownGone = await removeDisks(context, run, serverId);
+  const disksGone = ownGone && copiesGone;
   const { shelved, host_id: home } = await readServer(db, serverId);
   if (shelved !== null && home !== null) await removeLeftDisks(context, run, serverId, as<HostId>(home), shelved);
   await clearRemains(context, run, serverId);
@@ -90,6 +91,8 @@ export async function deleteServer(context: WorkflowContext, run: WorkflowRun): 
     await releasePorts(tx, serverId);
     await forgetShelvedImage(tx, shelved);
     if (disksGone) await tx.deleteFrom('disk').where('server_id', '=', serverId).execute();
+    // A host that is there may not be done yet, or may do it the next time; one that is away is told when it returns.
+    if (!ownGone && (await answers(tx, home))) await context.workflows.enqueue(tx, { kind: 'settle-server', subjectId: serverId });
     const now = new Date();
     await writeServer(tx, run, serverId, { vm_state: 'deleted', task_state: null, power_state: 0, deleted_at: now, terminated_at: now });
     await finishEvent(tx, actionId, EVENT, { ok: true });

@@ -1,6 +1,7 @@
 import type { Guest } from '@godwit/contract/gen/guest_pb';
 import { as, asEpoch, type HostId, type ServerId } from '@godwit/domain/ids';
 import { agentFailure } from '../../agents/agent-error.ts';
+import type { Db } from '../../store/database.ts';
 import { readCustody } from '../custody/custody-store.ts';
 import { wireCustody } from '../custody/wire-grant.ts';
 import { checkpoint, type WorkflowRun } from '../port.ts';
@@ -8,13 +9,20 @@ import type { WorkflowContext } from '../workflow-context.ts';
 import { readServer, writeServer } from './server-record.ts';
 import { wireGuest } from './wire-guest.ts';
 
-const RPC_TIMEOUT_MS = 60_000;
+/** A Ceph cluster takes a QEMU that was killed for alive for 30 s and more, and removes no image that it has open. */
+const RPC_TIMEOUT_MS = 90_000;
 
 /** Deletes the disks where they are, under an epoch granted to nobody. False when the host did not do it: the disk rows then stay, as the note of what is left there. */
 export async function removeDisks(context: WorkflowContext, run: WorkflowRun, serverId: ServerId): Promise<boolean> {
   const server = await readServer(context.db, serverId);
   if (server.host_id === null) return true;
   return destroyAt(context, run, serverId, as<HostId>(server.host_id), await wireGuest(context.db, serverId));
+}
+
+/** Whether a host is there to be asked again. */
+export async function answers(db: Db, hostId: string | null): Promise<boolean> {
+  if (hostId === null) return false;
+  return (await db.selectFrom('host').select('reachable').where('id', '=', hostId).executeTakeFirst())?.reachable === true;
 }
 
 /**

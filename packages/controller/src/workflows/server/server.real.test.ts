@@ -1,3 +1,4 @@
+import { Code, ConnectError } from '@connectrpc/connect';
 import { GuestState } from '@godwit/contract/gen/guest_pb';
 import type { ServerId } from '@godwit/domain/ids';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -459,5 +460,22 @@ describe('delete', () => {
     expect(guest(id)[0]?.state).toBe(GuestState.SHUTOFF);
     for (const table of ['allocation', 'disk'] as const)
       expect(await database.db.selectFrom(table).selectAll().where('server_id', '=', id).execute()).toEqual([]);
+  });
+
+  it('asks a host that is there again until the disks are gone, and says so before of nobody', async () => {
+    const late = new ConnectError('the operation timed out', Code.DeadlineExceeded);
+    const engine = await cloud.controller('c1', async (point) => {
+      // The copy is dead: what comes next is the order to remove the disks.
+      if (point === 'settle:destroy')
+        for (let times = 0; times < 2; times++) cloud.hosts[0]?.faults.push({ call: 'destroyGuest', when: 'before', error: late });
+    });
+    const id = await cloud.server(engine, 'node1');
+    const disks = () => database.db.selectFrom('disk').select('id').where('server_id', '=', id).execute();
+    const [disk] = await disks();
+    await engine.operations.delete(cloud.admin, id);
+    await until(async () => (await read(id)).deleted_at !== null);
+    await until(async () => (await disks()).length === 0, 20_000);
+    expect(cloud.hosts[0]).toMatchObject({ faults: [], destroyedDisks: [disk?.id] });
+    expect(await read(id)).toMatchObject({ vm_state: 'deleted', custody: { holder: { kind: 'nowhere' }, operation: null, remains: [] } });
   });
 });

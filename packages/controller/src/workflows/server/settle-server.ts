@@ -13,7 +13,7 @@ import type { WorkflowContext } from '../workflow-context.ts';
 import { serverFault } from './fault.ts';
 import { memoryGone } from './memory-gone.ts';
 import { recoverServer } from './recover-server.ts';
-import { removeDisks } from './remove-disks.ts';
+import { answers, removeDisks } from './remove-disks.ts';
 import { readServer, writeServer } from './server-record.ts';
 
 /** How long to leave a busy server alone. */
@@ -45,15 +45,17 @@ export async function settleServer(context: WorkflowContext, run: WorkflowRun): 
     if (!forward) await db.transaction().execute((tx) => stepCustody(tx, serverId, run.fence, [{ kind: 'abort' }]));
   }
   const settled = await settle(context, run, serverId, { deleteDisks: false });
+  let disksLeft = false;
   row = settled.row;
   if (settled.kind === 'settled' && deleted) {
     if (row.holder.kind !== 'nowhere') {
       await db.transaction().execute((tx) => stepCustody(tx, serverId, run.fence, [{ kind: 'destroy' }]));
-      await settle(context, run, serverId, { deleteDisks: true });
+      await settle(context, run, serverId, { deleteDisks: false });
     }
     // First the copies elsewhere: they are named by the same rows.
     const copiesGone = await clearCopiedDisks(context, run, serverId);
-    if ((await removeDisks(context, run, serverId)) && copiesGone) await db.deleteFrom('disk').where('server_id', '=', serverId).execute();
+    disksLeft = !(await removeDisks(context, run, serverId));
+    if (!disksLeft && copiesGone) await db.deleteFrom('disk').where('server_id', '=', serverId).execute();
   } else if (settled.kind === 'settled' && row.holder.kind !== 'nowhere') await showGuest(context, run, serverId, row.holder.hostId);
   await withoutMemory(context, run, serverId);
   const left = await clearRemains(context, run, serverId);
@@ -61,6 +63,9 @@ export async function settleServer(context: WorkflowContext, run: WorkflowRun): 
   // It is there and will not return: a full disk, for one, keeps it from writing down that it drops its copy. This is run again.
   const failing = left.find(({ failure }) => failure.kind === 'failed');
   if (failing !== undefined) throw new Error(`host ${failing.hostId} could not destroy what it has of server ${serverId} yet`);
+  // Likewise one that has not removed the disks of a deleted server: those of a cluster may take minutes.
+  if (disksLeft && (await answers(db, (await readServer(db, serverId)).host_id)))
+    throw new Error(`the disks of server ${serverId}, which is deleted, are not removed yet`);
 }
 
 /** Settles a server without the hosts that an operator has fenced: a guest that was there runs nowhere now. */
