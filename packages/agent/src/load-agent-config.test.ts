@@ -37,6 +37,11 @@ test('defaults are filled in and the environment wins', () => {
   });
 });
 
+test('an RBD pool is taken as it is written', () => {
+  const pools = [{ name: 'ceph', kind: 'rbd', path: '/var/lib/godwit/ceph', ceph: { pool: 'vms', namespace: 'a', user: 'godwit' } }];
+  expect(loadAgentConfig(write({ ...good, pools }), {}).pools).toEqual(pools);
+});
+
 test('every wrong key is named in one refusal', () => {
   const file = write({ ...good, stateDir: 'relative', managementAddress: '0.0.0.0', controllerUrl: 'http://x', migrationPorts: [9, 1] });
   expect(() => loadAgentConfig(file, {})).toThrow(/stateDir.*managementAddress.*controllerUrl.*migrationPorts/);
@@ -54,6 +59,21 @@ test.each([
   ['an Open vSwitch bridge that would be one', { ...good, bridge: { name: 'br0', openvswitch: '--all' } }],
   ['a name that Linux does not take', { ...good, bridge: { name: 'guests-of-this-host' } }],
   ['VLANs that are neither there nor not', { ...good, bridge: { name: 'br0', vlans: 'yes' } }],
+  ['a pool of no kind that there is', { ...good, pools: [{ name: 'c', kind: 'rdb', path: '/c', ceph: { pool: 'vms' } }] }],
+  ['an RBD pool that names none of Ceph’s', { ...good, pools: [{ name: 'ceph', kind: 'rbd', path: '/var/lib/godwit/ceph' }] }],
+  [
+    'an RBD pool with a name that QEMU would read otherwise',
+    { ...good, pools: [{ name: 'c', kind: 'rbd', path: '/c', ceph: { pool: 'a,b' } }] },
+  ],
+  [
+    'an RBD pool with a relative configuration',
+    { ...good, pools: [{ name: 'c', kind: 'rbd', path: '/c', ceph: { pool: 'a', conf: 'x' } }] },
+  ],
+  [
+    'an RBD pool that is declared coherent',
+    { ...good, pools: [{ name: 'c', kind: 'rbd', path: '/c', ceph: { pool: 'a' }, declaredCoherent: true }] },
+  ],
+  ['a directory with a pool of Ceph’s', { ...good, pools: [{ name: 'c', kind: 'shared', path: '/c', ceph: { pool: 'a' } }] }],
   ['simulated without hosts', { ...good, driver: 'simulated' }],
 ])('refused: %s', (_name, value) => {
   expect(() => loadAgentConfig(write(value), {})).toThrow('the configuration');

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import type { AgentConfig } from '@godwit/contract/config/agent-config';
 import { readSettings, type Settings } from '@godwit/contract/config/read-settings';
 import { GodwitError } from '@godwit/domain/errors';
+import { isCephName } from '@godwit/domain/guest-spec';
 
 /** The configuration with its defaults filled in. */
 export type LoadedConfig = AgentConfig & { readonly bootIdFile: string; readonly migrationPorts: readonly [number, number] };
@@ -138,6 +139,7 @@ function configProblems(config: Readonly<Record<string, unknown>>): readonly str
     'migrationPorts is not [first, last]',
   );
   demand(Array.isArray(config['pools']), 'pools is not a list');
+  if (Array.isArray(config['pools'])) problems.push(...config['pools'].flatMap(poolProblems));
   const simulated = config['simulatedHosts'];
   demand(config['driver'] !== 'simulated' || (Array.isArray(simulated) && simulated.length > 0), 'driver "simulated" needs simulatedHosts');
   const tracing = config['tracing'] as { readonly endpoint?: unknown } | undefined;
@@ -152,4 +154,24 @@ function configProblems(config: Readonly<Record<string, unknown>>): readonly str
 const bridgeKeys = ['name', 'uplink', 'openvswitch', 'vlans'];
 /** What Linux takes, without what programs would take for an option. */
 const interfaceName = /^[A-Za-z0-9._][A-Za-z0-9._-]{0,14}$/;
+
+/** What an `rbd` pool must say, and what no other can. */
+function poolProblems(pool: Readonly<Record<string, unknown>> | null): readonly string[] {
+  const name = JSON.stringify(pool?.['name']);
+  const ceph = pool?.['ceph'] as Readonly<Record<string, unknown>> | null | undefined;
+  if (!['shared', 'local', 'rbd'].includes(String(pool?.['kind'])))
+    return [`pools has the kind ${JSON.stringify(pool?.['kind'])} in ${name}, not "shared", "local" or "rbd"`];
+  if (pool?.['kind'] !== 'rbd') return ceph === undefined ? [] : [`pools has ceph in ${name}, which is not of kind rbd`];
+  const problems: string[] = [];
+  if (!isCephName(ceph?.['pool'])) problems.push(`pools has no ceph.pool in ${name} of kind rbd, or one that is no plain name`);
+  for (const key of ['namespace', 'user'])
+    if (ceph?.[key] !== undefined && !isCephName(ceph[key])) problems.push(`pools has a ceph.${key} in ${name} that is no plain name`);
+  const conf = ceph?.['conf'];
+  if (conf !== undefined && !(typeof conf === 'string' && conf.startsWith('/')))
+    problems.push(`pools has a ceph.conf in ${name} that is not an absolute path`);
+  for (const key of ['directIo', 'declaredCoherent'])
+    if (pool[key] !== undefined) problems.push(`pools has ${key} in ${name}, which says nothing about an rbd pool`);
+  return problems;
+}
+
 const isPort = (value: unknown): value is number => Number.isInteger(value) && Number(value) >= 1 && Number(value) <= 65_535;

@@ -5,7 +5,7 @@ export type StepLog = { readonly warn: (fields: Record<string, unknown>, message
 
 /**
  * Runs a step of the agent's start, and returns or throws as it does. One that takes long is told while it goes on, after 5, 10, 20, 40 … seconds: whoever waits for an agent that does not serve
- * yet, because a storage, a tool or QEMU does not answer it, sees what it waits for.
+ * yet, because a tool or QEMU does not answer it, sees what it waits for.
  */
 export async function tellSlowStep<T>(log: StepLog, step: string, run: () => Promise<T>): Promise<T> {
   const startedAt = performance.now();

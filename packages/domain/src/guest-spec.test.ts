@@ -28,8 +28,26 @@ const spec: GuestSpec = {
   balloon: false,
 };
 const problems = (change: Partial<GuestSpec>): string => guestSpecProblems({ ...spec, ...change }).join('; ');
-const diskProblems = (change: Partial<DiskSpec>): string => problems({ disks: [{ ...disk, ...change }] });
+const diskProblems = (change: Partial<DiskSpec>): string => problems({ disks: [{ ...disk, ...change } as DiskSpec] });
 const nicProblems = (change: Partial<NicSpec>): string => problems({ nics: [{ ...nic, ...change }] });
+
+describe('a disk that is an RBD image', () => {
+  const rbd = { pool: 'vms', image: 'godwit-a', conf: '/etc/ceph/ceph.conf', user: 'godwit' };
+  const image = { path: undefined, rbd, format: 'raw' } as const;
+  test('is raw, shared and plainly named', () => {
+    expect(diskProblems(image)).toBe('');
+    expect(diskProblems({ ...image, format: 'qcow2' })).toMatch(/raw and shared/);
+    expect(diskProblems({ ...image, storage: 'local' })).toMatch(/raw and shared/);
+    expect(diskProblems({ ...image, rbd: { ...rbd, conf: 'ceph.conf' } })).toMatch(/not absolute/);
+    expect(diskProblems({ ...image, rbd: { ...rbd, image: 'a@snapshot' } })).toMatch(/no plain name/);
+    expect(diskProblems({ ...image, rbd: { ...rbd, namespace: '' } })).toMatch(/no plain name/);
+  });
+  test('is no other disk of the guest', () => {
+    const one = (id: string, name: string) => ({ ...disk, ...image, id, rbd: { ...rbd, image: name } });
+    expect(problems({ disks: [one('a', 'x'), one('b', 'x')] })).toMatch(/same path/);
+    expect(problems({ disks: [one('a', 'x'), one('b', 'y')] })).toBe('');
+  });
+});
 
 describe('a guest spec', () => {
   test('of an ordinary guest has no problems', () => {

@@ -46,11 +46,24 @@ export const newestDeviceLayout: DeviceLayout = 2;
 
 export type DiskFormat = 'qcow2' | 'raw';
 
-export type DiskSpec = {
+export type DiskSpec = DiskOfGuest & (FilePlace | RbdPlace);
+
+/** Where a disk lies, as this host reaches it: a file (path absolute), or an image of a Ceph cluster. */
+type FilePlace = { readonly path: string; readonly rbd?: undefined };
+type RbdPlace = { readonly rbd: RbdImage; readonly path?: undefined };
+
+/** A RADOS block device, as QEMU's own driver opens it. `conf`: absolute path on this host of the cluster's configuration; `user` without `client.`, absent: `admin`. */
+export type RbdImage = {
+  readonly pool: string;
+  readonly namespace?: string;
+  readonly image: string;
+  readonly conf: string;
+  readonly user?: string;
+};
+
+type DiskOfGuest = {
   /** Unique within the guest; shown to it as the disk's serial (its first 20 characters). */
   readonly id: string;
-  /** Absolute, on this host. */
-  readonly path: string;
   readonly format: DiskFormat;
   /** Only for qcow2. Given explicitly: a file name inside an image is never followed. */
   readonly backing?: BackingSpec;
@@ -128,7 +141,7 @@ export function guestSpecProblems(spec: GuestSpec): readonly string[] {
   demand(spec.disks.length <= guestLimits.disks, `${spec.disks.length} disks are more than ${guestLimits.disks}`);
   demand(spec.nics.length <= guestLimits.nics, `${spec.nics.length} ports are more than ${guestLimits.nics}`);
   demand(distinct(spec.disks.map((disk) => disk.id)), 'two disks have the same id');
-  demand(distinct(spec.disks.filter((disk) => !disk.readOnly).map((disk) => disk.path)), 'two writable disks have the same path');
+  demand(distinct(spec.disks.filter((disk) => !disk.readOnly).map(placeOf)), 'two writable disks have the same path');
   demand(distinct(spec.nics.map((nic, position) => String(slotOf(nic, position)))), 'two ports have the same place');
   demand(distinct(spec.nics.map((nic) => nic.mac)), 'two ports have the same MAC address');
   demand(distinct(spec.nics.map((nic) => nic.tapName)), 'two ports have the same tap');
@@ -160,7 +173,8 @@ export function guestSpecProblems(spec: GuestSpec): readonly string[] {
 function diskProblems(disk: DiskSpec): string[] {
   const problems: string[] = [];
   if (!diskId.test(disk.id)) problems.push(`disk id ${JSON.stringify(disk.id)} is not a plain word`);
-  if (!absolute(disk.path)) problems.push(`path ${JSON.stringify(disk.path)} of disk ${disk.id} is not absolute and plain`);
+  if (disk.rbd !== undefined) problems.push(...rbdProblems(disk, disk.rbd));
+  else if (!absolute(disk.path)) problems.push(`path ${JSON.stringify(disk.path)} of disk ${disk.id} is not absolute and plain`);
   if (!Number.isSafeInteger(disk.sizeBytes) || disk.sizeBytes < 512 || disk.sizeBytes % 512 !== 0)
     problems.push(`size ${disk.sizeBytes} of disk ${disk.id} is not a multiple of 512 bytes`);
   if (disk.backing && disk.format !== 'qcow2') problems.push(`disk ${disk.id} is ${disk.format} and cannot have a backing image`);
@@ -174,6 +188,20 @@ function diskProblems(disk: DiskSpec): string[] {
     if (!absolute(layer.path)) problems.push(`backing path ${JSON.stringify(layer.path)} of disk ${disk.id} is not absolute and plain`);
     if (layer.backing && layer.format !== 'qcow2') problems.push(`a raw layer of disk ${disk.id} cannot have a backing image`);
   }
+  return problems;
+}
+
+const placeOf = ({ path, rbd }: DiskSpec): string => path ?? [rbd?.pool, rbd?.namespace ?? '', rbd?.image].join('/');
+
+/** Ceph itself takes nearly any name; these need no quoting anywhere. */
+export const isCephName = (name: unknown): name is string => typeof name === 'string' && /^[A-Za-z0-9][A-Za-z0-9._-]{0,95}$/.test(name);
+
+function rbdProblems({ id, format, storage }: Pick<DiskSpec, 'id' | 'format' | 'storage'>, rbd: RbdImage): string[] {
+  const problems: string[] = [];
+  for (const name of [rbd.pool, rbd.image, rbd.namespace, rbd.user])
+    if (name !== undefined && !isCephName(name)) problems.push(`${JSON.stringify(name)} of disk ${id} is no plain name of Ceph's`);
+  if (!absolute(rbd.conf)) problems.push(`configuration ${JSON.stringify(rbd.conf)} of disk ${id} is not absolute and plain`);
+  if (format !== 'raw' || storage !== 'shared') problems.push(`disk ${id} is an RBD image, which is raw and shared`);
   return problems;
 }
 

@@ -137,6 +137,13 @@ describe('the examination of a host', () => {
       ['problem pools: pool local at /nonexistent cannot be used', 'problem certificate'],
     ],
     [
+      'a cluster that cannot be come to',
+      {},
+      { pools: [{ name: 'ceph', kind: 'rbd', path: 'POOL', ceph: { pool: 'vms', conf: '/nonexistent' } }] },
+      links,
+      ['problem pools: pool ceph at', 'problem certificate'],
+    ],
+    [
       'a shared pool that is no mount',
       {},
       { pools: [{ name: 'shared', kind: 'shared', path: 'POOL' }] },

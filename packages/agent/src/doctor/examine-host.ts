@@ -8,7 +8,7 @@ import { loadHostIdentity } from '../identity/host-identity.ts';
 import { type LoadedConfig, loadAgentConfig } from '../load-agent-config.ts';
 import { chooseAccelerator } from '../qemu/accelerator.ts';
 import { compareVersions, parseQemuVersion } from '../qemu/qemu-version.ts';
-import { openPool, poolSpace } from '../storage/pool.ts';
+import { openPool, poolFacts } from '../storage/pool.ts';
 import { type HostTools, hostTools } from './host-tools.ts';
 
 const qemuBinary = 'qemu-system-x86_64';
@@ -175,6 +175,9 @@ const examineSwitch = (name: string, tools: HostTools): Promise<Finding> =>
       ),
   );
 
+const cephRemedy =
+  "apt install ceph-common qemu-block-extra; a user with mon 'profile rbd', osd 'profile rbd pool=<pool>' whose keyring the configuration finds.";
+
 async function examinePools(config: LoadedConfig): Promise<readonly Finding[]> {
   if (config.driver === 'simulated') return [];
   if (config.pools.length === 0)
@@ -183,8 +186,9 @@ async function examinePools(config: LoadedConfig): Promise<readonly Finding[]> {
     config.pools.map(async (one): Promise<readonly Finding[]> => {
       try {
         const pool = await openPool(one);
-        const { freeBytes, totalBytes } = await poolSpace(pool);
-        const findings: Finding[] = [roomFinding(one.name, `The ${one.kind} pool ${one.name} (${one.path})`, freeBytes, totalBytes)];
+        const { freeBytes, totalBytes } = await poolFacts(pool);
+        const where = pool.ceph === undefined ? one.path : `${pool.ceph.pool} of Ceph`;
+        const findings: Finding[] = [roomFinding(one.name, `The ${one.kind} pool ${one.name} (${where})`, freeBytes, totalBytes)];
         if (one.kind === 'shared' && (await stat(pool.path)).dev === (await stat(dirname(pool.path))).dev)
           findings.push(
             warning(
@@ -205,7 +209,14 @@ async function examinePools(config: LoadedConfig): Promise<readonly Finding[]> {
           );
         return findings;
       } catch (error) {
-        return [problem('pools', one.name, `${(error as Error).message}.`, `Make or mount ${one.path}, writable for the agent.`)];
+        return [
+          problem(
+            'pools',
+            one.name,
+            `${(error as Error).message}.`,
+            one.kind === 'rbd' ? cephRemedy : `Make or mount ${one.path}, writable for the agent.`,
+          ),
+        ];
       }
     }),
   );

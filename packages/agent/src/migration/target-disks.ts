@@ -29,6 +29,8 @@ export async function makeTargetDisks(serverId: ServerId, targets: readonly Targ
 /** Deletes disks that were made here for a move which is not coming, and their folder if nothing else is in it. Can be repeated. */
 export async function removeCopies(disks: readonly DiskSpec[]): Promise<void> {
   for (const { path } of disks) {
+    // No move copies into a cluster.
+    if (path === undefined) continue;
     await rm(path, { force: true });
     await rmdir(dirname(path)).catch((error: NodeJS.ErrnoException) => {
       if (error.code !== 'ENOENT' && error.code !== 'ENOTEMPTY') throw error;

@@ -64,6 +64,23 @@ describe('the command line', () => {
     expect(argv.join(' ')).not.toMatch(/virtio-serial|multifunction|qga/);
   });
 
+  test('a disk that is an RBD image is opened by QEMU’s own driver, without its cache', () => {
+    const rbd = { pool: 'vms', namespace: 'n', image: 'godwit-a', conf: '/etc/ceph/a,b.conf', user: 'godwit' };
+    const [, data] = spec.disks;
+    if (!data) throw new Error('no disk');
+    const disks = [{ ...data, path: undefined, rbd, storage: 'shared', directIo: true } as const];
+    const other = commandLine({ ...spec, disks }, launch);
+    expect(node(other, 'disk0-file')).toEqual({
+      driver: 'rbd',
+      'node-name': 'disk0-file',
+      ...rbd,
+      'read-only': false,
+      discard: 'unmap',
+      cache: { direct: true, 'no-flush': false },
+    });
+    expect(node(other, 'disk0')).toMatchObject({ driver: 'raw', file: 'disk0-file' });
+  });
+
   test("a port is found in its place: on the machine's own bus, or on the bridge that every machine of layout 2 has for them", () => {
     const nics = [0, 6].map((slot) => ({
       portId: as<never>(`p${slot}`),

@@ -1,5 +1,6 @@
 import { GodwitError } from '@godwit/domain/errors';
 import { type BackingSpec, type DiskSpec, type GuestSpec, guestSpecProblems, type NicSpec, slotOf } from '@godwit/domain/guest-spec';
+import { rbdNode } from '../storage/ceph-pool.ts';
 import { servedMonitor } from './monitor-socket.ts';
 
 /** What belongs to one QEMU process rather than to the guest. All paths absolute. */
@@ -182,7 +183,17 @@ function diskArguments(disk: DiskSpec, index: number, launch: Launch, bootable: 
   const backing = disk.backing ? backingArguments(disk.backing, index, 1) : [];
   return [
     ...backing,
-    ...blockdev(fileNode(diskFileNode(index), disk.path, disk.readOnly, disk.directIo, launch.imageLocking)),
+    ...blockdev(
+      disk.rbd === undefined
+        ? fileNode(diskFileNode(index), disk.path, disk.readOnly, disk.directIo, launch.imageLocking)
+        : {
+            ...rbdNode(disk.rbd),
+            'node-name': diskFileNode(index),
+            'read-only': disk.readOnly,
+            discard: 'unmap',
+            cache: { direct: disk.directIo, 'no-flush': false },
+          },
+    ),
     ...blockdev({
       driver: disk.format,
       'node-name': diskNode(index),

@@ -269,7 +269,7 @@ describe('guest facts', () => {
       const path = `${mount}/disk.img`;
       writeFileSync(path, sector([...code, ...Array.from<number>({ length: 0x40 - code.length }).fill(0x90), ...packet]));
       truncateSync(path, 2 * 1024 * 1024);
-      const guest = await start({ disks: spec.disks.map((disk) => ({ ...disk, path, readOnly: false })) });
+      const guest = await start({ disks: spec.disks.map((disk) => ({ ...disk, rbd: undefined, path, readOnly: false })) });
       const facts: GuestFact[] = [];
       watchGuest(guest, (fact) => facts.push(fact));
       await throwawayGate.run(guest);

@@ -3,11 +3,21 @@ import { mkdir, readdir, rename, rm, rmdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { GodwitError } from '@godwit/domain/errors';
 import type { BackingSpec, DiskFormat, DiskSpec } from '@godwit/domain/guest-spec';
+import { rbdImageName } from './ceph-pool.ts';
 import { confinedPath, refuseEscape } from './confined-path.ts';
 import { readHead } from './inspect-image.ts';
 import type { Pool } from './pool.ts';
 import { qcow2Refusal, readQcow2Header } from './qcow2-header.ts';
 import { qemuImg } from './qemu-img.ts';
+import {
+  growRbdImage,
+  makeRbdImage,
+  rbdOccupies,
+  rbdSize,
+  removeRbdDisk,
+  removeServerRbdDisks,
+  serversWithRbdDisks,
+} from './rbd-images.ts';
 
 export type DiskRequest = {
   readonly serverId: string;
@@ -25,7 +35,7 @@ const quick = { timeoutMs: 30_000, limited: true } as const;
 /** A copy is bounded by whoever asked for it (signal); this only catches a storage that has died. */
 const copyTimeoutMs = 6 * 3_600_000;
 
-/** Where a disk of a server lies in a pool. */
+/** Where the file of a server's disk lies in a pool; of a disk that is an image, where what is copied out of it lies. */
 export const diskPath = (pool: Pick<Pool, 'path'>, serverId: string, diskId: string, format: DiskFormat): string =>
   confinedPath(join(pool.path, 'disks'), serverId, `${diskId}.${format}`);
 
@@ -36,16 +46,14 @@ export const diskPath = (pool: Pick<Pool, 'path'>, serverId: string, diskId: str
  * nothing half-made stays.
  */
 export async function createDisk(pool: Pool, request: DiskRequest, signal?: AbortSignal): Promise<DiskSpec> {
-  const { serverId, diskId, format, sizeBytes, image } = request;
-  const path = diskPath(pool, serverId, diskId, format);
-  await refuseEscape(pool.path, path);
+  const { serverId, diskId, sizeBytes, image } = request;
   if (image && image.virtualSizeBytes > sizeBytes) {
     throw new GodwitError('BadRequest', `the image needs a disk of ${image.virtualSizeBytes} bytes, the flavor's has ${sizeBytes}`, {
       diskId,
     });
   }
   const disk = diskSpec(pool, request);
-  const present = await diskFacts(path, format);
+  const present = await findDisk(pool, disk);
   if (present) {
     if (present.virtualSizeBytes < sizeBytes) await growDisk(pool, disk, sizeBytes);
     else if (present.virtualSizeBytes > sizeBytes)
@@ -55,6 +63,13 @@ export async function createDisk(pool: Pool, request: DiskRequest, signal?: Abor
       );
     return disk;
   }
+  if (disk.rbd !== undefined) await makeRbdImage(disk.rbd, disk.rbd.image, sizeBytes, image, signal);
+  else await makeDiskFile(pool, disk.path, request, signal);
+  return disk;
+}
+
+/** Throws what qemu-img says; the file has its name only once it is whole. */
+async function makeDiskFile(pool: Pool, path: string, { format, sizeBytes, image }: DiskRequest, signal?: AbortSignal): Promise<void> {
   await mkdir(join(path, '..'), { recursive: true, mode: 0o700 });
   const part = `${path}.${randomBytes(6).toString('hex')}.part`;
   const size = String(sizeBytes);
@@ -86,7 +101,6 @@ export async function createDisk(pool: Pool, request: DiskRequest, signal?: Abor
       await qemuImg(['create', '-q', '-f', 'raw', part, size], { ...quick, ...abort });
     }
     await rename(part, path);
-    return disk;
   } catch (error) {
     await rm(part, { force: true });
     throw error;
@@ -96,36 +110,50 @@ export async function createDisk(pool: Pool, request: DiskRequest, signal?: Abor
 /** The disk as a guest's spec names it, without looking whether it is there. */
 export function diskSpec(pool: Pool, request: DiskRequest): DiskSpec {
   const { serverId, diskId, format, sizeBytes, image } = request;
+  const common = { id: diskId, readOnly: false, storage: pool.kind, sizeBytes, directIo: pool.io.directIo } as const;
+  // The cluster is thin by itself, and a qcow2 within it would be one format in another: whatever was asked for, an image there is raw and stands alone.
+  if (pool.ceph) return { ...common, format: 'raw', rbd: { ...pool.ceph, image: rbdImageName(serverId, diskId) } };
   const backing: BackingSpec | undefined = format === 'qcow2' && image ? { path: image.path, format: image.format } : undefined;
-  return {
-    id: diskId,
-    path: diskPath(pool, serverId, diskId, format),
-    format,
-    ...(backing && { backing }),
-    readOnly: false,
-    storage: pool.kind,
-    sizeBytes,
-    directIo: pool.io.directIo,
-  };
+  return { ...common, path: diskPath(pool, serverId, diskId, format), format, ...(backing && { backing }) };
+}
+
+export type FoundDisk = { readonly virtualSizeBytes: number; readonly allocatedBytes: (signal?: AbortSignal) => Promise<number> };
+
+type Place = Pick<DiskSpec, 'format' | 'path' | 'rbd'>;
+
+/** Size of a disk of this pool, or undefined when it is not there. Throws what diskFacts throws, ImageUnsafe for one that leads out of the pool. */
+export async function findDisk(pool: Pool, disk: Place): Promise<FoundDisk | undefined> {
+  const { rbd } = disk;
+  if (rbd !== undefined) {
+    const virtualSizeBytes = await rbdSize(rbd, rbd.image);
+    return virtualSizeBytes === undefined
+      ? undefined
+      : { virtualSizeBytes, allocatedBytes: (signal) => rbdOccupies(rbd, rbd.image, signal) };
+  }
+  const path = fileOf(disk);
+  await refuseEscape(pool.path, path);
+  const facts = await diskFacts(path, disk.format);
+  return facts && { virtualSizeBytes: facts.virtualSizeBytes, allocatedBytes: () => Promise.resolve(facts.allocatedBytes) };
 }
 
 /**
  * Grows a disk that no guest has open. The same size is no change. Throws GodwitError BadRequest when it would shrink, NotFound, Conflict while a guest runs on it.
  */
-export async function growDisk(pool: Pool, disk: Pick<DiskSpec, 'id' | 'path' | 'format'>, sizeBytes: number): Promise<void> {
-  await refuseEscape(pool.path, disk.path);
-  const present = await diskFacts(disk.path, disk.format);
+export async function growDisk(pool: Pool, disk: Place & Pick<DiskSpec, 'id'>, sizeBytes: number): Promise<void> {
+  const present = await findDisk(pool, disk);
   if (!present) throw new GodwitError('NotFound', `disk ${disk.id} is not in pool ${pool.name}`);
   if (sizeBytes < present.virtualSizeBytes)
     throw new GodwitError('BadRequest', `disk ${disk.id} has ${present.virtualSizeBytes} bytes and cannot shrink to ${sizeBytes}`);
-  if (sizeBytes > present.virtualSizeBytes) await qemuImg(['resize', '-q', '-f', disk.format, disk.path, String(sizeBytes)], quick);
+  if (sizeBytes === present.virtualSizeBytes) return;
+  if (disk.rbd !== undefined) await growRbdImage(disk.rbd, disk.rbd.image, sizeBytes);
+  else await qemuImg(['resize', '-q', '-f', disk.format, fileOf(disk), String(sizeBytes)], quick);
 }
 
 /** Deletes one disk; returns whether it was there. */
 export async function deleteDisk(pool: Pool, serverId: string, diskId: string, format: DiskFormat): Promise<boolean> {
   const path = diskPath(pool, serverId, diskId, format);
   await refuseEscape(pool.path, path);
-  const existed = (await diskFacts(path, format)) !== undefined;
+  const existed = pool.ceph ? await removeRbdDisk(pool.ceph, serverId, diskId) : (await diskFacts(path, format)) !== undefined;
   await rm(path, { force: true });
   await rm(snapshotPath(path), { force: true });
   await rmdir(join(path, '..')).catch((error: NodeJS.ErrnoException) => {
@@ -136,17 +164,25 @@ export async function deleteDisk(pool: Pool, serverId: string, diskId: string, f
 
 /** Deletes everything of a server in this pool: its disks, and its console log if that is kept here. Can be repeated. */
 export async function deleteServerDisks(pool: Pool, serverId: string): Promise<void> {
-  await rm(confinedPath(join(pool.path, 'disks'), serverId), { recursive: true, force: true });
+  const folder = confinedPath(join(pool.path, 'disks'), serverId);
+  if (pool.ceph) await removeServerRbdDisks(pool.ceph, serverId);
+  await rm(folder, { recursive: true, force: true });
 }
 
-/** Servers that have a folder of disks in this pool: for finding what nobody owns. */
+/** Servers that have disks in this pool: for finding what nobody owns. */
 export async function serversWithDisks(pool: Pool): Promise<readonly string[]> {
+  if (pool.ceph) return serversWithRbdDisks(pool.ceph);
   return readdir(join(pool.path, 'disks'));
 }
 
 /** Where a server's console log lies when it is kept on a pool: on a shared one, every host reads and continues the same log. */
 export const consoleDirOf = (pool: Pick<Pool, 'path'>, serverId: string): string =>
   confinedPath(join(pool.path, 'disks'), serverId, 'console');
+
+function fileOf({ path }: Place): string {
+  if (path === undefined) throw new GodwitError('Internal', 'a disk that is an image was taken for a file');
+  return path;
+}
 
 export type DiskFacts = {
   readonly virtualSizeBytes: number;

@@ -14,6 +14,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
+import type { DiskSpec } from '@godwit/domain/guest-spec';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { consoleDirOf, createDisk, deleteDisk, deleteServerDisks, diskFacts, growDisk, serversWithDisks } from './disk-store.ts';
 import { cacheImage, type ImageRef, sweepPartialImages } from './image-cache.ts';
@@ -35,6 +36,10 @@ const img = (...args: string[]): string => execFileSync('qemu-img', args, { enco
 const info = (path: string): Record<string, unknown> => JSON.parse(img('info', '--output=json', path)) as Record<string, unknown>;
 const stream = (bytes: Uint8Array): Readable => Readable.from([bytes.subarray(0, 1000), bytes.subarray(1000)]);
 const sha512 = (bytes: Uint8Array): string => createHash('sha512').update(bytes).digest('hex');
+function fileOf({ path }: DiskSpec): string {
+  if (path === undefined) throw new Error('the disk is no file');
+  return path;
+}
 /** A qcow2 image of 4 MiB with some content, as bytes. */
 function qcow2(...more: string[]): Buffer {
   const path = join(root, 'made.qcow2');
@@ -204,29 +209,29 @@ describe('disks', () => {
       sizeBytes: 8 * mib,
       directIo: pool.io.directIo,
     });
-    expect(info(disk.path)).toMatchObject({
+    expect(info(fileOf(disk))).toMatchObject({
       'virtual-size': 8 * mib,
       'full-backing-filename': image.path,
       'backing-filename-format': 'qcow2',
     });
-    const before = readFileSync(disk.path);
+    const before = readFileSync(fileOf(disk));
     expect(await createDisk(pool, request)).toEqual(disk);
-    expect(readFileSync(disk.path).equals(before)).toBe(true);
+    expect(readFileSync(fileOf(disk)).equals(before)).toBe(true);
     // A resized server's disk grows when it is asked for again, and is never made smaller.
     await createDisk(pool, { ...request, sizeBytes: 12 * mib });
-    expect(await diskFacts(disk.path, 'qcow2')).toMatchObject({ virtualSizeBytes: 12 * mib });
+    expect(await diskFacts(fileOf(disk), 'qcow2')).toMatchObject({ virtualSizeBytes: 12 * mib });
     await expect(createDisk(pool, request)).rejects.toMatchObject({ code: 'Conflict' });
     await growDisk(pool, disk, 16 * mib);
-    expect(await diskFacts(disk.path, 'qcow2')).toMatchObject({ virtualSizeBytes: 16 * mib });
+    expect(await diskFacts(fileOf(disk), 'qcow2')).toMatchObject({ virtualSizeBytes: 16 * mib });
     await expect(growDisk(pool, disk, 8 * mib)).rejects.toMatchObject({ code: 'BadRequest' });
   });
 
   test('raw ones are copies or blank, with holes', async () => {
     const copy = await createDisk(pool, { serverId: server, diskId: 'a', format: 'raw', sizeBytes: 8 * mib, image: await base() });
-    const bytes = readFileSync(copy.path);
+    const bytes = readFileSync(fileOf(copy));
     expect([bytes.length, bytes[0], bytes[4 * mib - 1], bytes[4 * mib]]).toEqual([8 * mib, 7, 7, 0]);
     const blank = await createDisk(pool, { serverId: server, diskId: 'b', format: 'raw', sizeBytes: 64 * mib });
-    expect((await diskFacts(blank.path, 'raw'))?.allocatedBytes).toBeLessThan(mib);
+    expect((await diskFacts(fileOf(blank), 'raw'))?.allocatedBytes).toBeLessThan(mib);
   });
 
   test('an image larger than the disk is refused; deletion is complete and can be repeated', async () => {

@@ -36,10 +36,13 @@ export type AgentConfig = {
   readonly bridge: { readonly name: string; readonly uplink?: string; readonly vlans?: boolean; readonly openvswitch?: string };
   readonly pools: readonly {
     readonly name: string;
-    readonly kind: 'shared' | 'local';
+    readonly kind: 'shared' | 'local' | 'rbd';
+    /** Kind `rbd`: a directory of this host's own, for images and for what is copied out of disks. */
     readonly path: string;
     readonly directIo?: boolean;
     readonly declaredCoherent?: boolean;
+    /** Kind `rbd`: the cluster's pool, and how this host comes to it; default configuration `/etc/ceph/ceph.conf`, user `admin`. */
+    readonly ceph?: { readonly pool: string; readonly namespace?: string; readonly conf?: string; readonly user?: string };
   }[];
   /** `auto` probes KVM by booting a guest. */
   readonly accelerator?: 'auto' | 'tcg' | 'kvm';

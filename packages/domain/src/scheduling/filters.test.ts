@@ -281,7 +281,13 @@ describe('filters', () => {
       {},
       ['SharedPoolMissing: the disk is in shared pool nfs, which is not mounted here → mount pool nfs on this host'],
     ],
-    ['shared pool there', { disks: [{ kind: 'shared', pool: 'nfs', poolId: 'pool-1' }] }, {}, []],
+    ['shared pool there', { disks: [{ kind: 'shared', pool: 'shared', poolId: 'pool-1' }] }, {}, []],
+    [
+      'shared pool there by another name, by which no agent would find it',
+      { disks: [{ kind: 'shared', pool: 'nfs', poolId: 'pool-1' }] },
+      {},
+      ['SharedPoolMissing: the disk is in shared pool nfs, which is not mounted here → mount pool nfs on this host'],
+    ],
     [
       'shared pool unknown',
       { disks: [{ kind: 'shared', pool: 'nfs', poolId: null }] },

@@ -38,7 +38,7 @@ function place(
 ): PoolFacts | Rejection {
   const filter = 'storage-reach';
   if (disk.kind === 'shared') {
-    for (const pool of facts.pools) if (pool.kind === 'shared' && pool.poolId === disk.poolId) return pool;
+    for (const pool of facts.pools) if (pool.kind === 'shared' && pool.name === disk.pool && pool.poolId === disk.poolId) return pool;
     return { filter, code: 'SharedPoolMissing', data: { pool: disk.pool } };
   }
   if (disk.kind === 'local' && !copiesLocalDisks) return { filter, code: 'LocalDisk', data: { pool: disk.pool } };

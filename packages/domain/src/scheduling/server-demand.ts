@@ -13,7 +13,7 @@ export type DemandedFlavor = Resources & {
 /** A disk that the destination must be able to open or to receive. */
 export type DemandedDisk =
   | {
-      /** Exists on shared storage: only hosts with this very pool can open it. `poolId` null: no host has reported the pool. */
+      /** Exists on shared storage: only hosts with this very pool, by the same name, can open it. `poolId` null: no host has reported the pool. */
       readonly kind: 'shared';
       readonly pool: string;
       readonly poolId: string | null;

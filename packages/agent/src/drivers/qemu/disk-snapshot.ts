@@ -1,11 +1,14 @@
-import { open, rm } from 'node:fs/promises';
+import { mkdir, open, rm, rmdir } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { GodwitError } from '@godwit/domain/errors';
+import type { DiskSpec } from '@godwit/domain/guest-spec';
 import { faultPoint } from '../../fault-point.ts';
 import { removeMirrors, snapshotName } from '../../migration/remove-mirrors.ts';
 import { diskNode } from '../../qemu/command-line.ts';
 import type { GuestProcess } from '../../qemu/guest-process.ts';
+import { rbdImageOptions } from '../../storage/ceph-pool.ts';
 import { refuseEscape } from '../../storage/confined-path.ts';
-import { diskFacts, diskPath, snapshotPath } from '../../storage/disk-store.ts';
+import { diskFacts, diskPath, findDisk, snapshotPath } from '../../storage/disk-store.ts';
 import { type DiskChunk, readOpenDisk } from '../../storage/disk-stream.ts';
 import { imagePath } from '../../storage/image-cache.ts';
 import type { Pool } from '../../storage/pool.ts';
@@ -14,7 +17,7 @@ import type { SpaceLedger } from '../../storage/space-ledger.ts';
 import type { Authority } from '../host-driver.ts';
 import type { WantedDisk, WantedGuest } from '../wanted-guest.ts';
 import { demandOurs } from './demand-ours.ts';
-import { poolNamed } from './guest-spec-of.ts';
+import { diskSpecOf, poolNamed } from './guest-spec-of.ts';
 import type { QemuHost } from './qemu-host.ts';
 
 /** A copy is bounded by whoever asked for it; this only catches a storage that has died. */
@@ -35,37 +38,46 @@ export async function* snapshotDisk(
   const disk = wanted.disks.find((one) => one.diskId === diskId);
   if (disk === undefined) throw new GodwitError('NotFound', `the guest has no disk ${diskId}`);
   const pool = poolNamed(host.pools, disk.pool);
-  const path = diskPath(pool, wanted.serverId, disk.diskId, disk.format);
-  const target = snapshotPath(path);
+  const spec = diskSpecOf(wanted, disk, pool);
+  const target = snapshotPath(diskPath(pool, wanted.serverId, disk.diskId, disk.format));
   const copy = await host.exclusive(wanted.serverId, async () => {
     demandOurs(host, authority, 'reads');
-    await refuseEscape(pool.path, path);
     await refuseEscape(pool.path, target);
-    const release = await space.claim(pool, await roomOf(pool, disk, path));
+    const release = await space.claim(pool, await roomOf(pool, disk, spec, signal));
     try {
+      // Of a disk that is no file nothing is there yet.
+      await mkdir(dirname(target), { recursive: true, mode: 0o700 });
       await rm(target, { force: true });
       const process = host.guests.process(wanted.serverId);
       if (process !== null && isAlive(host, authority)) await copyRunning(process, disk, target, signal);
-      else await copyStopped(disk, path, target, signal);
+      else await copyStopped(spec, target, signal);
       return await open(target, 'r');
     } finally {
       await rm(target, { force: true });
       release();
+      if (spec.rbd !== undefined) await removeIfEmpty(dirname(target));
     }
   });
   yield* readOpenDisk(copy, target);
 }
 
+/** Of a disk that is no file nothing else is there, unless the guest had other files in this pool. */
+const removeIfEmpty = (folder: string): Promise<void> =>
+  rmdir(folder).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'ENOENT' && error.code !== 'ENOTEMPTY') throw error;
+  });
+
 /** What a copy can come to: all that the disk and the image under it occupy, never more than the disk's size. */
-async function roomOf(pool: Pool, disk: WantedDisk, path: string): Promise<number> {
-  const facts = await diskFacts(path, disk.format);
+async function roomOf(pool: Pool, disk: WantedDisk, spec: DiskSpec, signal: AbortSignal): Promise<number> {
+  const facts = await findDisk(pool, spec);
   if (!facts) throw new GodwitError('NotFound', `disk ${disk.diskId} is not in pool ${disk.pool} of this host`);
-  const image = disk.image && disk.format === 'qcow2' ? await diskFacts(imagePath(pool, disk.image), disk.image.format) : undefined;
-  return Math.min(disk.sizeBytes, facts.allocatedBytes + (image?.allocatedBytes ?? 0));
+  const image = disk.image && spec.backing ? await diskFacts(imagePath(pool, disk.image), disk.image.format) : undefined;
+  return Math.min(disk.sizeBytes, (await facts.allocatedBytes(signal)) + (image?.allocatedBytes ?? 0));
 }
 
-async function copyStopped(disk: WantedDisk, path: string, target: string, signal: AbortSignal): Promise<void> {
-  await qemuImg(['convert', '-q', '-f', disk.format, '-O', 'qcow2', path, target], { timeoutMs: copyTimeoutMs, limited: false, signal });
+async function copyStopped(spec: DiskSpec, target: string, signal: AbortSignal): Promise<void> {
+  const source = spec.rbd === undefined ? ['-f', spec.format, spec.path] : ['--image-opts', rbdImageOptions(spec.rbd)];
+  await qemuImg(['convert', '-q', '-O', 'qcow2', ...source, target], { timeoutMs: copyTimeoutMs, limited: false, signal });
 }
 
 async function copyRunning(process: GuestProcess, disk: WantedDisk, target: string, signal: AbortSignal): Promise<void> {

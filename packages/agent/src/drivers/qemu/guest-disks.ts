@@ -1,11 +1,11 @@
 import { rm } from 'node:fs/promises';
 import { GodwitError } from '@godwit/domain/errors';
 import type { ImageId, ServerId } from '@godwit/domain/ids';
-import { consoleDirOf, createDisk, deleteDisk, deleteServerDisks, diskFacts, diskPath } from '../../storage/disk-store.ts';
+import { consoleDirOf, createDisk, deleteDisk, deleteServerDisks, diskFacts, findDisk } from '../../storage/disk-store.ts';
 import { cacheImage } from '../../storage/image-cache.ts';
 import { type Pool, sharedMoveRefusal } from '../../storage/pool.ts';
 import type { WantedGuest } from '../wanted-guest.ts';
-import { bootPool, poolNamed } from './guest-spec-of.ts';
+import { bootPool, diskSpecOf, poolNamed } from './guest-spec-of.ts';
 
 type Pools = ReadonlyMap<string, Pool>;
 type Fetch = (imageId: ImageId) => Promise<AsyncIterable<Uint8Array>>;
@@ -17,7 +17,7 @@ export async function createGuestDisks(guest: WantedGuest, pools: Pools, fetch: 
     const pool = poolNamed(pools, disk.pool);
     const { image } = disk;
     // A pool that is not mounted here must not turn into a blank disk under a guest that has data.
-    if (disk.exists === true && !(await diskFacts(diskPath(pool, guest.serverId, disk.diskId, disk.format), disk.format)))
+    if (disk.exists === true && !(await findDisk(pool, diskSpecOf(guest, disk, pool))))
       throw new GodwitError('NotFound', `disk ${disk.diskId} is not in pool ${pool.name} of this host, and is not made anew`, {
         pool: pool.name,
       });
@@ -52,7 +52,7 @@ export async function requireSharedDisks(guest: WantedGuest, pools: Pools): Prom
     const pool = poolNamed(pools, disk.pool);
     const refusal = sharedMoveRefusal(pool);
     if (refusal) throw refusal;
-    if (!(await diskFacts(diskPath(pool, guest.serverId, disk.diskId, disk.format), disk.format))) {
+    if (!(await findDisk(pool, diskSpecOf(guest, disk, pool)))) {
       throw new GodwitError(
         'InvalidSharedStorage',
         `disk ${disk.diskId} of server ${guest.serverId} is not visible in pool ${pool.name} of this host`,

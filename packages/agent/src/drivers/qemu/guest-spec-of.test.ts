@@ -63,6 +63,26 @@ test('the console log is on a pool that the next host sees too, if there is one'
   expect(guestSpecOf(local, new Map([['local', pool('local', 'local')]]), defaults).consoleDir).toBeUndefined();
 });
 
+test('on a pool of Ceph a disk is a raw image whatever was asked for, and the console log, a file, is not there', () => {
+  const ceph: Pool = { ...pool('ceph', 'shared'), ceph: { pool: 'vms', conf: '/etc/ceph/ceph.conf', user: 'godwit' } };
+  const image = { imageId: as<ImageId>('66666666-6666-4666-8666-666666666666'), format: 'qcow2', sha512: '' } as const;
+  const guest = wanted({ disks: [{ diskId: 'root', pool: 'ceph', format: 'qcow2', sizeBytes: 1_048_576, image }] });
+  const spec = guestSpecOf(guest, new Map([['ceph', ceph]]), defaults);
+  expect(spec.disks).toEqual([
+    {
+      id: 'root',
+      format: 'raw',
+      readOnly: false,
+      storage: 'shared',
+      sizeBytes: 1_048_576,
+      directIo: true,
+      rbd: { pool: 'vms', conf: '/etc/ceph/ceph.conf', user: 'godwit', image: 'godwit-33333333-3333-4333-8333-333333333333-root' },
+    },
+  ]);
+  expect(spec.consoleDir).toBeUndefined();
+  expect(guestSpecOf(guest, new Map([['ceph', ceph], ...pools]), defaults).consoleDir).toMatch(/^\/pools\/shared\//);
+});
+
 test('a pool that the host does not have is named', () => {
   expect(() =>
     guestSpecOf(wanted({ disks: [{ diskId: 'root', pool: 'gold', format: 'raw', sizeBytes: 512, image: null }] }), pools, defaults),

@@ -3,7 +3,7 @@ import { type DiskSpec, type GuestSpec, type NicSpec, slotOf } from '@godwit/dom
 import { tapName } from '../../network/tap.ts';
 import { consoleDirOf, diskSpec } from '../../storage/disk-store.ts';
 import { imagePath } from '../../storage/image-cache.ts';
-import type { Pool } from '../../storage/pool.ts';
+import { type Pool, sharesFiles } from '../../storage/pool.ts';
 import type { WantedDisk, WantedGuest } from '../wanted-guest.ts';
 
 /** What this host gives a guest that leaves it open. */
@@ -15,9 +15,7 @@ export type HostDefaults = { readonly accelerator: 'tcg' | 'kvm'; readonly machi
  */
 export function guestSpecOf(guest: WantedGuest, pools: ReadonlyMap<string, Pool>, defaults: HostDefaults): GuestSpec {
   // On a pool that other hosts see, the console log goes on across moves by itself.
-  const shared =
-    guest.disks.map((disk) => poolNamed(pools, disk.pool)).find((pool) => pool.kind === 'shared') ??
-    [...pools.values()].find((pool) => pool.kind === 'shared');
+  const shared = guest.disks.map((disk) => poolNamed(pools, disk.pool)).find(sharesFiles) ?? [...pools.values()].find(sharesFiles);
   return {
     serverId: guest.serverId,
     name: guest.name,
@@ -61,7 +59,8 @@ export function bootPool(guest: WantedGuest, pools: ReadonlyMap<string, Pool>): 
   return poolNamed(pools, name);
 }
 
-const diskSpecOf = (guest: WantedGuest, disk: WantedDisk, pool: Pool): DiskSpec =>
+/** The disk as this host would open it. */
+export const diskSpecOf = (guest: WantedGuest, disk: WantedDisk, pool: Pool): DiskSpec =>
   diskSpec(pool, {
     serverId: guest.serverId,
     diskId: disk.diskId,

@@ -9,7 +9,8 @@ import { defaultCpuModel, newestMachine } from '../../qemu/capabilities.ts';
 import { hostFacts } from '../../qemu/host-facts.ts';
 import { rememberedSelfTest } from '../../qemu/remembered-self-test.ts';
 import { type SelfTestResult, selfTest, selfTestFeatures } from '../../qemu/self-test.ts';
-import { openPool, type Pool } from '../../storage/pool.ts';
+import { openPools } from '../../storage/open-pools.ts';
+import type { Pool } from '../../storage/pool.ts';
 import { tellSlowStep } from '../../tell-slow-step.ts';
 import type { HostDefaults } from './guest-spec-of.ts';
 import type { DriverLog } from './qemu-host.ts';
@@ -23,14 +24,15 @@ const selfTestLimits = { moveDeadlineMs: 10_000, totalDeadlineMs: 60_000 } as co
 /** What was found out about this host at the agent's start. */
 export type HostProbe = {
   readonly choice: AcceleratorChoice;
+  /** Those that are open at this moment. */
   readonly pools: ReadonlyMap<string, Pool>;
   readonly defaults: HostDefaults;
   facts(): Promise<HostFacts>;
 };
 
 /**
- * Asks QEMU what it can do and opens the pools; the self-test (once per boot, unless something did not work) runs on behind, and its results are in the facts once it is done (`whenTested`). A pool that cannot be used is left out and
- * logged: the host serves with the others. Throws GodwitError GuestStartFailed when QEMU does not start at all.
+ * Asks QEMU what it can do and opens the pools; the self-test (once per boot, unless something did not work) runs on behind, and its results are in the facts once it is done (`whenTested`). A pool that cannot be used is left out, and
+ * comes in when it can. Throws GodwitError GuestStartFailed when QEMU does not start at all.
  */
 export async function probeHost(config: LoadedConfig, log: DriverLog): Promise<HostProbe & { readonly whenTested: Promise<void> }> {
   const choice = await tellSlowStep(log, 'what QEMU can do', () =>
@@ -41,14 +43,7 @@ export async function probeHost(config: LoadedConfig, log: DriverLog): Promise<H
       deadlineMs: probeDeadlineMs,
     }),
   );
-  const pools = new Map<string, Pool>();
-  for (const one of config.pools) {
-    try {
-      pools.set(one.name, await tellSlowStep(log, `storage pool ${one.name}`, () => openPool(one)));
-    } catch (error) {
-      log.error({ err: error, pool: one.name }, 'a storage pool is left out');
-    }
-  }
+  const pools = await openPools(config.pools, log);
   const machineType = newestMachine(choice.capabilities, 'q35');
   if (machineType === undefined) throw new GodwitError('GuestStartFailed', 'this QEMU has no q35 machine');
   let tested: readonly SelfTestResult[] = [];

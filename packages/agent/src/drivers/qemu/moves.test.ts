@@ -6,8 +6,10 @@ import { as, asEpoch, asFence, type HostId, type MigrationId, type ServerId } fr
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { MigrationStore } from '../../migration/migration-store.ts';
 import { runDir } from '../../qemu/run-dir.ts';
+import { cephPool } from '../../storage/ceph-pool.ts';
 import { diskPath } from '../../storage/disk-store.ts';
 import type { Pool } from '../../storage/pool.ts';
+import { fakeRbd } from '../../testing/fake-rbd.ts';
 import type { IncomingReady, MigrationPolicy, PeerAddress } from '../host-driver.ts';
 import type { WantedGuest } from '../wanted-guest.ts';
 import { Moves } from './moves.ts';
@@ -195,5 +197,51 @@ describe('an order to delete what an earlier move has left', () => {
     // What is no file cannot be deleted as one.
     await mkdir(path, { recursive: true });
     await expect(moves.drop(before, earlier, true, wanted(['root']))).rejects.toThrow();
+  });
+
+  test('deletes copies alone: never what is in a shared pool, be it a file or an image of a cluster', async () => {
+    const rbd = await fakeRbd();
+    try {
+      const ceph = cephPool({ pool: 'vms' });
+      const shared: Pool = { ...pool(), name: 'shared', kind: 'shared', path: join(dir, 'shared') };
+      const pools = new Map([pool(), shared, { ...shared, name: 'ceph', path: join(dir, 'ceph'), ceph }].map((one) => [one.name, one]));
+      const host = {
+        ...hostThat(
+          async () => {},
+          () => {},
+          async () => {},
+        ),
+        pools,
+      };
+      const forfeiting = {
+        ...host,
+        tools: { ip: async () => [] },
+        custody: { ...host.custody, feed: async () => [{ kind: 'forfeited', epoch: grant.epoch }] },
+      } as unknown as QemuHost;
+      const guest = {
+        ...wanted([]),
+        disks: [...pools.keys()].map((name) => ({ diskId: 'root', pool: name, format: 'raw', sizeBytes: 512, image: null }) as const),
+      };
+      const [copy, kept] = [diskPath(pool(), serverId, 'root', 'raw'), diskPath(shared, serverId, 'root', 'raw')];
+      const orders = {
+        dropOutgoing: () => new Moves(host, quietStore).drop(before, earlier, true, guest),
+        forfeitIncoming: async () => {
+          const { answer } = await new Moves(forfeiting, quietStore).forfeit(grant, true, guest);
+          expect(answer).toBe('has-not-and-forfeits');
+        },
+      };
+      for (const order of Object.values(orders)) {
+        for (const path of [copy, kept]) {
+          await mkdir(dirname(path), { recursive: true });
+          await writeFile(path, 'a disk');
+        }
+        await order();
+        await expect(readFile(copy)).rejects.toMatchObject({ code: 'ENOENT' });
+        expect(await readFile(kept, 'utf8')).toBe('a disk');
+        expect(await rbd.calls()).toEqual([]);
+      }
+    } finally {
+      await rbd.close();
+    }
   });
 });

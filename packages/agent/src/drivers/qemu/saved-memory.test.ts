@@ -6,7 +6,7 @@ import { as, asEpoch, type ServerId } from '@godwit/domain/ids';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { runDir } from '../../qemu/run-dir.ts';
 import type { Pool } from '../../storage/pool.ts';
-import { beginMemory, readMemory, removeMemories, removeMemory, syncMemory } from './saved-memory.ts';
+import { beginMemory, memoryRoom, readMemory, removeMemories, removeMemory, syncMemory } from './saved-memory.ts';
 
 const serverId = as<ServerId>('11111111-1111-4111-8111-111111111111');
 let dir: string;
@@ -74,4 +74,11 @@ test('what another host has left on a shared pool goes with the server', async (
   await removeMemories(host(), serverId, asEpoch(8));
   expect(await readdir(folder)).toEqual(['root.qcow2']);
   expect(await readFile(join(folder, 'root.qcow2'), 'utf8')).toBe('root.qcow2');
+});
+
+test('room for a memory is claimed where it goes: in the pool of the first disk, else beside the journals of this host', () => {
+  const { stateDir } = host().config;
+  const room = (disks: readonly object[]) => memoryRoom(host(), { disks } as unknown as GuestSpec);
+  expect(room([{ path: join(folder, 'root.qcow2') }]).path).toBe(join(dir, 'pool'));
+  for (const disks of [[], [{ rbd: { pool: 'vms', image: 'godwit-a' } }]]) expect(room(disks).path).toBe(stateDir);
 });

@@ -6,6 +6,7 @@ import { asEpoch, type Epoch, type ServerId } from '@godwit/domain/ids';
 import { runDir } from '../../qemu/run-dir.ts';
 import { confinedPath } from '../../storage/confined-path.ts';
 import { makeDurable } from '../../storage/make-durable.ts';
+import type { Room } from '../../storage/space-ledger.ts';
 import type { QemuHost } from './qemu-host.ts';
 import { type SavedMachine, savedMachineOf, unlikeSaved } from './saved-machine.ts';
 
@@ -28,10 +29,19 @@ const begunFiles = new Map<string, FileHandle>();
 
 type MemoryHost = Pick<QemuHost, 'pools' | 'log'> & { readonly config: Pick<QemuHost['config'], 'stateDir'> };
 
-/** Beside the guest's first disk, where there is room for such things; without a disk with its other files. Its name has the epoch: no two memories are ever taken for each other. */
+/** Beside the guest's first disk, where there is room for such things; without one, or when that is no file, with its other files. Its name has the epoch: no two memories are ever taken for each other. */
 export function memoryPath(stateDir: string, spec: Pick<GuestSpec, 'serverId' | 'disks'>, epoch: Epoch): string {
   const [disk] = spec.disks;
-  return join(disk === undefined ? runDir(stateDir, spec.serverId).dir : dirname(disk.path), `memory-${epoch}`);
+  return join(disk?.path === undefined ? runDir(stateDir, spec.serverId).dir : dirname(disk.path), `memory-${epoch}`);
+}
+
+/** Where the room for a guest's memory is claimed: in the pool that it goes to, else where this host keeps its journals, which must not run full of it. */
+export function memoryRoom(
+  { config: { stateDir }, pools }: Pick<MemoryHost, 'config' | 'pools'>,
+  { disks: [disk] }: Pick<GuestSpec, 'disks'>,
+): Room {
+  const pool = [...pools.values()].find(({ path }) => disk?.path?.startsWith(`${path}/`));
+  return pool ?? { name: `of the state directory ${stateDir}`, path: stateDir, poolId: `state ${stateDir}` };
 }
 
 /** Remembers where the memory goes, before anything is written there, and takes away what an earlier attempt left. */

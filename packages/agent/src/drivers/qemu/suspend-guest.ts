@@ -7,13 +7,12 @@ import { queryMigrate } from '../../migration/query-migrate.ts';
 import { removeTaps } from '../../network/remove-taps.ts';
 import { type GuestProcess, lastWords } from '../../qemu/guest-process.ts';
 import { loadMemory, savesInPlace, setUpForMoves, setUpSaving } from '../../qemu/memory-file.ts';
-import type { Pool } from '../../storage/pool.ts';
 import type { SpaceLedger } from '../../storage/space-ledger.ts';
 import type { GuestReport } from '../guest-report.ts';
 import type { Authority } from '../host-driver.ts';
 import type { QemuHost } from './qemu-host.ts';
 import { requireProcess } from './require-process.ts';
-import { beginMemory, memoryPath, removeMemory, usableMemory } from './saved-memory.ts';
+import { beginMemory, memoryPath, memoryRoom, removeMemory, usableMemory } from './saved-memory.ts';
 import { scaleGuest } from './scale-guest.ts';
 
 /** For a gibibyte at some 2 MB/s: storage that is slower than this is broken, and the guest should rather run. */
@@ -52,8 +51,7 @@ export async function suspendGuest(host: QemuHost, space: SpaceLedger, authority
   const process = requireProcess(host, serverId);
   const { spec } = process;
   const path = memoryPath(stateDir, spec, epoch);
-  const pool = poolOf(host.pools, spec);
-  const giveBack = pool === null ? () => undefined : await space.claim(pool, spec.ramMib * 1_048_576 + besideMemoryBytes);
+  const giveBack = await space.claim(memoryRoom(host, spec), spec.ramMib * 1_048_576 + besideMemoryBytes);
   try {
     await beginMemory(host, spec, epoch, path);
     await setUpSaving(process.qmp);
@@ -189,9 +187,4 @@ function demandNoMove(host: QemuHost, serverId: ServerId, epoch: Epoch): void {
   if (copy.kind === 'held' && copy.grant.epoch === epoch && copy.outgoing === null && host.guests.report(serverId).migrationId === null)
     return;
   throw new GodwitError('Conflict', `server ${serverId} is being moved, or does not run here under epoch ${epoch}`);
-}
-
-function poolOf(pools: ReadonlyMap<string, Pool>, spec: GuestSpec): Pool | null {
-  const [disk] = spec.disks;
-  return [...pools.values()].find(({ path }) => disk?.path.startsWith(`${path}/`)) ?? null;
 }
