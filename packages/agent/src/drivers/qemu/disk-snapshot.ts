@@ -14,9 +14,9 @@ import { imagePath } from '../../storage/image-cache.ts';
 import type { Pool } from '../../storage/pool.ts';
 import { qemuImg } from '../../storage/qemu-img.ts';
 import type { SpaceLedger } from '../../storage/space-ledger.ts';
+import { demandOurs } from '../demand-ours.ts';
 import type { Authority } from '../host-driver.ts';
 import type { WantedDisk, WantedGuest } from '../wanted-guest.ts';
-import { demandOurs } from './demand-ours.ts';
 import { diskSpecOf, poolNamed } from './guest-spec-of.ts';
 import type { QemuHost } from './qemu-host.ts';
 

@@ -2,10 +2,10 @@ import type { ServerId } from '@godwit/domain/ids';
 import { faultPoint } from '../../fault-point.ts';
 import { rewriteSpec } from '../../qemu/guest-process.ts';
 import { growthRefusal, plugVcpu, presentVcpus } from '../../qemu/vcpu-devices.ts';
+import { demandOurs } from '../demand-ours.ts';
 import type { GuestReport } from '../guest-report.ts';
 import type { Authority } from '../host-driver.ts';
 import type { WantedGuest } from '../wanted-guest.ts';
-import { demandOurs } from './demand-ours.ts';
 import type { QemuHost } from './qemu-host.ts';
 import { requireProcess } from './require-process.ts';
 

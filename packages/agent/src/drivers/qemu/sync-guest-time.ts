@@ -3,8 +3,8 @@ import { type GuestTime, notAsked } from '@godwit/domain/guest-time';
 import { hostTools } from '../../doctor/host-tools.ts';
 import { clockIsSynchronised } from '../../host-clock.ts';
 import { setGuestTime } from '../../qemu/guest-agent.ts';
+import { demandOurs } from '../demand-ours.ts';
 import type { Authority } from '../host-driver.ts';
-import { demandOurs } from './demand-ours.ts';
 import type { QemuHost } from './qemu-host.ts';
 import { requireProcess } from './require-process.ts';
 

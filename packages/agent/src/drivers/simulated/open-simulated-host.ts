@@ -17,7 +17,9 @@ import { MigrationRecord } from '../../migration/migration-record.ts';
 import { openPeerLink } from '../../migration/peer-link.ts';
 import { growthRefusal } from '../../qemu/vcpu-devices.ts';
 import { openControllerLink } from '../../rpc/controller-link.ts';
+import type { DiskChunk } from '../../storage/disk-stream.ts';
 import { WallClock } from '../../wall-clock.ts';
+import { demandOurs } from '../demand-ours.ts';
 import type { GuestConsoles } from '../guest-consoles.ts';
 import type { GuestReport, GuestState } from '../guest-report.ts';
 import type {
@@ -33,6 +35,7 @@ import type {
 import { HostEvents } from '../host-events.ts';
 import type { MigrationReport, TakeAnswer } from '../migration-report.ts';
 import type { WantedDisk, WantedGuest } from '../wanted-guest.ts';
+import { emptyQcow2 } from './empty-qcow2.ts';
 import { simulatedConsoles } from './simulated-consoles.ts';
 import { simulatedCopy } from './simulated-copy.ts';
 import { type SimulatedGuest, SimulatedGuests } from './simulated-guests.ts';
@@ -420,8 +423,17 @@ class SimulatedDriver implements HostDriver {
     return Promise.resolve(0);
   }
 
-  snapshotDisk(): AsyncIterable<never> {
-    throw new GodwitError('NotImplemented', 'a simulated disk has no content that an image could be made of');
+  /** A disk of its size in which nothing was written. */
+  async *snapshotDisk(authority: Authority, { disks }: WantedGuest, diskId: string): AsyncIterable<DiskChunk> {
+    if (this.#options.host.hypervisorType === 'ironic')
+      throw new GodwitError('NotImplemented', 'no image is made of the disk of a bare metal instance');
+    demandOurs({ custody: this.#gate, guests: { report: (serverId) => this.#report(serverId) } }, authority, 'reads');
+    const disk = disks.find((one) => one.diskId === diskId);
+    if (disk === undefined) throw new GodwitError('NotFound', `the guest has no disk ${diskId}`);
+    await delay(this.#timings.diskCreateMs);
+    const data = emptyQcow2(disk.sizeBytes);
+    yield { offset: 0, data, fileBytes: data.length };
+    yield { offset: data.length, data: new Uint8Array(0), fileBytes: data.length };
   }
 
   async *readDisk(): AsyncIterable<never> {

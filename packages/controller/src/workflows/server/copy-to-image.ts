@@ -67,7 +67,7 @@ async function copy(context: WorkflowContext, run: WorkflowRun, serverId: Server
       return false;
     });
     if (isWhole) return;
-    const chunks = client.snapshotDisk({ custody, guest, diskId: disk.diskId, requestId: run.id }, { signal: run.signal });
+    const chunks = () => client.snapshotDisk({ custody, guest, diskId: disk.diskId, requestId: run.id }, { signal: run.signal });
     await uploadImage({ db, imageDir, imageId, source: whole(chunks), announcedBytes: null });
   });
 }
@@ -93,13 +93,16 @@ async function patiently<T>(run: WorkflowRun, work: () => Promise<T>): Promise<T
 
 const holeBytes = 1_048_576;
 
-/** The file with its zeros again. Throws ImageTruncated when the stream ends before the file does. */
+/**
+ * The file with its zeros again. It is asked for when it is read, not before: a short answer that has come and gone before anybody reads it is taken for one that was cut off (Node's readers of an HTTP/2
+ * stream go by whether it is closed, not by what they still hold of it). Throws ImageTruncated when the stream ends before the file does.
+ */
 async function* whole(
-  chunks: AsyncIterable<{ readonly offset: bigint; readonly data: Uint8Array; readonly fileBytes: bigint }>,
+  chunks: () => AsyncIterable<{ readonly offset: bigint; readonly data: Uint8Array; readonly fileBytes: bigint }>,
 ): AsyncIterable<Buffer> {
   let at = 0;
   let fileBytes: number | null = null;
-  for await (const chunk of chunks) {
+  for await (const chunk of chunks()) {
     const offset = Number(chunk.offset);
     const until = chunk.data.length === 0 ? Number(chunk.fileBytes) : offset;
     for (; at < until; at += Math.min(holeBytes, until - at)) yield Buffer.alloc(Math.min(holeBytes, until - at));

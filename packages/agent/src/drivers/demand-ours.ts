@@ -1,10 +1,18 @@
+import type { HostCustody } from '@godwit/domain/custody/host-custody';
 import { REFUSALS, type RefusalCode } from '@godwit/domain/custody/refusal';
-import { CustodyRefused } from '../../custody/custody-refused.ts';
-import type { Authority } from '../host-driver.ts';
-import type { QemuHost } from './qemu-host.ts';
+import type { ServerId } from '@godwit/domain/ids';
+import { CustodyRefused } from '../custody/custody-refused.ts';
+import type { GuestReport } from './guest-report.ts';
+import type { Authority } from './host-driver.ts';
+
+/** What a driver knows of a guest's custody, and of what it does. */
+type Knowing = {
+  readonly custody: { readonly state: (serverId: ServerId) => HostCustody };
+  readonly guests: { readonly report: (serverId: ServerId) => Pick<GuestReport, 'migrationId'> };
+};
 
 /** A copy that lives here is the one that is meant and is not on its way elsewhere; where none lives, no younger order is known. A suspended guest's disk may be read, not changed: its memory knows it as it is. Nothing of custody changes. */
-export function demandOurs(host: QemuHost, { serverId, epoch, fence }: Authority, only: 'reads' | 'changes' = 'changes'): void {
+export function demandOurs(host: Knowing, { serverId, epoch, fence }: Authority, only: 'reads' | 'changes' = 'changes'): void {
   const state = host.custody.state(serverId);
   const { copy } = state;
   const refuse = (code: RefusalCode): never => {
