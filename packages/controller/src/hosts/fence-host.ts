@@ -93,7 +93,7 @@ export async function isFenced(db: Db, hostId: string): Promise<boolean> {
   return host !== undefined && host.fenced_at !== null;
 }
 
-/** Whether some server's custody has a copy, or a grant, of another boot of this host than its row has. */
+/** Whether some server's custody has a copy, or a grant, of another boot of this host than its row has. A saved memory is of no boot. */
 async function knowsOtherBoot(db: Db, hostId: string, bootId: string | null): Promise<boolean> {
   const of = (host: string, boot: string) => sql<boolean>`(${sql.raw(host)} = ${hostId} and ${sql.raw(boot)} is distinct from ${bootId})`;
   const other = await db
@@ -101,7 +101,7 @@ async function knowsOtherBoot(db: Db, hostId: string, bootId: string | null): Pr
     .select('id')
     .where((eb) =>
       eb.or([
-        of("custody->'holder'->>'hostId'", "custody->'holder'->>'bootId'"),
+        sql<boolean>`(custody->'holder'->>'kind' <> 'suspended' and ${of("custody->'holder'->>'hostId'", "custody->'holder'->>'bootId'")})`,
         of("custody->'operation'->'grant'->>'destination'", "custody->'operation'->'grant'->>'bootId'"),
       ]),
     )

@@ -141,7 +141,8 @@ const sortColumns: Readonly<Record<(typeof serverSortKeys)[number] | 'locked', R
   availability_zone: zoneOfHost,
   kernel_id: sql`(server.direct_boot ->> 'kernelImageId')`,
   ramdisk_id: sql`(server.direct_boot ->> 'ramdiskImageId')`,
-  root_device_name: sql`1`,
+  // No bare number: at the top of a statement PostgreSQL takes that for the place of a column.
+  root_device_name: sql`null::text`,
   locked: sql`server.locked`,
   locked_by: sql`server.locked_by`,
 };

@@ -435,6 +435,11 @@ describe('list', () => {
       url = body.servers_links?.[0]?.href.replace('http://localhost:80', '');
     }
     expect(seen).toEqual(['a', 'b', 'c', 'd', 'e']);
+    // What all have alike sorts nothing: the next key does, in the list as in the marker's place.
+    const alike = await cloud.call('GET', `${base}/servers?sort_key=root_device_name&sort_key=display_name&sort_dir=asc&sort_dir=asc`, {
+      as: own,
+    });
+    expect(alike.json().servers.map((one: { name: string }) => one.name)).toEqual(seen);
     expect(idsOf(await cloud.call('GET', `${base}/servers`, { as: own }))).toEqual([...made].reverse());
     expect((await cloud.call('GET', `${base}/servers?limit=0`, { as: own })).json()).toEqual({ servers: [] });
   });

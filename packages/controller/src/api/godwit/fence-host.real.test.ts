@@ -179,6 +179,13 @@ it('a host that was fenced in a boot which its row had never heard of is not let
     .execute();
   expect((await fence('node3', { confirmed: true })).statusCode).toBe(202);
   expect(await row()).toMatchObject({ fenced_boot_id: null });
+  // A memory that was saved there is of no boot, and says nothing of it.
+  await db.updateTable('host').set({ fenced_at: null }).where('id', '=', ids.node3).execute();
+  const saved = custody({ holder: { kind: 'suspended', hostId: ids.node3, epoch: 1 } });
+  await db.updateTable('server').set({ custody: saved }).where('id', '=', id).execute();
+  expect((await fence('node3', { confirmed: true })).statusCode).toBe(202);
+  expect(await row()).toMatchObject({ fenced_boot_id: 'node3-1' });
+  await db.updateTable('host').set({ fenced_boot_id: null }).where('id', '=', ids.node3).execute();
   // It was cut off, and is connected again: what it runs is not killed yet.
   await db
     .updateTable('server')
