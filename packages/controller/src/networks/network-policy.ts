@@ -135,9 +135,12 @@ async function addressesOf(db: Db, groupIds: readonly string[]): Promise<Network
   if (wanted.length === 0) return {};
   const { rows } = await sql<{ id: string; addresses: readonly string[] }>`
     select member.id, json_agg(distinct member.address order by member.address) as addresses from (
-      select g.security_group_id as id, (entry ->> 'address') collate "C" as address
-      from port_security_group g join port p on p.id = g.port_id, jsonb_array_elements(p.fixed_ips || p.allowed_address_pairs) entry
-      where g.security_group_id = any(${wanted}::uuid[])
+      select g.security_group_id as id, host(a.address) collate "C" as address
+      from port_security_group g join ip_allocation a on a.port_id = g.port_id where g.security_group_id = any(${wanted}::uuid[])
+      union all
+      select g.security_group_id, entry ->> 'address'
+      from port_security_group g join port p on p.id = g.port_id, jsonb_array_elements(p.allowed_address_pairs) entry
+      where g.security_group_id = any(${wanted}::uuid[]) and p.allowed_address_pairs <> '[]'
     ) member group by member.id`.execute(db);
   const members = new Map(rows.map(({ id, addresses }) => [id, addresses]));
   return Object.fromEntries(wanted.map((groupId) => [groupId, members.get(groupId) ?? []]));

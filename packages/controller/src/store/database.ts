@@ -1,6 +1,7 @@
 import { Kysely, type Transaction } from 'kysely';
 import pg from 'pg';
 import { createNotices, type Notices } from './notices.ts';
+import { createPrecedence } from './precedence.ts';
 import type { Tables } from './tables.ts';
 
 /** The query builder over every table. */
@@ -16,8 +17,10 @@ export const inTransaction = <T>(db: Db, work: (tx: Tx) => Promise<T>): Promise<
 export type Database = {
   readonly url: string;
   readonly db: Db;
-  /** The same for what nobody waits for with a request open: fewer connections, so that a thousand servers being made do not keep the API waiting. */
+  /** The same for what nobody waits for with a request open: fewer connections, so that it does not keep the API waiting. */
   readonly background: Db;
+  /** Of those connections fewer still while requests have some: for the making of servers, which are asked for by the thousand. */
+  readonly givingWay: Db;
   /** A connection outside the pool, connected. Its errors are reported to `onConnectionError` and end it; the caller ends it otherwise. */
   readonly connect: (applicationName: string) => Promise<pg.Client>;
   readonly pool: pg.Pool;
@@ -61,10 +64,12 @@ export function openDatabase(options: DatabaseOptions): Database {
   const pool = poolOf(most, 10_000);
   const backgroundPool = poolOf(Math.ceil(most / 2), 60_000);
   const notices = createNotices(pool, onError);
+  const { requests, background } = createPrecedence({ together: Math.ceil((most * 2) / 3), least: Math.ceil(most / 6) });
   return {
     url: options.url,
-    db: new Kysely<Tables>({ dialect: notices.dialect(pool) }),
+    db: new Kysely<Tables>({ dialect: notices.dialect(pool, requests) }),
     background: new Kysely<Tables>({ dialect: notices.dialect(backgroundPool) }),
+    givingWay: new Kysely<Tables>({ dialect: notices.dialect(backgroundPool, background) }),
     notices,
     connect: async (applicationName) => {
       const client = new pg.Client({

@@ -2,7 +2,9 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { type CompiledQuery, type Driver, PostgresDialect, PostgresDriver, type PostgresPool, sql } from 'kysely';
 import type pg from 'pg';
 import type { Db } from './database.ts';
+import type { Lane } from './precedence.ts';
 import { sparingPool } from './sparing-pool.ts';
+import { createStatementNames, type StatementNames } from './statement-names.ts';
 
 type Connection = Awaited<ReturnType<PostgresDriver['acquireConnection']>>;
 
@@ -31,7 +33,7 @@ export type Notices = {
   /** Resolves when what was told until now has been sent. */
   readonly sent: () => Promise<void>;
   /** For the connections of a pool, whose notices are kept back until their commit. */
-  readonly dialect: (pool: pg.Pool) => PostgresDialect;
+  readonly dialect: (pool: pg.Pool, lane?: Lane) => PostgresDialect;
 };
 
 /**
@@ -46,6 +48,8 @@ export function createNotices(pool: pg.Pool, onError: (error: Error) => void): N
     one.on('remove', (client) => pids.delete(pidOf(client)));
   };
   know(pool);
+  /** A connection's prepared statements are the same for all who use its pool. */
+  const names = new Map<pg.Pool, StatementNames>();
   let waiting = new Map<string, Notice>();
   let sending: Promise<void> | null = null;
 
@@ -81,9 +85,13 @@ export function createNotices(pool: pg.Pool, onError: (error: Error) => void): N
     sent: async () => {
       while (sending !== null) await sending;
     },
-    dialect: (one) => {
-      if (one !== pool) know(one);
-      return new NoticingDialect(sparingPool(one), tell);
+    dialect: (one, lane) => {
+      let known = names.get(one);
+      if (known === undefined) {
+        if (one !== pool) know(one);
+        names.set(one, (known = createStatementNames()));
+      }
+      return new NoticingDialect(sparingPool(one, known, lane), tell);
     },
   };
 }

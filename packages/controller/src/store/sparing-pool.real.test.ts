@@ -137,3 +137,18 @@ it('a statement that cannot be sent voids its transaction: nothing before it is 
   await one.db.transaction().execute((tx) => sql`insert into thing values (5, 'next')`.execute(tx));
   expect(await words(database)).toEqual(['next']);
 });
+
+it('two who use the connections of one pool, of which one gives way to requests, prepare under the same names', async () => {
+  const answers = async (db: Database['db'], words: readonly string[]): Promise<void> => {
+    for (let round = 0; round < 40; round++)
+      for (const word of words)
+        expect((await sql`select ${sql.lit(word)} as said, ${round}::int as round`.execute(db)).rows).toEqual([{ said: word, round }]);
+  };
+  await answers(one.background, ['first', 'both']);
+  await answers(one.givingWay, ['second', 'both']);
+  await one.db.transaction().execute(async (tx) => {
+    // A request has its connection; one of those that give way may work all the same.
+    await answers(tx, ['request']);
+    await answers(one.givingWay, ['least']);
+  });
+});

@@ -1,7 +1,8 @@
 import { type PostgresPool, type PostgresPoolClient, type RawBuilder, sql } from 'kysely';
 import type pg from 'pg';
+import type { Lane } from './precedence.ts';
 import { type Statement, sendBatch, wireValues } from './statement-batch.ts';
-import { createStatementNames, type StatementNames } from './statement-names.ts';
+import type { StatementNames } from './statement-names.ts';
 
 /**
  * Before the text of a statement whose answer nobody needs: inside a transaction it travels with the next one, or with the commit, in its order, and fails that one if it fails. What comes
@@ -16,14 +17,18 @@ type Answer = Awaited<ReturnType<PostgresPoolClient['query']>>;
  * A pool whose clients spare the way to the database what they can; the order is the same. `begin` travels with the transaction's first statement (a transaction without one never reaches the
  * database), what is marked `later` with the one after it, and statements that are used often are prepared once a connection.
  */
-export function sparingPool(pool: pg.Pool, names: StatementNames = createStatementNames()): PostgresPool {
+export function sparingPool(pool: pg.Pool, names: StatementNames, lane: Lane = open): PostgresPool {
   const known = new WeakMap<pg.PoolClient, PostgresPoolClient>();
   return {
     options: pool.options,
     connect: async () => {
-      const client = await pool.connect();
+      await lane.enter();
+      const client = await pool.connect().catch((error: unknown) => {
+        lane.leave();
+        throw error;
+      });
       let spared = known.get(client);
-      if (spared === undefined) known.set(client, (spared = sparingClient(client, names)));
+      if (spared === undefined) known.set(client, (spared = sparingClient(client, lane, names)));
       return spared;
     },
     end: () => pool.end(),
@@ -32,7 +37,7 @@ export function sparingPool(pool: pg.Pool, names: StatementNames = createStateme
 
 type Held = Pick<Statement, 'text' | 'values'>;
 
-function sparingClient(client: pg.PoolClient, names: StatementNames): PostgresPoolClient {
+function sparingClient(client: pg.PoolClient, lane: Lane, names: StatementNames): PostgresPoolClient {
   let inTransaction = false;
   /** What our caller takes as done and the database has not been told yet, in order; only in a transaction. */
   let held: readonly Held[] = [];
@@ -90,8 +95,12 @@ function sparingClient(client: pg.PoolClient, names: StatementNames): PostgresPo
     held = [];
     voided = null;
     client.release(destroy);
+    lane.leave();
   };
   return { query, release, processID: (client as unknown as { readonly processID: number }).processID } as unknown as PostgresPoolClient;
 }
+
+/** Holds nobody up. */
+const open: Lane = { enter: () => Promise.resolve(), leave: () => {} };
 
 const answered = (command: string): Answer => ({ command, rowCount: 0, rows: [] }) as unknown as Answer;

@@ -107,6 +107,9 @@ const handlers: Readonly<Record<WorkflowKind, (context: WorkflowContext, run: Pa
   'evacuate-server': evacuateServer,
 };
 
+/** Of these a thousand may be asked for at once: they let requests go first. */
+const givesWay: ReadonlySet<WorkflowKind> = new Set(['create-server']);
+
 /** Starts executing workflows and watching hosts. What other controllers left unfinished is continued. */
 export async function startWorkflowEngine(parts: EngineParts): Promise<Engine> {
   const { database, log, config } = parts;
@@ -123,7 +126,11 @@ export async function startWorkflowEngine(parts: EngineParts): Promise<Engine> {
   const bound = Object.fromEntries(
     Object.entries(handlers).map(
       ([kind, handler]) =>
-        [kind, (run) => counting((wroteEnd) => handler({ ...context, wroteEnd }, run))] satisfies [string, WorkflowHandler],
+        [
+          kind,
+          (run) =>
+            counting((wroteEnd) => handler({ ...context, wroteEnd, ...(givesWay.has(run.kind) && { db: database.givingWay }) }, run)),
+        ] satisfies [string, WorkflowHandler],
     ),
   ) as Record<WorkflowKind, WorkflowHandler>;
   const workflows = createWorkflows(database, {
