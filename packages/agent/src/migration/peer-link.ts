@@ -1,12 +1,12 @@
 import { createClient } from '@connectrpc/connect';
-import { Peer, type ReleaseResponse, type DiskChunk as WireChunk } from '@godwit/contract/gen/agent_pb';
+import { Peer, type ReleaseResponse } from '@godwit/contract/gen/agent_pb';
 import { PeerNetwork } from '@godwit/contract/gen/network_pb';
 import type { NetworkEncapsulation, PeerAddress, ReleaseAnswer, ReleaseNotice } from '../drivers/host-driver.ts';
 import type { HostIdentity } from '../identity/host-identity.ts';
 import type { CarriedFlows } from '../network/guest-networks.ts';
+import { chunksFromWire } from '../rpc/chunks-from-wire.ts';
 import { createTlsTransport } from '../rpc/tls-transport.ts';
 import { releaseToWire, takeAnswerFromWire } from '../rpc/wire-custody.ts';
-import { numberFromWire } from '../rpc/wire-guest.ts';
 import type { DiskChunk } from '../storage/disk-stream.ts';
 import type { ImageRef } from '../storage/image-cache.ts';
 import { type ClockOffset, measureOffset } from './clock.ts';
@@ -30,11 +30,6 @@ export type PeerLink = {
 };
 
 const clockAnswerMs = 2_000;
-
-async function* chunksFromWire(chunks: AsyncIterable<WireChunk>): AsyncIterable<DiskChunk> {
-  for await (const { offset, data, fileBytes } of chunks)
-    yield { offset: numberFromWire(offset, 'offset'), data, fileBytes: numberFromWire(fileBytes, 'file_bytes') };
-}
 
 export function openPeerLink(peer: PeerAddress, identity: HostIdentity): PeerLink {
   const host = peer.address.includes(':') ? `[${peer.address}]` : peer.address;
@@ -71,8 +66,8 @@ export function openPeerLink(peer: PeerAddress, identity: HostIdentity): PeerLin
     carryFlows: async (migrationId, flows) => {
       await network.carryFlows({ migrationId, flowsJson: { ...flows } }, { timeoutMs: 2_000 });
     },
-    readDisk: (migrationId, diskId) => chunksFromWire(client.readDisk({ migrationId, diskId })),
-    readImage: (pool, { imageId, format }) => chunksFromWire(client.readImage({ pool, imageId, format })),
+    readDisk: (migrationId, diskId) => chunksFromWire(() => client.readDisk({ migrationId, diskId })),
+    readImage: (pool, { imageId, format }) => chunksFromWire(() => client.readImage({ pool, imageId, format })),
     close: () => {
       handover?.close();
       link.close();
