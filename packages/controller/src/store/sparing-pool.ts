@@ -67,6 +67,8 @@ function sparingClient(client: pg.PoolClient, lane: Lane, names: StatementNames)
     }
     if (voided !== null && text !== 'rollback')
       throw new Error('the transaction is void: a statement before this one could not be sent', voided);
+    // One with a level of isolation of its own is begun at once.
+    if (text.startsWith('start transaction ')) inTransaction = true;
     const values = prepared(given);
     if (inTransaction && text.startsWith(LATER)) {
       held = [...held, { text, values }];

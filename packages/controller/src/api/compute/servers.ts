@@ -16,7 +16,7 @@ import { as, type ServerId } from '@godwit/domain/ids';
 import { tellServer } from '../../workflows/record/server-event.ts';
 import { accessIp } from './access-ip.ts';
 import { jsonList, nextLinks } from './paging.ts';
-import { type ComputeRequest, type ComputeRoute, param, route } from './route.ts';
+import { type Answer, type ComputeRequest, type ComputeRoute, param, route } from './route.ts';
 import { createServers } from './server-create.ts';
 import { listServers } from './server-list.ts';
 import { serverFor, serverRows } from './server-rows.ts';
@@ -45,6 +45,22 @@ async function update(request: ComputeRequest<UpdateServer>) {
   });
   const changed = await serverRows(db).where('server.id', '=', row.id).executeTakeFirstOrThrow();
   return { status: 200, body: { server: serverView(request as ComputeRequest<never>, changed, 'update') } };
+}
+
+/** All that is read for a list is of one moment: a server that is deleted, or has become another, between two readings is not in it as what was not asked for. */
+async function detail(request: ComputeRequest<never>): Promise<Answer> {
+  const { context } = request;
+  return context.db
+    .transaction()
+    .setIsolationLevel('repeatable read')
+    .setAccessMode('read only')
+    .execute(async (tx) => {
+      const then = { ...request, context: { ...context, db: tx } };
+      const { servers, limit } = await listServers(then, 'servers:detail');
+      const ids = servers.map(({ id }) => id);
+      const links = nextLinks(request, 'servers', servers, limit, ids.at(-1));
+      return { status: 200, json: jsonList('servers', await detailTexts(then, ids), links) };
+    });
 }
 
 /** Each server as JSON, as soon as it is read: nothing else is kept of it. */
@@ -82,12 +98,7 @@ export const serverRoutes: readonly ComputeRoute[] = [
   route('GET', '/servers/detail', {
     query: ServersQuery,
     response: ServerDetailAnswer,
-    handle: async (request) => {
-      const { servers, limit } = await listServers(request, 'servers:detail');
-      const ids = servers.map(({ id }) => id);
-      const links = nextLinks(request, 'servers', servers, limit, ids.at(-1));
-      return { status: 200, json: jsonList('servers', await detailTexts(request, ids), links) };
-    },
+    handle: detail,
   }),
   route('POST', '/servers', { body: CreateServer, response: always(ServerCreateAnswer), handle: createServers }),
   route('GET', '/servers/:server', {
