@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { openPool, type Pool, type PoolConfig } from './pool.ts';
 
 /** An agent that has begun again has guests to adopt, and perhaps a switchover of theirs to end: a storage that does not answer must not keep it from them. A cluster that is well takes a second or two. */
-const patienceMs = 3_000;
+const patienceMs = 2_000;
 const againMs = 30_000;
 
 export type OpenPoolsLog = {
@@ -20,7 +20,7 @@ export type OpenPoolsOptions = {
 };
 
 /**
- * Opens the pools of a host, by name, in the order of its configuration. One that cannot be used, or does not answer in 3 s, is left out and logged: the host serves with the others, and it comes in when it opens, which is
+ * Opens the pools of a host, by name, in the order of its configuration. One that cannot be used, or does not answer in 2 s, is left out and logged: the host serves with the others, and it comes in when it opens, which is
  * tried again every 30 s as long as the process lives.
  */
 export async function openPools(

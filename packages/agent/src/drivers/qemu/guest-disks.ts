@@ -4,7 +4,7 @@ import type { ImageId, ServerId } from '@godwit/domain/ids';
 import { consoleDirOf, createDisk, deleteDisk, deleteServerDisks, diskFacts, findDisk } from '../../storage/disk-store.ts';
 import { cacheImage } from '../../storage/image-cache.ts';
 import { type Pool, sharedMoveRefusal } from '../../storage/pool.ts';
-import type { WantedGuest } from '../wanted-guest.ts';
+import type { WantedDisk, WantedGuest } from '../wanted-guest.ts';
 import { bootPool, diskSpecOf, poolNamed } from './guest-spec-of.ts';
 
 type Pools = ReadonlyMap<string, Pool>;
@@ -61,6 +61,10 @@ export async function requireSharedDisks(guest: WantedGuest, pools: Pools): Prom
     }
   }
 }
+
+/** Those disks that this host alone has. Throws GodwitError PoolUnavailable when one is in a pool that is not open: nobody who asks for its deletion may think that it is gone. */
+export const ownDisks = (pools: Pools, disks: readonly WantedDisk[]): readonly WantedDisk[] =>
+  disks.filter((disk) => poolNamed(pools, disk.pool).kind === 'local');
 
 /** Deletes a guest's disks: the named ones, or, when nobody knows which it had, its folder in every pool. */
 export async function deleteGuestDisks(serverId: ServerId, guest: WantedGuest | null, pools: Pools): Promise<void> {

@@ -13,7 +13,7 @@ import type { Authority } from '../host-driver.ts';
 import type { WantedGuest } from '../wanted-guest.ts';
 import { fetchImage } from './fetch-image.ts';
 import { createGuestDisks, deleteGuestDisks } from './guest-disks.ts';
-import { guestSpecOf } from './guest-spec-of.ts';
+import { guestSpecOf, poolNamed } from './guest-spec-of.ts';
 import type { QemuHost } from './qemu-host.ts';
 import { removeMemories, removeMemory } from './saved-memory.ts';
 import { startQemu } from './start-qemu.ts';
@@ -139,6 +139,8 @@ export async function destroyGuest(
   if (spec) await removeTraces(host, serverId, spec);
   if (deleteDisks) {
     await removeMemories(host, serverId, through);
+    // Nobody knows which it had: it must not be said that they are gone while a pool is not open.
+    if (wanted === null) for (const { name } of host.config.pools) poolNamed(host.pools, name);
     await deleteGuestDisks(serverId, wanted, host.pools);
     const run = runDir(host.config.stateDir, serverId);
     const said = await lastLogLines(run).catch(() => []);

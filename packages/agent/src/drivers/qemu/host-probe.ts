@@ -35,6 +35,7 @@ export type HostProbe = {
  * comes in when it can. Throws GodwitError GuestStartFailed when QEMU does not start at all.
  */
 export async function probeHost(config: LoadedConfig, log: DriverLog): Promise<HostProbe & { readonly whenTested: Promise<void> }> {
+  const opening = openPools(config.pools, log);
   const choice = await tellSlowStep(log, 'what QEMU can do', () =>
     chooseAccelerator({
       wanted: config.accelerator ?? 'auto',
@@ -43,7 +44,7 @@ export async function probeHost(config: LoadedConfig, log: DriverLog): Promise<H
       deadlineMs: probeDeadlineMs,
     }),
   );
-  const pools = await openPools(config.pools, log);
+  const pools = await opening;
   const machineType = newestMachine(choice.capabilities, 'q35');
   if (machineType === undefined) throw new GodwitError('GuestStartFailed', 'this QEMU has no q35 machine');
   let tested: readonly SelfTestResult[] = [];

@@ -244,4 +244,34 @@ describe('an order to delete what an earlier move has left', () => {
       await rbd.close();
     }
   });
+
+  test('deletes nothing in a pool that is not open, and never says that it did', async () => {
+    const quiet = hostThat(
+      async () => {},
+      () => {},
+      async () => {},
+    );
+    let killed = 0;
+    const feed = async (_server: ServerId, event: { readonly kind: string }) => {
+      if (event.kind === 'destroy') killed++;
+      return event.kind === 'forfeit' ? [{ kind: 'forfeited', epoch: grant.epoch }] : [];
+    };
+    const host = {
+      ...quiet,
+      pools: new Map(),
+      tools: { ip: async () => [] },
+      guests: { ...quiet.guests, spec: () => ({ nics: [] }) },
+      custody: { ...quiet.custody, feed },
+    } as unknown as QemuHost;
+    const path = diskPath(pool(), serverId, 'root', 'raw');
+    await mkdir(dirname(path), { recursive: true });
+    await writeFile(path, 'left');
+    const unavailable = { code: 'PoolUnavailable' };
+    await expect(new Moves(host, quietStore).drop(before, earlier, true, wanted(['root']))).rejects.toMatchObject(unavailable);
+    expect(killed).toBe(1);
+    await expect(new Moves(host, quietStore).forfeit(grant, true, wanted(['root']))).rejects.toMatchObject(unavailable);
+    expect(await readFile(path, 'utf8')).toBe('left');
+    // Who asks for no deletion is not held up.
+    await new Moves(host, quietStore).drop(before, earlier, false, wanted(['root']));
+  });
 });

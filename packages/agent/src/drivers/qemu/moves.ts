@@ -37,7 +37,7 @@ import type { WantedGuest } from '../wanted-guest.ts';
 import { Clearing } from './clearing.ts';
 import { EndedAccounts } from './ended-accounts.ts';
 import { concerns, endedReport } from './ended-report.ts';
-import { cacheBootImages, deleteGuestDisks, requireSharedDisks } from './guest-disks.ts';
+import { cacheBootImages, deleteGuestDisks, ownDisks, requireSharedDisks } from './guest-disks.ts';
 import { bootPool, guestSpecOf, poolNamed } from './guest-spec-of.ts';
 import { imageFor } from './image-from-peer.ts';
 import type { QemuHost } from './qemu-host.ts';
@@ -173,11 +173,7 @@ export class Moves {
     }
     // Only copies that this host alone has: on a shared pool the disk is the source's too.
     if (answer === 'has-not-and-forfeits' && deleteDisks && wanted)
-      await deleteGuestDisks(
-        serverId,
-        { ...wanted, disks: wanted.disks.filter((disk) => this.#host.pools.get(disk.pool)?.kind === 'local') },
-        this.#host.pools,
-      );
+      await deleteGuestDisks(serverId, { ...wanted, disks: ownDisks(this.#host.pools, wanted.disks) }, this.#host.pools);
     return { answer, detail: move?.record.report.detail ?? '' };
   }
 
@@ -291,14 +287,16 @@ export class Moves {
     await host.custody.feed(serverId, { kind: 'destroy', fence: authority.fence, epoch: authority.epoch });
     // The copy is dead: nobody waits for the rest. First the mirror, then the tap: a filter on a device that vanishes is harmless, a tunnel without a reader is not.
     const undeleted: unknown[] = [];
-    const local = wanted && { ...wanted, disks: wanted.disks.filter((disk) => host.pools.get(disk.pool)?.kind === 'local') };
+    const asked = (deleteDisks && wanted?.disks) || [];
+    // Of a pool that is not open nobody may think that the disk is gone from it; but that is said when the rest is done.
+    const open = asked.filter(({ pool }) => host.pools.has(pool));
     this.#clearing.add(
       serverId,
       async () => move instanceof OutgoingMigration && (await move.close()),
       async () => spec && (await removeTaps(host, spec.nics)),
       () => removeConfigDrive(host.config.stateDir, serverId),
       // Not its console log, which may lie where the guest's new host goes on with it.
-      ...(deleteDisks && local ? local.disks : []).map(
+      ...ownDisks(host.pools, open).map(
         ({ diskId, pool, format }) =>
           async () =>
             deleteDisk(poolNamed(host.pools, pool), serverId, diskId, format).catch((error: unknown) => {
@@ -310,6 +308,7 @@ export class Moves {
     );
     host.guests.forget(serverId);
     host.guests.tell(serverId);
+    for (const { pool } of asked) poolNamed(host.pools, pool);
     // No move waits for this answer: whoever orders it forgets the disks by it.
     if (deleteDisks && move === undefined) {
       await this.cleared(serverId);
