@@ -168,27 +168,35 @@ describe('the dashboard', () => {
 
   consoleTests(stage);
 
-  it('gives a running instance a vCPU by Scale', async () => {
+  it('gives a running instance a vCPU and memory by Scale', async () => {
     const { lab, page } = stage;
-    await lab.openstack('flavor set --property godwit:max_vcpus=2 demo.local');
+    await lab.openstack('flavor set --property godwit:max_vcpus=2 --property godwit:max_ram_mib=160 demo.local');
     await lab.openstack('server create --image godwit-demo --flavor demo.local --network demo --wait disk-1');
+    // Its kernel has to run to take memory.
+    await eventually(
+      () => lab.openstack('console log show disk-1'),
+      (log) => log.includes('ready nonce'),
+      60_000,
+    );
     await stage.open('Instances');
     await (await stage.menu('disk-1')).getByRole('menuitem', { name: words.actions.scale, exact: true }).click();
     const dialog = page.getByRole('dialog', { name: `${words.actions.scale} disk-1` });
-    await dialog.getByText('disk-1 has 1 vCPU.').waitFor();
+    await dialog.getByText('disk-1 has 1 vCPU and 96 MiB of memory.').waitFor();
     await dialog.getByText('1 to 2', { exact: true }).waitFor();
+    await dialog.getByText('96 to 160', { exact: true }).waitFor();
     expect(await axeInBothThemes(page)).toEqual([]);
     await dialog.getByLabel('vCPUs').fill('2');
+    await dialog.getByLabel('Memory (MiB)').fill('160');
     await dialog.getByRole('button', { name: words.dialog.confirm }).click();
-    await page.getByText('Scaling of disk-1 to 2 vCPUs accepted').first().waitFor();
+    await page.getByText('Scaling of disk-1 to 2 vCPUs and 160 MiB accepted').first().waitFor();
     await stage
       .row('disk-1')
       .getByTitle(/^2 vCPUs,/)
       .waitFor();
     const taskOf = async (): Promise<string | null> =>
       (await lab.openstackJson<{ readonly 'OS-EXT-STS:task_state': string | null }>('server show disk-1'))['OS-EXT-STS:task_state'];
-    expect(await eventually(taskOf, (task) => task === null, 30_000)).toBeNull();
-  }, 90_000);
+    expect(await eventually(taskOf, (task) => task === null, 60_000)).toBeNull();
+  }, 180_000);
 
   it('copies local disks with Block Migrate, which is preset for them', async () => {
     const { page } = stage;
@@ -201,6 +209,7 @@ describe('the dashboard', () => {
     await dialog.getByRole('button', { name: words.dialog.confirm }).click();
     await page.getByText('Live migration of disk-1 completed').first().waitFor({ timeout: 90_000 });
     expect(await stage.hostOf('disk-1')).not.toBe(source);
+    expect(await stage.lab.openstackJson('server show disk-1')).toMatchObject({ flavor: { vcpus: 2, ram: 160 } });
   }, 150_000);
 
   it('keeps a run’s page true over a reload and the controller’s death; aborts it there, and the guest stays', async () => {

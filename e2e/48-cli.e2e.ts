@@ -343,7 +343,9 @@ describe('the godwit client', () => {
     const file = path.join(lab.dir, 'vm.qcow2');
     await done(`image save --file ${file} cli-image`);
     await done(`image create --disk-format qcow2 --container-format bare --file ${file} cli-vm-image -f value -c id`);
-    await done('flavor create --ram 96 --disk 1 --vcpus 1 --property godwit:max_vcpus=2 cli-scalable -f value -c id');
+    await done(
+      'flavor create --ram 96 --disk 1 --vcpus 1 --property godwit:max_vcpus=2 --property godwit:max_ram_mib=224 cli-scalable -f value -c id',
+    );
     await done('server create --image cli-vm-image --flavor cli-scalable --port cli-port-2 --wait cli-vm -f value -c id');
     expect(await done('server show cli-vm -f json -c addresses')).toContain(`"${address}"`);
     expect(JSON.parse(await done('port list --server cli-vm -f json'))).toMatchObject([{ 'MAC Address': mac, Status: 'ACTIVE' }]);
@@ -353,6 +355,7 @@ describe('the godwit client', () => {
     await done('server migrate --live-migration --wait cli-vm');
     expect(JSON.parse(await lab.openstack('server show cli-vm -f json -c flavor'))).toMatchObject({ flavor: { vcpus: 2 } });
     expect((await inProcess('server scale --vcpus 3 cli-vm')).err).toContain('lets its servers have 1 to 2 vCPUs, not 3');
+    expect((await inProcess('server scale --ram 226 cli-vm')).err).toContain('lets its servers have 96 to 224 MiB of memory, not 226');
     expect((await inProcess('server scale --vcpus 1 cli-vm')).err).toContain('none is taken from a guest that runs');
     expect((await inProcess('server list --project admin --project-domain nosuch')).err).toContain(
       "No domain with a name or ID of 'nosuch'",

@@ -33,6 +33,7 @@ export const faultPoints = [
   'nics.noted',
   'nics.unplugged',
   'scale.plugged',
+  'memory.asked',
   'suspend.saving',
   'suspend.recorded',
   'resume.loaded',

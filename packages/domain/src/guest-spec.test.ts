@@ -61,6 +61,7 @@ describe('a guest spec', () => {
     ['a CPU model that starts another option', { cpuModel: 'max -device foo' }, /not a model/],
     ['no vcpus', { vcpus: 0 }, /vcpus 0/],
     ['fewer places for vcpus than vcpus', { vcpus: 2, maxVcpus: 1 }, /at most 1 vcpus/],
+    ['more memory than it can have', { ramMib: 96, maxRamMib: 128, addedRamMib: 64 }, /96 to 128 MiB of memory, not 160/],
     ['half a MiB', { ramMib: 0.5 }, /0\.5 MiB/],
     ['no UUID', { serverId: as('../../etc') }, /not a UUID/],
     [

@@ -1,3 +1,4 @@
+import { memoryProblems } from './guest-memory.ts';
 import type { NetworkId, PortId, ServerId } from './ids.ts';
 
 /**
@@ -12,7 +13,12 @@ export type GuestSpec = {
   readonly vcpus: number;
   /** So many it can have without being started anew: its machine has places for them from the start. Absent: what it has, and a machine without such places. */
   readonly maxVcpus?: number;
+  /** That its machine is started with. */
   readonly ramMib: number;
+  /** So much memory it can have without being started anew: its machine has a place for it from the start. Absent: what it is started with, and a machine without such a place. */
+  readonly maxRamMib?: number;
+  /** That it was given beyond `ramMib`, in its own units (guest-memory.ts); absent: none. */
+  readonly addedRamMib?: number;
   /** Pinned and versioned, e.g. `pc-q35-10.0`: an alias such as `q35` means another machine on another QEMU. */
   readonly machineType: string;
   /** QEMU's `-cpu` value: a model with its feature changes, e.g. `Nehalem-v1` or `Skylake-Server-v5,-hle`. */
@@ -135,6 +141,7 @@ export function guestSpecProblems(spec: GuestSpec): readonly string[] {
     `at most ${spec.maxVcpus} vcpus is not between its ${spec.vcpus} and ${guestLimits.vcpus}`,
   );
   demand(Number.isSafeInteger(spec.ramMib) && spec.ramMib >= guestLimits.minRamMib, `ram ${spec.ramMib} MiB is not a positive integer`);
+  problems.push(...memoryProblems(spec));
   demand(pinnedMachine.test(spec.machineType), `machine type ${JSON.stringify(spec.machineType)} is not a versioned pc-q35 or pc-i440fx`);
   demand(cpu.test(spec.cpuModel), `cpu model ${JSON.stringify(spec.cpuModel)} is not a model with features`);
   demand(spec.deviceLayout === 1 || spec.deviceLayout === 2, `device layout ${String(spec.deviceLayout)} is unknown to this agent`);

@@ -30,6 +30,12 @@ void boot_mount(void) {
     if (write(sysrq, "1", 1) != 1) log_line("godwit cannot enable sysrq");
     close(sysrq);
   }
+  /* Memory that the host adds is put to use by the kernel itself, and for nothing that could not be moved away again. */
+  int online = open("/sys/devices/system/memory/auto_online_blocks", O_WRONLY | O_CLOEXEC);
+  if (online >= 0) {
+    if (write(online, "online_movable", 14) != 14) log_line("godwit cannot have memory come online by itself");
+    close(online);
+  }
 }
 
 /* /modules/order names the files in load order, one a line; it is written by the image build. */

@@ -30,12 +30,12 @@ static void answer_status(FILE *peer) {
   fprintf(peer,
           "{\"ok\":true,\"hostname\":\"%s\",\"nonce\":\"%016llx\",\"vcpus\":%ld,\"uptimeMs\":%llu,\"clockUs\":%llu,\"clocksource\":\"%s\","
           "\"heartbeat\":{\"hz\":%u,\"counter\":%llu,\"target\":\"%s\"},"
-          "\"memory\":{\"rateMBs\":%u,\"setMib\":%u,\"availableMib\":%u,\"achievedMBs\":%.1f,\"pagesWritten\":%llu,\"pagesCorrupt\":%llu},"
+          "\"memory\":{\"rateMBs\":%u,\"setMib\":%u,\"totalMib\":%u,\"availableMib\":%u,\"achievedMBs\":%.1f,\"pagesWritten\":%llu,\"pagesCorrupt\":%llu},"
           "\"disk\":{\"present\":%s,\"rate\":%u,\"lastAcknowledged\":%llu,\"acknowledged\":%llu,\"errors\":%llu,"
           "\"slots\":%llu,\"longestWriteMs\":%.1f}}\n",
           name, (unsigned long long)boot_nonce, sysconf(_SC_NPROCESSORS_ONLN), (unsigned long long)(monotonic_ns() / 1000000),
           (unsigned long long)realtime_us(), clocksource, heartbeat.hz, (unsigned long long)heartbeat.counter, heartbeat.target,
-          memory.rate_mb_s, memory.set_mib, memory.available_mib, memory.achieved_mb_s, (unsigned long long)memory.pages_written,
+          memory.rate_mb_s, memory.set_mib, memory.total_mib, memory.available_mib, memory.achieved_mb_s, (unsigned long long)memory.pages_written,
           (unsigned long long)memory.pages_corrupt, disk.present ? "true" : "false", disk.rate,
           (unsigned long long)disk.last_acknowledged, (unsigned long long)disk.acknowledged,
           (unsigned long long)disk.errors, (unsigned long long)disk.slots, disk.longest_write_ms);
@@ -82,6 +82,9 @@ static void answer(FILE *peer, const char *line) {
   } else if (sscanf(line, "memory %u %u %c", &first, &second, &rest) == 2) {
     if (memory_set(first, second)) answer_status(peer);
     else refuse(peer, "the working set does not fit in memory");
+  } else if (sscanf(line, "keep-memory %u %c", &first, &rest) == 1) {
+    if (memory_keep(first != 0)) answer_status(peer);
+    else refuse(peer, "this kernel gives back no memory");
   } else if (sscanf(line, "disk %u %c", &first, &rest) == 1) {
     disk_set(first);
     answer_status(peer);

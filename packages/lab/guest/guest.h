@@ -47,8 +47,10 @@ bool heartbeat_set(unsigned hz, const char *target);
 struct heartbeat_report heartbeat_report(void);
 
 /* memory.c: dirties `rate_mb_s` (10^6 bytes a second, whole 4 KiB pages) over a working set of `set_mib`. */
-struct memory_report { unsigned rate_mb_s, set_mib, available_mib; double achieved_mb_s; uint64_t pages_written, pages_corrupt; };
+struct memory_report { unsigned rate_mb_s, set_mib, total_mib, available_mib; double achieved_mb_s; uint64_t pages_written, pages_corrupt; };
 bool memory_set(unsigned rate_mb_s, unsigned set_mib);
+/* Whether the kernel gives back none of the memory that the host has added; false when it cannot be told. */
+bool memory_keep(bool keep);
 struct memory_report memory_report(void);
 
 /* disk.c: numbered records, each acknowledged by the device (O_DIRECT | O_DSYNC) before it counts. */

@@ -4,11 +4,13 @@
  */
 #include "guest.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #define PAGE 4096
 #define WORDS (PAGE / sizeof(uint64_t))
@@ -55,18 +57,20 @@ static bool resize(unsigned set_mib) {
   return true;
 }
 
-static uint64_t available_kib(void) {
+static uint64_t meminfo_kib(const char *key) {
   FILE *file = fopen("/proc/meminfo", "r");
   char line[128];
   unsigned long long kib = 0;
-  while (file && fgets(line, sizeof line, file)) sscanf(line, "MemAvailable: %llu kB", &kib);
+  size_t length = strlen(key);
+  while (file && fgets(line, sizeof line, file))
+    if (strncmp(line, key, length) == 0 && line[length] == ':') sscanf(line + length + 1, "%llu", &kib);
   if (file) fclose(file);
   return kib;
 }
 
 /* What is left below 6 MiB ends in the out-of-memory killer, which would take PID 1 and so the machine. */
 static bool fits(unsigned set_mib) {
-  return (uint64_t)set_mib * 1024 + 6 * 1024 <= available_kib() + pages * (PAGE / 1024);
+  return (uint64_t)set_mib * 1024 + 6 * 1024 <= meminfo_kib("MemAvailable") + pages * (PAGE / 1024);
 }
 
 bool memory_set(unsigned rate_mb_s, unsigned set_mib) {
@@ -82,10 +86,18 @@ bool memory_set(unsigned rate_mb_s, unsigned set_mib) {
   return done;
 }
 
+bool memory_keep(bool keep) {
+  int file = open("/sys/module/virtio_mem/parameters/unplug_online", O_WRONLY | O_CLOEXEC);
+  bool done = file >= 0 && write(file, keep ? "0" : "1", 1) == 1;
+  if (file >= 0) close(file);
+  return done;
+}
+
 struct memory_report memory_report(void) {
   pthread_mutex_lock(&lock);
   struct memory_report report = state;
-  report.available_mib = (unsigned)(available_kib() / 1024);
+  report.total_mib = (unsigned)(meminfo_kib("MemTotal") / 1024);
+  report.available_mib = (unsigned)(meminfo_kib("MemAvailable") / 1024);
   pthread_mutex_unlock(&lock);
   return report;
 }

@@ -39,6 +39,8 @@ export type GuestReport = {
   readonly guestAgent?: boolean;
   /** That its QEMU has now; absent: no process, or it does not say. */
   readonly vcpus?: number;
+  /** That it has, or is to have where that is more; absent: no process. */
+  readonly ramMib?: number;
   /** Of the process that runs it, which may be older than the installed one; absent: no process. */
   readonly qemuVersion?: string;
   readonly bootId: BootId;

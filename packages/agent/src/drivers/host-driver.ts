@@ -120,6 +120,11 @@ export type HostDriver = {
   changeNics(authority: Authority, guest: WantedGuest): Promise<GuestReport>;
   /** A guest that runs here has as many vCPUs as `guest` says when it returns. Throws HotPlugUnsupported for a machine without places for them, InvalidState for fewer than it has. */
   scaleGuest(authority: Authority, guest: WantedGuest): Promise<GuestReport>;
+  /**
+   * A guest that runs here has so much memory when it returns, MiB in all. Throws HotPlugUnsupported for a machine without a place for it, BadRequest for a size that it cannot have, InvalidState for a paused guest, and for one that
+   * does not take or give back all of it: it has what it took then, or all that it had, which its report says.
+   */
+  scaleMemory(authority: Authority, ramMib: number): Promise<GuestReport>;
   /** Under a newer epoch than the copy's. Returns whether there was anything. */
   destroyGuest(authority: Authority, deleteDisks: boolean, guest: WantedGuest | null): Promise<boolean>;
   /** Every copy below the epoch is dead (SIGKILL) when it returns; disks kept. */

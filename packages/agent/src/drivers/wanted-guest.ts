@@ -12,6 +12,10 @@ export type WantedGuest = {
   /** That it can have without being started anew; absent: no more than it has. */
   readonly maxVcpus?: number;
   readonly ramMib: number;
+  /** That it can have without being started anew; absent: no more than `ramMib`. */
+  readonly maxRamMib?: number;
+  /** Beyond `ramMib`. */
+  readonly addedRamMib?: number;
   /** Empty at creation: the host's default; pinned from then on. */
   readonly machineType: string;
   readonly cpuModel: string;

@@ -1,3 +1,4 @@
+import { memoryOf } from '@godwit/domain/guest-memory';
 import type { RamProgress } from '../drivers/migration-report.ts';
 import type { GuestProcess } from '../qemu/guest-process.ts';
 import { DiskMirrors } from './disk-mirrors.ts';
@@ -22,7 +23,7 @@ export function mirrorsOf(process: GuestProcess, { grant, ready, policy }: Outgo
  * sent: the time left is estimated from it.
  */
 export function memoryToCopy({ spec }: GuestProcess, mbps: number): RamProgress {
-  const totalBytes = spec.ramMib * 2 ** 20;
+  const totalBytes = memoryOf(spec) * 2 ** 20;
   return {
     totalBytes,
     transferredBytes: 0,

@@ -228,6 +228,33 @@ describe('the command line', () => {
     expect(values(fixed, '-accel')).toEqual(['tcg,thread=multi,tb-size=16']);
   });
 
+  test('a machine that can be given memory has a place for it beside the source of randomness; under TCG the place comes first, and its own memory is no multiple of 256 KiB', () => {
+    const growing = { ...spec, maxRamMib: 300, addedRamMib: 32 };
+    const [tcg, kvm] = [commandLine(growing, launch), commandLine({ ...growing, accelerator: 'kvm' }, launch)];
+    const backend = (id: string, size: number) => ({ 'qom-type': 'memory-backend-memfd', id, size, share: true });
+    const place = { ...backend('ram1', 128 * 1_048_576), reserve: false };
+    const memories = (argv: readonly string[]) => values(argv, '-object').filter((one) => (one as { size?: number }).size !== undefined);
+    expect([values(tcg, '-m'), memories(tcg)]).toEqual([
+      ['size=262136K,maxmem=393208K'],
+      [place, backend('ram0', 256 * 1_048_576 - 8_192)],
+    ]);
+    expect([values(kvm, '-m'), memories(kvm)]).toEqual([['size=262144K,maxmem=393216K'], [place, backend('ram0', 256 * 1_048_576)]]);
+    const added = tcg.filter((word) => word.startsWith('{') && !argv.includes(word)).map((word) => JSON.parse(word) as { driver?: string });
+    expect(added.filter(({ driver }) => driver !== undefined)).toEqual([
+      { driver: 'virtio-rng-pci', id: 'rng0', rng: 'entropy', bus: 'pcie.0', addr: '0x2', multifunction: true },
+      {
+        driver: 'virtio-mem-pci',
+        id: 'memory0',
+        memdev: 'ram1',
+        'block-size': 2_097_152,
+        'requested-size': 33_554_432,
+        bus: 'pcie.0',
+        addr: '0x2.0x2',
+      },
+    ]);
+    expect([values(argv, '-m'), memories(argv)]).toEqual([['256M'], [backend('ram0', 256 * 1_048_576)]]);
+  });
+
   test('a spec with problems is refused with all of them', () => {
     expect(() => commandLine({ ...spec, vcpus: 0, machineType: 'q35' }, launch)).toThrow(/vcpus 0.*machine type "q35"/);
   });

@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, openSync, readdirSync, readlinkSync, readSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readdirSync, readlinkSync, readSync, statSync } from 'node:fs';
 import { crc32 } from 'node:zlib';
 
 export const pageBytes = 4096;
@@ -15,45 +15,54 @@ export type GuestMemory = {
 
 const zeros = Buffer.alloc(pageBytes);
 
-/** Opens the memory of a QEMU whose RAM is one memfd. Null: it has none, or it has ended. */
+/** Opens the memory of a QEMU whose RAM is memfds: its machine's, and one for what is added. Null: it has none, or it has ended. */
 export function openGuestMemory(pid: number): GuestMemory | null {
-  const path = memfdOf(pid);
-  if (path === null) return null;
-  let fd: number;
+  const parts: { readonly fd: number; readonly firstPage: number }[] = [];
+  let pages = 0;
+  const close = (): void => parts.forEach(({ fd }) => closeSync(fd));
   try {
-    fd = openSync(path, 'r');
+    for (const path of memfdsOf(pid)) {
+      const fd = openSync(path, 'r');
+      parts.push({ fd, firstPage: pages });
+      pages += Math.floor(fstatSync(fd).size / pageBytes);
+    }
   } catch {
+    close();
     return null; // ended meanwhile
   }
+  if (parts.length === 0) return null;
   const page = Buffer.alloc(pageBytes);
   return {
-    pages: Math.floor(fstatSync(fd).size / pageBytes),
-    checksums: async (pages) => {
-      const sums = new Uint32Array(pages.length);
-      for (const [index, number] of pages.entries()) {
+    pages,
+    checksums: async (numbers) => {
+      const sums = new Uint32Array(numbers.length);
+      for (const [index, number] of numbers.entries()) {
         if (index % batch === 0 && index > 0) await new Promise<void>((resolve) => setImmediate(resolve));
-        readSync(fd, page, 0, pageBytes, number * pageBytes);
+        const part = parts.findLast(({ firstPage }) => firstPage <= number);
+        if (part === undefined) throw new RangeError(`page ${number} of a guest`);
+        readSync(part.fd, page, 0, pageBytes, (number - part.firstPage) * pageBytes);
         // A checksum that happens to be 0 would look like an empty page.
         sums[index] = page.equals(zeros) ? 0 : crc32(page) || 1;
       }
       return sums;
     },
-    close: () => closeSync(fd),
+    close,
   };
 }
 
-/** QEMU's largest memfd is the guest's RAM; others are small. */
-function memfdOf(pid: number): string | null {
+/** QEMU may hold the same one twice. */
+function memfdsOf(pid: number): readonly string[] {
   const dir = `/proc/${pid}/fd`;
+  const found = new Map<number, string>();
   try {
     for (const name of readdirSync(dir)) {
       const path = `${dir}/${name}`;
-      if (isGuestRam(path)) return path;
+      if (isGuestRam(path)) found.set(statSync(path).ino, path);
     }
   } catch {
-    // ended meanwhile
+    return []; // ended meanwhile
   }
-  return null;
+  return [...found.values()];
 }
 
 function isGuestRam(path: string): boolean {

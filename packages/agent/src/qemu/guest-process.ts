@@ -7,6 +7,7 @@ import { GodwitError } from '@godwit/domain/errors';
 import type { GuestSpec } from '@godwit/domain/guest-spec';
 import { commandLine, type Launch, type TlsCredentials } from './command-line.ts';
 import { segmentPath, tail, trimConsole } from './console-log.ts';
+import { addedMemory, claimedMib } from './memory-device.ts';
 import { isMonitorNote } from './monitor-socket.ts';
 import { isAlive, type ProcessRef, refOf } from './process-ref.ts';
 import { connectQmp, type QmpClient, QmpClosed } from './qmp-client.ts';
@@ -158,11 +159,15 @@ export async function adoptGuest(stateDir: string, name: string, deadlineMs: num
   }
 }
 
-/** The spec with the vCPUs that QEMU has: the agent that gave it one may have died before it wrote so down. When QEMU does not say, it is left as it was found. */
+/** The spec with the vCPUs and the memory that QEMU has: the agent that gave it some may have died before it wrote so down. When QEMU does not say, it is left as it was found. */
 async function asItRuns(noted: GuestSpec, { qmp, oob }: Monitors): Promise<GuestSpec> {
-  if (noted.maxVcpus === undefined) return noted;
+  if (noted.maxVcpus === undefined && noted.maxRamMib === undefined) return noted;
   try {
-    return { ...noted, vcpus: await presentVcpus(qmp) };
+    return {
+      ...noted,
+      ...(noted.maxVcpus !== undefined && { vcpus: await presentVcpus(qmp) }),
+      ...(noted.maxRamMib !== undefined && { addedRamMib: claimedMib(await addedMemory(qmp)) }),
+    };
   } catch (error) {
     await Promise.all([qmp.close(), oob.close()]);
     throw error;

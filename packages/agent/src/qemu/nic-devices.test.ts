@@ -25,10 +25,17 @@ const scalable = (vcpus: number, runs = vcpus) => {
   return { spec: { ...spec, vcpus, maxVcpus: 4 }, qmp: { execute } as unknown as QmpClient };
 };
 
+/** Of 96 MiB with a place for more. */
+const growing = (maxRamMib: number, addedRamMib = 0) => {
+  const { spec, qmp } = guest(2, [0]);
+  return { spec: { ...spec, ramMib: 96, maxRamMib, addedRamMib }, qmp };
+};
+
 describe('the comparison of two machines before a move', () => {
   it('lets the same machine pass', async () => {
     const source = guest(2, [0, 2]);
-    for (const one of [source, scalable(3)]) await expect(refuseOtherDevices(one, machineDevices(one.spec))).resolves.toBeUndefined();
+    for (const one of [source, scalable(3), growing(224)])
+      await expect(refuseOtherDevices(one, machineDevices(one.spec))).resolves.toBeUndefined();
   });
 
   it.each([
@@ -45,6 +52,19 @@ describe('the comparison of two machines before a move', () => {
     ['a machine without places for vCPUs', scalable(2), machineDevices(guest(2, [0]).spec), /2 of 4 vCPUs.*destination no places for more/],
     ['places for vCPUs that the guest does not know', guest(2, [0]), machineDevices(scalable(2).spec), /has no places.*destination 2 of 4/],
     ['vCPUs, and a destination that does not tell', scalable(1), undefined, /1 of 4 vCPUs/],
+    ['another place for memory', growing(224), machineDevices(growing(352).spec), /96 to 224 MiB of memory.*destination 96 to 352/],
+    [
+      'a machine without a place for memory',
+      growing(224),
+      machineDevices(guest(2, [0]).spec),
+      /96 to 224 MiB.*destination no place for more/,
+    ],
+    [
+      'a place for memory that the guest does not know',
+      guest(2, [0]),
+      machineDevices(growing(224).spec),
+      /has no place.*destination 96 to/,
+    ],
     ['the second layout, and a destination that does not tell', guest(2, [0]), '', /builds layout 1/],
     ['cards with a gap, and a destination that does not tell', guest(1, [0, 2]), undefined, /one after the other/],
   ])('refuses %s', async (_what, source, destination, words) => {
@@ -52,6 +72,10 @@ describe('the comparison of two machines before a move', () => {
       code: 'MigrationPreCheck',
       message: expect.stringMatching(words),
     });
+  });
+
+  it('lets a machine pass that waits with another amount of added memory: the stream has it', async () => {
+    await expect(refuseOtherDevices(growing(224, 64), machineDevices(growing(224).spec))).resolves.toBeUndefined();
   });
 
   it('takes a destination that does not tell for one that builds the first layout', async () => {

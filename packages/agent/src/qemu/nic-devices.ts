@@ -23,8 +23,13 @@ const agentChannel = 'a guest-agent channel';
 const vcpuPlaces = (vcpus: number, most: number): string => `${vcpus} of ${most} vCPUs`;
 const vcpusTold = (machine: string | undefined): string | null => /\d+ of \d+ vCPUs/.exec(machine ?? '')?.[0] ?? null;
 
-/** Layout, channel, cards and vCPUs (of one that can be given more) of a machine: two that say the same load each other's streams, as far as those go. */
-export const machineDevices = (spec: Pick<GuestSpec, 'nics' | 'deviceLayout' | 'guestAgent' | 'vcpus' | 'maxVcpus'>): string =>
+const memoryPlace = ({ ramMib, maxRamMib }: Pick<GuestSpec, 'ramMib' | 'maxRamMib'>): string => `${ramMib} to ${maxRamMib} MiB of memory`;
+const memoryTold = (machine: string | undefined): string | null => /\d+ to \d+ MiB of memory/.exec(machine ?? '')?.[0] ?? null;
+
+/** Layout, channel, cards, vCPUs and place for memory (of one that can be given more) of a machine: two that say the same load each other's streams, as far as those go. */
+export const machineDevices = (
+  spec: Pick<GuestSpec, 'nics' | 'deviceLayout' | 'guestAgent' | 'vcpus' | 'maxVcpus' | 'ramMib' | 'maxRamMib'>,
+): string =>
   [
     `layout ${spec.deviceLayout}`,
     ...(spec.guestAgent ? [agentChannel] : []),
@@ -32,6 +37,8 @@ export const machineDevices = (spec: Pick<GuestSpec, 'nics' | 'deviceLayout' | '
       .map(({ portId, slot }) => `${portId} in place ${slot}`)
       .toSorted(),
     ...(spec.maxVcpus === undefined ? [] : [vcpuPlaces(spec.vcpus, spec.maxVcpus)]),
+    // How much of it the guest was given is in the stream.
+    ...(spec.maxRamMib === undefined ? [] : [memoryPlace(spec)]),
   ].join(', ');
 
 /**
@@ -61,6 +68,12 @@ export async function refuseOtherDevices(process: Pick<GuestProcess, 'spec' | 'q
     throw new GodwitError(
       'MigrationPreCheck',
       `the guest has ${here ?? 'no places for more vCPUs'}, and the machine that waits for it at the destination ${there ?? 'no places for more'}: ${here === null || there === null ? '' : 'scale the server again, or '}stop it and start it`,
+    );
+  const [memoryHere, memoryThere] = [memoryTold(own), memoryTold(destination)];
+  if (memoryHere !== memoryThere)
+    throw new GodwitError(
+      'MigrationPreCheck',
+      `the guest has ${memoryHere ?? 'no place for more memory'}, and the machine that waits for it at the destination ${memoryThere ?? 'no place for more'}: ${memoryThere === null ? 'update the agent there, or ' : ''}stop the server and start it`,
     );
   if (destination === undefined || destination === '') {
     // An agent that does not tell builds the first layout, with cards one after the other.

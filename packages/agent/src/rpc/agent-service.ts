@@ -62,6 +62,8 @@ export function agentService(driver: HostDriver, hostName: string, readLogs: Rea
     rebootGuest: async ({ custody, hard }) => guestReportToWire(await driver.rebootGuest(authorityFromWire(custody), hard)),
     changeNics: async ({ custody, guest }) => guestReportToWire(await driver.changeNics(authorityFromWire(custody), guestFromWire(guest))),
     scaleGuest: async ({ custody, guest }) => guestReportToWire(await driver.scaleGuest(authorityFromWire(custody), guestFromWire(guest))),
+    scaleMemory: async ({ custody, ramMib }) =>
+      guestReportToWire(await driver.scaleMemory(authorityFromWire(custody), numberFromWire(ramMib, 'ram_mib'))),
     destroyGuest: async ({ custody, deleteDisks, guest }) =>
       create(DestroyGuestResponseSchema, {
         existed: await driver.destroyGuest(authorityFromWire(custody), deleteDisks, optionalGuest(guest)),

@@ -6,7 +6,12 @@ export type GuestStatus = {
   /** Online. */
   readonly vcpus: number;
   readonly heartbeat: { readonly counter: number };
-  readonly memory: { readonly pagesCorrupt: number; readonly pagesWritten: number; readonly achievedMBs: number };
+  readonly memory: {
+    readonly totalMib: number;
+    readonly pagesCorrupt: number;
+    readonly pagesWritten: number;
+    readonly achievedMBs: number;
+  };
   readonly uptimeMs: number;
   /** Its wall clock. */
   readonly clockUs: number;

@@ -22,7 +22,7 @@ export async function usageOf(db: Db, projectId: string, userId: string | null):
 export async function serverUsage(db: Db, projectId: string, userId: string | null): Promise<ServerCharge> {
   const { rows } =
     await sql<ServerCharge>`select count(*)::integer as instances, coalesce(sum(coalesce(flavor ->> 'scaled_vcpus', flavor ->> 'vcpus')::integer), 0)::integer as cores,
-      coalesce(sum((flavor ->> 'ram_mib')::integer), 0)::bigint as ram
+      coalesce(sum(coalesce(flavor ->> 'scaled_ram_mib', flavor ->> 'ram_mib')::integer), 0)::bigint as ram
     from server where project_id = ${projectId} and deleted_at is null and (${userId}::text is null or user_id = ${userId})`.execute(db);
   const [usage] = rows;
   if (usage === undefined) throw new Error('an aggregate without a row');

@@ -187,6 +187,8 @@ export type FlavorSnapshot = {
   /** What the server was scaled to since; absent: never. */
   readonly scaled_vcpus?: number;
   readonly ram_mib: number;
+  /** What the server was scaled to since; absent: never. */
+  readonly scaled_ram_mib?: number;
   readonly disk_gib: number;
   readonly ephemeral_gib: number;
   readonly swap_mib: number;

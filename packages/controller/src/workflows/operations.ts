@@ -60,8 +60,8 @@ export type MigrateRequest = {
   readonly host: string | null;
 };
 
-/** Between what the flavor has and its `godwit:max_vcpus`. */
-export type ScaleRequest = { readonly vcpus: number };
+/** Between what the flavor has and its `godwit:max_vcpus` and `godwit:max_ram_mib`; at least one of them, the other stays. */
+export type ScaleRequest = { readonly vcpus?: number; readonly ramMib?: number };
 
 export type ResizeRequest = { readonly flavorId: string };
 
@@ -108,7 +108,7 @@ export type ServerOperations = {
     request: InterfaceRequest,
   ): Promise<{ readonly portId: string; readonly actionId: number }>;
   detachInterface(caller: Caller, server: ServerId, portId: string): Promise<void>;
-  /** Gives a server another number of vCPUs, where it is; done when the action's event has ended. */
+  /** Gives a server another number of vCPUs, or another amount of memory, where it is; done when the action's event has ended. */
   scale(caller: Caller, server: ServerId, request: ScaleRequest): Promise<{ readonly actionId: number }>;
   /** Restarts a server of a dead host elsewhere; see evacuate/accept-evacuate.ts. */
   evacuate(caller: Caller, server: ServerId, request: EvacuateRequest): Promise<MigrationId>;

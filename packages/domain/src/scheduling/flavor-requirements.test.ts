@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { maxVcpusOf, unkeptRequirement, vcpusOf } from './flavor-requirements.ts';
+import { maxRamOf, maxVcpusOf, ramOf, unkeptRequirement, vcpusOf } from './flavor-requirements.ts';
 
 describe('what a flavor asks for and would not be kept', () => {
   it.each([
@@ -16,6 +16,8 @@ describe('what a flavor asks for and would not be kept', () => {
     [{ 'trait:HW_CPU_X86_AVX2': 'required' }, 'hosts have no traits'],
     [{ 'godwit:max_vcpus': 'many' }, 'a whole number from 1 to'],
     [{ 'godwit:max_vcpus': '999' }, 'a whole number from 1 to'],
+    [{ 'godwit:max_ram_mib': '8G' }, 'a whole number of MiB from 1 to'],
+    [{ 'godwit:max_ram_mib': '99999999' }, 'a whole number of MiB from 1 to'],
   ])('%o is named with its reason', (specs, reason) => {
     expect(unkeptRequirement(specs as unknown as Readonly<Record<string, string>>)).toContain(reason);
   });
@@ -41,4 +43,17 @@ it.each([
 
 it('a server has the vCPUs of its flavor until it is scaled', () => {
   expect([vcpusOf({ vcpus: 2 }), vcpusOf({ vcpus: 2, scaled_vcpus: 3 })]).toEqual([2, 3]);
+});
+
+it.each([
+  [{ 'godwit:max_ram_mib': '4096' }, 4096],
+  [{}, null],
+  [{ 'godwit:max_ram_mib': '512' }, null],
+  [{ 'godwit:max_ram_mib': '4096', 'capabilities:hypervisor_type': 'ironic' }, null],
+])('a flavor of 512 MiB with %o lets its servers have at most %s', (specs, most) => {
+  expect(maxRamOf({ ram_mib: 512, extra_specs: specs as unknown as Readonly<Record<string, string>> })).toBe(most);
+});
+
+it('a server has the memory of its flavor until it is scaled', () => {
+  expect([ramOf({ ram_mib: 512 }), ramOf({ ram_mib: 512, scaled_ram_mib: 768 })]).toEqual([512, 768]);
 });

@@ -1,3 +1,4 @@
+import { largestRamMib } from '../guest-memory.ts';
 import { guestLimits } from '../guest-spec.ts';
 import type { HypervisorType, StorageKind } from '../host.ts';
 
@@ -27,6 +28,22 @@ export function maxVcpusOf(flavor: { readonly vcpus: number; readonly extra_spec
 
 /** How many vCPUs a server has: its flavor's, or what it was scaled to since. */
 export const vcpusOf = (flavor: { readonly vcpus: number; readonly scaled_vcpus?: number }): number => flavor.scaled_vcpus ?? flavor.vcpus;
+
+/** Flavor extra spec: how much memory a server of the flavor can be given while it runs, MiB. */
+export const maxRamSpec = 'godwit:max_ram_mib';
+
+/** The most memory that a server with this flavor can be given while it runs; null: no more than the flavor's, and its machine has no place for any. */
+export function maxRamOf(flavor: { readonly ram_mib: number; readonly extra_specs: ExtraSpecs }): number | null {
+  if (requiredHypervisorType(flavor.extra_specs) === 'ironic') return null;
+  const most = wholeMib(flavor.extra_specs[maxRamSpec] ?? '');
+  return most !== null && most > flavor.ram_mib ? most : null;
+}
+
+/** How much memory a server has: its flavor's, or what it was scaled to since. */
+export const ramOf = (flavor: { readonly ram_mib: number; readonly scaled_ram_mib?: number }): number =>
+  flavor.scaled_ram_mib ?? flavor.ram_mib;
+
+const wholeMib = (value: string): number | null => (/^[1-9]\d{0,7}$/.test(value) && Number(value) <= largestRamMib ? Number(value) : null);
 
 const wholeVcpus = (value: string): number | null =>
   /^[1-9]\d{0,2}$/.test(value) && Number(value) <= guestLimits.vcpus ? Number(value) : null;
@@ -67,6 +84,9 @@ export function unkeptRequirement(extraSpecs: ExtraSpecs): string | null {
   const most = extraSpecs[maxVcpusSpec];
   if (most !== undefined && wholeVcpus(most) === null)
     return `${maxVcpusSpec}=${most} would not be kept: it is a whole number from 1 to ${guestLimits.vcpus}.`;
+  const mostRam = extraSpecs[maxRamSpec];
+  if (mostRam !== undefined && wholeMib(mostRam) === null)
+    return `${maxRamSpec}=${mostRam} would not be kept: it is a whole number of MiB from 1 to ${largestRamMib}.`;
   for (const [key, { asksNothing, why }] of Object.entries(notKept)) {
     const value = extraSpecs[key];
     if (value !== undefined && !asksNothing.some((one) => one.toLowerCase() === value.toLowerCase()))

@@ -29,7 +29,7 @@ export const seededFlavors = [
  * Ten heartbeats a second show that a guest lives; a measurement asks for more over the control port. Without `tsc=reliable` the kernel gives
  * the TSC up under emulation and reads its time from acpi_pm instead: an exit to QEMU's main lock for every look at the clock.
  */
-export const guestCommandLine = `console=ttyS0 quiet panic=-1 tsc=reliable godwit.heartbeat=${addresses.client}:9100 godwit.heartbeat_hz=10`;
+export const guestCommandLine = `console=ttyS0 quiet panic=-1 tsc=reliable swiotlb=noforce godwit.heartbeat=${addresses.client}:9100 godwit.heartbeat_hz=10`;
 
 export interface SeedOptions {
   readonly admin: Credentials;

@@ -25,6 +25,8 @@ const moduleOrder = [
   'virtio_net',
   'virtio_blk',
   'virtio_console',
+  // Memory that is added while it runs.
+  'virtio_mem',
   'button',
   'pvpanic',
   // The driver of the ISA device too, which is what guests get: ACPI names it QEMU0001.

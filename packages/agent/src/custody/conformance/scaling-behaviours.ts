@@ -9,6 +9,16 @@ export const SCALING_BEHAVIOURS = {
   'queues-follow-vcpus':
     'a disk without a number of queues has one for each vCPU that is there at the start: where it differs the migration fails, and the source runs on; with a number it loads',
   'reset-keeps-vcpus': 'a reset keeps the vCPUs that were plugged in',
+  'asked-memory-is-stored':
+    'a place for memory is as large as asked for and takes nothing of the host; what its guest is to have is stored, told, changed while it runs, and kept by a reset; a guest without a driver takes nothing',
+  'memory-loads-as-asked':
+    'what a guest is to have goes with it, into a machine that was started for none of it, and after that for something else',
+  'missing-place-fails':
+    'a machine without a place for memory, or with one of another size, does not load a guest that has one: the migration fails, and the source runs on',
+  'surplus-place-is-not-noticed':
+    'one with a place loads a guest that has none: nothing but our comparison keeps a guest from a device that it never saw',
+  'place-begins-at-zero':
+    'memory that is named first on the command line is where QEMU counts from, and the machine has the size that was asked for, to 8 KiB: what the search for dirty pages under TCG needs',
 } as const;
 
 export type ScalingBehaviour = keyof typeof SCALING_BEHAVIOURS;

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { createClient } from '@connectrpc/connect';
 import { EndState } from '@godwit/contract/gen/custody_pb';
@@ -8,7 +9,17 @@ import type { NetworkPolicy, PortPolicy } from '@godwit/domain/network-policy';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { demoImages } from '../../testing/demo-images.ts';
 import { controlGuest, isSilent, untilGuestAnswers } from '../../testing/guest-control.ts';
-import { custodyOf, moveGuest, newMove, prepare, start, startTestGuest, type TestGuest, testGuest } from '../../testing/test-guest.ts';
+import {
+  custodyOf,
+  moveGuest,
+  newMove,
+  prepare,
+  qemuPid,
+  start,
+  startTestGuest,
+  type TestGuest,
+  testGuest,
+} from '../../testing/test-guest.ts';
 import { ended, holdAt, startTwoHosts, type TwoHosts } from '../../testing/two-hosts.ts';
 
 type Nic = MessageInitShape<typeof NicSchema>;
@@ -196,4 +207,66 @@ test('a running guest is given vCPUs, by an agent that dies or fails half way to
   grows.wire.vcpus = 4;
   await startTestGuest(grows, EndState.RUNNING, grows.held);
   await sees(4);
+});
+
+test('a running guest is given memory, also by an agent that dies half way; it has it where it is moved to and after it was suspended, and gives back what it does not use', {
+  timeout: 240_000,
+}, async () => {
+  const grows = testGuest(two.hosts[0], { number: 4, commandLine: 'swiotlb=noforce' });
+  Object.assign(grows.wire, { deviceLayout: 2, maxRamMib: 224n });
+  await startTestGuest(grows);
+  await untilGuestAnswers(two, grows);
+  const scaleTo = (ramMib: number) => grows.at.client.scaleMemory({ custody: custodyOf(grows), ramMib: BigInt(ramMib) });
+  const reported = async () =>
+    Number((await grows.at.client.listGuests({})).guests.find(({ serverId }) => serverId === grows.serverId)?.ramMib);
+  const { nonce, memory: begun } = await controlGuest(two, grows, 'status');
+  const seesMore = (mib: number) =>
+    vi.waitFor(
+      async () => {
+        const { nonce: same, memory } = await controlGuest(two, grows, 'status');
+        expect([same, memory.totalMib - begun.totalMib, memory.pagesCorrupt]).toEqual([nonce, mib, 0]);
+      },
+      { timeout: 20_000 },
+    );
+  await two.restart(grows.at, 'memory.asked=kill');
+  await expect(scaleTo(160)).rejects.toThrow();
+  await two.mend();
+  // It read back what its guest was asked to have, which the guest takes without it.
+  await vi.waitFor(async () => expect(await reported()).toBe(160), { timeout: 20_000 });
+  expect(Number((await scaleTo(160)).ramMib)).toBe(160);
+  await seesMore(64);
+  for (const [mib, words] of [
+    [94, /96 to 224 MiB of memory, not 94/],
+    [226, /not 226/],
+    [101, /100 for one, and not 101/],
+  ] as const)
+    await expect(scaleTo(mib)).rejects.toThrow(words);
+  await controlGuest(two, grows, 'memory 100 85');
+  // Predictions look at all of it.
+  await vi.waitFor(
+    async () => {
+      const { usedBytes } = await grows.at.client.measureDirty({ serverId: grows.serverId, maxWaitMs: 200n });
+      expect(Number(usedBytes)).toBeGreaterThan(97 * 2 ** 20);
+    },
+    { timeout: 20_000 },
+  );
+  grows.wire.addedRamMib = 64n;
+  await moveGuest(grows, two.hosts[1], { downtimeLimitMs: 500 });
+  await seesMore(64);
+  // A guest that gives nothing back keeps all, and is asked for it no longer.
+  await controlGuest(two, grows, 'keep-memory 1');
+  await expect(scaleTo(96)).rejects.toThrow(/gave back 0 of 64 MiB, uses the rest, and was left all: it has 160 MiB/);
+  expect(await reported()).toBe(160);
+  await controlGuest(two, grows, 'keep-memory 0');
+  expect(await grows.at.client.suspendGuest({ custody: custodyOf(grows) })).toMatchObject({ state: GuestState.SUSPENDED });
+  await startTestGuest(grows, EndState.RUNNING, grows.held);
+  await seesMore(64);
+  await controlGuest(two, grows, 'memory 0 0');
+  // What it gives back its host has again.
+  const residentMib = async () =>
+    Number(/^Rss:\s+(\d+) kB/m.exec(await readFile(`/proc/${await qemuPid(grows.at, grows)}/smaps_rollup`, 'utf8'))?.[1]) / 1024;
+  const before = await residentMib();
+  expect(Number((await scaleTo(96)).ramMib)).toBe(96);
+  expect(before - (await residentMib())).toBeGreaterThan(16);
+  await seesMore(0);
 });

@@ -1,4 +1,5 @@
 import type { Copy } from '@godwit/domain/custody/host-custody';
+import { memoryOf } from '@godwit/domain/guest-memory';
 import type { GuestSpec } from '@godwit/domain/guest-spec';
 import type { BootId, MigrationId, ServerId } from '@godwit/domain/ids';
 import { type GuestFact, isSpent, standsStill } from '../../qemu/guest-fact.ts';
@@ -127,7 +128,7 @@ export class GuestRegistry {
       machineType: spec?.machineType ?? '',
       cpuModel: spec?.cpuModel ?? '',
       ...(spec ? { deviceLayout: spec.deviceLayout, guestAgent: spec.guestAgent === true } : {}),
-      ...(entry?.process ? { qemuVersion: entry.process.qmp.qemuVersion } : {}),
+      ...(entry?.process ? { qemuVersion: entry.process.qmp.qemuVersion, ramMib: memoryOf(entry.process.spec) } : {}),
       ...(entry?.process && entry.knowsVcpus ? { vcpus: entry.process.spec.vcpus } : {}),
       bootId: this.#bootId,
       diskBytesUsed: 0,

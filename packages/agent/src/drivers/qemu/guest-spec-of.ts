@@ -22,6 +22,8 @@ export function guestSpecOf(guest: WantedGuest, pools: ReadonlyMap<string, Pool>
     vcpus: guest.vcpus,
     ...(guest.maxVcpus !== undefined && { maxVcpus: guest.maxVcpus }),
     ramMib: guest.ramMib,
+    ...(guest.maxRamMib !== undefined && { maxRamMib: guest.maxRamMib }),
+    ...(guest.addedRamMib !== undefined && { addedRamMib: guest.addedRamMib }),
     machineType: guest.machineType || defaults.machineType,
     cpuModel: guest.cpuModel || defaults.cpuModel,
     accelerator: defaults.accelerator,

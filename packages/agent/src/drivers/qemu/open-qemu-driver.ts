@@ -44,6 +44,7 @@ import { QemuConsoles } from './qemu-consoles.ts';
 import type { DriverLog, QemuHost } from './qemu-host.ts';
 import { memoryPath, syncMemory } from './saved-memory.ts';
 import { scaleGuest } from './scale-guest.ts';
+import { scaleMemory } from './scale-memory.ts';
 import { abandonSaving, suspendGuest } from './suspend-guest.ts';
 import { syncGuestTime } from './sync-guest-time.ts';
 
@@ -163,6 +164,7 @@ export async function openQemuDriver(
     },
     changeNics: (authority, wanted) => exclusive(authority.serverId, () => changeNics(host, authority, wanted)),
     scaleGuest: (authority, wanted) => exclusive(authority.serverId, () => scaleGuest(host, authority, wanted)),
+    scaleMemory: (authority, ramMib) => exclusive(authority.serverId, () => scaleMemory(host, authority, ramMib)),
     destroyGuest: async (authority, deleteDisks, wanted) => {
       const existed = await destroyGuest(host, authority, deleteDisks, wanted);
       moves.destroyed(authority.serverId);

@@ -28,6 +28,7 @@ test('a memory is of one machine: what the guest sees of it must be the same, na
   for (const change of [
     { vcpus: 2 },
     { maxVcpus: 4 },
+    { maxRamMib: 224 },
     { cpuModel: 'max' },
     { nics: [] },
     { disks: [] },

@@ -9,6 +9,8 @@ export const savedMachineOf = (spec: GuestSpec): SavedMachine => ({
   // Not where there is none: a memory that an older agent saved says nothing of it.
   ...(spec.maxVcpus !== undefined && { 'most vcpus': spec.maxVcpus }),
   'ram MiB': spec.ramMib,
+  // What its guest was given of it is in the memory itself.
+  ...(spec.maxRamMib !== undefined && { 'most ram MiB': spec.maxRamMib }),
   'machine type': spec.machineType,
   'cpu model': spec.cpuModel,
   accelerator: spec.accelerator,

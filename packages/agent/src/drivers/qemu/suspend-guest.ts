@@ -1,4 +1,5 @@
 import { GodwitError } from '@godwit/domain/errors';
+import { memoryOf } from '@godwit/domain/guest-memory';
 import type { GuestSpec } from '@godwit/domain/guest-spec';
 import type { Epoch, ServerId } from '@godwit/domain/ids';
 import { faultPoint } from '../../fault-point.ts';
@@ -51,7 +52,7 @@ export async function suspendGuest(host: QemuHost, space: SpaceLedger, authority
   const process = requireProcess(host, serverId);
   const { spec } = process;
   const path = memoryPath(stateDir, spec, epoch);
-  const giveBack = await space.claim(memoryRoom(host, spec), spec.ramMib * 1_048_576 + besideMemoryBytes);
+  const giveBack = await space.claim(memoryRoom(host, spec), memoryOf(spec) * 1_048_576 + besideMemoryBytes);
   try {
     await beginMemory(host, spec, epoch, path);
     await setUpSaving(process.qmp);

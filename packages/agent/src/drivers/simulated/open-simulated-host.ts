@@ -5,6 +5,7 @@ import type { Grant } from '@godwit/domain/custody/grant';
 import type { Copy } from '@godwit/domain/custody/host-custody';
 import type { HostMessage, PeerMessage } from '@godwit/domain/custody/host-effect';
 import { GodwitError } from '@godwit/domain/errors';
+import { memoryOf } from '@godwit/domain/guest-memory';
 import { type GuestTime, noAnswer } from '@godwit/domain/guest-time';
 import type { HostFacts } from '@godwit/domain/host';
 import type { BootId, HostId, MigrationId, ServerId } from '@godwit/domain/ids';
@@ -15,6 +16,7 @@ import type { CurrentIdentity } from '../../host-agent.ts';
 import { delay } from '../../migration/deadline.ts';
 import { MigrationRecord } from '../../migration/migration-record.ts';
 import { openPeerLink } from '../../migration/peer-link.ts';
+import { memoryRefusal } from '../../qemu/memory-device.ts';
 import { growthRefusal } from '../../qemu/vcpu-devices.ts';
 import { openControllerLink } from '../../rpc/controller-link.ts';
 import type { DiskChunk } from '../../storage/disk-stream.ts';
@@ -251,6 +253,18 @@ class SimulatedDriver implements HostDriver {
     return this.#told(authority.serverId);
   }
 
+  async scaleMemory({ serverId, epoch }: Authority, ramMib: number): Promise<GuestReport> {
+    const { copy } = this.#gate.state(serverId);
+    const guest = this.#guests.get(serverId);
+    if (guest === undefined || copy.kind !== 'held' || copy.grant.epoch !== epoch)
+      throw new GodwitError('ServerNotFound', `server ${serverId} does not run on this host under epoch ${epoch}`);
+    const refusal = memoryRefusal(guest.wanted, ramMib);
+    if (refusal !== null) throw refusal;
+    guest.qemu.ramMib = ramMib;
+    this.#guests.set(serverId, { ...guest, wanted: { ...guest.wanted, addedRamMib: ramMib - guest.wanted.ramMib } });
+    return this.#told(serverId);
+  }
+
   async destroyGuest({ serverId, fence, epoch }: Authority, deleteDisks: boolean): Promise<boolean> {
     const existed = this.#guests.get(serverId) !== undefined || this.#gate.state(serverId).copy.kind !== 'none';
     await this.#feed(serverId, { kind: 'destroy', fence, epoch });
@@ -282,7 +296,7 @@ class SimulatedDriver implements HostDriver {
   measureDirty(serverId: ServerId): Promise<DirtyReport | null> {
     const guest = this.#guests.get(serverId);
     if (guest?.qemu.runstate !== 'running') return Promise.resolve(null);
-    const usedBytes = guest.wanted.ramMib * 1_048_576;
+    const usedBytes = memoryOf(guest.wanted) * 1_048_576;
     const points = [100, 1_000].map((windowMs) => ({
       windowMs,
       bytes: Math.min(usedBytes, (this.#timings.dirtyBytesPerSecond * windowMs) / 1_000),
@@ -335,7 +349,7 @@ class SimulatedDriver implements HostDriver {
     try {
       await this.#feed(grant.serverId, { kind: 'arm', fence: grant.fence, grant });
       const guest = this.#guests.get(grant.serverId);
-      if (guest) guest.qemu.copy = simulatedCopy(guest.wanted.ramMib, this.#timings, policy);
+      if (guest) guest.qemu.copy = simulatedCopy(memoryOf(guest.wanted), this.#timings, policy);
       const memory = (): Promise<unknown> => this.#feed(grant.serverId, { kind: 'migrate', fence: grant.fence, epoch: grant.epoch });
       const disks = policy.blockMigration ? this.#disksOf(grant.serverId, policy.localDiskIds) : [];
       if (disks.length === 0) await memory();
@@ -499,7 +513,7 @@ class SimulatedDriver implements HostDriver {
   }
 
   async #spawn(grant: Grant, wanted: WantedGuest, runstate: 'prelaunch' | 'inmigrate', listens: string | null): Promise<SimulatedQemu> {
-    const guest = { wanted, qemu: new SimulatedQemu(wanted.ramMib, this.#timings, runstate, listens) };
+    const guest = { wanted, qemu: new SimulatedQemu(memoryOf(wanted), this.#timings, runstate, listens) };
     this.#guests.set(wanted.serverId, guest);
     this.#watch(wanted.serverId, guest);
     await this.#feed(wanted.serverId, { kind: 'bind', epoch: grant.epoch, process: guest.qemu.process });
@@ -665,7 +679,7 @@ class SimulatedDriver implements HostDriver {
       machineType: guest ? guest.wanted.machineType || machineType : '',
       cpuModel: guest ? guest.wanted.cpuModel || 'simulated' : '',
       ...(guest ? { deviceLayout: guest.wanted.deviceLayout, guestAgent: guest.wanted.guestAgent === true } : {}),
-      ...(guest?.qemu.dead === false ? { vcpus: guest.wanted.vcpus } : {}),
+      ...(guest?.qemu.dead === false ? { vcpus: guest.wanted.vcpus, ramMib: memoryOf(guest.wanted) } : {}),
       bootId: this.bootId,
       diskBytesUsed: 0,
     };

@@ -1,6 +1,7 @@
 import { renameSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { memoryOf } from '@godwit/domain/guest-memory';
 import type { BootId, ServerId } from '@godwit/domain/ids';
 import type { WantedGuest } from '../wanted-guest.ts';
 import { SimulatedQemu } from './simulated-qemu.ts';
@@ -40,7 +41,7 @@ export class SimulatedGuests {
     const stored = text === null ? null : (JSON.parse(text) as Stored);
     if (stored?.bootId !== this.#bootId) return;
     for (const { wanted, pid, runstate, migration } of stored.guests) {
-      const qemu = new SimulatedQemu(wanted.ramMib, timings, runstate === 'finish-migrate' ? 'running' : runstate, null, pid);
+      const qemu = new SimulatedQemu(memoryOf(wanted), timings, runstate === 'finish-migrate' ? 'running' : runstate, null, pid);
       qemu.migration = migration === 'completed' ? 'completed' : migration === 'none' ? 'none' : 'failed';
       const guest = { wanted, qemu };
       this.#guests.set(wanted.serverId, guest);

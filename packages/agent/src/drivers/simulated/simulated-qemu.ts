@@ -16,7 +16,8 @@ export type SimulatedEvent = 'STOP' | 'RESUME' | 'ended' | 'gives-up';
 /** A QEMU that is only a state machine: run state and migration status change as QEMU's do, including its own resume after a failed move. */
 export class SimulatedQemu implements QemuControl {
   readonly process: QemuProcess;
-  readonly ramMib: number;
+  /** All that its guest has now. */
+  ramMib: number;
   runstate: QemuRunstate;
   migration: QemuMigrationStatus = 'none';
   /** Started for a move; its listening address. */

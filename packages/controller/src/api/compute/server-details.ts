@@ -7,7 +7,7 @@ import {
   UpdateVolumeAttachment,
 } from '@godwit/contract/schemas/compute/server-details';
 import { GodwitError } from '@godwit/domain/errors';
-import { vcpusOf } from '@godwit/domain/scheduling/flavor-requirements';
+import { ramOf, vcpusOf } from '@godwit/domain/scheduling/flavor-requirements';
 import { type PowerState, powerState } from '@godwit/domain/server';
 import { assertAllowed } from '../../auth/policy.ts';
 import { type Answer, type ComputeRequest, type ComputeRoute, param, route } from './route.ts';
@@ -27,7 +27,7 @@ const mibPerKib = 1024;
 /** What the guest was given. Counters that its host does not report are null (2.48), or left out (below): unknown is not zero. */
 async function diagnostics(request: ComputeRequest<never>): Promise<Answer> {
   const row = await serverFor(request, 'diagnostics');
-  if (request.minor < 48) return { status: 200, body: { memory: row.flavor.ram_mib * mibPerKib } };
+  if (request.minor < 48) return { status: 200, body: { memory: ramOf(row.flavor) * mibPerKib } };
   const disks = await request.context.db.selectFrom('disk').select('id').where('server_id', '=', row.id).execute();
   const unknown = (names: readonly string[]): Record<string, null> => Object.fromEntries(names.map((name) => [name, null]));
   return {
@@ -59,7 +59,7 @@ async function diagnostics(request: ComputeRequest<never>): Promise<Answer> {
         ]),
       })),
       disk_details: disks.map(() => unknown(['read_bytes', 'read_requests', 'write_bytes', 'write_requests', 'errors_count'])),
-      memory_details: { maximum: row.flavor.ram_mib, used: null },
+      memory_details: { maximum: ramOf(row.flavor), used: null },
     },
   };
 }

@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import { vcpusOf } from '@godwit/domain/scheduling/flavor-requirements';
+import { ramOf, vcpusOf } from '@godwit/domain/scheduling/flavor-requirements';
 import { serverStatus, statusesWithFault, statusesWithProgress } from '@godwit/domain/server-states';
 import { microTime, secondTime } from '../time-format.ts';
 import type { ComputeRequest } from './route.ts';
@@ -106,7 +106,7 @@ function flavorOf(request: ComputeRequest<never>, row: ShownServer): object {
   const { flavor } = row;
   return {
     vcpus: vcpusOf(flavor),
-    ram: flavor.ram_mib,
+    ram: ramOf(flavor),
     disk: flavor.disk_gib,
     ephemeral: flavor.ephemeral_gib,
     swap: flavor.swap_mib,

@@ -1,7 +1,7 @@
 import { TenantUsageQuery, TenantUsagesQuery } from '@godwit/contract/schemas/compute/queries';
 import { TenantUsageAnswer, TenantUsagesAnswer } from '@godwit/contract/schemas/compute/usage';
 import { GodwitError } from '@godwit/domain/errors';
-import { vcpusOf } from '@godwit/domain/scheduling/flavor-requirements';
+import { ramOf, vcpusOf } from '@godwit/domain/scheduling/flavor-requirements';
 import { policyMessage } from '@godwit/domain/server-states';
 import { sql } from 'kysely';
 import { assertAllowed } from '../../auth/policy.ts';
@@ -78,7 +78,7 @@ function usageOfServer(row: Row, { start, stop }: Period) {
     name: row.name,
     hours: Math.max(0, to - from) / msPerHour,
     tenant_id: row.project_id,
-    memory_mb: row.flavor.ram_mib,
+    memory_mb: ramOf(row.flavor),
     local_gb: row.flavor.disk_gib + row.flavor.ephemeral_gib,
     vcpus: vcpusOf(row.flavor),
     flavor: row.flavor.name,

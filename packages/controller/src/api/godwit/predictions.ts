@@ -1,6 +1,7 @@
 import { GodwitError } from '@godwit/domain/errors';
 import { as, type HostId } from '@godwit/domain/ids';
 import { type PredictionScore, summarizeScores } from '@godwit/domain/prediction/score';
+import { ramOf } from '@godwit/domain/scheduling/flavor-requirements';
 import type { FastifyInstance } from 'fastify';
 import type { AppContext } from '../../app-context.ts';
 import { streamOfMove } from '../../workflows/live-migrate/stream-of-move.ts';
@@ -57,7 +58,7 @@ export function predictionRoutes(app: FastifyInstance, { db, agents }: Pick<AppC
       { db, agents },
       {
         serverId: id,
-        ramMib: server.flavor.ram_mib,
+        ramMib: ramOf(server.flavor),
         source: as<HostId>(server.host_id),
         destination: host?.id ?? null,
         policy,

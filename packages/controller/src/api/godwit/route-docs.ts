@@ -172,7 +172,7 @@ export const routeDocs: readonly RouteDoc[] = [
   {
     method: 'GET',
     path: '/servers/{id}/scale',
-    summary: 'How many vCPUs a server has, and how many its flavor lets it have',
+    summary: 'How many vCPUs and how much memory a server has, and how much its flavor lets it have',
     who: 'project',
     status: 200,
     answer: ScaleAnswer,
@@ -180,7 +180,8 @@ export const routeDocs: readonly RouteDoc[] = [
   {
     method: 'POST',
     path: '/servers/{id}/scale',
-    summary: 'Give a server another number of vCPUs where it is; a running one only more',
+    summary:
+      'Give a server other vCPUs or memory where it is; a running one only more vCPUs, and the memory that its guest takes or gives back',
     who: 'project',
     body: ScaleServer,
     status: 202,

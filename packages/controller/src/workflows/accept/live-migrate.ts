@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { GodwitError } from '@godwit/domain/errors';
 import { as, type MigrationId, type ServerId } from '@godwit/domain/ids';
+import { ramOf } from '@godwit/domain/scheduling/flavor-requirements';
 import { sql } from 'kysely';
 import { recordEvent } from '../../events/record-event.ts';
 import { type Db, inTransaction, type Tx } from '../../store/database.ts';
@@ -57,7 +58,7 @@ export async function acceptLiveMigrate(
       policy: JSON.stringify(policy),
       max_bandwidth_bytes: request.maxBandwidthBytes ?? null,
       previous_vm_state: server.vm_state,
-      memory_total_bytes: server.flavor.ram_mib * 2 ** 20,
+      memory_total_bytes: ramOf(server.flavor) * 2 ** 20,
       timeline: JSON.stringify([{ at: now.getTime(), clock: 'controller', what: 'phase', detail: 'accepted' }]),
       user_id: caller.userId,
       project_id: caller.projectId,

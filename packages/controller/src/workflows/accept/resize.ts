@@ -1,6 +1,6 @@
 import { GodwitError } from '@godwit/domain/errors';
 import type { MigrationId, ServerId } from '@godwit/domain/ids';
-import { requiredHypervisorType, requiredStorage, vcpusOf } from '@godwit/domain/scheduling/flavor-requirements';
+import { ramOf, requiredHypervisorType, requiredStorage, vcpusOf } from '@godwit/domain/scheduling/flavor-requirements';
 import { demandGrowth } from '../../quotas/demand-quota.ts';
 import type { FlavorSnapshot } from '../../store/core-tables.ts';
 import type { Db, Tx } from '../../store/database.ts';
@@ -30,7 +30,7 @@ export async function acceptResize(
     await demandGrowth(
       tx,
       { projectId: server.project_id, userId: server.user_id },
-      { cores: flavor.snapshot.vcpus - vcpusOf(server.flavor), ram: flavor.snapshot.ram_mib - server.flavor.ram_mib },
+      { cores: flavor.snapshot.vcpus - vcpusOf(server.flavor), ram: flavor.snapshot.ram_mib - ramOf(server.flavor) },
     );
     return beginColdMove(tx, workflows, caller, server, { type: 'resize', requestedHost: null, flavor });
   });

@@ -20,9 +20,9 @@ import { machineHasGuestAgent, toldGuestAgent } from '../server/machine-guest-ag
 import { memoryGone } from '../server/memory-gone.ts';
 import { noteReboot } from '../server/note-reboot.ts';
 import { observed } from '../server/power-server.ts';
-import { hasOtherVcpus } from '../server/scale-server.ts';
+import { otherSize } from '../server/scale-server.ts';
 import { readServer, type ServerRecord } from '../server/server-record.ts';
-import { writeVcpus } from '../server/write-vcpus.ts';
+import { writeSize } from '../server/write-size.ts';
 import type { WorkflowContext } from '../workflow-context.ts';
 
 const ASK_AGAIN_MS = 5_000;
@@ -231,7 +231,7 @@ export async function noteGuest(
   // What was told during an operation may be read when that is over: a guest that was paused since is not running. Only a word asked for now contradicts the row.
   const seenNow = observed(guest);
   const contradicts =
-    (kept(known) ?? seenNow.vmState) !== known.vm_state || seenNow.power !== known.power_state || hasOtherVcpus(known.flavor, guest);
+    (kept(known) ?? seenNow.vmState) !== known.vm_state || seenNow.power !== known.power_state || otherSize(known.flavor, guest) !== null;
   if (askedUnder === null && !underWay && contradicts && !endsUnasked(guest.state))
     return askAgain(context, host, serverId, asFence(known.fence));
   // Nothing but what is written already: as most of what a host tells at the end of an operation.
@@ -307,8 +307,9 @@ export async function noteGuest(
         );
     } else if (next !== row) await writeFact(tx, server, next, {});
     // A scaling whose end its host did not tell. Only a word asked for now: an earlier one may be of before it.
-    if (askedUnder !== null && here && !heard.behind && hasOtherVcpus(server.flavor, guest)) {
-      await writeVcpus(tx, server, guest.vcpus);
+    const size = askedUnder !== null && here && !heard.behind ? otherSize(server.flavor, guest) : null;
+    if (size !== null) {
+      await writeSize(tx, server, size);
       await tellServer(tx, server.id);
     }
     if (next.behind && !row.behind) timeTravel = true;

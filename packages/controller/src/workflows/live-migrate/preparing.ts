@@ -133,7 +133,7 @@ export async function prepare(context: WorkflowContext, run: WorkflowRun, move: 
       const [wanted, terms] = await Promise.all([wireGuest(db, move.serverId, 'running'), copyTerms(db, asked)]);
       const guest = await guestToRun(db, wanted, destination);
       // Behind the destination's preparations: it costs the move no time.
-      const predicting = predicted(context, run, asked, Number(guest.ramMib), terms);
+      const predicting = predicted(context, run, asked, Number(guest.ramMib + guest.addedRamMib), terms);
       const policy = wirePolicy(context, asked, terms);
       const ready = await client.prepareIncoming(
         { grant: wireGrant(grant, run.fence), guest, policy, source: terms.source, requestId: run.id },

@@ -1,7 +1,7 @@
 import { GodwitError } from '@godwit/domain/errors';
 import type { HostFacts } from '@godwit/domain/host';
 import { as, type HostId, type ServerGroupId, type ServerId } from '@godwit/domain/ids';
-import { requiredHypervisorType, requiredStorage, vcpusOf } from '@godwit/domain/scheduling/flavor-requirements';
+import { ramOf, requiredHypervisorType, requiredStorage, vcpusOf } from '@godwit/domain/scheduling/flavor-requirements';
 import type { DecisionKind, DemandedDisk, DemandedGroup, GroupMember, ServerDemand } from '@godwit/domain/scheduling/server-demand';
 import { type Selectable, sql } from 'kysely';
 import type { DiskTable, FlavorSnapshot } from '../../store/core-tables.ts';
@@ -45,7 +45,7 @@ export async function loadDemand(db: Db, serverId: ServerId, options: DemandOpti
     flavor: {
       name: flavor.name,
       vcpus: vcpusOf(flavor),
-      ramMib: flavor.ram_mib,
+      ramMib: ramOf(flavor),
       diskGib: flavor.disk_gib,
       extraSpecs: flavor.extra_specs,
     },

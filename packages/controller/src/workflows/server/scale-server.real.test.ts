@@ -194,3 +194,152 @@ it('one at a time; what a controller that dies leaves is finished by the next', 
   await expect(scale(engine, id, 5)).rejects.toMatchObject({ code: 'InvalidState' });
   expect(await seen(id)).toEqual([took, took, took]);
 });
+
+/** Its row, the ledger, its guest: memory, of flavors with 512 MiB. */
+const seenRam = async (id: string) => {
+  const claims = await database.db.selectFrom('allocation').select('ram_mib').where('server_id', '=', id).execute();
+  return [(await read(id)).flavor.scaled_ram_mib, ...claims.map(({ ram_mib }) => ram_mib), host().guests.get(id)?.ramMib];
+};
+async function scalableRam(engine: Engine): Promise<Server> {
+  await database.db
+    .updateTable('flavor')
+    .set({ extra_specs: JSON.stringify({ 'godwit:max_vcpus': '6', 'godwit:max_ram_mib': '1024' }) })
+    .execute();
+  return cloud.server(engine, 'node1');
+}
+async function scaleRam(engine: Engine, id: Server, ramMib: number, vcpus?: number): Promise<void> {
+  await engine.operations.scale(cloud.admin, id, { ramMib, ...(vcpus !== undefined && { vcpus }) });
+  await idle(id);
+}
+
+it('memory is claimed before its guest has it, and let go when its guest has given it back; a stopped server and a move have what it was scaled to', async () => {
+  let held = Promise.withResolvers<void>();
+  held.resolve();
+  let answers = 0;
+  const engine = await cloud.controller('c1', async (name) => {
+    if (name !== 'scale:answered') return;
+    answers += 1;
+    await held.promise;
+  });
+  const id = await scalableRam(engine);
+  expect(await seenRam(id)).toEqual([undefined, 512, 512]);
+  for (const [ramMib, begun] of [
+    [768, [768, 768, 768]],
+    [640, [768, 768, 640]],
+  ] as const) {
+    held = Promise.withResolvers<void>();
+    const before = answers;
+    await engine.operations.scale(cloud.admin, id, { ramMib });
+    await until(async () => answers > before);
+    expect(await seenRam(id)).toEqual(begun);
+    held.resolve();
+    await idle(id);
+    expect(await seenRam(id)).toEqual([ramMib, ramMib, ramMib]);
+    expect(await lastEvent()).toMatchObject({ event: 'compute_scale_server', result: 'Success' });
+  }
+  expect((await serverUsage(database.db, 'p1', null)).ram).toBe(640);
+  await scaleRam(engine, id, 704, 3);
+  expect([await seen(id), await seenRam(id)]).toEqual([
+    [3, 3, 3],
+    [704, 704, 704],
+  ]);
+  await engine.operations.stop(cloud.admin, id);
+  await idle(id);
+  await scaleRam(engine, id, 576);
+  expect((await seenRam(id)).slice(0, 2)).toEqual([576, 576]);
+  await engine.operations.start(cloud.admin, id);
+  await idle(id);
+  expect(await seenRam(id)).toEqual([576, 576, 576]);
+  await engine.operations.migrate(cloud.admin, id, { host: 'node2' });
+  await until(async () => (await read(id)).vm_state === 'resized');
+  expect((await seenRam(id)).slice(0, 3)).toEqual([576, 576, 576]);
+  expect(cloud.hosts[1]?.guests.get(id)?.ramMib).toBe(576);
+});
+
+it('memory is refused, nothing changed: a size that it cannot have, a flavor without a maximum, a host without room, a quota that is reached', async () => {
+  const engine = await cloud.controller('c1');
+  const id = await scalableRam(engine);
+  for (const [ramMib, words] of [
+    [510, /512 to 1024 MiB of memory, not 510/],
+    [1026, /not 1026/],
+    [601, /600 for one, and not 601/],
+  ] as const)
+    await expect(scaleRam(engine, id, ramMib)).rejects.toMatchObject({ code: 'BadRequest', message: expect.stringMatching(words) });
+  // vCPUs that could be had do not come alone.
+  await expect(scaleRam(engine, id, 510, 3)).rejects.toMatchObject({ code: 'BadRequest' });
+  await database.db.insertInto('quota_limit').values({ project_id: 'p1', user_id: '', resource: 'ram', hard_limit: 600 }).execute();
+  await expect(scaleRam(engine, id, 768)).rejects.toMatchObject({ code: 'OverQuota' });
+  host().facts = { ramMib: 700 };
+  await database.db
+    .updateTable('host')
+    .set((eb) => ({ facts: eb.fn('jsonb_set', ['facts', eb.val('{ramMib}'), eb.val('700')]) as never }))
+    .where('name', '=', 'node1')
+    .execute();
+  await database.db.deleteFrom('quota_limit').execute();
+  await expect(scaleRam(engine, id, 768)).rejects.toMatchObject({
+    code: 'NoValidHost',
+    message: expect.stringMatching(/cannot have 768 MiB of memory where it is: it needs 768 MB, 700 MB free/),
+  });
+  expect([await seenRam(id), await seen(id)]).toEqual([
+    [undefined, 512, 512],
+    [undefined, 1, 1],
+  ]);
+  await database.db.updateTable('flavor').set({ extra_specs: '{}' }).execute();
+  const fixed = await cloud.server(engine, 'node2');
+  await expect(scaleRam(engine, fixed, 768)).rejects.toMatchObject({
+    code: 'BadRequest',
+    message: expect.stringMatching(/godwit:max_ram_mib/),
+  });
+});
+
+it('what a guest took or gave back of what was asked for is what the server has; an agent that knows no such order gave nothing', async () => {
+  const engine = await cloud.controller('c1');
+  const id = await scalableRam(engine);
+  const refuse = (code: Parameters<typeof refusal>[0], words: string) =>
+    host().faults.push({ call: 'scaleMemory', when: 'before', error: refusal(code, words) });
+  refuse('InvalidState', 'the guest took 64 of 256 MiB: it has 576 MiB');
+  Object.assign(host().guests.get(id) ?? {}, { ramMib: 576 });
+  await scaleRam(engine, id, 768);
+  expect(await seenRam(id)).toEqual([576, 576, 576]);
+  expect(await lastEvent()).toMatchObject({
+    result: 'Error',
+    details: 'the guest took 64 of 256 MiB: it has 576 MiB; the guest has 576 MiB of memory',
+  });
+  // Shrinking lets nothing go that its guest has not given back.
+  refuse('InvalidState', 'the guest gave back 32 of 64 MiB');
+  Object.assign(host().guests.get(id) ?? {}, { ramMib: 544 });
+  await scaleRam(engine, id, 512);
+  expect(await seenRam(id)).toEqual([544, 544, 544]);
+  for (const ramMib of [768, 512]) {
+    refuse('NotImplemented', 'no such call');
+    await scaleRam(engine, id, ramMib);
+    expect(await seenRam(id)).toEqual([544, 544, 544]);
+  }
+  // vCPUs that do not come keep memory from being asked for, and what was claimed for it is let go.
+  host().faults.push({ call: 'scaleGuest', when: 'before', error: refusal('NotImplemented', 'no such call') });
+  await scaleRam(engine, id, 768, 3);
+  expect([await seen(id), await seenRam(id)]).toEqual([
+    [1, 1, 1],
+    [544, 544, 544],
+  ]);
+});
+
+it('a host that stays silent: the larger of what a guest had and was asked to have is kept for it, until its host tells', async () => {
+  const engine = await cloud.controller('c1', undefined, undefined, undefined, undefined, undefined, 100);
+  const id = await scalableRam(engine);
+  const silent = (call: 'scaleMemory' | 'listGuests') =>
+    Array.from({ length: 200 }, () => ({ call, when: 'before', error: silence() }) as const);
+  for (const [ramMib, kept] of [
+    [768, [768, 768, 512]],
+    [512, [768, 768, 768]],
+  ] as const) {
+    host().faults.push(...silent('scaleMemory'), ...silent('listGuests'));
+    await scaleRam(engine, id, ramMib);
+    expect(await seenRam(id)).toEqual(kept);
+    expect(await lastEvent()).toMatchObject({ result: 'Error', details: expect.stringContaining('not known how much memory') as string });
+    host().faults.length = 0;
+    const tells = ramMib === 768 ? 768 : 576;
+    Object.assign(host().guests.get(id) ?? {}, { ramMib: tells });
+    await until(async () => (await seenRam(id)).every((one) => one === tells));
+  }
+});

@@ -1,7 +1,7 @@
 import { create } from '@bufbuild/protobuf';
 import { type Guest, GuestSchema } from '@godwit/contract/gen/guest_pb';
 import type { ServerId } from '@godwit/domain/ids';
-import { maxVcpusOf, vcpusOf } from '@godwit/domain/scheduling/flavor-requirements';
+import { maxRamOf, maxVcpusOf, ramOf, vcpusOf } from '@godwit/domain/scheduling/flavor-requirements';
 import { networkPolicy } from '../../networks/network-policy.ts';
 import type { Db } from '../../store/database.ts';
 import { clusterCpuModel } from './cluster-cpu-model.ts';
@@ -61,6 +61,8 @@ export async function wireGuest(db: Db, serverId: ServerId, machine: 'asked' | '
     vcpus: vcpusOf(server.flavor),
     maxVcpus: maxVcpusOf(server.flavor) ?? 0,
     ramMib: BigInt(server.flavor.ram_mib),
+    maxRamMib: BigInt(maxRamOf(server.flavor) ?? 0),
+    addedRamMib: BigInt(ramOf(server.flavor) - server.flavor.ram_mib),
     machineType: server.machine_type ?? '',
     // Chosen at the first start, kept for good.
     cpuModel: server.cpu_model ?? (await clusterCpuModel(db)) ?? '',

@@ -39,6 +39,7 @@ type FakeGuest = {
   /** What its machine has, and what its host tells of it. */
   guestAgent?: boolean;
   vcpus?: number;
+  ramMib?: number;
 };
 type FakeMove = { grant: Grant; state: string; role: MigrationRole; guest: GuestState; cause: string; taken: TakeAnswer; rounds: number };
 
@@ -178,6 +179,7 @@ function clientOf(host: FakeHost, all: ReadonlyMap<HostId, FakeHost>): AgentClie
       deviceLayout: guest?.deviceLayout ?? 2,
       ...(guest?.guestAgent === undefined ? {} : { guestAgent: guest.guestAgent }),
       vcpus: guest?.state === GuestState.RUNNING || guest?.state === GuestState.PAUSED ? (guest.vcpus ?? 0) : 0,
+      ramMib: BigInt(guest?.state === GuestState.RUNNING || guest?.state === GuestState.PAUSED ? (guest.ramMib ?? 0) : 0),
     });
   };
   const obey = (serverId: string, fence: bigint): void => {
@@ -279,7 +281,9 @@ function clientOf(host: FakeHost, all: ReadonlyMap<HostId, FakeHost>): AgentClie
         epoch: Number(grant.epoch),
         state: GuestState.RUNNING,
         fence: Number(grant.fence),
-        ...(wanted === undefined ? {} : { deviceLayout: wanted.deviceLayout, vcpus: wanted.vcpus }),
+        ...(wanted === undefined
+          ? {}
+          : { deviceLayout: wanted.deviceLayout, vcpus: wanted.vcpus, ramMib: Number(wanted.ramMib + wanted.addedRamMib) }),
         // An agent that knows of none does not tell of any.
         ...(host.buildsGuestAgent === false ? {} : { guestAgent: wanted?.guestAgent ?? false }),
       });
@@ -314,6 +318,10 @@ function clientOf(host: FakeHost, all: ReadonlyMap<HostId, FakeHost>): AgentClie
     scaleGuest: async ({ custody, guest }: { custody?: Custody; guest?: Guest }) => {
       if (host.guests.get(custody?.serverId ?? '')?.state === GuestState.SUSPENDED) throw refusal('custody-not-stopped');
       under(custody).vcpus = guest?.vcpus ?? 0;
+      return guestReport(custody?.serverId ?? '');
+    },
+    scaleMemory: async ({ custody, ramMib }: { custody?: Custody; ramMib?: bigint }) => {
+      under(custody).ramMib = Number(ramMib ?? 0n);
       return guestReport(custody?.serverId ?? '');
     },
     syncGuestTime: async ({ custody }: { custody?: Custody }) => {

@@ -374,6 +374,32 @@ export declare type ScaleGuestRequest = Message<"godwit.agent.v1.ScaleGuestReque
 export declare const ScaleGuestRequestSchema: GenMessage<ScaleGuestRequest>;
 
 /**
+ * @generated from message godwit.agent.v1.ScaleMemoryRequest
+ */
+export declare type ScaleMemoryRequest = Message<"godwit.agent.v1.ScaleMemoryRequest"> & {
+  /**
+   * @generated from field: godwit.agent.v1.Custody custody = 1;
+   */
+  custody?: Custody | undefined;
+
+  /**
+   * @generated from field: int64 ram_mib = 2;
+   */
+  ramMib: bigint;
+
+  /**
+   * @generated from field: string request_id = 3;
+   */
+  requestId: string;
+};
+
+/**
+ * Describes the message godwit.agent.v1.ScaleMemoryRequest.
+ * Use `create(ScaleMemoryRequestSchema)` to create a new message.
+ */
+export declare const ScaleMemoryRequestSchema: GenMessage<ScaleMemoryRequest>;
+
+/**
  * @generated from message godwit.agent.v1.DestroyGuestRequest
  */
 export declare type DestroyGuestRequest = Message<"godwit.agent.v1.DestroyGuestRequest"> & {
@@ -1540,6 +1566,17 @@ export declare const Agent: GenService<{
   scaleGuest: {
     methodKind: "unary";
     input: typeof ScaleGuestRequestSchema;
+    output: typeof GuestReportSchema;
+  },
+  /**
+   * The running guest has so much memory when it returns, of which its machine has at least what it was started with. When it throws because the guest does not take or give back all of it, the guest has what it took, or all that it
+   * had, and nothing is asked of it any more: its report says how much that is. Until then the report says the larger of what it has and what it is to have.
+   *
+   * @generated from rpc godwit.agent.v1.Agent.ScaleMemory
+   */
+  scaleMemory: {
+    methodKind: "unary";
+    input: typeof ScaleMemoryRequestSchema;
     output: typeof GuestReportSchema;
   },
   /**

@@ -113,6 +113,20 @@ export declare type Guest = Message<"godwit.agent.v1.Guest"> & {
   maxVcpus: number;
 
   /**
+   * so much memory it can have without being started anew; 0: ram_mib, and a machine without a place for more
+   *
+   * @generated from field: int64 max_ram_mib = 14;
+   */
+  maxRamMib: bigint;
+
+  /**
+   * that it was given beyond ram_mib; 0 where there is no place for it
+   *
+   * @generated from field: int64 added_ram_mib = 15;
+   */
+  addedRamMib: bigint;
+
+  /**
    * domain NetworkPolicy of its ports; empty: nothing is filtered
    *
    * @generated from field: string network_policy_json = 30;
@@ -429,6 +443,13 @@ export declare type GuestReport = Message<"godwit.agent.v1.GuestReport"> & {
    * @generated from field: int32 vcpus = 16;
    */
   vcpus: number;
+
+  /**
+   * that it has, or is to have where that is more; 0: no process, or an agent that does not tell
+   *
+   * @generated from field: int64 ram_mib = 17;
+   */
+  ramMib: bigint;
 };
 
 /**
