@@ -248,6 +248,8 @@ describe('the command line', () => {
         memdev: 'ram1',
         'block-size': 2_097_152,
         'requested-size': 33_554_432,
+        'dynamic-memslots': true,
+        'unplugged-inaccessible': 'on',
         bus: 'pcie.0',
         addr: '0x2.0x2',
       },

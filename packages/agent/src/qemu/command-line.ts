@@ -173,13 +173,18 @@ const memoryBackend = (id: string, size: number): Readonly<Record<string, unknow
   share: true,
 });
 
-/** A machine that loads a stream has from it what its guest was given. */
+/**
+ * A machine that loads a stream has from it what its guest was given. Of the place only what holds something of that is mapped: else a guest would have the whole of it by writing to it, without its driver and beside every ledger
+ * (conformance: place-is-not-mapped).
+ */
 const memoryFrontend = ({ addedRamMib }: Pick<GuestSpec, 'addedRamMib'>): Readonly<Record<string, unknown>> => ({
   driver: 'virtio-mem-pci',
   id: memoryDevice,
   memdev: addedRamObject,
   'block-size': memoryStepMib * mib,
   'requested-size': (addedRamMib ?? 0) * mib,
+  'dynamic-memslots': true,
+  'unplugged-inaccessible': 'on',
 });
 
 /** A vCPU that was plugged in is one of the first here: QEMU's stream names vCPUs by their place, and not by how they came. */

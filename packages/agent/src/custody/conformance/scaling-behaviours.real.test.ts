@@ -90,7 +90,7 @@ conforms('reset-keeps-vcpus', async (lab) => {
 });
 
 /** As qemu/command-line.ts makes it: 16 MiB less two pages, and a place that comes first. */
-const withPlace = (placeMib: number, askedMib = 0): readonly string[] => [
+const withPlace = (placeMib: number, askedMib = 0, mapped = ',dynamic-memslots=on,unplugged-inaccessible=on'): readonly string[] => [
   '-m',
   `size=16376K,maxmem=${16_376 + placeMib * 1024}K`,
   '-machine',
@@ -98,7 +98,7 @@ const withPlace = (placeMib: number, askedMib = 0): readonly string[] => [
   ...['-object', `memory-backend-memfd,id=ram1,size=${placeMib}M,share=on,reserve=off`],
   ...['-object', 'memory-backend-memfd,id=ram0,size=16376K,share=on'],
   '-device',
-  `virtio-mem-pci,id=memory0,memdev=ram1,block-size=2M,requested-size=${askedMib}M,addr=0x5`,
+  `virtio-mem-pci,id=memory0,memdev=ram1,block-size=2M,requested-size=${askedMib}M,addr=0x5${mapped}`,
 ];
 const memory = ({ qmp }: TinyQemu) => addedMemory(qmp);
 
@@ -155,4 +155,14 @@ conforms('place-begins-at-zero', async (lab) => {
       .map((hex) => Number.parseInt(hex, 16));
   expect(block('ram1')).toEqual([0, 128 * 2 ** 20]);
   expect(block('ram0')).toEqual([128 * 2 ** 20, 16 * 2 ** 20 - 8192]);
+});
+
+conforms('place-is-not-mapped', async (lab) => {
+  const found = async (machine: readonly string[]) => {
+    const { qmp } = await lab.start({ extra: machine });
+    const at = Number(await qmp.execute('qom-get', { path: '/machine/peripheral/memory0', property: 'memaddr' }));
+    return String(await qmp.execute('human-monitor-command', { 'command-line': `xp /1wx 0x${(at + 64 * 2 ** 20).toString(16)}` }));
+  };
+  expect(await found(withPlace(128))).toContain('Cannot access memory');
+  expect(await found(withPlace(128, 0, ''))).toMatch(/: 0x00000000/);
 });

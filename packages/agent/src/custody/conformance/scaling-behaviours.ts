@@ -19,6 +19,8 @@ export const SCALING_BEHAVIOURS = {
     'one with a place loads a guest that has none: nothing but our comparison keeps a guest from a device that it never saw',
   'place-begins-at-zero':
     'memory that is named first on the command line is where QEMU counts from, and the machine has the size that was asked for, to 8 KiB: what the search for dirty pages under TCG needs',
+  'place-is-not-mapped':
+    'what nothing was given of is no memory of the machine: a guest that writes there writes nowhere. Without dynamic memory slots all of it is, from the start',
 } as const;
 
 export type ScalingBehaviour = keyof typeof SCALING_BEHAVIOURS;

@@ -260,7 +260,7 @@ describe('an order to delete what an earlier move has left', () => {
       ...quiet,
       pools: new Map(),
       tools: { ip: async () => [] },
-      guests: { ...quiet.guests, spec: () => ({ nics: [] }) },
+      guests: { process: () => null, spec: () => ({ nics: [] }), forget: () => {}, tell: () => {} },
       custody: { ...quiet.custody, feed },
     } as unknown as QemuHost;
     const path = diskPath(pool(), serverId, 'root', 'raw');
