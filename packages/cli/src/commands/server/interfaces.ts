@@ -4,7 +4,6 @@ import type { Command, CommandOption, Input } from '../../command.ts';
 import { CommandError } from '../../command-error.ts';
 import { isObject, type JsonObject, objectAt, objectsAt, textAt } from '../../json.ts';
 import { listOfDictionaries } from '../../render/cell.ts';
-import { waitUntilIdle } from '../../wait-for-server.ts';
 
 const tag: CommandOption = { flags: '--tag <tag>', description: 'tag for the attached interface (2.49)' };
 
@@ -90,15 +89,12 @@ export const serverInterfaces: readonly Command[] = [
     summary: 'Remove all ports of a network from server',
     arguments: ['<server>', '<network>'],
     output: 'none',
-    run: async (cloud, input, terminal) => {
+    run: async (cloud, input) => {
       const [server, network] = [await serverId(cloud, input), await findId(cloud, 'network', input.argument('network'))];
       const compute = await cloud.compute();
       const attached = objectsAt(await compute.get(`/servers/${server}/os-interface`), 'interfaceAttachments');
-      for (const [index, each] of attached.filter(({ net_id }) => net_id === network).entries()) {
-        // One at a time: until its guest has given an interface up, a server takes no other order.
-        if (index > 0) await waitUntilIdle(cloud, server, terminal);
+      for (const each of attached.filter(({ net_id }) => net_id === network))
         await compute.delete(`/servers/${server}/os-interface/${textAt(each, 'port_id')}`);
-      }
     },
   },
   {

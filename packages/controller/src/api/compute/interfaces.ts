@@ -45,10 +45,28 @@ async function oneOf({ context, minor }: ComputeRequest<never>, server: ServerRo
 const LOOK_EVERY_MS = 60;
 /** The workflow gives up on a host that does not answer after a minute; its last call, and what undoes it, take one and a half. */
 const WAIT_MS = 160_000;
+/** A guest that runs gives an interface up within seconds, or does not answer at all. */
+const TURN_MS = 20_000;
+
+/**
+ * One change of interfaces follows another, as in the reference: what is asked while the server is at one waits for its end (clients take a network away port by port, and do not look between). Throws
+ * what `accept` throws for any other reason, and for this one when it has not ended in time.
+ */
+async function inTurn<T>(accept: () => Promise<T>): Promise<T> {
+  for (const until = Date.now() + TURN_MS; ; ) {
+    try {
+      return await accept();
+    } catch (error) {
+      const isBusy = error instanceof GodwitError && error.code === 'InvalidState' && error.message.endsWith('task_state networking');
+      if (!isBusy || Date.now() > until) throw error;
+      await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
+    }
+  }
+}
 
 /** The answer comes when the guest has the interface, as the reference's does. */
 async function attach(request: ComputeRequest<AttachInterface>): Promise<Answer> {
-  const server = await serverFor(request as ComputeRequest<never>, 'attach-interface');
+  const server = await inTurn(() => serverFor(request as ComputeRequest<never>, 'attach-interface'));
   const { net_id: networkId, port_id: portId, fixed_ips, tag } = request.body.interfaceAttachment ?? {};
   const fixedIp = fixed_ips?.[0]?.ip_address;
   if (networkId !== undefined && portId !== undefined) throw new GodwitError('BadRequest', 'Must not input both network_id and port_id');
@@ -57,12 +75,13 @@ async function attach(request: ComputeRequest<AttachInterface>): Promise<Answer>
   if (fixedIp !== undefined && isIP(fixedIp) === 0)
     throw new GodwitError('BadRequest', `failed to detect a valid IP address from '${fixedIp}'`);
   const { context, caller } = request;
-  const accepted = await context.operations.attachInterface(caller, as<ServerId>(server.id), {
+  const wanted = {
     ...(networkId === undefined ? {} : { networkId }),
     ...(portId === undefined ? {} : { portId }),
     ...(fixedIp === undefined ? {} : { fixedIp }),
     ...(tag === undefined ? {} : { tag }),
-  });
+  };
+  const accepted = await inTurn(() => context.operations.attachInterface(caller, as<ServerId>(server.id), wanted));
   const why = await untilAttached(context.db, server.id, accepted.actionId);
   if (why === null) return { status: 200, body: await oneOf(request as ComputeRequest<never>, server, accepted.portId) };
   // It has the port still: nobody knows what its guest has.
@@ -125,8 +144,10 @@ export const interfaceRoutes: readonly ComputeRoute[] = [
   route('DELETE', '/servers/:server/os-interface/:port', {
     response: () => null,
     handle: async (request) => {
-      const server = await serverFor(request, 'detach-interface');
-      await request.context.operations.detachInterface(request.caller, as<ServerId>(server.id), param(request, 'port'));
+      await inTurn(async () => {
+        const server = await serverFor(request, 'detach-interface');
+        await request.context.operations.detachInterface(request.caller, as<ServerId>(server.id), param(request, 'port'));
+      });
       return { status: 202 };
     },
   }),

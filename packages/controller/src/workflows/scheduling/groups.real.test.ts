@@ -183,6 +183,16 @@ describe('hints', () => {
     for (const move of [await live(near), await live(far, 'node3', true), await cold(far, 'node3')])
       expect(move).toMatchObject({ status: 'error', outcome: { cause: 'NoValidHost' } });
     expect(await live(far, 'node1')).toMatchObject({ status: 'completed' });
+    // A server that is not there is nowhere: nothing is with it, and everything apart from it.
+    const nobody = randomUUID();
+    const [alone = as<ServerId>(''), apart = as<ServerId>('')] = [
+      ...(await createWith({ same_host: [nobody] })),
+      ...(await createWith({ different_host: [nobody] })),
+    ];
+    expect([await server(alone), await server(apart)]).toMatchObject([{ vm_state: 'error', host_id: null }, { vm_state: 'active' }]);
+    // One that has gone since binds nobody.
+    await database.db.updateTable('server').set({ deleted_at: new Date() }).where('id', '=', anchor).execute();
+    expect(await live(near)).toMatchObject({ status: 'completed' });
   }, 60_000);
 });
 

@@ -34,7 +34,7 @@ export async function loadDemand(db: Db, serverId: ServerId, options: DemandOpti
           .where('deleted_at', 'is', null)
           .executeTakeFirst(),
     grouped ? loadGroup(db, serverId) : null,
-    loadMembers(db, server.scheduler_hints.same_host ?? []),
+    loadSameHost(db, server.scheduler_hints.same_host ?? [], options.kind === 'create'),
     loadMembers(db, server.scheduler_hints.different_host ?? []),
   ]);
   const moving = options.kind === 'live-migration';
@@ -176,6 +176,14 @@ async function loadGroup(db: Db, serverId: ServerId): Promise<DemandedGroup | nu
       members.map((member) => member.server_id),
     ),
   };
+}
+
+/** When a server is made, one that is not there is nowhere, and no host is the same as its; one that has gone since binds nobody. */
+async function loadSameHost(db: Db, serverIds: readonly string[], isNew: boolean): Promise<readonly GroupMember[]> {
+  const found = await loadMembers(db, serverIds);
+  if (!isNew) return found;
+  const missing = serverIds.filter((id) => !found.some((member) => member.id === id.toLowerCase()));
+  return [...found, ...missing.map((id) => ({ id: as<ServerId>(id), name: id, hosts: [] }))];
 }
 
 /** Live servers with every host that holds resources for them. */
