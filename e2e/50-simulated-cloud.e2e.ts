@@ -17,6 +17,8 @@ const run = promisify(execFile);
 const hosts = 6;
 /** Room for eight guests of 64 MiB on each host. */
 const hostRamMib = 512;
+/** vCPUs: more than either flavor has, and the most that both allow. */
+const scaledTo = 3;
 
 type Server = {
   readonly id: string;
@@ -59,6 +61,9 @@ describe('a cloud of simulated hosts', () => {
       body: { flavor: { name: 'larger', vcpus: 2, ram: 128, disk: 1, id: null } },
     });
     secondFlavor = flavor.id;
+    const extra_specs = { 'godwit:max_vcpus': String(scaledTo) };
+    for (const id of [cloud.flavorId, secondFlavor])
+      await cloud.client.request('compute', 'POST', `/flavors/${id}/os-extra_specs`, { body: { extra_specs } });
   }, 120_000);
   afterAll(async () => {
     await cloud?.stop();
@@ -93,7 +98,9 @@ describe('a cloud of simulated hosts', () => {
     );
   const act = (id: string, body: object) =>
     answerOf(
-      cloud.client.request('compute', 'POST', `/servers/${id}/action`, { body, headers: { 'openstack-api-version': 'compute 2.60' } }),
+      'scale' in body
+        ? cloud.client.request('godwit', 'POST', `/servers/${id}/scale`, { body: body.scale as object })
+        : cloud.client.request('compute', 'POST', `/servers/${id}/action`, { body, headers: { 'openstack-api-version': 'compute 2.60' } }),
     );
   type Image = { readonly id: string; readonly name: string; readonly status: string };
   const images = async (): Promise<readonly Image[]> =>
@@ -226,6 +233,7 @@ describe('a cloud of simulated hosts', () => {
     ['shelve-offload', () => ({ shelveOffload: null })],
     ['unshelve', () => ({ unshelve: null })],
     ['evacuate', () => ({ evacuate: {} })],
+    ['scale', () => ({ scale: { vcpus: scaledTo } })],
   ];
   const actionAt = (index: number) => actions[index % actions.length] ?? (['start', () => ({ 'os-start': null })] as const);
   const power: Readonly<Partial<Record<VmState, readonly number[]>>> = {
@@ -263,7 +271,7 @@ describe('a cloud of simulated hosts', () => {
     life(true, 'stop', 'rescue', 'unrescue', 'create-backup', 'unlock', 'suspend', 'create-image', 'shelve', 'evacuate', 'start', 'shelve'),
     life(false, 'shelve', 'unshelve', 'create-image', 'shelve', 'shelve-offload', 'rebuild', 'unshelve', 'live-migrate', 'create-backup'),
     life(true, 'unshelve', 'shelve-offload', 'pause', 'create-backup', 'live-migrate', 'unpause', 'reboot', 'shelve', 'start', 'rescue'),
-    life(false, 'suspend', 'rescue', 'resume', 'migrate', 'revert-resize', 'rebuild'),
+    life(false, 'scale', 'suspend', 'rescue', 'scale', 'resume', 'migrate', 'revert-resize', 'rebuild'),
     life(false, 'resize', 'rebuild', 'rescue', 'shelve', 'create-image', 'confirm-resize', 'reboot-hard', 'create-image'),
   ];
 

@@ -1,7 +1,7 @@
 import { taskStates, vmStates } from '@godwit/domain/server';
 import { checkAction, type ServerFacts } from '@godwit/domain/server-states';
 import { describe, expect, it } from 'vitest';
-import { menuEntries, menuGroups } from './menu-entries.ts';
+import { menuEntries, menuGroups, serverFacts } from './menu-entries.ts';
 
 const admin = { projectId: 'p1', roles: ['admin'], isAdmin: true };
 const member = { projectId: 'p1', roles: ['member'], isAdmin: false };
@@ -43,6 +43,19 @@ describe('the More menu', () => {
     expect(reasons(server({ taskState: 'migrating' })).get('Live Migrate')).toBe('Another task is in progress (migrating).');
     expect(reasons(server({ hypervisorType: 'ironic' })).get('Migrate')).toBe('Bare metal instances cannot be migrated.');
     expect(reasons(server()).get('Confirm Resize or Migrate')).toBe('Needs status Verify Resize; this instance is Active.');
+  });
+
+  it('offers no scaling where the flavor sets no maximum', () => {
+    const shown = {
+      id: 's1',
+      tenant_id: 'p1',
+      'OS-EXT-STS:vm_state': 'active',
+      'OS-EXT-STS:task_state': null,
+      locked: false,
+    } as const;
+    const of = (flavor: object) => reasons(serverFacts({ ...shown, flavor }, 'QEMU')).get('Scale');
+    expect(of({ extra_specs: { 'godwit:storage': 'local' } })).toContain('sets no maximum');
+    expect([of({ extra_specs: { 'godwit:max_vcpus': '4' } }), of({})]).toEqual([null, null]);
   });
 
   it('offers no choice of host in the project view', () => {

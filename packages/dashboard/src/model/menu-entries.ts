@@ -29,12 +29,19 @@ export const menuGroups: Readonly<Record<View, readonly (readonly MenuAction[])[
 
 export type MenuEntry = { readonly action: MenuAction; readonly label: string; readonly reason: string | null };
 
+/** `scales`: its flavor sets a maximum; absent: not known here. */
+type MenuFacts = ServerFacts & { readonly scales?: boolean };
+
 /** Every entry of the menu, in its groups; one that is impossible now has a reason, from the same table that makes the API refuse it. */
-export function menuEntries(view: View, server: ServerFacts, caller: CallerFacts): readonly (readonly MenuEntry[])[] {
+export function menuEntries(view: View, server: MenuFacts, caller: CallerFacts): readonly (readonly MenuEntry[])[] {
   return menuGroups[view].map((group) =>
-    group.map((action) => ({ action, label: words.actions[action], reason: whyNot(action, server, caller) })),
+    group.map((action) => ({ action, label: words.actions[action], reason: whyNot(action, server, caller) ?? noMaximum(action, server) })),
   );
 }
+
+/** What its flavor lets it have no more of is not offered. */
+const noMaximum = (action: MenuAction, { scales }: MenuFacts): string | null =>
+  action === 'scale' && scales === false ? 'Its flavor sets no maximum (an extra spec such as godwit:max_vcpus).' : null;
 
 /** One short sentence, or null when it is allowed. */
 export function whyNot(action: ServerAction, server: ServerFacts, caller: CallerFacts): string | null {
@@ -74,9 +81,11 @@ export function serverFacts(
     readonly 'OS-EXT-STS:vm_state': ServerFacts['vmState'];
     readonly 'OS-EXT-STS:task_state': ServerFacts['taskState'];
     readonly locked: boolean;
+    readonly flavor: { readonly extra_specs?: Readonly<Record<string, string>> };
   },
   hypervisorType: HypervisorType | null,
-): ServerFacts {
+): MenuFacts {
+  const specs = server.flavor.extra_specs;
   return {
     id: server.id,
     projectId: server.tenant_id,
@@ -84,5 +93,6 @@ export function serverFacts(
     taskState: server['OS-EXT-STS:task_state'],
     locked: server.locked,
     hypervisorType,
+    ...(specs !== undefined && { scales: Object.keys(specs).some((spec) => spec.startsWith('godwit:max_')) }),
   };
 }

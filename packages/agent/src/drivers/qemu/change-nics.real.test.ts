@@ -207,6 +207,11 @@ test('a running guest is given vCPUs, by an agent that dies or fails half way to
   grows.wire.vcpus = 4;
   await startTestGuest(grows, EndState.RUNNING, grows.held);
   await sees(4);
+  // Who was overtaken is not obeyed any more.
+  await grows.at.client.scaleGuest({ custody: { ...custodyOf(grows), fence: 2n }, guest: grows.wire });
+  await expect(scaleTo(4)).rejects.toMatchObject({
+    metadata: expect.toSatisfy((headers: Headers) => headers.get('godwit-code') === 'custody-fence-low'),
+  });
 });
 
 test('a running guest is given memory, also by an agent that dies half way; it has it where it is moved to and after it was suspended, and gives back what it does not use', {

@@ -233,19 +233,12 @@ class SimulatedDriver implements HostDriver {
   }
 
   async changeNics(authority: Authority, wanted: WantedGuest): Promise<GuestReport> {
-    const { copy } = this.#gate.state(authority.serverId);
-    const guest = this.#guests.get(authority.serverId);
-    if (guest === undefined || copy.kind !== 'held' || copy.grant.epoch !== authority.epoch)
-      throw new GodwitError('ServerNotFound', `server ${authority.serverId} does not run on this host under epoch ${authority.epoch}`);
-    this.#guests.set(authority.serverId, { ...guest, wanted });
+    this.#guests.set(authority.serverId, { ...this.#demandOurs(authority), wanted });
     return this.#told(authority.serverId);
   }
 
   async scaleGuest(authority: Authority, { vcpus }: Pick<WantedGuest, 'vcpus'>): Promise<GuestReport> {
-    const { copy } = this.#gate.state(authority.serverId);
-    const guest = this.#guests.get(authority.serverId);
-    if (guest === undefined || copy.kind !== 'held' || copy.grant.epoch !== authority.epoch)
-      throw new GodwitError('ServerNotFound', `server ${authority.serverId} does not run on this host under epoch ${authority.epoch}`);
+    const guest = this.#demandOurs(authority);
     const { maxVcpus, vcpus: has } = guest.wanted;
     const refusal = growthRefusal({ vcpus: has, ...(maxVcpus !== undefined && { maxVcpus }) }, vcpus);
     if (refusal !== null) throw refusal;
@@ -253,16 +246,22 @@ class SimulatedDriver implements HostDriver {
     return this.#told(authority.serverId);
   }
 
-  async scaleMemory({ serverId, epoch }: Authority, ramMib: number): Promise<GuestReport> {
-    const { copy } = this.#gate.state(serverId);
-    const guest = this.#guests.get(serverId);
-    if (guest === undefined || copy.kind !== 'held' || copy.grant.epoch !== epoch)
-      throw new GodwitError('ServerNotFound', `server ${serverId} does not run on this host under epoch ${epoch}`);
+  async scaleMemory(authority: Authority, ramMib: number): Promise<GuestReport> {
+    const guest = this.#demandOurs(authority);
     const refusal = memoryRefusal(guest.wanted, ramMib);
     if (refusal !== null) throw refusal;
     guest.qemu.ramMib = ramMib;
-    this.#guests.set(serverId, { ...guest, wanted: { ...guest.wanted, addedRamMib: ramMib - guest.wanted.ramMib } });
-    return this.#told(serverId);
+    this.#guests.set(authority.serverId, { ...guest, wanted: { ...guest.wanted, addedRamMib: ramMib - guest.wanted.ramMib } });
+    return this.#told(authority.serverId);
+  }
+
+  #demandOurs(authority: Authority): SimulatedGuest {
+    const { serverId, epoch } = authority;
+    demandOurs({ custody: this.#gate, guests: { report: (id) => this.#report(id) } }, authority);
+    const guest = this.#guests.get(serverId);
+    if (guest === undefined || this.#gate.state(serverId).copy.kind !== 'held')
+      throw new GodwitError('ServerNotFound', `server ${serverId} does not run on this host under epoch ${epoch}`);
+    return guest;
   }
 
   async destroyGuest({ serverId, fence, epoch }: Authority, deleteDisks: boolean): Promise<boolean> {

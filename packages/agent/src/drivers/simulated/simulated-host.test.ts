@@ -188,6 +188,34 @@ test('a guest that writes faster than its link is given up under its policy, pau
   expect(await stateOn(a, wanted)).toBe('running');
 });
 
+test('a guest is given vCPUs by who is in charge, and not while it is on its way elsewhere', async () => {
+  const [a, b] = [await open(await optionsFor('a', 'QEMU', slow)), await open(await optionsFor('b', 'QEMU', fast))];
+  const wanted = { ...guest(), maxVcpus: 4 };
+  const { serverId } = wanted;
+  await a.startGuest(startGrant(wanted, a), wanted);
+  const under = (number: number) => ({ serverId, epoch: asEpoch(1), fence: asFence(number) });
+  expect(await a.scaleGuest(under(3), { ...wanted, vcpus: 2 })).toMatchObject({ vcpus: 2 });
+  await expect(a.scaleGuest(under(2), { ...wanted, vcpus: 3 })).rejects.toMatchObject({ refusal: { code: 'custody-fence-low' } });
+  await expect(a.scaleGuest(under(3), { ...wanted, vcpus: 5 })).rejects.toMatchObject({ code: 'HotPlugUnsupported' });
+  const grant = { ...moveGrant(wanted, a, b), fence: asFence(4) };
+  await a.startOutgoing(grant, await b.prepareIncoming(grant, { ...wanted, vcpus: 2 }, policy, peer(a)), policy, peer(b));
+  await expect(a.scaleGuest(under(4), { ...wanted, vcpus: 3 })).rejects.toMatchObject({ refusal: { code: 'custody-migrating' } });
+  expect((await a.guests())[0]).toMatchObject({ vcpus: 2 });
+});
+
+test('a guest is suspended with the vCPUs that it is wanted with, and goes on with them', async () => {
+  const a = await open(await optionsFor('a', 'QEMU', fast));
+  const wanted = { ...guest(), vcpus: 2, maxVcpus: 4 };
+  const { serverId } = wanted;
+  await a.startGuest(startGrant(wanted, a), wanted);
+  const authority = { serverId, epoch: asEpoch(1), fence };
+  await expect(a.suspendGuest(authority, 1)).rejects.toMatchObject({ code: 'InvalidState' });
+  for (const _again of [1, 2]) expect((await a.suspendGuest(authority, 3)).state).toBe('suspended');
+  await expect(a.scaleGuest(authority, { ...wanted, vcpus: 3 })).rejects.toMatchObject({ refusal: { code: 'custody-not-stopped' } });
+  const resumed = { ...startGrant(wanted, a, 2), memory: asEpoch(1) };
+  expect(await a.startGuest(resumed, { ...wanted, vcpus: 3 })).toMatchObject({ state: 'running', vcpus: 3 });
+});
+
 test('custody is the real one: a lower fence and an old epoch are refused', async () => {
   const a = await open(await optionsFor('a', 'QEMU', fast));
   const wanted = guest();

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { factsFixture } from '@godwit/domain/scheduling/fixtures';
+import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { AppContext } from '../../app-context.ts';
 import type { Db } from '../../store/database.ts';
@@ -195,4 +196,23 @@ describe('destinations', () => {
     for (const query of ['?type=warm', '?block=maybe', '?color=red']) expect([query, (await get(id, query)).code]).toEqual([query, 400]);
     expect(await db.selectFrom('allocation').select('host_id').execute()).toEqual([{ host_id: ids['node1'] }]);
   });
+});
+
+it('tells whom it belongs to how far a server can be scaled, and nobody else', async () => {
+  const id = await newServer('node1');
+  await db
+    .updateTable('server')
+    .set({ flavor: sql`flavor || '{"scaled_vcpus": 3, "extra_specs": {"godwit:max_vcpus": "4"}}'` })
+    .where('id', '=', id)
+    .execute();
+  const ask = async (of: string, as = api.admin) => {
+    const answer = await api.call('GET', `/godwit/v1/servers/${of}/scale`, { as });
+    return { code: answer.statusCode, ...answer.json() };
+  };
+  expect(await ask(id)).toMatchObject({ code: 200, server: { id, taskState: null, vcpus: { current: 3, least: 1, most: 4 } } });
+  const fixed = await newServer('node1');
+  expect(await ask(fixed)).toMatchObject({ server: { vcpus: { current: 1, least: 1, most: 1 } } });
+  const missing = { code: 404, error: { code: 'ServerNotFound' } };
+  expect(await ask(id, await api.user('member'))).toMatchObject(missing);
+  expect([await ask(randomUUID()), await ask('web-1')]).toMatchObject([missing, missing]);
 });

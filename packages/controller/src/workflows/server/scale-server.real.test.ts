@@ -106,6 +106,32 @@ it('refused, nothing changed: a flavor without a maximum, a host without room, a
   expect(await seen(id)).toEqual([undefined, 1, 1]);
 });
 
+it('what its host has room for, its own claim counted once; of two that would overfill it together one is scaled', async () => {
+  const engine = await cloud.controller('c1');
+  const [one, two, other] = [await cloud.server(engine, 'node1'), await cloud.server(engine, 'node1'), await cloud.server(engine, 'node1')];
+  host().facts = { cores: 3 };
+  await database.db
+    .updateTable('host')
+    .set((eb) => ({ facts: eb.fn('jsonb_set', ['facts', eb.val('{cores}'), eb.val('3')]) as never }))
+    .where('name', '=', 'node1')
+    .execute();
+  // Of four for each core, one is free.
+  await database.db.updateTable('allocation').set({ vcpus: 9 }).where('server_id', '=', other).execute();
+  await expect(scale(engine, one, 3)).rejects.toMatchObject({
+    code: 'NoValidHost',
+    message: expect.stringMatching(/needs 3 vCPUs, 2 free/),
+  });
+  const answers = await Promise.allSettled([one, two].map((id) => engine.operations.scale(cloud.admin, id, { vcpus: 2 })));
+  expect(answers.map(({ status }) => status).toSorted()).toEqual(['fulfilled', 'rejected']);
+  expect(answers.find(({ status }) => status === 'rejected')).toMatchObject({ reason: { code: 'NoValidHost' } });
+  await Promise.all([one, two].map(idle));
+  const claimed = await database.db
+    .selectFrom('allocation')
+    .select(({ fn }) => fn.sum<string>('vcpus').as('sum'))
+    .executeTakeFirstOrThrow();
+  expect(Number(claimed.sum)).toBe(12);
+});
+
 it('what a host gave before it failed is what the server has, in row and ledger; an agent that knows no scaling gave nothing', async () => {
   const engine = await cloud.controller('c1');
   const id = await cloud.server(engine, 'node1');
@@ -138,6 +164,12 @@ it('a host that stays silent: what was asked for is kept for it, and given up wh
     result: 'Error',
     details: expect.stringContaining('it is not known how many vCPUs') as string,
   });
+  host().faults.length = 0;
+  await until(async () => (await read(id)).flavor.scaled_vcpus === 1);
+  // What a host tells while the order may still be carried out is not its end.
+  host().faults.push(...Array.from({ length: 200 }, () => ({ call: 'scaleGuest', when: 'before', error: silence() }) as const));
+  await scale(engine, id, 2);
+  expect(await lastEvent()).toMatchObject({ details: expect.stringContaining('it is not known how many vCPUs') as string });
   host().faults.length = 0;
   await until(async () => (await read(id)).flavor.scaled_vcpus === 1);
   expect(await seen(id)).toEqual([1, 1, 1]);

@@ -143,7 +143,13 @@ describe('shelve', () => {
   it('keeps the disk as an image, gives up the host, and unshelve puts it on one from that image', async () => {
     const accepted = Promise.withResolvers<void>();
     const engine = await cloud.controller('c1', (name) => (name === 'shelve:stopped' ? accepted.promise : undefined));
+    await database.db
+      .updateTable('flavor')
+      .set({ extra_specs: JSON.stringify({ 'godwit:max_vcpus': '2' }) })
+      .execute();
     const id = await cloud.server(engine, 'node1');
+    await engine.operations.scale(cloud.admin, id, { vcpus: 2 });
+    await idle(id);
     const [own] = await rows('disk', id);
     await engine.operations.shelve(cloud.admin, id);
     expect(await read(id)).toMatchObject({ task_state: 'shelving', vm_state: 'active' });
@@ -174,7 +180,8 @@ describe('shelve', () => {
     expect(await read(id)).toMatchObject({ vm_state: 'active', power_state: 1, host_id: host('node3').id, shelved: null });
     expect((await read(id)).epoch).toBeGreaterThan(before);
     expect(host('node3').madeDisks).toEqual([{ diskId: expect.any(String), imageId: image?.id }]);
-    expect(await rows('allocation', id)).toMatchObject([{ host_id: host('node3').id, vcpus: 1, ram_mib: 512 }]);
+    expect(await rows('allocation', id)).toMatchObject([{ host_id: host('node3').id, vcpus: 2, ram_mib: 512 }]);
+    expect(host('node3').guests.get(id)?.vcpus).toBe(2);
     expect(await images(id)).toMatchObject([{ status: 'deleted' }]);
     expect(runningCopies(cloud.hosts, id)).toBe(1);
     // As the server of any image: it can be shelved again.
