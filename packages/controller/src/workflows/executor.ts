@@ -61,6 +61,8 @@ export function createWorkflows(
   let left = false;
   /** The database was away when we took a workflow or said how a run ended: rows may name us that nobody runs. */
   let unsettled = false;
+  /** Of this process, also when its row was taken away meanwhile: begun anew it would be the later one of its name, and take back what its successor has. */
+  let startedAt: string | null = null;
 
   /** What names us and does not run here is free again. Called within a claim alone: between a claim's answer and its runs nothing would tell them apart. */
   const handBack = async (): Promise<void> => {
@@ -72,6 +74,7 @@ export function createWorkflows(
     );
   };
 
+  /** Takes what nobody has; an earlier process of a name that has a later one takes nothing. */
   const claim = async (): Promise<void> => {
     await handBack();
     const room = (options.concurrency ?? 200) - running.size;
@@ -80,6 +83,7 @@ export function createWorkflows(
     const { rows } = await sql<ClaimedRow>`
       with picked as (
         select id from workflow where finished_at is null and executor_id is null and not_before <= now()
+        and not exists (select from executor where name = ${options.name} and id <> ${executorId} and started_at > ${startedAt}::timestamptz)
         order by created_at limit ${room} for update skip locked
       )
       update workflow w set executor_id = ${executorId}, fence = nextval('fence_sequence'), attempts = attempts + 1
@@ -200,9 +204,11 @@ export function createWorkflows(
   };
 
   const heartbeat = async (): Promise<void> => {
-    await sql`insert into executor (id, name, application_version) values (${executorId}, ${options.name}, ${APPLICATION_VERSION}) on conflict (id) do update set heartbeat_at = now()`.execute(
-      db,
-    );
+    const { rows } = await sql<{ started: string }>`
+      insert into executor (id, name, application_version, started_at)
+      values (${executorId}, ${options.name}, ${APPLICATION_VERSION}, coalesce(${startedAt}::timestamptz, now()))
+      on conflict (id) do update set heartbeat_at = now() returning started_at::text as started`.execute(db);
+    startedAt = rows[0]?.started ?? startedAt;
     await takeOver();
     // What another executor took from us meanwhile (we were frozen) must not go on here.
     if (running.size > 0) {

@@ -133,7 +133,7 @@ conforms('cont-after-saving-runs-on', async (lab) => {
 
 conforms('cancelled-saving-resumes', async (lab) => {
   const qemu = await lab.running(counting(lab));
-  await save(qemu, join(lab.dir, 'memory'), 100_000);
+  await save(qemu, join(lab.dir, 'memory'), 10_000);
   await qemu.shows({ runstate: 'running', migration: 'active' });
   await qemu.qmp.execute('migrate_cancel');
   await qemu.shows(afterCancel);
@@ -158,7 +158,7 @@ conforms('shut-down-while-saved-loads-as-shutdown', async (lab) => {
   const machine = [...counting(lab), '-no-shutdown', '-action', 'reboot=shutdown'];
   const qemu = await lab.running(machine);
   const path = join(lab.dir, 'memory');
-  await save(qemu, path, 100_000);
+  await save(qemu, path, 10_000);
   await qemu.shows({ runstate: 'running', migration: 'active' });
   await qemu.qmp.execute('system_reset');
   await qemu.shows({ runstate: 'shutdown', migration: 'active' });

@@ -64,7 +64,7 @@ describe('create', () => {
     const engine = await cloud.controller('c1');
     for (const host of cloud.hosts)
       await database.db.updateTable('host').set({ enabled: false, disabled_reason: 'kernel update' }).where('id', '=', host.id).execute();
-    const id = await cloud.server(engine);
+    const id = await cloud.server(engine, undefined, 'error');
     const row = await read(id);
     expect(row).toMatchObject({ vm_state: 'error', task_state: null, host_id: null });
     expect(row.fault?.message).toBe('No valid host was found. There are not enough hosts available.');

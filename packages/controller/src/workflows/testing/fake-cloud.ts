@@ -24,8 +24,8 @@ export type FakeCloud = {
     shelvedOffloadSeconds?: number,
     interfacePatienceMs?: number,
   ) => Promise<Engine>;
-  /** A server, active on the named host. */
-  readonly server: (engine: Engine, host?: string) => Promise<ServerId>;
+  /** A server, active on the named host; throws with its fault when it `ends` otherwise than it should. */
+  readonly server: (engine: Engine, host?: string, ends?: 'active' | 'error') => Promise<ServerId>;
   readonly stop: () => Promise<void>;
 };
 
@@ -97,7 +97,7 @@ export async function fakeCloud(
       engines.push(engine);
       return engine;
     },
-    server: async (engine, host) => {
+    server: async (engine, host, ends = 'active') => {
       const { serverIds } = await engine.operations.create(admin, {
         name: 's',
         description: null,
@@ -117,10 +117,10 @@ export async function fakeCloud(
         hints: {},
       });
       const id = as<ServerId>(serverIds[0] ?? '');
-      await until(
-        async () =>
-          (await db.selectFrom('server').select('vm_state').where('id', '=', id).executeTakeFirstOrThrow()).vm_state !== 'building',
-      );
+      const made = db.selectFrom('server').select(['vm_state', 'fault']).where('id', '=', id);
+      await until(async () => (await made.executeTakeFirstOrThrow()).vm_state !== 'building');
+      const { vm_state, fault } = await made.executeTakeFirstOrThrow();
+      if (vm_state !== ends) throw new Error(`the server is ${vm_state}: ${JSON.stringify(fault)}`);
       return id;
     },
     stop: async () => {
