@@ -192,7 +192,10 @@ describe('suspend', () => {
     async (point) => {
       const lost = new Set<string>();
       let round = '';
+      let looked = Promise.withResolvers<void>();
       const engine = await cloud.controller('c1', async (name) => {
+        // It goes no further than this before we have seen what was accepted.
+        if (round !== '') await looked.promise;
         if (round === '' || name !== point || lost.has(round)) return;
         lost.add(round);
         throw new Error(`lost at ${name}`);
@@ -201,6 +204,7 @@ describe('suspend', () => {
       round = 'suspend';
       await engine.operations.suspend(cloud.admin, id);
       expect(await read(id)).toMatchObject({ vm_state: 'active', task_state: 'suspending' });
+      looked.resolve();
       await idle(id);
       const held = { kind: 'suspended', hostId: cloud.hosts[0]?.id, epoch: 1 };
       expect(await read(id)).toMatchObject({ vm_state: 'suspended', power_state: 7, custody: { holder: held, operation: null } });
@@ -210,8 +214,10 @@ describe('suspend', () => {
       for (const call of [operations.start, operations.stop, operations.pause, operations.suspend])
         await expect(call(cloud.admin, id)).rejects.toMatchObject({ code: 'InvalidState' });
       round = 'resume';
+      looked = Promise.withResolvers();
       await operations.resume(cloud.admin, id);
       expect(await read(id)).toMatchObject({ vm_state: 'suspended', task_state: 'resuming' });
+      looked.resolve();
       await idle(id);
       expect(await read(id)).toMatchObject({ vm_state: 'active', power_state: 1, epoch: 2, custody: { holder: { kind: 'host' } } });
       expect(await why(id, 'resume')).toMatchObject({ event: 'compute_resume_instance', result: 'Success' });
