@@ -148,7 +148,7 @@ function asideFor(
   const decision = model.decide(server, { seed: options.seed, limit: 1 });
   const [direct] = decision.chosen;
   if (direct !== undefined) return [...steps, { server, to: direct.host.id, makesRoom: false, why: explainRank(direct, server.demand) }];
-  const hosts = decision.hosts.filter((_, index) => (decision.rejections[index] ?? []).every(({ code }) => relievable.has(code)));
+  const hosts = decision.hosts.filter((_, index) => decision.rejectionsOf(index).every(({ code }) => relievable.has(code)));
   const moved = new Map(steps.map((step) => [idOf(step.server), step]));
   const there = new Map<HostId, PlannedServer[]>();
   const note = (host: HostId, one: PlannedServer): void => void there.set(host, [...(there.get(host) ?? []), one]);

@@ -64,7 +64,7 @@ const saysLittle: ReadonlySet<RejectionCode> = new Set<RejectionCode>(['CurrentH
 function unplaced(server: PlannedServer, decision: Decision, hopeless: boolean, outcome: FoundMoves['outcome']): Unplaced {
   const { demand } = decision;
   const hosts = decision.hosts
-    .map((host, index) => ({ host, reasons: (decision.rejections[index] ?? []).map((rejection) => explainRejection(rejection, demand)) }))
+    .map((host, index) => ({ host, reasons: decision.rejectionsOf(index).map((rejection) => explainRejection(rejection, demand)) }))
     .filter(({ reasons }) => reasons.length > 0 && !reasons.some(({ code }) => saysLittle.has(code)))
     // What can be mended with the fewest changes first.
     .toSorted((a, b) => effort(a.reasons) - effort(b.reasons) || (a.host.name < b.host.name ? -1 : 1));

@@ -23,8 +23,8 @@ export type Decision = {
   readonly chosen: readonly Candidate[];
   readonly passing: number;
   readonly hosts: readonly HostState[];
-  /** Beside `hosts`: every reason why the host of that index does not pass; empty when it does. */
-  readonly rejections: readonly (readonly Rejection[])[];
+  /** Every reason why the host at that index of `hosts` does not pass; empty when it does. Found when it is asked for: ten thousand hosts' reasons are not kept to name five that pass. */
+  readonly rejectionsOf: (index: number) => readonly Rejection[];
 };
 
 export type DecideOptions = {
@@ -44,12 +44,14 @@ export function decide(snapshot: Snapshot, demand: ServerDemand, options: Decide
   const checks = filters.flatMap((filter) => filter.prepare(demand) ?? []);
   const passing: number[] = [];
   const { hosts } = snapshot;
-  const rejections = hosts.map((host, index) => {
-    const found = rejectionsOf(host, checks);
-    if (found.length === 0) passing.push(index);
-    return found;
-  });
-  return { demand, chosen: rank(snapshot, demand, passing, options), passing: passing.length, hosts, rejections };
+  for (const [index, host] of hosts.entries()) if (checks.every((check) => check(host) === null)) passing.push(index);
+  return {
+    demand,
+    chosen: rank(snapshot, demand, passing, options),
+    passing: passing.length,
+    hosts,
+    rejectionsOf: (index) => rejectionsOf(hosts[index] as HostState, checks), // an index of `hosts`
+  };
 }
 
 function rejectionsOf(host: HostState, checks: readonly HostCheck[]): readonly Rejection[] {

@@ -43,7 +43,7 @@ export function explainDecision(decision: Decision): readonly ExplainedHost[] {
   const { demand } = decision;
   const ranked = new Map(decision.chosen.map((candidate) => [candidate.host.id, candidate]));
   const explained = decision.hosts.map((host, index): ExplainedHost => {
-    const rejections = decision.rejections[index] ?? [];
+    const rejections = decision.rejectionsOf(index);
     const candidate = ranked.get(host.id);
     return {
       host,

@@ -54,7 +54,7 @@ export function storedVerdicts(decision: Decision): StoredVerdicts {
   };
   const groups = new Map<RejectionCode, Group>();
   for (const [index, host] of decision.hosts.entries()) {
-    for (const rejection of decision.rejections[index] ?? []) {
+    for (const rejection of decision.rejectionsOf(index)) {
       let group = groups.get(rejection.code);
       if (group === undefined)
         groups.set(rejection.code, (group = { rejection, count: 0, byObject: new Map(), byData: new Map(), entries: [] }));

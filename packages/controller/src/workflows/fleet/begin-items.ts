@@ -229,7 +229,7 @@ function asPlanned(snapshot: Snapshot, server: PlannedServer, item: OperationIte
   const host = snapshot.hosts.find(({ id }) => id === item.planned_host_id);
   if (host === undefined) return { kind: 'refused', because: 'the planned host is no longer part of the cloud' };
   const on = model.decideOn(server, host.id);
-  const rejections = on.rejections[0] ?? [];
+  const rejections = on.rejectionsOf(0);
   if (rejections.length > 0)
     return { kind: 'refused', because: `${host.name}: ${rejections.map((one) => explainRejection(one, on.demand).sentence).join('; ')}` };
   if (!item.pinned && on.demand.group !== null) {
