@@ -12,12 +12,14 @@ import { bootstrapIdentity } from '../auth/bootstrap.ts';
 import { resolveConfig } from '../config/load-config.ts';
 import { type EventFeed, startEventFeed } from '../events/event-feed.ts';
 import { createMetrics } from '../metrics.ts';
+import type { Database } from '../store/database.ts';
 import { startTestServer, type TestServer } from '../store/test-database.ts';
 import { fakeAgents } from '../workflows/testing/fake-agents.ts';
 import { type FakeCloud, fakeCloud, until } from '../workflows/testing/fake-cloud.ts';
 
 /** The distribution's `openstack` command against the whole application, over hosts in memory. */
 let server: TestServer;
+let database: Database;
 let cloud: FakeCloud;
 let app: FastifyInstance;
 let events: EventFeed;
@@ -28,7 +30,7 @@ let client: OpenstackClient;
 beforeAll(async () => {
   server = await startTestServer();
   directory = await mkdtemp(join(tmpdir(), 'gw-osc-'));
-  const database = await server.database();
+  database = await server.database();
   cloud = await fakeCloud(database);
   const engine = await cloud.controller('one');
   const bootstrapped = await bootstrapIdentity(database.db);
@@ -384,15 +386,23 @@ describe('hosts', () => {
     expect(await services()).toMatchObject({ State: 'up' });
     expect(await refusal(`compute service delete ${String((await services())['ID'])}`)).toMatch(/1 of 1 compute services failed/);
     expect(await services()).toMatchObject({ Host: on });
-    // Forced down, its servers may be evacuated. This version of the client ends with a fault of its own when that was accepted, whichever way it is answered: what counts is what became of the server.
+    // Silent and forced down, its servers may be evacuated. This version of the client ends with a fault of its own when that was accepted, whichever way it is answered: what counts is what became of the server.
+    const dead = cloud.hosts.find(({ name }) => name === on);
+    const answers = async (reachable: boolean) => {
+      if (dead !== undefined) dead.down = !reachable;
+      const now = { reachable, fenced_at: null, fenced_boot_id: null, last_seen_at: new Date(reachable ? Date.now() : 0) };
+      await database.db.updateTable('host').set(now).where('name', '=', on).execute();
+    };
     expect(await refusal(`server evacuate ${id}`)).toContain(`Compute service of ${on} is still in use. (HTTP 400)`);
     await openstack(`compute service set --down ${on} nova-compute`);
+    await answers(false);
     expect(await refusal(`server evacuate ${id}`)).toMatch(/to_dict/);
     await settled(id);
     expect(await json(`server show ${id}`)).toMatchObject({ status: 'ACTIVE', 'OS-EXT-SRV-ATTR:host': expect.not.stringMatching(on) });
     expect((await json<Rows>(`server migration list --server ${id}`)).map((row) => [row['Type'], row['Source Compute']])).toEqual([
       ['evacuation', on],
     ]);
+    await answers(true);
     await gone(id);
     await openstack(`compute service set --up ${on} nova-compute`);
   });

@@ -124,7 +124,10 @@ describe('decide', () => {
   it('says of bare metal that nothing is moved to it, and nothing of what it lacks besides', () => {
     const metal = hostFixture('metal1', { facts: factsFixture({ hypervisorType: 'ironic', machineTypes: [], cpuFeatures: [] }) });
     const demand = demandFixture({ kind: 'live-migration', machineType: 'pc-q35-10.0', cpuFeatures: ['avx'], deviceLayout: 2 });
-    const codes = (which: typeof demand) => decide(snapshotOf([metal]), which, { seed: 1, ...all }).rejectionsOf(0).map(({ code }) => code);
+    const codes = (which: typeof demand) =>
+      decide(snapshotOf([metal]), which, { seed: 1, ...all })
+        .rejectionsOf(0)
+        .map(({ code }) => code);
     expect(codes(demand)).toEqual(['BareMetalTarget']);
     expect(codes(demandFixture({ ...demand, kind: 'create' }))).toContain('MachineType');
   });

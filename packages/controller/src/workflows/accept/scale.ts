@@ -55,7 +55,7 @@ export async function acceptScale(
       { projectId: server.project_id, userId: server.user_id },
       { cores: vcpus - from.vcpus, ram: claimed.ramMib - from.ramMib },
     );
-    if (vcpus > from.vcpus || ramMib > from.ramMib) await demandRoom(tx, ratios, server, serverId, claimed);
+    if (vcpus > from.vcpus || ramMib > from.ramMib) await demandRoom(tx, ratios, caller, server, serverId, claimed);
     await writeSize(tx, server, { ...(to.vcpus !== undefined && { vcpus }), ...(to.ramMib !== undefined && { ramMib: claimed.ramMib }) });
     await tx.updateTable('server').set({ task_state: 'scaling', updated_at: new Date() }).where('id', '=', serverId).execute();
     const actionId = await recordAction(tx, serverId, 'scale', caller);
@@ -87,8 +87,15 @@ function demandRamBounds(flavor: FlavorSnapshot, ramMib: number): void {
   if (problem !== null) throw new GodwitError('BadRequest', `Flavor ${flavor.name} lets its servers have ${problem}.`);
 }
 
-/** The scheduler's own filters about the server's host, under its lock, without what the server holds of it; only about what grows. */
-async function demandRoom(tx: Tx, ratios: Ratios, server: LockedServer, serverId: ServerId, claimed: Required<ServerSize>): Promise<void> {
+/** The scheduler's own filters about the server's host, under its lock, without what the server holds of it; only about what grows. What the host has free is for who may see hosts. */
+async function demandRoom(
+  tx: Tx,
+  ratios: Ratios,
+  caller: Caller,
+  server: LockedServer,
+  serverId: ServerId,
+  claimed: Required<ServerSize>,
+): Promise<void> {
   if (server.host_id === null) return;
   const hostId = as<HostId>(server.host_id);
   await sql`select id from host where id = ${hostId} for no key update`.execute(tx);
@@ -114,10 +121,9 @@ async function demandRoom(tx: Tx, ratios: Ratios, server: LockedServer, serverId
   ];
   for (const { filter, what } of filters) {
     const rejection = filter.prepare(demand)?.({ ...host, usage }) ?? null;
-    if (rejection !== null)
-      throw new GodwitError(
-        'NoValidHost',
-        `Instance ${serverId} cannot have ${what} where it is: it ${filter.describe(rejection, demand).sentence}. A resize may choose another host.`,
-      );
+    if (rejection !== null) {
+      const why = caller.isAdmin ? `: it ${filter.describe(rejection, demand).sentence}` : '';
+      throw new GodwitError('NoValidHost', `Instance ${serverId} cannot have ${what} where it is${why}. A resize may choose another host.`);
+    }
   }
 }

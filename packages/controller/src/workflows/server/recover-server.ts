@@ -1,8 +1,9 @@
 import { TakeAnswer } from '@godwit/contract/gen/custody_pb';
 import { type GuestReport, GuestState } from '@godwit/contract/gen/guest_pb';
-import { as, asEpoch, type BootId, type Epoch, type HostId, type ServerId } from '@godwit/domain/ids';
+import { as, asEpoch, type Epoch, type HostId, type ServerId } from '@godwit/domain/ids';
 import { powerState, type VmState } from '@godwit/domain/server';
 import { agentFailure } from '../../agents/agent-error.ts';
+import { askBoot } from '../custody/ask-boot.ts';
 import { readCustody, stepCustody } from '../custody/custody-store.ts';
 import { custodyReport } from '../custody/guest-report.ts';
 import { noteRefusal } from '../custody/note-refusal.ts';
@@ -112,7 +113,7 @@ async function census(
 ): Promise<{ readonly bootId: string; readonly guest: GuestReport | null }> {
   const client = await context.agents.client(host);
   const call = { timeoutMs: CALL_MS, signal: run.signal };
-  const { bootId } = await client.getHost({}, call);
+  const bootId = await askBoot(context, host, run.signal);
   // An epoch that nobody was granted: forfeiting it makes the host refuse every grant up to it, also those that are still under way.
   const { answer } = await client.forfeitIncoming(
     {
@@ -126,7 +127,7 @@ async function census(
           previousEpoch: asEpoch(0),
           fence: run.fence,
           endState: 'paused',
-          bootId: as<BootId>(bootId),
+          bootId,
           postCopy: false,
         },
         run.fence,

@@ -90,6 +90,10 @@ it('refused, nothing changed: a flavor without a maximum, a host without room, a
     code: 'NoValidHost',
     message: expect.stringMatching(/needs 2 vCPUs, the host has 1 cores/),
   });
+  // What a host has is not a member's to know.
+  await expect(engine.operations.scale({ ...cloud.admin, isAdmin: false, roles: ['member'] }, id, { vcpus: 2 })).rejects.toMatchObject({
+    message: expect.stringMatching(/2 vCPUs where it is\. A resize/),
+  });
   host().facts = {};
   await database.db
     .updateTable('host')
